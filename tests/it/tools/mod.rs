@@ -1,0 +1,15 @@
+//! Tools that make a store misbehave, and that wait without sleeping.
+//!
+//! | tool | what it stands for |
+//! |---|---|
+//! | [`RespServer`] | a store inside the test process, scripted command by command |
+//! | [`Proxy`] | a bad network between a client and any store |
+//! | [`RedisServer`] | a real `redis-server` process, to be killed, stopped and filled |
+//! | [`Door`] | how the first two admit connections: shut, clogged, flapping, half-open |
+//! | [`eventually`] | the only way in which a test waits |
+//!
+//! Nothing here has a fixed port or outlives the value that stands for it, so tests can run in parallel and may panic.
+
+mod eventually;
+
+pub use self::eventually::eventually;
