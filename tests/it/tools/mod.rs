@@ -10,6 +10,10 @@
 //!
 //! Nothing here has a fixed port or outlives the value that stands for it, so tests can run in parallel and may panic.
 
+mod door;
 mod eventually;
+mod full_backlog;
+mod port;
 
+pub use self::door::Door;
 pub use self::eventually::eventually;
