@@ -14,6 +14,8 @@ mod door;
 mod eventually;
 mod full_backlog;
 mod port;
+mod resp;
 
 pub use self::door::Door;
 pub use self::eventually::eventually;
+pub use self::resp::{Command, DATA, Fault, READS, RespServer, Rule, WRITES};
