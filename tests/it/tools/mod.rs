@@ -14,8 +14,10 @@ mod door;
 mod eventually;
 mod full_backlog;
 mod port;
+mod proxy;
 mod resp;
 
 pub use self::door::Door;
 pub use self::eventually::eventually;
+pub use self::proxy::{Conditions, Loss, Proxy, Upstream};
 pub use self::resp::{Command, DATA, Fault, READS, RespServer, Rule, WRITES};

@@ -1,0 +1,174 @@
+//! When a chunk of bytes arrives: the network as a pure function of time and chance.
+//!
+//! A late chunk does not keep later ones from being sent, it only arrives before them, as in TCP. So latency costs time
+//! and not throughput, while a lost packet holds up all that is behind it.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// What one direction of a proxy does to its bytes. The default is a perfect network.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Conditions {
+    /// How long a chunk travels. A round trip costs this twice when both directions have it.
+    pub latency: Duration,
+    /// Up to this much on top, drawn for each chunk. Order is kept.
+    pub jitter: Duration,
+    /// Lost packets.
+    pub loss: Option<Loss>,
+    /// Bytes a second.
+    pub bandwidth: Option<u64>,
+    /// Swallows all bytes. A connection that has lost some stays silent in that direction for ever, as TCP would.
+    pub black_hole: bool,
+    /// Closes a connection, both ways, when it has passed on so many bytes under these conditions.
+    pub cut_after: Option<usize>,
+}
+
+/// Packet loss as a stream shows it: now and then nothing comes for a while.
+#[derive(Clone, Copy, Debug)]
+pub struct Loss {
+    /// The chance of each chunk, and of each time that it is sent again, to be lost; 0 to 1.
+    pub chance: f64,
+    /// How long the stream stalls until the chunk is sent again; doubled for each time that this is lost too.
+    pub stall: Duration,
+}
+
+/// After so many losses of one chunk it arrives, so that a chance of 1 ends too.
+const MOST_LOSSES: u32 = 5;
+
+/// The state of one direction of one connection.
+#[derive(Debug)]
+pub(super) struct Schedule {
+    random: fastrand::Rng,
+    /// When the line has sent all that it was given.
+    sent: Instant,
+    /// When the last chunk arrives.
+    arrived: Instant,
+}
+
+// ===== impl Schedule =====
+
+impl Schedule {
+    pub(super) fn new(seed: u64, now: Instant) -> Self {
+        Self {
+            random: fastrand::Rng::with_seed(seed),
+            sent: now,
+            arrived: now,
+        }
+    }
+
+    /// When a chunk of so many bytes that is sent `now` arrives.
+    pub(super) fn arrival(&mut self, now: Instant, bytes: usize, conditions: &Conditions) -> Instant {
+        let sending = conditions
+            .bandwidth
+            .map_or(0.0, |bandwidth| bytes as f64 / bandwidth as f64);
+        self.sent = self.sent.max(now) + Duration::from_secs_f64(sending);
+        let jitter = conditions.jitter.mul_f64(self.random.f64());
+        let stall = conditions.loss.map_or(Duration::ZERO, |loss| self.stall(loss));
+        self.arrived = self.arrived.max(self.sent + conditions.latency + jitter + stall);
+        self.arrived
+    }
+
+    /// Forgets what is still on its way, since it has been delivered early.
+    pub(super) fn catch_up(&mut self, now: Instant) {
+        (self.sent, self.arrived) = (now, now);
+    }
+
+    fn stall(&mut self, loss: Loss) -> Duration {
+        let losses = (0..MOST_LOSSES).take_while(|_| self.random.f64() < loss.chance);
+        losses.map(|nth| loss.stall * 2_u32.pow(nth)).sum()
+    }
+}
+
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// Arrivals of chunks of 1,000 bytes sent at these milliseconds, in milliseconds.
+    fn arrivals(conditions: Conditions, sent: impl IntoIterator<Item = u32>) -> Vec<u128> {
+        let start = Instant::now();
+        let mut schedule = Schedule::new(1, start);
+        let arrivals = sent
+            .into_iter()
+            .map(|at| schedule.arrival(start + at * MS, 1_000, &conditions));
+        arrivals.map(|arrival| (arrival - start).as_millis()).collect()
+    }
+
+    #[test]
+    fn a_perfect_network_takes_no_time() {
+        assert_eq!(arrivals(Conditions::default(), [0, 1, 5]), [0, 1, 5]);
+    }
+
+    #[test]
+    fn latency_delays_each_chunk_but_not_the_rate() {
+        let conditions = Conditions {
+            latency: 100 * MS,
+            ..Conditions::default()
+        };
+        assert_eq!(arrivals(conditions, [0, 1, 2]), [100, 101, 102]);
+    }
+
+    #[test]
+    fn jitter_keeps_the_order() {
+        let conditions = Conditions {
+            jitter: 50 * MS,
+            ..Conditions::default()
+        };
+        let arrivals = arrivals(conditions, 0..100);
+        assert!(arrivals.is_sorted());
+        assert!(
+            arrivals
+                .iter()
+                .zip(0..)
+                .all(|(arrival, sent)| (sent..sent + 150).contains(arrival))
+        );
+        assert!(arrivals.iter().zip(0..).any(|(arrival, sent)| *arrival > sent));
+    }
+
+    #[test]
+    fn bandwidth_sends_one_chunk_after_the_other() {
+        let conditions = Conditions {
+            bandwidth: Some(100_000),
+            latency: 5 * MS,
+            ..Conditions::default()
+        };
+        assert_eq!(arrivals(conditions, [0, 0, 100]), [15, 25, 115]);
+    }
+
+    #[test]
+    fn a_loss_holds_up_what_is_behind_it_and_doubles_while_it_lasts() {
+        let conditions = |chance| Conditions {
+            loss: Some(Loss {
+                chance,
+                stall: 200 * MS,
+            }),
+            ..Conditions::default()
+        };
+        assert_eq!(arrivals(conditions(1.0), [0, 1]), [6_200, 6_201]);
+        assert_eq!(arrivals(conditions(0.0), [0, 1]), [0, 1]);
+
+        let sent = (0..10_000).map(|n| n * 10_000);
+        let late = arrivals(conditions(0.05), sent.clone())
+            .into_iter()
+            .zip(sent)
+            .filter(|&(a, s)| a >= u128::from(s) + 200);
+        assert!((400..600).contains(&late.count()));
+    }
+
+    #[test]
+    fn a_seed_says_it_all_and_catching_up_forgets_the_delay() {
+        let conditions = Conditions {
+            jitter: 50 * MS,
+            latency: 1_000 * MS,
+            ..Conditions::default()
+        };
+        assert_eq!(arrivals(conditions, 0..9), arrivals(conditions, 0..9));
+
+        let start = Instant::now();
+        let mut schedule = Schedule::new(1, start);
+        schedule.arrival(start, 1, &conditions);
+        schedule.catch_up(start);
+        assert_eq!(schedule.arrival(start, 1, &Conditions::default()), start);
+    }
+}
