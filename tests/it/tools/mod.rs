@@ -15,9 +15,11 @@ mod eventually;
 mod full_backlog;
 mod port;
 mod proxy;
+mod redis;
 mod resp;
 
 pub use self::door::Door;
 pub use self::eventually::eventually;
 pub use self::proxy::{Conditions, Loss, Proxy, Upstream};
+pub use self::redis::RedisServer;
 pub use self::resp::{Command, DATA, Fault, READS, RespServer, Rule, WRITES};
