@@ -1,0 +1,206 @@
+//! The dispatcher: admits, authenticates and routes a method call, and owns its deadline.
+//!
+//! The order of checks is the contract's: token, method, arguments. JSON and envelope were checked on the way in.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use actix::prelude::*;
+use chrono::{DateTime, Utc};
+use futures_util::{FutureExt, future::ready};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout_at,
+};
+
+use super::{
+    interests::{InterestsError, LookUpInterests},
+    scoring::RateScore,
+};
+use crate::domain::{
+    Answer, Authenticator, CallError, Caller, ClientsInterests, Deadline, Method, MethodRequest, OnlineScore, Rules,
+};
+
+/// Asks for the answer to a method call.
+#[derive(Debug, Message)]
+#[rtype(result = "Handled")]
+pub struct CallMethod {
+    /// The call, its token unchecked.
+    pub request: MethodRequest,
+    /// When it had arrived in full. Its deadline counts from here.
+    pub received: Instant,
+}
+
+/// What came of a call, and what there is to say about it in the log.
+#[derive(Debug)]
+pub struct Handled {
+    /// The answer, or why there is none.
+    pub outcome: Result<Answer, CallError>,
+    /// Known once the arguments have been read.
+    pub context: CallContext,
+}
+
+/// What a call's log line says about its arguments. Never their values.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum CallContext {
+    /// The arguments were not read, or not valid.
+    #[default]
+    Unknown,
+    /// `online_score`: the names of the arguments that are not empty.
+    Has(Vec<&'static str>),
+    /// `clients_interests`: how many ids were given.
+    Clients(usize),
+}
+
+/// What a [`DispatcherActor`] is built from.
+#[derive(Debug, Clone)]
+pub struct DispatcherPlan {
+    /// Judges tokens.
+    pub authenticator: Arc<Authenticator>,
+    /// One permit for each call that may be in flight, shared by all workers.
+    pub admission: Arc<Semaphore>,
+    /// How long a call may take from its arrival.
+    pub deadline: Duration,
+    /// The most ids in one call of `clients_interests`.
+    pub max_client_ids: usize,
+    /// The wall clock, for tokens and birthdays.
+    pub clock: fn() -> DateTime<Utc>,
+}
+
+/// Answers [`CallMethod`]. Holds no state of its own.
+#[derive(Debug)]
+pub struct DispatcherActor {
+    plan: DispatcherPlan,
+    scoring: Recipient<RateScore>,
+    interests: Recipient<LookUpInterests>,
+}
+
+/// A call that passed all checks.
+enum Checked {
+    AdminScore,
+    Score(OnlineScore),
+    Interests(ClientsInterests),
+}
+
+// ===== impl DispatcherActor =====
+
+impl DispatcherActor {
+    /// A dispatcher that routes to these peers.
+    pub fn new(
+        plan: DispatcherPlan,
+        scoring: Recipient<RateScore>,
+        interests: Recipient<LookUpInterests>,
+    ) -> Self {
+        Self { plan, scoring, interests }
+    }
+
+    fn check(&self, request: MethodRequest) -> Result<(Checked, CallContext), CallError> {
+        let now = (self.plan.clock)();
+        let authenticator = &self.plan.authenticator;
+        let caller = authenticator.check(&request, now)?;
+        let method = Method::from_name(&request.method)?;
+        let rules = Rules { today: authenticator.today(now), max_client_ids: self.plan.max_client_ids };
+        Ok(match method {
+            Method::OnlineScore => {
+                let person = OnlineScore::parse(request.arguments, &rules)?;
+                let context = CallContext::Has(person.present().collect());
+                match caller {
+                    Caller::Admin => (Checked::AdminScore, context),
+                    Caller::Partner => (Checked::Score(person), context),
+                }
+            }
+            Method::ClientsInterests => {
+                let wanted = ClientsInterests::parse(request.arguments, &rules)?;
+                let context = CallContext::Clients(wanted.nclients());
+                (Checked::Interests(wanted), context)
+            }
+        })
+    }
+
+    /// Sends a checked call to the actor that answers it.
+    fn route(
+        &self,
+        call: Checked,
+        deadline: Deadline,
+    ) -> futures_util::future::LocalBoxFuture<'static, Result<Answer, CallError>> {
+        match call {
+            Checked::AdminScore => ready(Ok(Answer::AdminScore)).boxed_local(),
+            Checked::Score(request) => {
+                let reply = self.scoring.send(RateScore { request, deadline });
+                async move { Ok(Answer::Score(within(deadline, reply).await?)) }.boxed_local()
+            }
+            Checked::Interests(wanted) => {
+                let reply = self.interests.send(LookUpInterests { clients: wanted.unique_clients(), deadline });
+                async move { Ok(Answer::Interests(within(deadline, reply).await??)) }.boxed_local()
+            }
+        }
+    }
+}
+
+impl Actor for DispatcherActor {
+    type Context = Context<Self>;
+}
+
+impl Supervised for DispatcherActor {}
+
+impl Handler<CallMethod> for DispatcherActor {
+    type Result = ResponseFuture<Handled>;
+
+    fn handle(&mut self, msg: CallMethod, _: &mut Self::Context) -> Self::Result {
+        let deadline = Deadline::after(msg.received, self.plan.deadline);
+        let admitted = match admit(&self.plan.admission, deadline) {
+            Ok(permit) => permit,
+            Err(refused) => return ready(Handled::from(refused)).boxed_local(),
+        };
+        match self.check(msg.request) {
+            Err(refused) => ready(Handled::from(refused)).boxed_local(),
+            Ok((call, context)) => {
+                let answer = self.route(call, deadline);
+                async move {
+                    let outcome = answer.await;
+                    drop(admitted);
+                    Handled { outcome, context }
+                }
+                .boxed_local()
+            }
+        }
+    }
+}
+
+impl From<CallError> for Handled {
+    fn from(error: CallError) -> Self {
+        Self { outcome: Err(error), context: CallContext::Unknown }
+    }
+}
+
+/// A call that came too late, or while too many others are in flight, costs no more than this.
+fn admit(admission: &Arc<Semaphore>, deadline: Deadline) -> Result<OwnedSemaphorePermit, CallError> {
+    if deadline.has_passed(tokio::time::Instant::now().into_std()) {
+        return Err(CallError::Unavailable);
+    }
+    admission.clone().try_acquire_owned().map_err(|_| CallError::Unavailable)
+}
+
+/// Waits for a peer, which may be stuck or fall while it handles the message.
+async fn within<T>(
+    deadline: Deadline,
+    reply: impl Future<Output = Result<T, MailboxError>>,
+) -> Result<T, CallError> {
+    match timeout_at(deadline.instant().into(), reply).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(_)) => Err(CallError::Internal),
+        Err(_) => Err(CallError::Unavailable),
+    }
+}
+
+impl From<InterestsError> for CallError {
+    fn from(error: InterestsError) -> Self {
+        use crate::store::StoreError;
+        match error {
+            InterestsError::Malformed { .. } | InterestsError::Store(StoreError::BadValue) => Self::Internal,
+            InterestsError::Store(StoreError::Unavailable | StoreError::TimedOut) => Self::Unavailable,
+        }
+    }
+}

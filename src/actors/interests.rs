@@ -1,0 +1,91 @@
+//! The interests actor: answers what clients are interested in.
+//!
+//! Interests are persistent data. Unlike a score they cannot be computed again, so a store that cannot answer is an
+//! error here, never an empty list.
+
+use actix::prelude::*;
+use futures_util::FutureExt;
+use tokio::time::{Instant, timeout_at};
+
+use super::store::GetMany;
+use crate::{
+    domain::{ClientId, Deadline, Interests, MalformedInterests},
+    store::StoreError,
+};
+
+/// Asks for the interests of every client in `clients`, in one round trip to the store.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Vec<(ClientId, Interests)>, InterestsError>")]
+pub struct LookUpInterests {
+    /// Whose interests, each client once.
+    pub clients: Vec<ClientId>,
+    /// When the answer is of no use any more.
+    pub deadline: Deadline,
+}
+
+/// Why interests could not be answered.
+#[derive(Debug, thiserror::Error)]
+pub enum InterestsError {
+    /// A value is there, but it is not a JSON array of strings. Trying again cannot help.
+    #[error("stored interests of client {client} are malformed")]
+    Malformed {
+        /// Whose they are.
+        client: ClientId,
+        /// What is wrong with them.
+        source: MalformedInterests,
+    },
+    /// The store did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Answers [`LookUpInterests`] from the persistent half of the store.
+///
+/// Holds no state of its own: it can be stopped and started again at any time.
+#[derive(Debug)]
+pub struct InterestsActor {
+    store: Recipient<GetMany>,
+}
+
+// ===== impl InterestsActor =====
+
+impl InterestsActor {
+    /// An actor that reads from `store`.
+    pub fn new(store: Recipient<GetMany>) -> Self {
+        Self { store }
+    }
+}
+
+impl Actor for InterestsActor {
+    type Context = Context<Self>;
+}
+
+impl Supervised for InterestsActor {}
+
+impl Handler<LookUpInterests> for InterestsActor {
+    type Result = ResponseFuture<<LookUpInterests as Message>::Result>;
+
+    fn handle(&mut self, msg: LookUpInterests, _: &mut Self::Context) -> Self::Result {
+        let keys = msg.clients.iter().map(ClientId::key).collect();
+        let reply = self.store.send(GetMany { keys, deadline: msg.deadline });
+        async move {
+            let values = match timeout_at(Instant::from_std(msg.deadline.instant()), reply).await {
+                Ok(Ok(values)) => values?,
+                // A store that restarts drops what is in flight. To a reader that is an outage.
+                Ok(Err(_)) => return Err(StoreError::Unavailable.into()),
+                Err(_) => return Err(StoreError::TimedOut.into()),
+            };
+            msg.clients.into_iter().zip(values).map(|(client, value)| parse(client, value)).collect()
+        }
+        .boxed_local()
+    }
+}
+
+/// A client with nothing stored has no interests; that is an answer, not a fault.
+fn parse(client: ClientId, value: Option<Vec<u8>>) -> Result<(ClientId, Interests), InterestsError> {
+    let interests = match value {
+        None => Interests::default(),
+        Some(json) => Interests::from_json(&json).map_err(|source| InterestsError::Malformed { client, source })?,
+    };
+    Ok((client, interests))
+}

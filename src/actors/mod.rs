@@ -1,0 +1,19 @@
+//! The actors, and the supervisor that keeps them running.
+//!
+//! ```text
+//! CallMethod ──► dispatcher ──RateScore──► scoring ──CacheGet, CachePut──► store (cache)
+//!                     └──LookUpInterests──► interests ──────GetMany──────► store (persistent)
+//! ```
+//!
+//! Each file is one actor, with its messages first. A message's reply type is its failure policy. Peers come in through
+//! the constructor. A request's deadline travels with every message.
+
+pub mod dispatcher;
+pub mod interests;
+pub mod restarts;
+pub mod scoring;
+pub mod store;
+pub mod supervisor;
+mod tree;
+
+pub use tree::{Tree, TreePlan, TreeVitals};

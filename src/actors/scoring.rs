@@ -1,0 +1,70 @@
+//! The scoring actor: rates a person's data.
+//!
+//! A score is a pure function of the request, so the store is only a cache here: whatever happens to it, the score is
+//! computed and right. Nothing in this file can fail.
+
+use std::time::Duration;
+
+use actix::prelude::*;
+use futures_util::FutureExt;
+use tokio::time::{Instant, timeout_at};
+
+use super::store::{CacheGet, CachePut};
+use crate::domain::{Deadline, OnlineScore, Score, cache_key, compute};
+
+/// Asks for the score of a person's data.
+#[derive(Debug, Message)]
+#[rtype(result = "Score")]
+pub struct RateScore {
+    /// What is known of the person.
+    pub request: OnlineScore,
+    /// When the answer is of no use any more.
+    pub deadline: Deadline,
+}
+
+/// Answers [`RateScore`] from the cache, else by computing.
+///
+/// Holds no state of its own: it can be stopped and started again at any time.
+#[derive(Debug)]
+pub struct ScoringActor {
+    cache_get: Recipient<CacheGet>,
+    cache_put: Recipient<CachePut>,
+    cache_timeout: Duration,
+}
+
+// ===== impl ScoringActor =====
+
+impl ScoringActor {
+    /// An actor that waits for the cache for `cache_timeout` at the most.
+    pub fn new(cache_get: Recipient<CacheGet>, cache_put: Recipient<CachePut>, cache_timeout: Duration) -> Self {
+        Self { cache_get, cache_put, cache_timeout }
+    }
+}
+
+impl Actor for ScoringActor {
+    type Context = Context<Self>;
+}
+
+impl Supervised for ScoringActor {}
+
+impl Handler<RateScore> for ScoringActor {
+    type Result = ResponseFuture<Score>;
+
+    fn handle(&mut self, msg: RateScore, _: &mut Self::Context) -> Self::Result {
+        let key = cache_key(&msg.request);
+        let deadline = Deadline::after(Instant::now().into_std(), self.cache_timeout).earlier(msg.deadline);
+        let cached = self.cache_get.send(CacheGet { key: key.clone(), deadline });
+        let cache_put = self.cache_put.clone();
+        async move {
+            // The store bounds its answer itself; this bound is for a store actor that is stuck or being restarted.
+            let answer = timeout_at(Instant::from_std(deadline.instant()), cached).await;
+            if let Ok(Ok(Some(score))) = answer {
+                return score;
+            }
+            let score = compute(&msg.request);
+            cache_put.do_send(CachePut { key, score, deadline: msg.deadline });
+            score
+        }
+        .boxed_local()
+    }
+}

@@ -1,0 +1,115 @@
+//! The tree of actors that each worker has on its own thread.
+//!
+//! A send to an actor on the same thread costs well under a microsecond, and to a sleeping thread up to a hundred times
+//! that. So every HTTP worker starts a tree of its own; what they share is passed in.
+
+use std::{sync::Arc, time::Duration};
+
+use actix::prelude::*;
+use prometheus::Registry;
+
+use super::{
+    dispatcher::{DispatcherActor, DispatcherPlan},
+    interests::InterestsActor,
+    restarts::RestartPolicy,
+    scoring::ScoringActor,
+    store::{StoreActor, StorePlan},
+    supervisor::{ActorMetrics, Vitals, supervise},
+};
+
+/// What every tree is started from.
+#[derive(Debug, Clone)]
+pub struct TreePlan {
+    /// The dispatcher.
+    pub dispatcher: DispatcherPlan,
+    /// The cache's store actor.
+    pub cache: StorePlan,
+    /// The persistent store's actor.
+    pub persistent: StorePlan,
+    /// How long a score waits for the cache.
+    pub cache_timeout: Duration,
+    /// How fallen actors are restarted.
+    pub restarts: RestartPolicy,
+    /// How the actors fare.
+    pub vitals: TreeVitals,
+}
+
+/// The vitals of each kind of actor, over all workers.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the fields are named after the actors")]
+pub struct TreeVitals {
+    pub dispatcher: Arc<Vitals>,
+    pub scoring: Arc<Vitals>,
+    pub interests: Arc<Vitals>,
+    pub cache_store: Arc<Vitals>,
+    pub persistent_store: Arc<Vitals>,
+}
+
+/// One worker's actors. They run for as long as their addresses are held.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the fields are named after the actors")]
+pub struct Tree {
+    pub dispatcher: Addr<DispatcherActor>,
+    pub scoring: Addr<ScoringActor>,
+    pub interests: Addr<InterestsActor>,
+    pub cache_store: Addr<StoreActor>,
+    pub persistent_store: Addr<StoreActor>,
+}
+
+// ===== impl Tree =====
+
+impl Tree {
+    /// Starts the actors on the current thread, each with its peers.
+    pub fn start(plan: &TreePlan) -> Self {
+        let TreeVitals { dispatcher, scoring, interests, cache_store, persistent_store } = plan.vitals.clone();
+        let cache_store = supervise(StoreActor::new(plan.cache.clone()), plan.restarts, cache_store);
+        let persistent_store =
+            supervise(StoreActor::new(plan.persistent.clone()), plan.restarts, persistent_store);
+        let scoring = supervise(
+            ScoringActor::new(
+                cache_store.clone().recipient(),
+                cache_store.clone().recipient(),
+                plan.cache_timeout,
+            ),
+            plan.restarts,
+            scoring,
+        );
+        let interests =
+            supervise(InterestsActor::new(persistent_store.clone().recipient()), plan.restarts, interests);
+        let dispatcher = supervise(
+            DispatcherActor::new(
+                plan.dispatcher.clone(),
+                scoring.clone().recipient(),
+                interests.clone().recipient(),
+            ),
+            plan.restarts,
+            dispatcher,
+        );
+        Self { dispatcher, scoring, interests, cache_store, persistent_store }
+    }
+}
+
+// ===== impl TreeVitals =====
+
+impl TreeVitals {
+    /// The vitals of actors that have not been started yet.
+    ///
+    /// # Errors
+    ///
+    /// If their metrics are registered already.
+    pub fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let metrics = ActorMetrics::register(registry)?;
+        Ok(Self {
+            dispatcher: metrics.vitals("dispatcher"),
+            scoring: metrics.vitals("scoring"),
+            interests: metrics.vitals("interests"),
+            cache_store: metrics.vitals("cache_store"),
+            persistent_store: metrics.vitals("persistent_store"),
+        })
+    }
+
+    /// All of them.
+    pub fn all(&self) -> [&Arc<Vitals>; 5] {
+        [&self.dispatcher, &self.scoring, &self.interests, &self.cache_store, &self.persistent_store]
+    }
+}

@@ -1,0 +1,277 @@
+//! The composition root: makes the parts, hands them to each other, and runs until told to stop.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use actix_web::dev::Server;
+use chrono::Utc;
+use prometheus::Registry;
+use tokio::{
+    select,
+    sync::Semaphore,
+    time::{Instant, interval, sleep},
+};
+
+use crate::{
+    actors::{
+        Tree, TreePlan, TreeVitals,
+        dispatcher::DispatcherPlan,
+        restarts::RestartPolicy,
+        store::{CacheLookups, StorePlan},
+    },
+    config::{Settings, limits::ShutdownSettings},
+    domain::{Authenticator, InvalidAuthPolicy},
+    http::{self, AdminPlan, CallPlan, HttpMetrics, Lifecycle},
+    store::{
+        Connector, EmbeddedConnector, LinkPolicy, Memory, RedisConnector, Role, RoleStatus, StoreMetrics, url::StoreUrl,
+    },
+};
+
+/// Of a time that a caller is promised, the part that is spent on waiting. The rest is for getting the answer out.
+const WAITING: (u32, u32) = (4, 5);
+
+/// No answer for so long, after being told to stop, means that none is being worked on.
+const QUIET: Duration = Duration::from_millis(100);
+
+/// The two roles' stores. Made from the settings, or by a test that wants to see them fail.
+#[derive(Debug, Clone)]
+pub struct Stores {
+    /// For scores.
+    pub cache: Arc<dyn Connector>,
+    /// For interests.
+    pub persistent: Arc<dyn Connector>,
+}
+
+/// A service that listens and does not serve yet.
+pub struct Application {
+    address: SocketAddr,
+    admin_address: Option<SocketAddr>,
+    public: Server,
+    admin: Option<Server>,
+    lifecycle: Lifecycle,
+    metrics: HttpMetrics,
+    shutdown: ShutdownSettings,
+}
+
+/// Why the service cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// A listener's address cannot be used.
+    #[error("{key}: cannot listen on {address}: {source}")]
+    Listen {
+        /// The setting that names the address.
+        key: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The settings of tokens do not go together.
+    #[error("auth: {0}")]
+    Auth(#[from] InvalidAuthPolicy),
+    /// A metric was registered twice: a bug.
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+}
+
+// ===== impl Stores =====
+
+impl Stores {
+    /// The stores that the settings name. Nothing is opened or connected to yet.
+    ///
+    /// A store inside this process that both roles name is one store.
+    pub fn from_settings(settings: &Settings) -> Self {
+        let capacity = u64::try_from(settings.cache.capacity).unwrap_or(u64::MAX);
+        let open = |url: &StoreUrl, connect_timeout| -> Arc<dyn Connector> {
+            match url {
+                StoreUrl::Memory => Arc::new(Memory::new(capacity)),
+                StoreUrl::Embedded(path) => Arc::new(EmbeddedConnector::new(path.clone(), capacity)),
+                StoreUrl::Redis(target) => Arc::new(RedisConnector::new(target.clone(), connect_timeout)),
+            }
+        };
+        let persistent = open(&settings.store.url, settings.store.connect_timeout);
+        let shared = matches!(settings.store.url, StoreUrl::Memory | StoreUrl::Embedded(_))
+            && *settings.cache_url() == settings.store.url;
+        let cache = if shared {
+            persistent.clone()
+        } else {
+            open(settings.cache_url(), settings.cache.connect_timeout)
+        };
+        Self { cache, persistent }
+    }
+}
+
+// ===== impl Application =====
+
+impl Application {
+    /// Builds the service that the settings describe.
+    ///
+    /// # Errors
+    ///
+    /// If an address cannot be listened on. A store that is not there is no error.
+    pub fn build(settings: &Settings) -> Result<Self, BuildError> {
+        Self::assemble(settings, Stores::from_settings(settings), |_| {})
+    }
+
+    /// Builds the service on given stores, and tells `on_tree` of every worker's actors.
+    ///
+    /// # Errors
+    ///
+    /// As [`Application::build`].
+    pub fn assemble(
+        settings: &Settings,
+        stores: Stores,
+        on_tree: impl Fn(&Tree) + Clone + Send + 'static,
+    ) -> Result<Self, BuildError> {
+        let registry = Registry::new();
+        registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        let store_metrics = StoreMetrics::register(&registry)?;
+        let cache_status = RoleStatus::new(Role::Cache, store_metrics.clone());
+        let persistent_status = RoleStatus::new(Role::Persistent, store_metrics);
+        let metrics = HttpMetrics::register(&registry)?;
+        let vitals = TreeVitals::register(&registry)?;
+        let lifecycle = Lifecycle::default();
+
+        let lookups = CacheLookups::register(&registry)?;
+        let cache_timeout = waiting(settings.cache.timeout);
+        let store_plan = |connector, timeout, status| StorePlan {
+            connector,
+            policy: LinkPolicy::new(timeout),
+            attempts: settings.store.attempts,
+            ttl: settings.cache.ttl,
+            status,
+            lookups: lookups.clone(),
+        };
+        let tree = TreePlan {
+            dispatcher: DispatcherPlan {
+                authenticator: Arc::new(Authenticator::new(settings.auth.policy())?),
+                admission: Arc::new(Semaphore::new(settings.limits.max_in_flight)),
+                deadline: settings.store.deadline * 19 / 20,
+                max_client_ids: settings.limits.client_ids,
+                clock: Utc::now,
+            },
+            cache: store_plan(stores.cache, cache_timeout, cache_status.clone()),
+            persistent: store_plan(stores.persistent, settings.store.timeout, persistent_status.clone()),
+            cache_timeout,
+            restarts: RestartPolicy::default(),
+            vitals: vitals.clone(),
+        };
+        let call = CallPlan {
+            body_limit: settings.http.body_limit,
+            body_timeout: settings.http.body_timeout,
+            deadline: settings.store.deadline,
+            metrics: metrics.clone(),
+        };
+
+        // Both addresses are taken before anything is started.
+        let listener = listen("http.bind", settings.http.bind)?;
+        let admin_listener = settings.admin.bind.map(|address| listen("admin.bind", address)).transpose()?;
+        let address = local_address("http.bind", settings.http.bind, &listener)?;
+        let admin_address = admin_listener
+            .as_ref()
+            .map(|listener| local_address("admin.bind", settings.http.bind, listener))
+            .transpose()?;
+        let failed = |source| BuildError::Listen { key: "http.bind", address, source };
+        let public = http::serve_public(
+            listener,
+            &settings.http,
+            call,
+            lifecycle.clone(),
+            tree,
+            on_tree,
+            settings.shutdown.drain,
+        )
+        .map_err(failed)?;
+        let plan = AdminPlan {
+            lifecycle: lifecycle.clone(),
+            roles: [cache_status, persistent_status],
+            vitals,
+            registry,
+        };
+        let admin = admin_listener.map(|listener| http::serve_admin(listener, plan)).transpose().map_err(failed)?;
+        Ok(Self {
+            address,
+            admin_address,
+            public,
+            admin,
+            lifecycle,
+            metrics,
+            shutdown: settings.shutdown.clone(),
+        })
+    }
+
+    /// Where the service listens; with port 0 in the settings, the port that it was given.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where the operators' listener is, unless it is turned off.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin_address
+    }
+
+    /// Serves until `stop` resolves, then ends gracefully: unready first, still accepting for the grace period, then
+    /// finishing what is in flight.
+    ///
+    /// # Errors
+    ///
+    /// If a listener fails.
+    pub async fn run_until(self, stop: impl Future<Output = ()>) -> io::Result<()> {
+        let (public, admin) = (self.public.handle(), self.admin.as_ref().map(Server::handle));
+        let mut serving = tokio::task::spawn_local(self.public);
+        if let Some(server) = self.admin {
+            tokio::task::spawn_local(server);
+        }
+        self.lifecycle.serving();
+        tracing::info!(address = %self.address, admin_address = self.admin_address.map(|a| a.to_string()), "listening");
+
+        select! {
+            ended = &mut serving => return ended.map_err(io::Error::other)?,
+            () = stop => {}
+        }
+        self.lifecycle.draining();
+        tracing::info!(grace_ms = millis(self.shutdown.grace), "stopping");
+        sleep(self.shutdown.grace).await;
+        select! {
+            () = public.stop(true) => {}
+            // An idle connection that a client keeps open is nothing to wait for.
+            () = quiet(&self.metrics) => {}
+        }
+        if let Some(admin) = admin {
+            admin.stop(false).await;
+        }
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+/// Resolves once no request has been in flight for a while.
+async fn quiet(metrics: &HttpMetrics) {
+    let mut tick = interval(QUIET / 10);
+    let mut busy = Instant::now();
+    while busy.elapsed() < QUIET {
+        tick.tick().await;
+        if metrics.in_flight() > 0 {
+            busy = Instant::now();
+        }
+    }
+}
+
+fn waiting(promised: Duration) -> Duration {
+    promised * WAITING.0 / WAITING.1
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn listen(key: &'static str, address: SocketAddr) -> Result<std::net::TcpListener, BuildError> {
+    http::listen(address).map_err(|source| BuildError::Listen { key, address, source })
+}
+
+fn local_address(
+    key: &'static str,
+    address: SocketAddr,
+    listener: &std::net::TcpListener,
+) -> Result<SocketAddr, BuildError> {
+    listener.local_addr().map_err(|source| BuildError::Listen { key, address, source })
+}

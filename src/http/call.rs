@@ -1,0 +1,124 @@
+//! `POST /method`: bytes in, a message to the dispatcher, bytes out, and one log line.
+
+use std::{
+    panic::AssertUnwindSafe,
+    time::{Duration, Instant},
+};
+
+use actix::Addr;
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
+use futures_util::FutureExt;
+use tokio::time::timeout_at;
+use tracing::{Instrument, field};
+
+use super::{
+    body,
+    envelope::{Refusal, respond},
+    metrics::{HttpMetrics, OTHER},
+    request_id::RequestId,
+};
+use crate::{
+    actors::dispatcher::{CallContext, CallMethod, DispatcherActor},
+    domain::{Answer, CallError, Json, Method, MethodRequest},
+};
+
+/// How much of an account's name is logged, in characters.
+const LOGGED_ACCOUNT: usize = 64;
+
+/// What the handler needs on each worker.
+#[derive(Debug, Clone)]
+pub struct CallPlan {
+    /// The largest body, in bytes.
+    pub body_limit: usize,
+    /// How long a body may take to arrive.
+    pub body_timeout: Duration,
+    /// How long the dispatcher may take. It keeps to that itself; this is for one that is stuck.
+    pub deadline: Duration,
+    /// Where requests are counted.
+    pub metrics: HttpMetrics,
+}
+
+/// What is known of a call by the time that it is answered.
+#[derive(Default)]
+struct Known {
+    account: String,
+    method: Option<Method>,
+    context: CallContext,
+}
+
+/// Answers `POST /method`.
+pub(super) async fn call(
+    request: HttpRequest,
+    payload: web::Payload,
+    plan: web::Data<CallPlan>,
+    dispatcher: web::Data<Addr<DispatcherActor>>,
+) -> HttpResponse {
+    let begun = Instant::now();
+    let in_flight = plan.metrics.begin();
+    let id = request.extensions().get::<RequestId>().map(ToString::to_string).unwrap_or_default();
+    let span = tracing::info_span!(
+        "call",
+        request_id = id,
+        method = field::Empty,
+        account = field::Empty,
+        code = field::Empty,
+    );
+    let mut known = Known::default();
+    let answering = answer(&request, payload, &plan, &dispatcher, &mut known);
+    // A bug in here must not cost the client its connection.
+    let outcome = match AssertUnwindSafe(answering).catch_unwind().instrument(span.clone()).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(CallError::Internal.into()),
+    };
+    let response = respond(&outcome);
+    drop(in_flight);
+
+    let (code, took) = (response.status().as_u16(), begun.elapsed());
+    let method = known.method.map_or(OTHER, Method::as_str);
+    plan.metrics.answered(method, code, took);
+    span.record("method", method).record("account", &known.account).record("code", code);
+    let (has, nclients) = match &known.context {
+        CallContext::Unknown => (None, None),
+        CallContext::Has(names) => (Some(names.join(",")), None),
+        CallContext::Clients(count) => (None, Some(*count)),
+    };
+    span.in_scope(|| {
+        tracing::info!(
+            request_id = id,
+            method,
+            account = known.account,
+            code,
+            duration = took.as_secs_f64(),
+            has,
+            nclients,
+            "call"
+        );
+    });
+    response
+}
+
+async fn answer(
+    request: &HttpRequest,
+    payload: web::Payload,
+    plan: &CallPlan,
+    dispatcher: &Addr<DispatcherActor>,
+    known: &mut Known,
+) -> Result<Answer, Refusal> {
+    let body = body::read(request, payload, plan.body_limit, plan.body_timeout).await?;
+    let received = tokio::time::Instant::now();
+    let json = Json::parse(&body).map_err(CallError::from)?;
+    let request = MethodRequest::from_json(json).map_err(CallError::from)?;
+    known.account = request.account.chars().take(LOGGED_ACCOUNT).collect();
+    known.method = Method::from_name(&request.method).ok();
+
+    let sent = dispatcher.send(CallMethod { request, received: received.into_std() });
+    match timeout_at(received + plan.deadline, sent).await {
+        Ok(Ok(handled)) => {
+            known.context = handled.context;
+            Ok(handled.outcome?)
+        }
+        // The dispatcher fell while it handled this call.
+        Ok(Err(_)) => Err(CallError::Internal.into()),
+        Err(_) => Err(CallError::Unavailable.into()),
+    }
+}

@@ -1,0 +1,111 @@
+//! The two shapes of an answer, and the one table from errors to statuses.
+
+use actix_web::{
+    HttpResponse,
+    http::{
+        ConnectionType, StatusCode,
+        header::{ALLOW, CACHE_CONTROL, ContentType, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS},
+    },
+};
+use serde::Serialize;
+
+use crate::domain::{Answer, CallError};
+
+/// Seconds after which a refused client may come back. By then a store that has recovered is in use again.
+const RETRY_AFTER_SECONDS: &str = "1";
+
+/// Why a request gets no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refusal {
+    #[error(transparent)]
+    Call(#[from] CallError),
+    #[error("the body did not arrive in time")]
+    TooSlow,
+    #[error("the body is larger than allowed")]
+    TooLarge,
+    #[error("the connection or its encoding broke before the body was complete")]
+    BrokenBody,
+    #[error("there is nothing at this path")]
+    NotFound,
+    #[error("this path answers {allow} only")]
+    WrongVerb { allow: &'static str },
+}
+
+impl Refusal {
+    /// The one table from errors to statuses.
+    pub(super) fn status(&self) -> StatusCode {
+        match self {
+            Self::Call(CallError::BadRequest(_)) | Self::BrokenBody => StatusCode::BAD_REQUEST,
+            Self::Call(CallError::Forbidden(_)) => StatusCode::FORBIDDEN,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::WrongVerb { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Call(CallError::Invalid(_)) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Call(CallError::Internal) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Call(CallError::Unavailable) => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// What the client is told: the status' name, and why where that helps to do better.
+    fn text(&self) -> String {
+        match self {
+            Self::Call(CallError::Invalid(faults)) => faults.to_string(),
+            Self::Call(CallError::BadRequest(_)) | Self::BrokenBody => format!("Bad Request: {self}"),
+            Self::Call(CallError::Forbidden(_) | CallError::Internal | CallError::Unavailable)
+            | Self::NotFound
+            | Self::WrongVerb { .. }
+            | Self::TooSlow
+            | Self::TooLarge => self.status().canonical_reason().unwrap_or_default().to_owned(),
+        }
+    }
+}
+
+/// The response to a request.
+pub(super) fn respond(outcome: &Result<Answer, Refusal>) -> HttpResponse {
+    match outcome {
+        Ok(answer) => json(StatusCode::OK, &Success { code: 200, response: answer }),
+        Err(refusal) => refuse(refusal),
+    }
+}
+
+/// The response to a request that gets no answer.
+pub(super) fn refuse(refusal: &Refusal) -> HttpResponse {
+    let status = refusal.status();
+    let mut response = json(status, &Failure { code: status.as_u16(), error: &refusal.text() });
+    let headers = response.headers_mut();
+    match refusal {
+        Refusal::Call(CallError::Unavailable) => {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+        }
+        Refusal::WrongVerb { allow } => {
+            headers.insert(ALLOW, HeaderValue::from_static(allow));
+        }
+        // What is left of the body is not worth reading, so the connection cannot be used again.
+        Refusal::TooSlow | Refusal::TooLarge | Refusal::BrokenBody => {
+            response.head_mut().set_connection_type(ConnectionType::Close);
+        }
+        Refusal::Call(_) | Refusal::NotFound => {}
+    }
+    response
+}
+
+#[derive(Serialize)]
+struct Success<'a> {
+    code: u16,
+    response: &'a Answer,
+}
+
+#[derive(Serialize)]
+struct Failure<'a> {
+    code: u16,
+    error: &'a str,
+}
+
+fn json(status: StatusCode, body: &impl Serialize) -> HttpResponse {
+    HttpResponse::build(status)
+        .insert_header(ContentType::json())
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .json(body)
+}

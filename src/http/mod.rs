@@ -1,0 +1,18 @@
+//! HTTP: turns bytes into a message to the dispatcher, and its reply into bytes. Knows no store.
+
+mod admin;
+mod body;
+mod call;
+mod envelope;
+mod lifecycle;
+mod metrics;
+mod request_id;
+mod routes;
+mod server;
+pub mod settings;
+
+pub use admin::AdminPlan;
+pub use call::CallPlan;
+pub use lifecycle::{Lifecycle, Phase};
+pub use metrics::HttpMetrics;
+pub use server::{listen, serve_admin, serve_public};

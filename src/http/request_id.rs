@@ -1,0 +1,75 @@
+//! The request's id: the client's if it is fit to be logged, else made here. It comes back on every answer.
+
+use std::fmt;
+
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+
+/// Where the id travels.
+pub(super) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The most characters of an id that is taken from a client.
+const LONGEST: usize = 128;
+
+/// 1 to 128 visible ASCII characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct RequestId(HeaderValue);
+
+impl RequestId {
+    /// The id in `headers`, or a new one: 32 hexadecimal digits at random.
+    pub(super) fn from_headers(headers: &HeaderMap) -> Self {
+        match headers.get(HEADER) {
+            Some(given) if is_fit(given.as_bytes()) => Self(given.clone()),
+            Some(_) | None => Self::random(),
+        }
+    }
+
+    /// As a header of the answer.
+    pub(super) fn to_header(&self) -> HeaderValue {
+        self.0.clone()
+    }
+
+    fn random() -> Self {
+        let id = format!("{:032x}", fastrand::u128(..));
+        // Hexadecimal digits always make a header value.
+        Self(HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("0")))
+    }
+}
+
+fn is_fit(id: &[u8]) -> bool {
+    (1..=LONGEST).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic)
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.to_str().unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::one_character(b"x", true)]
+    #[case::longest(&[b'~'; 128], true)]
+    #[case::too_long(&[b'~'; 129], false)]
+    #[case::empty(b"", false)]
+    #[case::blank_inside(b"a b", false)]
+    #[case::control_character(b"a\tb", false)]
+    #[case::not_ascii("é".as_bytes(), false)]
+    fn an_id_is_taken_if_it_is_fit(#[case] given: &[u8], #[case] taken: bool) {
+        let mut headers = HeaderMap::new();
+        headers.insert(HEADER, HeaderValue::from_bytes(given).unwrap());
+        let id = RequestId::from_headers(&headers);
+        assert_eq!(id.to_header().as_bytes() == given, taken);
+        assert!(is_fit(id.to_header().as_bytes()));
+    }
+
+    #[test]
+    fn ids_that_are_made_differ() {
+        let none = HeaderMap::new();
+        assert_ne!(RequestId::from_headers(&none), RequestId::from_headers(&none));
+    }
+}

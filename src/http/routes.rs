@@ -1,0 +1,64 @@
+//! The route tables of both listeners, and what holds for every answer.
+
+use actix_web::{
+    Error, HttpMessage, HttpResponse,
+    body::MessageBody,
+    dev::{Service, ServiceRequest, ServiceResponse},
+    http::ConnectionType,
+    web::{self, ServiceConfig},
+};
+
+use super::{
+    admin, call,
+    envelope::{Refusal, refuse},
+    lifecycle::Lifecycle,
+    request_id::{HEADER, RequestId},
+};
+
+/// The public listener.
+pub(super) fn public(config: &mut ServiceConfig) {
+    config
+        .service(
+            web::resource(["/method", "/method/"])
+                .route(web::post().to(call::call))
+                .default_service(web::to(|| wrong_verb("POST"))),
+        )
+        .default_service(web::to(not_found));
+}
+
+/// The operators' listener.
+pub(super) fn admin(config: &mut ServiceConfig) {
+    config
+        .service(get("/healthz", web::get().to(admin::healthz)))
+        .service(get("/readyz", web::get().to(admin::readyz)))
+        .service(get("/metrics", web::get().to(admin::metrics)))
+        .default_service(web::to(not_found));
+}
+
+fn get(path: &'static str, route: actix_web::Route) -> actix_web::Resource {
+    web::resource(path).route(route).default_service(web::to(|| wrong_verb("GET")))
+}
+
+async fn not_found() -> HttpResponse {
+    refuse(&Refusal::NotFound)
+}
+
+async fn wrong_verb(allow: &'static str) -> HttpResponse {
+    refuse(&Refusal::WrongVerb { allow })
+}
+
+/// Gives every request an id, which comes back on its answer, and asks clients to leave while the service drains.
+pub(super) async fn every_answer<B: MessageBody>(
+    request: ServiceRequest,
+    service: &impl Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
+    lifecycle: &Lifecycle,
+) -> Result<ServiceResponse<B>, Error> {
+    let id = RequestId::from_headers(request.headers());
+    request.extensions_mut().insert(id.clone());
+    let mut answered = service.call(request).await?;
+    answered.headers_mut().insert(HEADER, id.to_header());
+    if lifecycle.is_draining() {
+        answered.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+    }
+    Ok(answered)
+}

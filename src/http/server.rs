@@ -1,0 +1,81 @@
+//! The two listeners.
+
+use std::{io, net::SocketAddr, net::TcpListener};
+
+use actix_web::{App, HttpServer, dev::Server, dev::Service, web};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::{AdminPlan, CallPlan, Lifecycle, routes, settings::HttpSettings};
+use crate::actors::{Tree, TreePlan};
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 1024;
+
+/// Binds `address`. Nothing is accepted yet.
+///
+/// # Errors
+///
+/// If the address is taken or not ours.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A service that is started again at once must not wait for its old connections to time out.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Serves the public listener: on each worker a tree of actors of its own, told to `on_tree`.
+///
+/// # Errors
+///
+/// If the socket cannot be used.
+pub fn serve_public(
+    listener: TcpListener,
+    settings: &HttpSettings,
+    plan: CallPlan,
+    lifecycle: Lifecycle,
+    tree: TreePlan,
+    on_tree: impl Fn(&Tree) + Clone + Send + 'static,
+    drain: std::time::Duration,
+) -> io::Result<Server> {
+    let server = HttpServer::new(move || {
+        let tree = Tree::start(&tree);
+        on_tree(&tree);
+        let lifecycle = lifecycle.clone();
+        App::new()
+            .app_data(web::Data::new(plan.clone()))
+            .app_data(web::Data::new(tree.dispatcher))
+            .configure(routes::public)
+            .wrap_fn(move |request, service| {
+                routes::every_answer(request, service, &lifecycle)
+            })
+    })
+    .workers(settings.workers)
+    .client_request_timeout(settings.head_timeout)
+    .keep_alive(settings.keep_alive)
+    .tcp_nodelay(true)
+    .shutdown_timeout(drain.as_secs())
+    .disable_signals()
+    .listen(listener)?
+    .run();
+    Ok(server)
+}
+
+/// Serves the operators' listener.
+///
+/// # Errors
+///
+/// If the socket cannot be used.
+pub fn serve_admin(listener: TcpListener, plan: AdminPlan) -> io::Result<Server> {
+    let server = HttpServer::new(move || {
+        App::new().app_data(web::Data::new(plan.clone())).configure(routes::admin)
+    })
+    .workers(1)
+    .shutdown_timeout(1)
+    .disable_signals()
+    .listen(listener)?
+    .run();
+    Ok(server)
+}

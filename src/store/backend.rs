@@ -1,0 +1,44 @@
+//! What every kind of store offers, whichever server or file is behind it.
+//!
+//! A [`Connector`] makes [`Connection`]s; a connection carries commands. Neither retries, waits for a reconnect or
+//! bounds a command in time: that is the [`Link`](super::link::Link)'s work, once for all backends.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use futures_util::future::BoxFuture;
+
+use super::BackendError;
+
+/// The result of a command on a [`Connection`].
+pub type Reply<T> = BoxFuture<'static, Result<T, BackendError>>;
+
+/// Makes connections to one store, for one role.
+pub trait Connector: fmt::Debug + Send + Sync {
+    /// Makes a new connection, resolving the address afresh, and shows that it serves.
+    ///
+    /// Bounded in time by the connector itself.
+    fn connect(&self) -> Reply<Arc<dyn Connection>>;
+}
+
+/// One connection. Commands may be under way side by side; dropping a reply abandons only that reply.
+pub trait Connection: Send + Sync {
+    /// Reads one key of the cache.
+    fn get(&self, key: String) -> Reply<Option<Vec<u8>>>;
+
+    /// Reads all persistent `keys` in one round trip; the values come in the order of the keys.
+    ///
+    /// A key that holds another kind of value than bytes is [`BackendError::WrongType`], never "nothing stored".
+    fn get_many(&self, keys: Arc<[String]>) -> Reply<Vec<Option<Vec<u8>>>>;
+
+    /// Writes one key of the cache, to be forgotten after `ttl`.
+    fn set(&self, key: String, value: Vec<u8>, ttl: Duration) -> Reply<()>;
+
+    /// For how long the other end has owed an answer without sending anything at all; zero if it owes none.
+    fn silent_for(&self) -> Duration;
+
+    /// Resolves when the connection is gone. Never, for a store inside this process.
+    fn closed(&self) -> BoxFuture<'static, ()>;
+
+    /// Drops the connection at once; what is under way on it ends as [`BackendError::Disconnected`].
+    fn close(&self);
+}

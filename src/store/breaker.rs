@@ -1,0 +1,232 @@
+//! The circuit breaker: stops asking a store that does not answer, so that callers need not wait to be refused.
+//!
+//! A pure state machine over a clock that is passed in. It opens after consecutive failures; those that overlap in time
+//! count as one, since a stall of the stream fails everything under way at once and may be over the next moment. It
+//! closes after consecutive good *probes*, which the store sends itself: no user request is ever used to find out. Each
+//! state lasts at least [`BreakerPolicy::hold`], so a store that flaps does not make the breaker flap.
+
+use std::time::{Duration, Instant};
+
+/// When a [`Breaker`] opens and closes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BreakerPolicy {
+    /// Consecutive failures, none begun before the one before it ended, that open it; at least 1.
+    pub failures: u32,
+    /// Consecutive good probes that close it again; at least 1.
+    pub probes: u32,
+    /// The least time that it stays in a state. Half a second means at most two changes in any second.
+    pub hold: Duration,
+}
+
+impl Default for BreakerPolicy {
+    fn default() -> Self {
+        Self { failures: 4, probes: 3, hold: Duration::from_millis(500) }
+    }
+}
+
+/// One role's breaker. See the [module](self).
+#[derive(Debug)]
+pub struct Breaker {
+    policy: BreakerPolicy,
+    state: State,
+    /// When it last changed; none before the first change, which need not wait.
+    changed: Option<Instant>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Closed { failures: u32, last: Option<Instant> },
+    Open { good_probes: u32 },
+}
+
+impl State {
+    const CLOSED: Self = Self::Closed { failures: 0, last: None };
+}
+
+/// What an outcome did to the breaker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// It opened: from now on nothing is asked of the store but probes.
+    Opened,
+    /// It closed: the store serves again.
+    Closed,
+}
+
+// ===== impl Breaker =====
+
+impl Breaker {
+    /// A closed breaker.
+    pub fn new(policy: BreakerPolicy) -> Self {
+        Self { policy, state: State::CLOSED, changed: None }
+    }
+
+    /// Whether requests are to be refused without asking the store.
+    pub fn is_open(&self) -> bool {
+        matches!(self.state, State::Open { .. })
+    }
+
+    /// The store answered a request. Ignored while open: that request was under way before.
+    pub fn succeeded(&mut self) {
+        if !self.is_open() {
+            self.state = State::CLOSED;
+        }
+    }
+
+    /// The store failed what was `begun` then: a request, a probe or an attempt to connect.
+    pub fn failed(&mut self, begun: Instant, now: Instant) -> Option<Change> {
+        match &mut self.state {
+            State::Open { good_probes } => {
+                *good_probes = 0;
+                None
+            }
+            State::Closed { failures, last } => {
+                if last.is_some_and(|last| begun < last) {
+                    return None;
+                }
+                *last = Some(now);
+                *failures = failures.saturating_add(1);
+                let due = *failures >= self.policy.failures && self.held(now);
+                due.then(|| self.change(State::Open { good_probes: 0 }, now, Change::Opened))
+            }
+        }
+    }
+
+    /// The store answered a probe in time.
+    pub fn probed(&mut self, now: Instant) -> Option<Change> {
+        match &mut self.state {
+            State::Closed { .. } => {
+                self.state = State::CLOSED;
+                None
+            }
+            State::Open { good_probes } => {
+                *good_probes = good_probes.saturating_add(1);
+                let due = *good_probes >= self.policy.probes && self.held(now);
+                due.then(|| self.change(State::CLOSED, now, Change::Closed))
+            }
+        }
+    }
+
+    fn held(&self, now: Instant) -> bool {
+        self.changed.is_none_or(|changed| now.saturating_duration_since(changed) >= self.policy.hold)
+    }
+
+    fn change(&mut self, to: State, now: Instant, change: Change) -> Change {
+        self.state = to;
+        self.changed = Some(now);
+        change
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const HOLD: Duration = Duration::from_millis(500);
+
+    fn opened(now: Instant) -> Breaker {
+        let mut breaker = Breaker::new(BreakerPolicy::default());
+        for _ in 0..3 {
+            assert_eq!(breaker.failed(now, now), None);
+        }
+        assert_eq!(breaker.failed(now, now), Some(Change::Opened));
+        breaker
+    }
+
+    #[test]
+    fn it_opens_at_the_fourth_failure_in_a_row() {
+        assert!(opened(Instant::now()).is_open());
+    }
+
+    #[test]
+    fn a_success_between_failures_keeps_it_closed() {
+        let now = Instant::now();
+        let mut breaker = Breaker::new(BreakerPolicy::default());
+        for _ in 0..100 {
+            for _ in 0..3 {
+                assert_eq!(breaker.failed(now, now), None);
+            }
+            breaker.succeeded();
+        }
+        assert!(!breaker.is_open());
+    }
+
+    #[test]
+    fn one_stall_that_fails_everything_under_way_counts_once() {
+        let begun = Instant::now();
+        let now = begun + Duration::from_millis(150);
+        let mut breaker = Breaker::new(BreakerPolicy::default());
+        for _ in 0..1_000 {
+            assert_eq!(breaker.failed(begun, now), None);
+        }
+        assert!(!breaker.is_open());
+    }
+
+    #[test]
+    fn it_closes_after_three_good_probes_once_the_hold_is_over() {
+        let now = Instant::now();
+        let mut breaker = opened(now);
+        assert_eq!(breaker.probed(now + HOLD), None);
+        assert_eq!(breaker.probed(now + HOLD), None);
+        assert_eq!(breaker.probed(now + HOLD), Some(Change::Closed));
+        assert!(!breaker.is_open());
+    }
+
+    #[test]
+    fn good_probes_before_the_hold_is_over_do_not_close_it() {
+        let now = Instant::now();
+        let mut breaker = opened(now);
+        for _ in 0..100 {
+            assert_eq!(breaker.probed(now + HOLD - Duration::from_millis(1)), None);
+        }
+        assert_eq!(breaker.probed(now + HOLD), Some(Change::Closed));
+    }
+
+    #[test]
+    fn a_bad_probe_starts_the_count_again() {
+        let now = Instant::now();
+        let mut breaker = opened(now);
+        breaker.probed(now + HOLD);
+        breaker.probed(now + HOLD);
+        breaker.failed(now + HOLD, now + HOLD);
+        assert_eq!(breaker.probed(now + HOLD), None);
+        assert!(breaker.is_open());
+    }
+
+    #[test]
+    fn a_late_success_of_a_request_does_not_close_it() {
+        let mut breaker = opened(Instant::now());
+        for _ in 0..100 {
+            breaker.succeeded();
+        }
+        assert!(breaker.is_open());
+    }
+
+    proptest! {
+        /// Row 10 of the fault table, over any history at all.
+        #[test]
+        fn it_never_changes_more_than_twice_in_any_second(
+            events in proptest::collection::vec((0u64..120, 0u8..3), 1..2_000)
+        ) {
+            let start = Instant::now();
+            let mut breaker = Breaker::new(BreakerPolicy::default());
+            let mut at = Duration::ZERO;
+            let mut changes = Vec::new();
+            for (step, event) in events {
+                at += Duration::from_millis(step);
+                let change = match event {
+                    0 => breaker.failed(start + at, start + at),
+                    1 => breaker.probed(start + at),
+                    _ => { breaker.succeeded(); None }
+                };
+                if change.is_some() {
+                    changes.push(at);
+                }
+            }
+            for window in changes.windows(3) {
+                prop_assert!(window[2] - window[0] >= Duration::from_secs(1), "{window:?}");
+            }
+        }
+    }
+}

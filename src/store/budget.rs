@@ -1,0 +1,82 @@
+//! The retry budget: retries may add only a tenth to the load, so that an outage is not multiplied.
+//!
+//! A token bucket: each first try earns a tenth of a retry, up to a small reserve that lets a quiet service retry too.
+
+/// Earned per first try: retries are at most 10 % of recent requests.
+const EARNED: f64 = 0.1;
+
+/// What can be saved up. A full reserve also stands at the start, for a service that has had no requests yet.
+const RESERVE: f64 = 10.0;
+
+/// Counts what may be retried. Pure: it has no clock, since the requests themselves are its clock.
+#[derive(Debug)]
+pub struct RetryBudget {
+    tokens: f64,
+}
+
+impl Default for RetryBudget {
+    fn default() -> Self {
+        Self { tokens: RESERVE }
+    }
+}
+
+impl RetryBudget {
+    /// A request is tried for the first time.
+    pub fn earn(&mut self) {
+        self.tokens = (self.tokens + EARNED).min(RESERVE);
+    }
+
+    /// Whether a retry may go out; if so, it is taken off the budget.
+    #[must_use]
+    pub fn spend(&mut self) -> bool {
+        // Ten tenths add up to a hair under one.
+        let may = self.tokens >= 1.0 - 1e-9;
+        if may {
+            self.tokens = (self.tokens - 1.0).max(0.0);
+        }
+        may
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_quiet_service_may_retry_from_the_reserve_and_no_further() {
+        let mut budget = RetryBudget::default();
+        assert_eq!((0..100).filter(|_| budget.spend()).count(), 10);
+    }
+
+    #[test]
+    fn ten_requests_earn_one_retry() {
+        let mut budget = RetryBudget::default();
+        while budget.spend() {}
+        (0..9).for_each(|_| budget.earn());
+        assert!(!budget.spend());
+        budget.earn();
+        assert!(budget.spend());
+        assert!(!budget.spend());
+    }
+
+    proptest! {
+        #[test]
+        fn retries_never_exceed_a_tenth_of_the_requests_and_the_reserve(
+            events in proptest::collection::vec(any::<bool>(), 0..5_000)
+        ) {
+            let mut budget = RetryBudget::default();
+            let (mut requests, mut retries) = (0u32, 0u32);
+            for is_request in events {
+                if is_request {
+                    budget.earn();
+                    requests += 1;
+                } else if budget.spend() {
+                    retries += 1;
+                }
+            }
+            prop_assert!(f64::from(retries) <= f64::from(requests) * EARNED + RESERVE + 1e-6);
+        }
+    }
+}

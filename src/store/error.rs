@@ -1,0 +1,133 @@
+//! What can go wrong with a store, sorted once.
+//!
+//! A backend says what happened ([`BackendError`]); the one table below says what to do about it ([`Remedy`]); callers
+//! outside the store learn only what they can act on ([`StoreError`]). No text is ever searched to find out.
+
+use std::io;
+
+/// What a connection to a store reported.
+///
+/// Neither keys nor values nor credentials appear in any of its texts.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum BackendError {
+    /// The connection could not be made, or is gone.
+    #[error("no connection ({0})")]
+    Disconnected(io::ErrorKind),
+    /// What came back is not the store's protocol, or not an answer to what was asked.
+    #[error("protocol error")]
+    Protocol,
+    /// Nothing came back in time. The command may have been carried out all the same.
+    #[error("timed out")]
+    TimedOut,
+    /// The server is up but cannot serve yet, or not just now: `LOADING`, `BUSY`, `TRYAGAIN`, `CLUSTERDOWN`, `MASTERDOWN`.
+    #[error("not serving at the moment ({code})")]
+    NotServing {
+        /// The error code that the server gave.
+        code: String,
+    },
+    /// The server is a replica: it answers reads and refuses writes.
+    #[error("the server is read-only")]
+    ReadOnly,
+    /// The server wants other credentials or grants too few rights: `NOAUTH`, `WRONGPASS`, `NOPERM`.
+    #[error("access refused ({code})")]
+    Denied {
+        /// The error code that the server gave.
+        code: String,
+    },
+    /// The server accepts no writes: `OOM`, `MISCONF`, `NOREPLICAS`; or the cache is full.
+    #[error("writes are refused ({code})")]
+    WritesRefused {
+        /// The error code that the server gave.
+        code: String,
+    },
+    /// The key holds another kind of value (`WRONGTYPE`). Trying again cannot help.
+    #[error("the key holds another kind of value")]
+    WrongType,
+    /// Any other error reply.
+    #[error("the server answered with an error ({code})")]
+    Refused {
+        /// The error code that the server gave.
+        code: String,
+    },
+    /// The embedded store's file cannot be read or written, or is in use.
+    #[error("embedded store: {0}")]
+    Storage(String),
+}
+
+/// What to do about a [`BackendError`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remedy {
+    /// The same connection will serve again soon: keep it, and try again.
+    Retry,
+    /// The connection is of no use any more: make a new one, resolving the address afresh.
+    Reconnect,
+    /// Nothing but an operator can help: keep trying, but slowly.
+    Wait,
+    /// The write is lost; reads are not affected.
+    DropWrite,
+    /// The server and this service do not fit together: an unknown command, a database that is not there.
+    Configuration,
+    /// The stored value is at fault, not the store: neither retry nor count it against the store.
+    BadValue,
+}
+
+impl BackendError {
+    /// The one table from errors to remedies.
+    pub fn remedy(&self) -> Remedy {
+        match self {
+            Self::Disconnected(_) | Self::Protocol | Self::ReadOnly => Remedy::Reconnect,
+            Self::TimedOut | Self::NotServing { .. } | Self::Storage(_) => Remedy::Retry,
+            Self::Refused { .. } => Remedy::Configuration,
+            Self::Denied { .. } => Remedy::Wait,
+            Self::WritesRefused { .. } => Remedy::DropWrite,
+            Self::WrongType => Remedy::BadValue,
+        }
+    }
+
+    /// A short name of the kind, for metrics and readiness. There are as many as variants.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Disconnected(_) => "disconnected",
+            Self::Protocol => "protocol",
+            Self::TimedOut => "timed_out",
+            Self::NotServing { .. } => "not_serving",
+            Self::ReadOnly => "read_only",
+            Self::Denied { .. } => "denied",
+            Self::WritesRefused { .. } => "writes_refused",
+            Self::WrongType => "wrong_type",
+            Self::Refused { .. } => "refused",
+            Self::Storage(_) => "storage",
+        }
+    }
+}
+
+/// Why a persistent read was not answered, for those who asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// There is no store to ask: no connection, the breaker is open, or the store actor is being restarted.
+    #[error("the store is unavailable")]
+    Unavailable,
+    /// The store did not answer within the deadline.
+    #[error("the store did not answer in time")]
+    TimedOut,
+    /// The stored value is of another kind than it should be.
+    #[error("a stored value is of the wrong kind")]
+    BadValue,
+}
+
+impl From<&BackendError> for StoreError {
+    fn from(error: &BackendError) -> Self {
+        match error {
+            BackendError::TimedOut => Self::TimedOut,
+            BackendError::WrongType => Self::BadValue,
+            BackendError::Disconnected(_)
+            | BackendError::Protocol
+            | BackendError::NotServing { .. }
+            | BackendError::ReadOnly
+            | BackendError::Denied { .. }
+            | BackendError::WritesRefused { .. }
+            | BackendError::Refused { .. }
+            | BackendError::Storage(_) => Self::Unavailable,
+        }
+    }
+}

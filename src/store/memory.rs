@@ -1,0 +1,70 @@
+//! `memory:` — a store that ends with the process. For trying the service out, and for tests.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, pending, ready},
+};
+
+use super::{Connection, Connector, LocalCache, Reply};
+
+/// A store in memory. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Memory {
+    // A std lock: nothing is awaited under it.
+    persistent: Arc<RwLock<BTreeMap<String, Vec<u8>>>>,
+    cache: LocalCache,
+}
+
+impl Memory {
+    /// An empty store, whose cache holds at most `cache_capacity` entries.
+    pub fn new(cache_capacity: u64) -> Self {
+        Self { persistent: Arc::default(), cache: LocalCache::new(cache_capacity) }
+    }
+
+    /// Stores a persistent value.
+    pub fn insert(&self, key: String, value: Vec<u8>) {
+        self.persistent.write().unwrap_or_else(PoisonError::into_inner).insert(key, value);
+    }
+
+    fn read(&self, key: &str) -> Option<Vec<u8>> {
+        self.persistent.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+}
+
+impl Connector for Memory {
+    fn connect(&self) -> Reply<Arc<dyn Connection>> {
+        let connection: Arc<dyn Connection> = Arc::new(self.clone());
+        ready(Ok(connection)).boxed()
+    }
+}
+
+impl Connection for Memory {
+    fn get(&self, key: String) -> Reply<Option<Vec<u8>>> {
+        ready(Ok(self.cache.get(&key))).boxed()
+    }
+
+    fn get_many(&self, keys: Arc<[String]>) -> Reply<Vec<Option<Vec<u8>>>> {
+        ready(Ok(keys.iter().map(|key| self.read(key)).collect())).boxed()
+    }
+
+    fn set(&self, key: String, value: Vec<u8>, ttl: Duration) -> Reply<()> {
+        self.cache.set(key, value, ttl);
+        ready(Ok(())).boxed()
+    }
+
+    fn silent_for(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn closed(&self) -> BoxFuture<'static, ()> {
+        pending().boxed()
+    }
+
+    fn close(&self) {}
+}

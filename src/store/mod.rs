@@ -1,0 +1,39 @@
+//! Stores: backends behind one trait, and what keeps them in use while they fail.
+//!
+//! - [`backend`](Connector): what every store offers, and the backends: [`Memory`], [`EmbeddedConnector`],
+//!   [`RedisConnector`].
+//! - [`Link`]: one role's connection, kept alive; [`CacheRequests`] and [`PersistentRequests`] are what can be asked over
+//!   it.
+//! - Pure parts, each a small state machine over a clock that is passed in: [`Backoff`], [`Breaker`], the retry budget.
+//! - [`BackendError`]: everything that can go wrong, sorted once.
+//!
+//! The failure policy: a cache is asked once and every failure is a miss; persistent data is asked for until the
+//! deadline and every failure is told. The two roles have connections and breakers of their own, even on one server,
+//! for their time limits differ.
+
+mod backend;
+mod backoff;
+mod breaker;
+mod budget;
+mod embedded;
+mod error;
+mod link;
+mod local_cache;
+mod memory;
+mod monitor;
+mod redis;
+mod requests;
+pub mod settings;
+pub mod url;
+
+pub use backend::{Connection, Connector, Reply};
+pub use backoff::Backoff;
+pub use breaker::{Breaker, BreakerPolicy, Change};
+pub use embedded::{EmbeddedConnector, EmbeddedFile};
+pub use error::{BackendError, Remedy, StoreError};
+pub use link::{Link, LinkPolicy};
+pub use local_cache::LocalCache;
+pub use memory::Memory;
+pub use monitor::{Monitor, Operation, Role, RoleSnapshot, RoleStatus, StoreMetrics};
+pub use redis::RedisConnector;
+pub use requests::{CacheRequests, PersistentRequests};

@@ -1,0 +1,11 @@
+//! `redis://` and `redis+unix://` — the store on a Redis or Valkey server.
+//!
+//! The only place that knows the `redis` crate. The sockets are our own, so that we see what the client cannot tell:
+//! when anything last came back, and how much.
+
+mod connection;
+mod errors;
+mod pulse;
+mod socket;
+
+pub use connection::RedisConnector;

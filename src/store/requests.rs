@@ -1,0 +1,207 @@
+//! What can be asked over a [`Link`], each with its own policy: a cache is asked once, persistent data up to the deadline.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{
+    select,
+    time::{Instant, sleep, sleep_until, timeout, timeout_at},
+};
+
+use super::{
+    Backoff, BackendError, Link, Operation, Remedy, Reply, StoreError,
+    budget::RetryBudget,
+    link::{Live, Shared},
+};
+
+/// Cache writes that may be under way at once; more are dropped, for nobody waits for them.
+const WRITES_IN_FLIGHT: usize = 256;
+
+/// The wait between two tries of a read.
+const BETWEEN_TRIES: Backoff = Backoff::new(Duration::from_millis(5), Duration::from_millis(40));
+
+/// The cache half of a store: one attempt, and every failure is as good as a miss.
+#[derive(Debug, Clone)]
+pub struct CacheRequests {
+    link: Rc<Shared>,
+    writes: Rc<Cell<usize>>,
+}
+
+/// The persistent half of a store: tried until the deadline, and every failure is told.
+#[derive(Debug, Clone)]
+pub struct PersistentRequests {
+    link: Rc<Shared>,
+    attempts: u32,
+    budget: Rc<RefCell<RetryBudget>>,
+}
+
+// ===== impl CacheRequests =====
+
+impl CacheRequests {
+    /// Requests over `link`.
+    pub fn new(link: &Link) -> Self {
+        Self { link: link.shared(), writes: Rc::default() }
+    }
+
+    /// Reads `key` once, by `deadline` at the latest.
+    ///
+    /// # Errors
+    ///
+    /// At once if the breaker is open or there is no connection; after that, whatever the store said, or nothing in time.
+    pub async fn get(&self, key: String, deadline: Instant) -> Result<Option<Vec<u8>>, BackendError> {
+        let live = self.live()?;
+        let begun = Instant::now();
+        let until = deadline.min(begun + self.link.policy.timeout);
+        let outcome = timeout_at(until, live.connection.get(key)).await.unwrap_or(Err(BackendError::TimedOut));
+        match &outcome {
+            Ok(_) => self.link.succeeded(Operation::Get, begun),
+            Err(error) => self.link.failed(Operation::Get, error, live.generation, begun),
+        }
+        outcome
+    }
+
+    /// Writes `key` once. What fails is counted and dropped.
+    pub async fn set(&self, key: String, value: Vec<u8>, ttl: Duration) {
+        let Some(_place) = Place::take(&self.writes) else {
+            let full = BackendError::WritesRefused { code: "QUEUE".to_owned() };
+            return self.link.monitor.operation(Operation::Set, Some(&full), Duration::ZERO);
+        };
+        let begun = Instant::now();
+        let (outcome, generation) = match self.live() {
+            Err(error) => (Err(error), 0),
+            Ok(live) => {
+                let written = timeout(self.link.policy.timeout, live.connection.set(key, value, ttl)).await;
+                (written.unwrap_or(Err(BackendError::TimedOut)), live.generation)
+            }
+        };
+        match outcome {
+            Ok(()) => self.link.monitor.operation(Operation::Set, None, begun.elapsed()),
+            // Only a connection that must be replaced is of interest: writes that fail do not stop reads.
+            Err(error) if error.remedy() == Remedy::Reconnect => {
+                self.link.failed(Operation::Set, &error, generation, begun);
+            }
+            Err(error) => self.link.monitor.operation(Operation::Set, Some(&error), begun.elapsed()),
+        }
+    }
+
+    fn live(&self) -> Result<Live, BackendError> {
+        let unavailable = BackendError::Disconnected(std::io::ErrorKind::NotConnected);
+        if self.link.is_open() { Err(unavailable) } else { self.link.live().ok_or(unavailable) }
+    }
+}
+
+/// One of the places for writes under way; given back when dropped.
+struct Place(Rc<Cell<usize>>);
+
+impl Place {
+    fn take(taken: &Rc<Cell<usize>>) -> Option<Self> {
+        (taken.get() < WRITES_IN_FLIGHT).then(|| {
+            taken.set(taken.get() + 1);
+            Self(taken.clone())
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
+    }
+}
+
+// ===== impl PersistentRequests =====
+
+/// A read that has been sent and not been answered yet, and over which connection.
+struct UnderWay {
+    live: Live,
+    reply: Reply<Vec<Option<Vec<u8>>>>,
+}
+
+impl PersistentRequests {
+    /// Requests over `link`, each tried up to `attempts` times.
+    pub fn new(link: &Link, attempts: u32) -> Self {
+        Self { link: link.shared(), attempts, budget: Rc::default() }
+    }
+
+    /// Reads all `keys`, in their order, by `deadline` at the latest.
+    ///
+    /// Each try may take the link's timeout. The next try goes out over the connection that is there by then; if that is
+    /// still the same, it only goes on waiting, for replies come in order and asking again could but be slower. What is
+    /// really sent again comes off the retry budget.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`] at once if the breaker is open; [`StoreError::BadValue`] is not tried again.
+    pub async fn get_many(&self, keys: Arc<[String]>, deadline: Instant) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        self.budget.borrow_mut().earn();
+        let mut under_way: Option<UnderWay> = None;
+        let mut last = StoreError::Unavailable;
+        let mut lost = false;
+        for attempt in 0..self.attempts {
+            let begun = Instant::now();
+            let until = deadline.min(begun + self.link.policy.timeout);
+            if lost && !self.pause(attempt, until).await {
+                break;
+            }
+            lost = false;
+            match timeout_at(until, self.attempt(&keys, &mut under_way)).await {
+                Ok(Ok(values)) => {
+                    self.link.succeeded(Operation::GetMany, begun);
+                    return Ok(values);
+                }
+                Ok(Err(None)) => return Err(StoreError::Unavailable),
+                Ok(Err(Some((error, generation)))) => {
+                    under_way = None;
+                    lost = true;
+                    self.link.failed(Operation::GetMany, &error, generation, begun);
+                    last = StoreError::from(&error);
+                    match error.remedy() {
+                        Remedy::Retry | Remedy::Reconnect => {}
+                        Remedy::BadValue | Remedy::DropWrite | Remedy::Wait | Remedy::Configuration => return Err(last),
+                    }
+                }
+                Err(_) => {
+                    let generation = under_way.as_ref().map_or(0, |read| read.live.generation);
+                    self.link.failed(Operation::GetMany, &BackendError::TimedOut, generation, begun);
+                    last = StoreError::TimedOut;
+                }
+            }
+            if Instant::now() >= deadline {
+                break;
+            }
+        }
+        Err(last)
+    }
+
+    /// One try: sends the read, unless it is under way on the connection that is still there, and waits for its answer.
+    async fn attempt(
+        &self,
+        keys: &Arc<[String]>,
+        under_way: &mut Option<UnderWay>,
+    ) -> Result<Vec<Option<Vec<u8>>>, Option<(BackendError, u64)>> {
+        let live = self.link.next_live().await.ok_or(None)?;
+        let same = under_way.take_if(|read| read.live.generation == live.generation);
+        let read = match same {
+            Some(read) => read,
+            None => UnderWay { reply: live.connection.get_many(keys.clone()), live },
+        };
+        let read = under_way.insert(read);
+        read.reply.as_mut().await.map_err(|error| Some((error, read.live.generation)))
+    }
+
+    /// Waits before a read is sent again; false if the budget has no retry left.
+    async fn pause(&self, attempt: u32, until: Instant) -> bool {
+        if !self.budget.borrow_mut().spend() {
+            return false;
+        }
+        let delay = BETWEEN_TRIES.delay(attempt, &mut fastrand::Rng::new());
+        select! {
+            () = sleep(delay) => {}
+            () = sleep_until(until) => {}
+        }
+        true
+    }
+}
