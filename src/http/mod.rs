@@ -1,0 +1,3 @@
+//! Turns bytes into a message and a reply into bytes.
+
+pub mod settings;

@@ -1,0 +1,3 @@
+//! Tracing and metrics set-up.
+
+pub mod settings;
