@@ -53,6 +53,7 @@ fn a_public_salt_stays_public_in_a_file(#[case] salt: &str, #[case] valid: bool)
 #[case::other_address("127.0.0.1:80", "127.0.0.2:80", true)]
 #[case::free_ports("127.0.0.1:0", "127.0.0.1:0", true)]
 #[case::admin_everywhere("127.0.0.1:80", "0.0.0.0:80", false)]
+#[case::http_everywhere("0.0.0.0:80", "127.0.0.1:80", false)]
 #[case::both_everywhere("[::]:80", "0.0.0.0:80", false)]
 #[case::admin_off("127.0.0.1:80", "", true)]
 fn listeners_do_not_share_a_port(#[case] http: &str, #[case] admin: &str, #[case] valid: bool) {
