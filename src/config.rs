@@ -1,1 +1,126 @@
-//! Settings.
+//! Settings: composed of the structs that the parts own, loaded in layers, then checked as a whole.
+//!
+//! # Layout
+//!
+//! - [`error`]: what a fault looks like
+//! - `layers`: defaults, file, environment and flags, merged; which keys there are, and of which type
+//! - `leaves`: the keys of a TOML text, and their lines
+//! - `secrets`: salts and passwords that are kept in files
+//! - `rules`: what must hold between keys
+//! - `show`: the outcome, for `check-config`
+//! - [`auth`], [`limits`]: settings of parts that take plain values instead of a struct of their own
+//!
+//! Nothing in here reads the environment by itself, so that a test says all that matters to it.
+
+pub mod auth;
+pub mod error;
+mod layers;
+mod leaves;
+pub mod limits;
+mod rules;
+mod secrets;
+mod show;
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::http::settings::{AdminSettings, HttpSettings};
+use crate::store::settings::{CacheSettings, StoreSettings};
+use crate::store::url::StoreUrl;
+use crate::telemetry::settings::LogSettings;
+use auth::AuthSettings;
+use error::{ConfigErrors, Problem};
+use layers::Layers;
+use limits::{LimitSettings, ShutdownSettings};
+
+/// Everything that can be set, checked. Its `Debug` shows no secret.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// The public listener.
+    pub http: HttpSettings,
+    /// The operators' listener.
+    pub admin: AdminSettings,
+    /// Who may call.
+    pub auth: AuthSettings,
+    /// The persistent store.
+    pub store: StoreSettings,
+    /// Scores that were computed before.
+    pub cache: CacheSettings,
+    /// What one process takes on.
+    pub limits: LimitSettings,
+    /// How the service stops.
+    pub shutdown: ShutdownSettings,
+    /// The log.
+    pub log: LogSettings,
+    /// Made while loading, when the origins are still known, so that no secret is kept for it.
+    #[serde(skip)]
+    effective: String,
+}
+
+// ===== impl Settings =====
+
+impl Settings {
+    /// Loads and checks the settings. Later layers win: the built-in defaults, then `file`, then `environment` (for the
+    /// process' own, [`std::env::vars_os`]), then `assignments` such as `store.url=memory:`.
+    ///
+    /// Reads `file` and the files that hold secrets, and nothing else: it connects to nothing and looks up no name.
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong, not only the first thing: unknown keys, wrong types, values out of range, unreadable files,
+    /// keys that contradict each other.
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+        assignments: &[String],
+    ) -> Result<Self, ConfigErrors> {
+        let mut errors = ConfigErrors::default();
+        let mut layers = Layers::built_in()?;
+        if let Some(path) = file {
+            layers.add_file(path, &mut errors);
+        }
+        layers.add_environment(environment, &mut errors);
+        layers.add_flags(assignments, &mut errors);
+
+        let Some(mut settings) = Self::read(&mut layers, &mut errors) else {
+            return Err(errors);
+        };
+        secrets::resolve(&mut settings, &layers, &mut errors);
+        rules::check(&settings, &layers, &mut errors);
+        settings.effective = show::effective_toml(&layers);
+        errors.or(settings)
+    }
+
+    /// Where scores are kept. Equal to `store.url` unless `cache.url` says otherwise.
+    pub fn cache_url(&self) -> &StoreUrl {
+        self.cache.url.as_ref().unwrap_or(&self.store.url)
+    }
+
+    /// The settings in effect as TOML, in the order of `config/default.toml`: secrets are `"***"`, and a comment says
+    /// where a value comes from if it is not a default.
+    pub fn effective_toml(&self) -> &str {
+        &self.effective
+    }
+
+    /// A key that its part refuses is put back to its default, so that the rest is checked in the same run.
+    fn read(layers: &mut Layers, errors: &mut ConfigErrors) -> Option<Self> {
+        loop {
+            match serde_path_to_error::deserialize(layers.to_table()) {
+                Ok(settings) => return Some(settings),
+                Err(refused) => {
+                    let key = refused.path().to_string();
+                    let problem = Problem::Refused(refused.inner().message().to_owned());
+                    errors.add(layers.origin(&key), key.clone(), problem);
+                    if !layers.reset(&key) {
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+}

@@ -2,3 +2,7 @@
 
 pub mod config;
 pub mod domain;
+pub mod http;
+pub mod store;
+pub mod telemetry;
+pub mod units;

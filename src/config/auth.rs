@@ -1,0 +1,64 @@
+//! Settings of authentication.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Deserializer};
+
+use crate::units::{self, HOUR, parsed, quoted};
+
+/// Salts that everybody knows: they stand in the protocol's description.
+const PUBLIC_SALTS: [&str; 2] = ["Otus", "42"];
+
+/// `[auth]`: who may call.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuthSettings {
+    /// What partners' tokens are made with, not empty; `Otus` by default.
+    #[serde(deserialize_with = "units::secret")]
+    pub salt: SecretString,
+    /// Where `salt` was read from, if from a file.
+    #[serde(deserialize_with = "units::path")]
+    pub salt_file: Option<PathBuf>,
+    /// What the admin's tokens are made with, not empty; `42` by default.
+    #[serde(deserialize_with = "units::secret")]
+    pub admin_salt: SecretString,
+    /// Where `admin_salt` was read from, if from a file.
+    #[serde(deserialize_with = "units::path")]
+    pub admin_salt_file: Option<PathBuf>,
+    /// The login that counts as admin, not empty; `admin` by default.
+    #[serde(deserialize_with = "units::not_empty")]
+    pub admin_login: String,
+    /// Time zone of the admin token's hour: `local` (the default), `UTC` or an IANA name.
+    #[serde(deserialize_with = "timezone")]
+    pub timezone: String,
+    /// How long the last hour's admin token still holds, up to 1 h; 0 by default.
+    #[serde(deserialize_with = "units::duration::<_, 0, HOUR>")]
+    pub admin_grace: Duration,
+    /// Whether a public salt may serve an address that other hosts can reach; false by default.
+    pub allow_public_salts: bool,
+}
+
+// ===== impl AuthSettings =====
+
+impl AuthSettings {
+    /// Whether either salt is one that everybody knows.
+    pub fn has_public_salt(&self) -> bool {
+        [&self.salt, &self.admin_salt]
+            .iter()
+            .any(|salt| PUBLIC_SALTS.contains(&salt.expose_secret()))
+    }
+}
+
+fn timezone<'de, D: Deserializer<'de>>(input: D) -> Result<String, D::Error> {
+    parsed(input, |text| {
+        if text == "local" || text.parse::<chrono_tz::Tz>().is_ok() {
+            return Ok(text.to_owned());
+        }
+        Err(format!(
+            "expected \"local\", \"UTC\" or a time zone such as \"Europe/Berlin\", got {}",
+            quoted(text)
+        ))
+    })
+}

@@ -1,0 +1,249 @@
+//! The layers of a configuration: the defaults, with a file, the environment and the flags laid over them.
+//!
+//! `config/default.toml` is the schema as well: it says which keys there are and of which type each is. A value's type
+//! is checked here, before serde sees it, for two reasons: the environment knows only text, and serde's own messages
+//! repeat the value, which may be a secret.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::Path;
+
+use toml::{Table, Value};
+
+use super::error::{ConfigErrors, Origin, Problem};
+use super::leaves::{Leaf, parse};
+
+const DEFAULTS: &str = include_str!("../../config/default.toml");
+const PREFIX: &str = "SCORING_";
+
+/// Every key there is, in the order of `config/default.toml`.
+#[derive(Debug)]
+pub(super) struct Layers(Vec<Entry>);
+
+/// One key and what it is set to.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// `store.timeout`.
+    pub(super) key: String,
+    /// What the topmost layer that sets it has.
+    pub(super) value: Value,
+    /// Which layer that is.
+    pub(super) origin: Origin,
+    default: Value,
+}
+
+// ===== impl Layers =====
+
+impl Layers {
+    pub(super) fn built_in() -> Result<Self, ConfigErrors> {
+        let mut errors = ConfigErrors::default();
+        let leaves = parse(DEFAULTS).unwrap_or_else(|(_, problem)| {
+            errors.add(Origin::BuiltIn, None, problem);
+            Vec::new()
+        });
+        let entry = |leaf: Leaf| {
+            let origin = Origin::BuiltIn;
+            Entry {
+                key: leaf.key,
+                value: leaf.value.clone(),
+                origin,
+                default: leaf.value,
+            }
+        };
+        errors.or(Self(leaves.into_iter().map(entry).collect()))
+    }
+
+    pub(super) fn add_file(&mut self, path: &Path, errors: &mut ConfigErrors) {
+        let origin = |line| Origin::File {
+            path: path.to_owned(),
+            line,
+        };
+        let bytes = match fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) => return errors.add(origin(None), None, Problem::Unreadable(error)),
+        };
+        let Ok(text) = String::from_utf8(bytes) else {
+            return errors.add(origin(None), None, Problem::NotUtf8);
+        };
+        match parse(&text) {
+            Err((line, problem)) => errors.add(origin(line), None, problem),
+            Ok(leaves) => {
+                for Leaf {
+                    key,
+                    in_section,
+                    line,
+                    value,
+                } in leaves
+                {
+                    if in_section {
+                        self.set(&key, value, origin(line), errors);
+                    } else if !self.is_section(&key) {
+                        self.refuse(&key, origin(line), errors);
+                    } else if !value.is_table() {
+                        let problem = Problem::WrongType {
+                            expected: "a table",
+                            got: type_of(&value),
+                        };
+                        errors.add(origin(line), key, problem);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Only variables with the prefix and a `__` count: for a service named `scoring-…`, Kubernetes sets
+    /// `SCORING_…_PORT` and the like by itself.
+    pub(super) fn add_environment(
+        &mut self,
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
+        errors: &mut ConfigErrors,
+    ) {
+        for (name, value) in variables {
+            let name = name.to_string_lossy().into_owned();
+            let Some((section, rest)) = name.strip_prefix(PREFIX).and_then(|rest| rest.split_once("__"))
+            else {
+                continue;
+            };
+            let key = format!("{section}.{rest}").to_lowercase();
+            let origin = Origin::Environment(name.clone());
+            match value.into_string() {
+                Err(_) => errors.add(origin, key, Problem::NotUtf8),
+                // Variables are case-sensitive: two spellings of one key would make it a matter of luck which wins.
+                Ok(_) if variable(&key) != name => self.refuse(&key, origin, errors),
+                Ok(text) => self.set_text(&key, text, origin, errors),
+            }
+        }
+    }
+
+    pub(super) fn add_flags(&mut self, assignments: &[String], errors: &mut ConfigErrors) {
+        for assignment in assignments {
+            match assignment.split_once('=') {
+                Some((key, value)) => self.set_text(key, value.to_owned(), Origin::Flag, errors),
+                // Not shown: it may be the salt, after a blank instead of a `=`.
+                None => errors.add(Origin::Flag, None, Problem::NoAssignment),
+            }
+        }
+    }
+
+    /// All of it as one TOML table, for serde.
+    pub(super) fn to_table(&self) -> Table {
+        let mut root = Table::new();
+        for Entry { key, value, .. } in &self.0 {
+            let (section, name) = key.split_once('.').unwrap_or((key, ""));
+            let section = root.entry(section).or_insert_with(|| Value::Table(Table::new()));
+            if let Value::Table(section) = section {
+                section.insert(name.to_owned(), value.clone());
+            }
+        }
+        root
+    }
+
+    /// Puts a key back to its default; false if it is there already, or there is no such key.
+    pub(super) fn reset(&mut self, key: &str) -> bool {
+        match self.0.iter_mut().find(|entry| entry.key == key) {
+            Some(entry) if entry.is_changed() => {
+                entry.value = entry.default.clone();
+                true
+            }
+            Some(_) | None => false,
+        }
+    }
+
+    pub(super) fn entries(&self) -> &[Entry] {
+        &self.0
+    }
+
+    pub(super) fn get(&self, key: &str) -> Option<&Entry> {
+        self.0.iter().find(|entry| entry.key == key)
+    }
+
+    pub(super) fn origin(&self, key: &str) -> Origin {
+        self.get(key)
+            .map_or(Origin::BuiltIn, |entry| entry.origin.clone())
+    }
+
+    /// The environment and flags have only text, so it becomes what the default is.
+    fn set_text(&mut self, key: &str, text: String, origin: Origin, errors: &mut ConfigErrors) {
+        let value = match self.get(key).map(|entry| &entry.default) {
+            Some(Value::Integer(_)) => text.parse().map(Value::Integer).ok(),
+            Some(Value::Boolean(_)) => text.parse().map(Value::Boolean).ok(),
+            _ => None,
+        };
+        self.set(key, value.unwrap_or(Value::String(text)), origin, errors);
+    }
+
+    fn set(&mut self, key: &str, value: Value, origin: Origin, errors: &mut ConfigErrors) {
+        match self.0.iter_mut().find(|entry| entry.key == key) {
+            None => self.refuse(key, origin, errors),
+            Some(entry) if entry.default.same_type(&value) => {
+                entry.value = value;
+                entry.origin = origin;
+            }
+            Some(entry) => {
+                let problem = Problem::WrongType {
+                    expected: type_of(&entry.default),
+                    got: type_of(&value),
+                };
+                errors.add(origin, key.to_owned(), problem);
+            }
+        }
+    }
+
+    fn is_section(&self, name: &str) -> bool {
+        self.0.iter().any(|entry| entry.section() == name)
+    }
+
+    /// Adds the error that there is no such key, with a suggestion in the terms of where it was set.
+    fn refuse(&self, key: &str, origin: Origin, errors: &mut ConfigErrors) {
+        let suggestion = self.nearest(key).map(|near| match &origin {
+            Origin::Environment(_) => variable(near),
+            Origin::BuiltIn | Origin::File { .. } | Origin::Flag => near.to_owned(),
+        });
+        errors.add(origin, key.to_owned(), Problem::UnknownKey { suggestion });
+    }
+
+    /// The key that `key` was probably meant to be: a letter or two off, or without its section.
+    fn nearest(&self, key: &str) -> Option<&str> {
+        let likeness = |entry: &Entry| {
+            let whole = strsim::normalized_damerau_levenshtein(&entry.key, key);
+            whole.max(strsim::normalized_damerau_levenshtein(entry.name(), key))
+        };
+        let scored = self.0.iter().map(|entry| (likeness(entry), entry.key.as_str()));
+        let best = scored.max_by(|(a, _), (b, _)| a.total_cmp(b));
+        best.filter(|(likeness, _)| *likeness > 0.7).map(|(_, key)| key)
+    }
+}
+
+// ===== impl Entry =====
+
+impl Entry {
+    pub(super) fn section(&self) -> &str {
+        self.key.split_once('.').map_or("", |(section, _)| section)
+    }
+
+    pub(super) fn name(&self) -> &str {
+        self.key.split_once('.').map_or("", |(_, name)| name)
+    }
+
+    /// Whether it differs from the default. A file may well repeat defaults: `config/default.toml` itself does.
+    pub(super) fn is_changed(&self) -> bool {
+        self.value != self.default
+    }
+}
+
+/// `SCORING_STORE__URL` for `store.url`.
+fn variable(key: &str) -> String {
+    format!("{PREFIX}{}", key.replacen('.', "__", 1).to_uppercase())
+}
+
+fn type_of(value: &Value) -> &'static str {
+    match value {
+        Value::String(_) => "a string",
+        Value::Integer(_) => "an integer",
+        Value::Float(_) => "a float",
+        Value::Boolean(_) => "true or false",
+        Value::Datetime(_) => "a date",
+        Value::Array(_) => "an array",
+        Value::Table(_) => "a table",
+    }
+}

@@ -1,0 +1,62 @@
+//! The keys of a TOML text, with the lines that they stand in, so that an error can point at its place.
+
+use toml::de::DeTable;
+use toml::{Table, Value};
+
+use super::error::Problem;
+
+/// A key of a TOML text.
+pub(super) struct Leaf {
+    /// `store.timeout`, or a bare name for what is in no section.
+    pub(super) key: String,
+    /// Whether it stands in a section; a quoted key may have a dot and stand in none.
+    pub(super) in_section: bool,
+    /// Counted from 1.
+    pub(super) line: Option<usize>,
+    /// Its value; an empty table for a section without keys.
+    pub(super) value: Value,
+}
+
+/// The keys of a TOML text, in its order; or the line and the problem.
+///
+/// Parses twice: only the parser's own tree knows lines, and only the plain one has values.
+pub(super) fn parse(text: &str) -> Result<Vec<Leaf>, (Option<usize>, Problem)> {
+    let line = |at: usize| text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1;
+    let at = |error: &toml::de::Error| error.span().map(|span| line(span.start));
+    let located =
+        DeTable::parse(text).map_err(|error| (at(&error), Problem::Syntax(error.message().to_owned())))?;
+    // What is left to fail is an integer beyond 64 bits. The message would repeat it, and it may be a salt that somebody
+    // forgot to quote.
+    let table: Table = toml::from_str(text)
+        .map_err(|error| (at(&error), Problem::Syntax("number out of range".to_owned())))?;
+
+    let mut leaves = Vec::new();
+    for (section, value) in table {
+        let place = located.get_ref().get(section.as_str());
+        if let Value::Table(keys) = &value
+            && !keys.is_empty()
+        {
+            for (name, value) in keys {
+                let place = place.and_then(|place| place.get_ref().get(name.as_str()));
+                let line = place.map(|place| line(place.span().start));
+                let (key, value) = (format!("{section}.{name}"), value.clone());
+                leaves.push(Leaf {
+                    key,
+                    in_section: true,
+                    line,
+                    value,
+                });
+            }
+        } else {
+            let line = place.map(|place| line(place.span().start));
+            leaves.push(Leaf {
+                key: section,
+                in_section: false,
+                line,
+                value,
+            });
+        }
+    }
+    leaves.sort_by_key(|leaf| leaf.line);
+    Ok(leaves)
+}

@@ -1,0 +1,36 @@
+//! Settings of what one process takes on, and of how it stops.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::units::{self, MINUTE, SECOND};
+
+/// The longest step of a stop, in milliseconds.
+const LONGEST_STEP: u64 = 10 * MINUTE;
+
+/// `[limits]`: what one process takes on.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitSettings {
+    /// Calls in progress, 1 to 1,000,000; 1024 by default.
+    #[serde(deserialize_with = "units::count::<_, 1, 1_000_000>")]
+    pub max_in_flight: usize,
+    /// Most ids in one `clients_interests` call, 1 to 1,000,000; 10,000 by default.
+    #[serde(deserialize_with = "units::count::<_, 1, 1_000_000>")]
+    pub client_ids: usize,
+}
+
+/// `[shutdown]`: how the service stops on SIGTERM.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShutdownSettings {
+    /// How long it is unready but still accepts, up to 10 min; 5 s by default.
+    #[serde(deserialize_with = "units::duration::<_, 0, LONGEST_STEP>")]
+    pub grace: Duration,
+    /// How long calls in progress then have to finish, 1 s to 10 min; 20 s by default.
+    ///
+    /// At least a second, since actix-web counts it in whole ones.
+    #[serde(deserialize_with = "units::duration::<_, SECOND, LONGEST_STEP>")]
+    pub drain: Duration,
+}

@@ -1,0 +1,89 @@
+//! Rules between keys, which no key's owner can check alone.
+
+use std::net::SocketAddr;
+
+use super::Settings;
+use super::error::{ConfigErrors, Problem};
+use super::layers::{Entry, Layers};
+use crate::store::url::StoreUrl;
+use crate::units::written;
+
+/// Adds an error for each rule that `settings` break.
+pub(super) fn check(settings: &Settings, layers: &Layers, errors: &mut ConfigErrors) {
+    let Settings {
+        http,
+        admin,
+        auth,
+        store,
+        cache,
+        ..
+    } = settings;
+
+    let mut rule = |keys: &[&str], holds: bool, problem: &dyn Fn() -> String| {
+        // A key at fault stands at its default here, so that a broken rule would be none of the user's doing.
+        if holds || keys.iter().any(|key| errors.concern(key)) {
+            return;
+        }
+        // The first key that somebody changed, for the defaults break no rule.
+        let changed = keys
+            .iter()
+            .find(|key| layers.get(key).is_some_and(Entry::is_changed));
+        if let Some(key) = changed.or(keys.first()) {
+            errors.add(layers.origin(key), (*key).to_owned(), Problem::Refused(problem()));
+        }
+    };
+
+    rule(
+        &[
+            "http.bind",
+            "auth.salt",
+            "auth.salt_file",
+            "auth.admin_salt",
+            "auth.admin_salt_file",
+            "auth.allow_public_salts",
+        ],
+        is_loopback(http.bind) || !auth.has_public_salt() || auth.allow_public_salts,
+        &|| {
+            format!(
+                "other hosts may reach {}, where auth.salt and auth.admin_salt must not be the public Otus and 42; \
+                 set both, or auth.allow_public_salts = true",
+                http.bind
+            )
+        },
+    );
+    rule(
+        &["admin.bind", "http.bind"],
+        admin.bind.is_none_or(|bind| !clash(bind, http.bind)),
+        &|| "http.bind and admin.bind take the same port; change one of them".to_owned(),
+    );
+    rule(
+        &["store.deadline", "store.timeout"],
+        store.deadline >= store.timeout,
+        &|| {
+            let (deadline, timeout) = (written(store.deadline), written(store.timeout));
+            format!("store.deadline ({deadline}) must be at least store.timeout ({timeout})")
+        },
+    );
+    let log_in = || "has a user and no password; add one, or a password_file".to_owned();
+    rule(
+        &["store.url", "store.password_file"],
+        !store.url.lacks_password(),
+        &log_in,
+    );
+    rule(
+        &["cache.url", "cache.password_file"],
+        !cache.url.as_ref().is_some_and(StoreUrl::lacks_password),
+        &log_in,
+    );
+}
+
+fn is_loopback(address: SocketAddr) -> bool {
+    // `::ffff:127.0.0.1` is one too.
+    address.ip().to_canonical().is_loopback()
+}
+
+/// Whether the second of two listeners would find its port taken.
+fn clash(one: SocketAddr, other: SocketAddr) -> bool {
+    let (a, b) = (one.ip().to_canonical(), other.ip().to_canonical());
+    one.port() != 0 && one.port() == other.port() && (a == b || a.is_unspecified() || b.is_unspecified())
+}

@@ -1,0 +1,149 @@
+//! The defaults, and what is laid over them.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rstest::rstest;
+use secrecy::ExposeSecret;
+use tracing::Level;
+
+use super::given;
+use crate::config::Settings;
+use crate::config::layers::Layers;
+use crate::store::url::StoreUrl;
+use crate::telemetry::settings::LogFormat;
+
+#[test]
+fn the_defaults_are_those_of_the_contract() {
+    let settings = given().ok();
+
+    assert_eq!(settings.http.bind, "127.0.0.1:8080".parse().unwrap());
+    assert!(settings.http.workers >= 1);
+    assert_eq!(settings.http.body_limit, 256 * 1024);
+    assert_eq!(settings.http.head_timeout, Duration::from_secs(5));
+    assert_eq!(settings.http.body_timeout, Duration::from_secs(10));
+    assert_eq!(settings.http.keep_alive, Duration::from_secs(75));
+    assert_eq!(settings.admin.bind, Some("127.0.0.1:8081".parse().unwrap()));
+    assert_eq!(settings.auth.salt.expose_secret(), "Otus");
+    assert_eq!(settings.auth.salt_file, None);
+    assert_eq!(settings.auth.admin_salt.expose_secret(), "42");
+    assert_eq!(settings.auth.admin_salt_file, None);
+    assert_eq!(settings.auth.admin_login, "admin");
+    assert_eq!(settings.auth.timezone, "local");
+    assert_eq!(settings.auth.admin_grace, Duration::ZERO);
+    assert!(!settings.auth.allow_public_salts);
+    assert_eq!(settings.store.url, StoreUrl::Embedded("data/scoring.redb".into()));
+    assert_eq!(settings.store.password_file, None);
+    assert_eq!(settings.store.timeout, Duration::from_millis(150));
+    assert_eq!(settings.store.attempts, 3);
+    assert_eq!(settings.store.deadline, Duration::from_millis(600));
+    assert_eq!(settings.store.connect_timeout, Duration::from_millis(300));
+    assert_eq!(settings.cache.url, None);
+    assert_eq!(settings.cache_url(), &settings.store.url);
+    assert_eq!(settings.cache.password_file, None);
+    assert_eq!(settings.cache.timeout, Duration::from_millis(100));
+    assert_eq!(settings.cache.ttl, Duration::from_secs(3600));
+    assert_eq!(settings.cache.capacity, 100_000);
+    assert_eq!(settings.cache.connect_timeout, Duration::from_millis(300));
+    assert_eq!(settings.limits.max_in_flight, 1024);
+    assert_eq!(settings.limits.client_ids, 10_000);
+    assert_eq!(settings.shutdown.grace, Duration::from_secs(5));
+    assert_eq!(settings.shutdown.drain, Duration::from_secs(20));
+    assert_eq!(settings.log.format, None);
+    assert_eq!(settings.log.level, Level::INFO);
+}
+
+/// No field has a serde default and no struct takes an unknown field. So a table that holds just the keys of
+/// `config/default.toml` loads only if these are the fields, and taking away any of them fails.
+#[test]
+fn the_keys_of_the_default_file_are_the_fields_of_the_settings() {
+    let layers = Layers::built_in().unwrap();
+    assert!(layers.to_table().try_into::<Settings>().is_ok());
+    for entry in layers.entries() {
+        let mut table = layers.to_table();
+        table[entry.section()]
+            .as_table_mut()
+            .unwrap()
+            .remove(entry.name())
+            .unwrap();
+        assert!(table.try_into::<Settings>().is_err(), "{} is no field", entry.key);
+    }
+}
+
+#[test]
+fn every_key_of_the_default_file_is_explained() {
+    let text = include_str!("../../../config/default.toml");
+    let lines: Vec<_> = text.lines().collect();
+    for (above, line) in lines.iter().zip(&lines[1..]) {
+        if line.contains(" = ") && !line.starts_with('#') {
+            assert!(above.starts_with("# "), "{line}");
+        }
+    }
+}
+
+#[rstest]
+#[case::defaults("config/default.toml")]
+#[case::redis("config/redis.toml")]
+fn a_file_that_comes_with_the_service_loads(#[case] file: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    let settings = Settings::load(Some(&path), [], &[]).unwrap();
+    assert_eq!(settings.store.attempts, 3);
+    assert_eq!(
+        settings.cache_url() == &settings.store.url,
+        file == "config/default.toml"
+    );
+}
+
+#[test]
+fn later_layers_win() {
+    let file = || given().file("[limits]\nmax_in_flight = 2\nclient_ids = 2");
+    let env = || file().env("SCORING_LIMITS__MAX_IN_FLIGHT", "3");
+
+    assert_eq!(file().ok().limits.max_in_flight, 2);
+    assert_eq!(env().ok().limits.max_in_flight, 3);
+    assert_eq!(env().ok().limits.client_ids, 2);
+    let flags = env().set("limits.max_in_flight=4").set("limits.max_in_flight=5");
+    assert_eq!(flags.ok().limits.max_in_flight, 5);
+}
+
+#[test]
+fn a_text_becomes_what_the_default_is() {
+    let settings = given()
+        .env("SCORING_AUTH__SALT", "007")
+        .env("SCORING_AUTH__ADMIN_SALT", "true")
+        .env("SCORING_AUTH__ALLOW_PUBLIC_SALTS", "true")
+        .set("limits.client_ids=7")
+        .set("auth.admin_login=a=b")
+        .ok();
+    assert_eq!(settings.auth.salt.expose_secret(), "007");
+    assert_eq!(settings.auth.admin_salt.expose_secret(), "true");
+    assert!(settings.auth.allow_public_salts);
+    assert_eq!(settings.limits.client_ids, 7);
+    assert_eq!(settings.auth.admin_login, "a=b");
+}
+
+#[rstest]
+#[case::other_program("PATH", "/bin")]
+#[case::kubernetes_port("SCORING_API_PORT", "tcp://10.0.0.1:8080")]
+#[case::kubernetes_host("SCORING_API_SERVICE_HOST", "10.0.0.1")]
+#[case::lower_case_prefix("scoring_store__url", "x")]
+#[case::prefix_inside("MY_SCORING_STORE__URL", "x")]
+fn a_variable_that_is_not_ours_is_left_alone(#[case] name: &str, #[case] value: &str) {
+    given().env(name, value).ok();
+}
+
+#[rstest]
+#[case::off("admin.bind=", None)]
+#[case::on("admin.bind=127.0.0.1:0", Some("127.0.0.1:0"))]
+fn an_empty_text_turns_the_admin_listener_off(#[case] assignment: &str, #[case] expected: Option<&str>) {
+    let bind = given().set(assignment).ok().admin.bind;
+    assert_eq!(bind, expected.map(|bind| bind.parse().unwrap()));
+}
+
+#[rstest]
+#[case::pretty("log.format=pretty", Some(LogFormat::Pretty))]
+#[case::json("log.format=json", Some(LogFormat::Json))]
+#[case::by_terminal("log.format=", None)]
+fn the_log_format_can_be_left_to_the_terminal(#[case] assignment: &str, #[case] expected: Option<LogFormat>) {
+    assert_eq!(given().set(assignment).ok().log.format, expected);
+}

@@ -1,0 +1,119 @@
+//! Secrets: where they come from, and that none of them shows.
+
+use rstest::rstest;
+use secrecy::ExposeSecret;
+
+use super::{Given, assert_silent, given};
+
+#[test]
+fn secrets_come_from_files() {
+    let settings = given()
+        .named("salt", "hunter2\n")
+        .named("admin", "hunter3\r\n")
+        .named("password", "hunter4")
+        .env_file("SCORING_AUTH__SALT_FILE", "salt")
+        .env_file("SCORING_AUTH__ADMIN_SALT_FILE", "admin")
+        .env_file("SCORING_STORE__PASSWORD_FILE", "password")
+        .env_file("SCORING_CACHE__PASSWORD_FILE", "password")
+        .set("store.url=redis://a")
+        .set("cache.url=redis://user@b")
+        .ok();
+    assert_eq!(settings.auth.salt.expose_secret(), "hunter2");
+    assert_eq!(settings.auth.admin_salt.expose_secret(), "hunter3");
+    assert_eq!(settings.store.url, "redis://:hunter4@a".parse().unwrap());
+    assert_eq!(settings.cache_url(), &"redis://user:hunter4@b".parse().unwrap());
+    assert_silent(&format!("{settings:?} {}", settings.effective_toml()));
+}
+
+#[test]
+fn a_cache_without_a_url_shares_the_stores_password() {
+    let given = given()
+        .named("p", "hunter2")
+        .env_file("SCORING_STORE__PASSWORD_FILE", "p");
+    let settings = given.set("store.url=redis://a").ok();
+    assert_eq!(settings.cache_url(), &"redis://:hunter2@a".parse().unwrap());
+}
+
+#[rstest]
+#[case::salt(
+    "AUTH__SALT_FILE",
+    "auth.salt=x",
+    "auth.salt_file: auth.salt is set as well; set only one of them"
+)]
+#[case::admin_salt(
+    "AUTH__ADMIN_SALT_FILE",
+    "auth.admin_salt=x",
+    "auth.admin_salt_file: auth.admin_salt is set as well; set only one of them"
+)]
+#[case::password(
+    "STORE__PASSWORD_FILE",
+    "store.url=redis://:x@a",
+    "store.password_file: store.url has a password of its own"
+)]
+#[case::no_redis(
+    "STORE__PASSWORD_FILE",
+    "store.url=memory:",
+    "store.password_file: store.url takes no password"
+)]
+#[case::no_cache(
+    "CACHE__PASSWORD_FILE",
+    "cache.url=",
+    "cache.password_file: cache.url is not set; set it, or leave this out as well"
+)]
+fn a_secret_file_needs_a_place_to_fill(#[case] name: &str, #[case] assignment: &str, #[case] expected: &str) {
+    let name = format!("SCORING_{name}");
+    let errors = given()
+        .named("secret", "hunter2")
+        .env_file(&name, "secret")
+        .set(assignment)
+        .errors();
+    assert_eq!(errors, [format!("environment variable {name}: {expected}")]);
+}
+
+#[rstest]
+#[case::salt("auth.salt_file")]
+#[case::admin_salt("auth.admin_salt_file")]
+#[case::store_password("store.password_file")]
+#[case::cache_password("cache.password_file")]
+fn a_missing_secret_file_is_named(#[case] key: &str) {
+    let given = given().set("store.url=redis://a").set("cache.url=redis://b");
+    let errors = given.set(&format!("{key}=/nonexistent/secret")).errors();
+    assert_eq!(errors.len(), 1);
+    assert!(
+        errors[0].starts_with(&format!("--set: {key}: /nonexistent/secret: cannot be read: ")),
+        "{}",
+        errors[0]
+    );
+}
+
+/// The file that `--config` names may repeat all defaults, the public salts too, and secrets come from files still.
+#[test]
+fn a_salt_file_goes_with_a_file_that_repeats_the_defaults() {
+    let given = given()
+        .file(include_str!("../../../config/default.toml"))
+        .named("salt", "hunter2");
+    assert_eq!(
+        given
+            .env_file("SCORING_AUTH__SALT_FILE", "salt")
+            .ok()
+            .auth
+            .salt
+            .expose_secret(),
+        "hunter2"
+    );
+}
+
+#[rstest]
+#[case::type_of_salt(given().file("[auth]\nsalt = [\"hunter2\"]"))]
+#[case::unknown_key(given().set("auth.slat=hunter2"))]
+#[case::unknown_variable(given().env("SCORING_AUTH__SLAT", "hunter2"))]
+#[case::missing_assignment(given().set("hunter2"))]
+#[case::url(given().set("store.url=redis://:hunter2@"))]
+#[case::url_without_scheme(given().set("cache.url=:hunter2@cache"))]
+#[case::url_of_unknown_kind(given().set("cache.url=hunter2://cache"))]
+#[case::both(given().set("auth.salt=hunter2").set("auth.salt_file=x"))]
+#[case::public_admin_salt(given().set("auth.salt=hunter2").set("http.bind=0.0.0.0:1"))]
+fn no_error_shows_a_secret(#[case] given: Given) {
+    let errors = given.load().unwrap_err();
+    assert_silent(&format!("{errors} {errors:?}"));
+}

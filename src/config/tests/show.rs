@@ -1,0 +1,57 @@
+//! What `check-config` prints.
+
+use super::{assert_silent, given};
+
+#[test]
+fn the_settings_in_effect_name_their_origin() {
+    let settings = given()
+        .file("[store]\ntimeout = \"99ms\"\n")
+        .env("SCORING_STORE__URL", "redis://app:hunter2@cache")
+        .set("auth.salt=hunter2")
+        .set("limits.client_ids=7")
+        .ok();
+    let text = settings.effective_toml();
+    let lines: Vec<_> = text.lines().collect();
+    for expected in [
+        "salt = \"***\" # from --set",
+        "admin_salt = \"***\"",
+        "url = \"redis://app:***@cache:6379/0\" # from SCORING_STORE__URL",
+        "attempts = 3",
+        "client_ids = 7 # from --set",
+    ] {
+        assert!(lines.contains(&expected), "{expected} in {text}");
+    }
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.starts_with("timeout = \"99ms\" # from /") && line.ends_with("x.toml:2"))
+    );
+    assert_silent(text);
+}
+
+#[test]
+fn the_settings_in_effect_have_every_key_in_the_order_of_the_default_file() {
+    let keys = |text: &str| -> Vec<_> {
+        let lines = text
+            .lines()
+            .filter(|line| !line.is_empty() && !line.starts_with('#'));
+        lines
+            .map(|line| line.split(" = ").next().unwrap().to_owned())
+            .collect()
+    };
+    let settings = given().ok();
+    assert_eq!(
+        keys(settings.effective_toml()),
+        keys(include_str!("../../../config/default.toml"))
+    );
+}
+
+#[test]
+fn the_settings_in_effect_are_a_valid_file() {
+    let settings = given()
+        .set("store.password_file=")
+        .set("auth.admin_login=a\n\"b\"'")
+        .ok();
+    let again = given().file(settings.effective_toml()).ok();
+    assert_eq!(again.auth.admin_login, "a\n\"b\"'");
+}

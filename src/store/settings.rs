@@ -1,0 +1,70 @@
+//! Settings of the store's two roles: persistent data, and the cache.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+
+use crate::store::url::StoreUrl;
+use crate::units::{self, DAY, MINUTE, SECOND, parsed, parsed_unless_empty};
+
+/// The longest `store.deadline`, in milliseconds.
+const LONGEST_DEADLINE: u64 = 5 * MINUTE;
+/// The longest `cache.ttl`, in milliseconds.
+const LONGEST_TTL: u64 = 30 * DAY;
+
+/// `[store]`: the persistent store.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreSettings {
+    /// Where it is, its password included; `embedded:data/scoring.redb` by default.
+    #[serde(deserialize_with = "url")]
+    pub url: StoreUrl,
+    /// Where the password was read from, if not from the URL.
+    #[serde(deserialize_with = "units::path")]
+    pub password_file: Option<PathBuf>,
+    /// Time for one try, 1 ms to 1 min; 150 ms by default.
+    #[serde(deserialize_with = "units::duration::<_, 1, MINUTE>")]
+    pub timeout: Duration,
+    /// Tries for one read, 1 to 10; 3 by default.
+    #[serde(deserialize_with = "units::count::<_, 1, 10>")]
+    pub attempts: usize,
+    /// Time for all tries, 1 ms to 5 min and at least `timeout`; 600 ms by default.
+    #[serde(deserialize_with = "units::duration::<_, 1, LONGEST_DEADLINE>")]
+    pub deadline: Duration,
+    /// Time to connect, 1 ms to 1 min; 300 ms by default.
+    #[serde(deserialize_with = "units::duration::<_, 1, MINUTE>")]
+    pub connect_timeout: Duration,
+}
+
+/// `[cache]`: scores that were computed before.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CacheSettings {
+    /// Where it is, its password included; none, the default, is the same as the store.
+    #[serde(deserialize_with = "url_or_none")]
+    pub url: Option<StoreUrl>,
+    /// Where the password was read from, if not from the URL.
+    #[serde(deserialize_with = "units::path")]
+    pub password_file: Option<PathBuf>,
+    /// Time for the one try, 1 ms to 1 min; 100 ms by default.
+    #[serde(deserialize_with = "units::duration::<_, 1, MINUTE>")]
+    pub timeout: Duration,
+    /// How long a score is kept, 1 s to 30 d; 1 h by default.
+    #[serde(deserialize_with = "units::duration::<_, SECOND, LONGEST_TTL>")]
+    pub ttl: Duration,
+    /// Most entries of a cache inside this process, 1 to 10,000,000; 100,000 by default.
+    #[serde(deserialize_with = "units::count::<_, 1, 10_000_000>")]
+    pub capacity: usize,
+    /// Time to connect, 1 ms to 1 min; 300 ms by default.
+    #[serde(deserialize_with = "units::duration::<_, 1, MINUTE>")]
+    pub connect_timeout: Duration,
+}
+
+fn url<'de, D: Deserializer<'de>>(input: D) -> Result<StoreUrl, D::Error> {
+    parsed(input, str::parse)
+}
+
+fn url_or_none<'de, D: Deserializer<'de>>(input: D) -> Result<Option<StoreUrl>, D::Error> {
+    parsed_unless_empty(input, str::parse)
+}

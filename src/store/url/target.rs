@@ -1,0 +1,202 @@
+//! One Redis server as a URL names it, over TCP or a Unix socket.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use secrecy::{ExposeSecret, SecretString};
+use url::{Host, Url};
+
+use super::StoreUrlError;
+
+const REDIS_PORT: u16 = 6379;
+
+/// One Redis server, and how to log in.
+#[derive(Debug, Clone)]
+pub struct RedisTarget {
+    /// Where it listens.
+    pub address: RedisAddress,
+    /// The ACL user; none is Redis' own `default`.
+    pub username: Option<String>,
+    /// None for a server that asks for none.
+    pub password: Option<SecretString>,
+    /// The number of the database, 0 by default, never negative.
+    pub database: i64,
+}
+
+/// Where a Redis server listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RedisAddress {
+    /// Over TCP.
+    Tcp {
+        /// A name or an IP address, an IPv6 one without brackets.
+        host: String,
+        /// Never 0.
+        port: u16,
+    },
+    /// Over a Unix socket, at this path.
+    Unix(PathBuf),
+}
+
+// ===== impl RedisTarget =====
+
+impl RedisTarget {
+    /// From `redis://…`.
+    pub(super) fn tcp(text: &str) -> Result<Self, StoreUrlError> {
+        let url = parse(text, StoreUrlError::Redis)?;
+        let host = match url.host() {
+            // Not a scheme that the URL standard knows, so it lets any character into a host.
+            Some(Host::Domain(name)) if !name.is_empty() && name.chars().all(is_host_char) => name.to_owned(),
+            Some(Host::Ipv6(address)) => address.to_string(),
+            Some(Host::Ipv4(address)) => address.to_string(),
+            Some(Host::Domain(_)) | None => return Err(StoreUrlError::Redis),
+        };
+        let port = url.port().unwrap_or(REDIS_PORT);
+        if port == 0 || url.query().is_some() {
+            return Err(StoreUrlError::Redis);
+        }
+        let database = match url.path().trim_start_matches('/') {
+            "" if url.path().len() <= 1 => 0,
+            number if url.path().len() == number.len() + 1 => database(number)?,
+            _ => return Err(StoreUrlError::Redis),
+        };
+        Self::new(RedisAddress::Tcp { host, port }, &url, database)
+    }
+
+    /// From what follows `redis+unix:`.
+    pub(super) fn unix(rest: &str) -> Result<Self, StoreUrlError> {
+        let refused = StoreUrlError::RedisUnix;
+        // The URL standard allows no user without a host, so the parser gets one.
+        let (login, path) = rest
+            .strip_prefix("//")
+            .and_then(|rest| rest.find('/').and_then(|at| rest.split_at_checked(at)))
+            .filter(|(login, _)| login.is_empty() || login.ends_with('@'))
+            .ok_or(refused)?;
+        let url = parse(&format!("redis://{login}localhost{path}"), refused)?;
+        let database = match url.query() {
+            None => 0,
+            Some(query) => database(query.strip_prefix("db=").ok_or(refused)?)?,
+        };
+        let path = decoded(url.path())?;
+        if path.ends_with('/') || path.contains('\0') {
+            return Err(refused);
+        }
+        Self::new(RedisAddress::Unix(path.into()), &url, database)
+    }
+
+    fn new(address: RedisAddress, url: &Url, database: i64) -> Result<Self, StoreUrlError> {
+        let username = Some(url.username())
+            .filter(|name| !name.is_empty())
+            .map(decoded)
+            .transpose()?;
+        let password = url
+            .password()
+            .filter(|password| !password.is_empty())
+            .map(decoded)
+            .transpose()?;
+        Ok(Self {
+            address,
+            username,
+            password: password.map(SecretString::from),
+            database,
+        })
+    }
+}
+
+impl PartialEq for RedisTarget {
+    /// Not in constant time, which is fine: both sides are the operator's own.
+    fn eq(&self, other: &Self) -> bool {
+        let exposed = |target: &Self| {
+            target
+                .password
+                .as_ref()
+                .map(|password| password.expose_secret().to_owned())
+        };
+        self.address == other.address
+            && self.username == other.username
+            && self.database == other.database
+            && exposed(self) == exposed(other)
+    }
+}
+
+impl Eq for RedisTarget {}
+
+impl fmt::Display for RedisTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.address {
+            RedisAddress::Tcp { .. } => "redis://",
+            RedisAddress::Unix(_) => "redis+unix://",
+        })?;
+        let username = self.username.as_deref().unwrap_or_default();
+        f.write_str(&encoded(username).replace('/', "%2F"))?;
+        match (&self.username, &self.password) {
+            (None, None) => {}
+            (Some(_), None) => f.write_str("@")?,
+            (_, Some(_)) => f.write_str(":***@")?,
+        }
+        match &self.address {
+            RedisAddress::Tcp { host, port } if host.contains(':') => {
+                write!(f, "[{host}]:{port}/{}", self.database)
+            }
+            RedisAddress::Tcp { host, port } => write!(f, "{host}:{port}/{}", self.database),
+            RedisAddress::Unix(path) => {
+                write!(f, "{}?db={}", encoded(&path.to_string_lossy()), self.database)
+            }
+        }
+    }
+}
+
+// ===== parts of a URL =====
+
+fn parse(text: &str, refused: StoreUrlError) -> Result<Url, StoreUrlError> {
+    if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Err(StoreUrlError::Blank);
+    }
+    let url = Url::parse(text).map_err(|_| refused)?;
+    if url.fragment().is_some() {
+        Err(refused)
+    } else {
+        Ok(url)
+    }
+}
+
+fn is_host_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')
+}
+
+fn database(number: &str) -> Result<i64, StoreUrlError> {
+    // `parse` alone would take a sign.
+    if !number.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(StoreUrlError::Database);
+    }
+    number.parse().map_err(|_| StoreUrlError::Database)
+}
+
+/// Percent-encodes all but what may stand in a path.
+fn encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'/' | b'-' | b'.' | b'_' | b'~' => encoded.push(byte.into()),
+            _ if byte.is_ascii_alphanumeric() => encoded.push(byte.into()),
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
+}
+
+/// Undoes percent-encoding, strictly: a password with a stray `%` is more likely a mistake than meant so.
+fn decoded(text: &str) -> Result<String, StoreUrlError> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    let digit = |b: Option<u8>| {
+        b.and_then(|b| char::from(b).to_digit(16))
+            .ok_or(StoreUrlError::Encoding)
+    };
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'%' => (digit(rest.next())? * 16 + digit(rest.next())?) as u8,
+            _ => byte,
+        });
+    }
+    String::from_utf8(bytes).map_err(|_| StoreUrlError::Encoding)
+}
