@@ -22,8 +22,15 @@
 //! - `score`, `interests`: what is computed, and what is stored
 //! - `reply`, `deadline`: what the actors pass to each other
 
+mod dates;
+mod fields;
 mod json;
 mod redacted;
+mod requests;
+mod values;
 
+pub use fields::{Fault, Faults, Reason};
 pub use json::{BadJson, Json, Object};
 pub use redacted::Redacted;
+pub use requests::{ClientsInterests, Method, MethodRequest, OnlineScore};
+pub use values::{Birthday, ClientId, Email, Gender, Name, Phone, Rules};
