@@ -22,15 +22,20 @@
 //! - `score`, `interests`: what is computed, and what is stored
 //! - `reply`, `deadline`: what the actors pass to each other
 
+mod auth;
 mod dates;
 mod fields;
+mod hex;
 mod json;
 mod redacted;
 mod requests;
+mod timezone;
 mod values;
 
+pub use auth::{AuthPolicy, Authenticator, Caller, Forbidden, InvalidAuthPolicy, MAX_ADMIN_GRACE};
 pub use fields::{Fault, Faults, Reason};
 pub use json::{BadJson, Json, Object};
 pub use redacted::Redacted;
 pub use requests::{ClientsInterests, Method, MethodRequest, OnlineScore};
+pub use timezone::{TimeZoneChoice, UnknownTimeZone};
 pub use values::{Birthday, ClientId, Email, Gender, Name, Phone, Rules};
