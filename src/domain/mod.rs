@@ -29,6 +29,7 @@ mod hex;
 mod json;
 mod redacted;
 mod requests;
+mod score;
 mod timezone;
 mod values;
 
@@ -37,5 +38,6 @@ pub use fields::{Fault, Faults, Reason};
 pub use json::{BadJson, Json, Object};
 pub use redacted::Redacted;
 pub use requests::{ClientsInterests, Method, MethodRequest, OnlineScore};
+pub use score::{Score, cache_key};
 pub use timezone::{TimeZoneChoice, UnknownTimeZone};
 pub use values::{Birthday, ClientId, Email, Gender, Name, Phone, Rules};
