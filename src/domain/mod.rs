@@ -24,19 +24,25 @@
 
 mod auth;
 mod dates;
+mod deadline;
 mod fields;
 mod hex;
+mod interests;
 mod json;
 mod redacted;
+mod reply;
 mod requests;
 mod score;
 mod timezone;
 mod values;
 
 pub use auth::{AuthPolicy, Authenticator, Caller, Forbidden, InvalidAuthPolicy, MAX_ADMIN_GRACE};
+pub use deadline::Deadline;
 pub use fields::{Fault, Faults, Reason};
+pub use interests::{Interests, MalformedInterests};
 pub use json::{BadJson, Json, Object};
 pub use redacted::Redacted;
+pub use reply::{ADMIN_SCORE, Answer, CallError};
 pub use requests::{ClientsInterests, Method, MethodRequest, OnlineScore};
 pub use score::{Score, cache_key};
 pub use timezone::{TimeZoneChoice, UnknownTimeZone};
