@@ -1,1 +1,49 @@
-//! Protocol.
+//! The protocol and its values: what a method call is, who may make it, and what its answer is worth.
+//!
+//! Everything here is pure. Time, limits and secrets come in as arguments; nothing waits, logs or asks a store. So
+//! every rule of the contract can be tested with a table, and a fault in the outer layers cannot bend one.
+//!
+//! # The life of a call, as this layer sees it
+//!
+//! 1. [`Json::parse`] reads the body (400),
+//! 2. [`MethodRequest::from_json`] reads the envelope (422),
+//! 3. [`Authenticator::check`] judges the token (403),
+//! 4. [`Method::from_name`] picks the method (422),
+//! 5. [`OnlineScore::parse`] or [`ClientsInterests::parse`] reads the arguments (422),
+//! 6. an [`Answer`] or a [`CallError`] goes back.
+//!
+//! # Layout
+//!
+//! - `json`: JSON that refuses what serde_json lets pass
+//! - `fields`: reading one JSON object by a table of fields, with all its faults at once
+//! - `values`, `dates`: the types of single fields
+//! - `requests`: the tables themselves
+//! - `auth`, `timezone`: tokens
+//! - `score`, `interests`: what is computed, and what is stored
+//! - `reply`, `deadline`: what the actors pass to each other
+
+mod auth;
+mod dates;
+mod deadline;
+mod fields;
+mod hex;
+mod interests;
+mod json;
+mod redacted;
+mod reply;
+mod requests;
+mod score;
+mod timezone;
+mod values;
+
+pub use auth::{AuthPolicy, Authenticator, Caller, Forbidden, InvalidAuthPolicy, MAX_ADMIN_GRACE};
+pub use deadline::Deadline;
+pub use fields::{Fault, Faults, Reason};
+pub use interests::{Interests, MalformedInterests};
+pub use json::{BadJson, Json, Object};
+pub use redacted::Redacted;
+pub use reply::{ADMIN_SCORE, Answer, CallError};
+pub use requests::{ClientsInterests, Method, MethodRequest, OnlineScore};
+pub use score::{Score, cache_key};
+pub use timezone::{TimeZoneChoice, UnknownTimeZone};
+pub use values::{Birthday, ClientId, Email, Gender, Name, Phone, Rules};

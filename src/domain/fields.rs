@@ -1,0 +1,225 @@
+//! Reading one JSON object by a table of fields.
+//!
+//! A request is declared as the contract declares it, by a table ([`request!`]). One pass over the table finds every
+//! fault, in the table's order: a client that has three things to mend learns of all three at once.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use super::json::{Json, Object};
+use super::redacted::Redacted;
+
+/// What is wrong with a field, in words that follow its name: `must be a string`. Never quotes the value.
+pub type Reason = Cow<'static, str>;
+
+/// One field at fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The field's name in the protocol.
+    pub field: &'static str,
+    /// What is wrong with it.
+    pub reason: Reason,
+}
+
+/// Every fault of a request, in the order of its table. Displays as `phone: is required; email: must be a string`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, thiserror::Error)]
+pub struct Faults(Vec<Fault>);
+
+/// A type that a field can have, read in a context `C` (such as today's date).
+///
+/// Types that need no context are fields in every one.
+pub(super) trait Field<C>: Sized {
+    /// Whether `raw` counts as empty: null does, and `""` where the field is a string.
+    fn is_empty(raw: &Json) -> bool {
+        *raw == Json::Null
+    }
+
+    /// Reads a value that is not empty.
+    fn parse(raw: Json, context: &C) -> Result<Self, Reason>;
+}
+
+/// For [`Field::is_empty`] of fields that are strings.
+pub(super) fn is_empty_string(raw: &Json) -> bool {
+    *raw == Json::Null || matches!(raw, Json::String(text) if text.is_empty())
+}
+
+/// An object that is being read, and what has been found wrong with it so far.
+pub(super) struct Form<'a, C> {
+    object: Object,
+    context: &'a C,
+    filled: Vec<&'static str>,
+    faults: Faults,
+}
+
+/// Declares a request: a struct, and `read`, which fills it from a [`Form`].
+///
+/// The columns are the contract's: the field, its type, whether it is `required` or `optional`, whether it is
+/// `nullable` or must be `filled`, and its rule. Absent optional fields and empty nullable ones get their type's
+/// default.
+macro_rules! request {
+    (
+        $(#[$attribute:meta])*
+        pub struct $name:ident {
+            $( $field:ident: $type:ty, $presence:ident, $emptiness:ident, $rule:literal; )*
+        }
+    ) => {
+        $(#[$attribute])*
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct $name {
+            $( #[doc = $rule] pub $field: $type, )*
+        }
+
+        impl $name {
+            /// `None` if the form has found a fault.
+            fn read<C>(form: &mut $crate::domain::fields::Form<'_, C>) -> Option<Self>
+            where
+                $( $type: $crate::domain::fields::Field<C>, )*
+            {
+                use $crate::domain::fields::column::*;
+                // Every field is read before the first `?`, so that each can report its fault.
+                $( let $field = form.take(stringify!($field), $presence(), $emptiness()); )*
+                Some(Self { $( $field: $field?, )* })
+            }
+        }
+    };
+}
+pub(super) use request;
+
+/// The words in the columns of a [`request!`] table, as what they give in place of a value: a default, or a fault.
+pub(super) mod column {
+    pub(in crate::domain) fn optional<T: Default>() -> Option<T> {
+        Some(T::default())
+    }
+
+    pub(in crate::domain) fn required<T>() -> Option<T> {
+        None
+    }
+
+    pub(in crate::domain) fn nullable<T: Default>() -> Option<T> {
+        Some(T::default())
+    }
+
+    pub(in crate::domain) fn filled<T>() -> Option<T> {
+        None
+    }
+}
+
+// ===== impl Form =====
+
+impl<'a, C> Form<'a, C> {
+    pub(super) fn new(object: Object, context: &'a C) -> Self {
+        Self {
+            object,
+            context,
+            filled: Vec::new(),
+            faults: Faults::default(),
+        }
+    }
+
+    /// Takes one field out of the object. `None` means that a fault has been noted.
+    pub(super) fn take<T: Field<C>>(
+        &mut self,
+        name: &'static str,
+        if_absent: Option<T>,
+        if_empty: Option<T>,
+    ) -> Option<T> {
+        let value = match self.object.remove(name) {
+            None => if_absent.ok_or(Reason::Borrowed("is required")),
+            Some(raw) if T::is_empty(&raw) => if_empty.ok_or(Reason::Borrowed("must not be empty")),
+            Some(raw) => {
+                self.filled.push(name);
+                T::parse(raw, self.context)
+            }
+        };
+        value.map_err(|reason| self.refuse(name, reason)).ok()
+    }
+
+    /// Whether a field that has been taken was there and not empty, be it valid or not.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.filled.contains(&name)
+    }
+
+    /// Notes a fault that no single field can see.
+    pub(super) fn refuse(&mut self, field: &'static str, reason: impl Into<Reason>) {
+        self.faults.0.push(Fault {
+            field,
+            reason: reason.into(),
+        });
+    }
+
+    /// What was read, unless there was any fault.
+    pub(super) fn finish<T>(self, read: Option<T>) -> Result<T, Faults> {
+        read.filter(|_| self.faults.0.is_empty()).ok_or(self.faults)
+    }
+}
+
+// ===== impl Faults =====
+
+impl Faults {
+    /// A single fault.
+    pub fn one(field: &'static str, reason: impl Into<Reason>) -> Self {
+        Self(vec![Fault {
+            field,
+            reason: reason.into(),
+        }])
+    }
+
+    /// The faults in the order of the request's table.
+    pub fn iter(&self) -> impl Iterator<Item = &Fault> {
+        self.0.iter()
+    }
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, Fault { field, reason }) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "; " };
+            write!(f, "{separator}{field}: {reason}")?;
+        }
+        Ok(())
+    }
+}
+
+// ===== fields of plain types =====
+
+impl<C> Field<C> for String {
+    fn is_empty(raw: &Json) -> bool {
+        is_empty_string(raw)
+    }
+
+    fn parse(raw: Json, _: &C) -> Result<Self, Reason> {
+        let Json::String(text) = raw else {
+            return Err("must be a string".into());
+        };
+        Ok(text)
+    }
+}
+
+impl<C> Field<C> for Object {
+    fn parse(raw: Json, _: &C) -> Result<Self, Reason> {
+        let Json::Object(object) = raw else {
+            return Err("must be an object".into());
+        };
+        Ok(object)
+    }
+}
+
+impl<C, T: Field<C>> Field<C> for Option<T> {
+    fn is_empty(raw: &Json) -> bool {
+        T::is_empty(raw)
+    }
+
+    fn parse(raw: Json, context: &C) -> Result<Self, Reason> {
+        T::parse(raw, context).map(Some)
+    }
+}
+
+impl<C, T: Field<C>> Field<C> for Redacted<T> {
+    fn is_empty(raw: &Json) -> bool {
+        T::is_empty(raw)
+    }
+
+    fn parse(raw: Json, context: &C) -> Result<Self, Reason> {
+        T::parse(raw, context).map(Self::new)
+    }
+}

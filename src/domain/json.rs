@@ -1,0 +1,252 @@
+//! JSON as the contract wants it: strict about bytes, depth and repeated keys.
+//!
+//! `serde_json::Value` lets the last of two equal keys win, so two readers of one body could see two different
+//! requests. Here a repeated key is refused at every level, within unknown fields too.
+//!
+//! Neither [`Json`] nor [`BadJson`] ever shows content: a body holds personal data, and its keys are the client's own.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
+
+/// How many arrays and objects may be nested in each other.
+///
+/// serde_json itself stops at the 128th level, but with an error that only its text tells from a syntax error. The
+/// level before that is ours to refuse, with a type.
+const MAX_DEPTH: usize = 126;
+
+/// A JSON value. Its `Debug` names only the kind, never the content.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Json {
+    /// `null`
+    Null,
+    /// `true` or `false`; no field of the protocol takes one.
+    Bool,
+    /// An integer literal within `i64`.
+    Integer(i64),
+    /// Any other number: with a fraction or an exponent, outside `i64`, or `-0` (which JSON parsers read as a float).
+    /// No field of the protocol takes one, so the value is not kept.
+    OtherNumber,
+    /// A string.
+    String(String),
+    /// An array.
+    Array(Vec<Json>),
+    /// An object.
+    Object(Object),
+}
+
+/// A JSON object with no key twice. Looking up one of `n` keys costs O(log n). Its `Debug` shows only the size.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Object(BTreeMap<String, Json>);
+
+/// Why a body is not acceptable as JSON. The text is safe to show to anyone: it never quotes the body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadJson {
+    /// No bytes, or only white space.
+    #[error("the body is empty")]
+    Empty,
+    /// Not UTF-8 somewhere.
+    #[error("the body is not UTF-8")]
+    NotUtf8,
+    /// Not one JSON value: broken off, followed by something else, opened by a byte order mark, with half a surrogate
+    /// pair, with a number that no `f64` can hold, …
+    #[error("the body is not JSON, see line {line}, column {column}")]
+    Syntax {
+        /// From 1.
+        line: usize,
+        /// In bytes, from 1; 0 if the line has not begun.
+        column: usize,
+    },
+    /// More than 126 levels of arrays and objects.
+    #[error("the body nests too deep")]
+    TooDeep,
+    /// One object has the same key twice.
+    #[error("the body repeats a key, see line {line}, column {column}")]
+    RepeatedKey {
+        /// From 1.
+        line: usize,
+        /// In bytes, from 1.
+        column: usize,
+    },
+}
+
+// ===== impl Json =====
+
+impl Json {
+    /// Reads one JSON value that fills the whole of `body`, in O(n log n) of its size.
+    ///
+    /// # Errors
+    ///
+    /// [`BadJson`], for the first thing that is wrong.
+    pub fn parse(body: &[u8]) -> Result<Self, BadJson> {
+        if body.trim_ascii().is_empty() {
+            return Err(BadJson::Empty);
+        }
+        let text = std::str::from_utf8(body).map_err(|_| BadJson::NotUtf8)?;
+
+        let refusal = Cell::new(None);
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        Value {
+            depth: 0,
+            refusal: &refusal,
+        }
+        .deserialize(&mut deserializer)
+        .and_then(|json| deserializer.end().map(|()| json))
+        .map_err(|error| {
+            let (line, column) = (error.line(), error.column());
+            match refusal.get() {
+                None => BadJson::Syntax { line, column },
+                Some(Refusal::TooDeep) => BadJson::TooDeep,
+                Some(Refusal::RepeatedKey) => BadJson::RepeatedKey { line, column },
+            }
+        })
+    }
+}
+
+impl fmt::Debug for Json {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => f.write_str("null"),
+            Self::Bool => f.write_str("boolean"),
+            Self::Integer(_) => f.write_str("integer"),
+            Self::OtherNumber => f.write_str("number"),
+            Self::String(_) => f.write_str("string"),
+            Self::Array(items) => write!(f, "array of {}", items.len()),
+            Self::Object(object) => object.fmt(f),
+        }
+    }
+}
+
+// ===== impl Object =====
+
+impl Object {
+    /// Takes the value of `key` out, if there is one.
+    pub fn remove(&mut self, key: &str) -> Option<Json> {
+        self.0.remove(key)
+    }
+
+    /// How many keys there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is no key.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl FromIterator<(String, Json)> for Object {
+    fn from_iter<I: IntoIterator<Item = (String, Json)>>(entries: I) -> Self {
+        Self(entries.into_iter().collect())
+    }
+}
+
+impl fmt::Debug for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "object of {}", self.len())
+    }
+}
+
+// ===== reading =====
+
+/// What the visitor refuses by itself. It travels beside serde_json's error, which could carry it only as text.
+#[derive(Clone, Copy)]
+enum Refusal {
+    TooDeep,
+    RepeatedKey,
+}
+
+/// Reads one value that `depth` arrays and objects surround.
+#[derive(Clone, Copy)]
+struct Value<'a> {
+    depth: usize,
+    refusal: &'a Cell<Option<Refusal>>,
+}
+
+impl Value<'_> {
+    fn refuse<E: serde::de::Error>(self, refusal: Refusal) -> E {
+        self.refusal.set(Some(refusal));
+        E::custom("refused")
+    }
+
+    /// The reader for the items of the array or object that this value turned out to be.
+    fn inside<E: serde::de::Error>(self) -> Result<Self, E> {
+        if self.depth == MAX_DEPTH {
+            return Err(self.refuse(Refusal::TooDeep));
+        }
+        Ok(Self {
+            depth: self.depth + 1,
+            ..self
+        })
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Value<'_> {
+    type Value = Json;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Json, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Value<'_> {
+    type Value = Json;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Json, E> {
+        Ok(Json::Null)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Json, E> {
+        Ok(Json::Bool)
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Json, E> {
+        Ok(Json::Integer(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Json, E> {
+        Ok(i64::try_from(value).map_or(Json::OtherNumber, Json::Integer))
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Json, E> {
+        Ok(Json::OtherNumber)
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Json, E> {
+        Ok(Json::String(value.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Json, A::Error> {
+        let inside = self.inside()?;
+        let mut items = Vec::new();
+        while let Some(item) = seq.next_element_seed(inside)? {
+            items.push(item);
+        }
+        Ok(Json::Array(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Json, A::Error> {
+        let inside = self.inside()?;
+        let mut entries = BTreeMap::new();
+        while let Some(key) = map.next_key::<String>()? {
+            match entries.entry(key) {
+                Entry::Vacant(entry) => entry.insert(map.next_value_seed(inside)?),
+                Entry::Occupied(_) => return Err(self.refuse(Refusal::RepeatedKey)),
+            };
+        }
+        Ok(Json::Object(Object(entries)))
+    }
+}
+
+#[cfg(test)]
+mod tests;

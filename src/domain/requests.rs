@@ -1,0 +1,180 @@
+//! What a client may ask for: the contract's tables, and the rules that span more than one field.
+
+use std::collections::HashSet;
+use std::str::FromStr;
+
+use chrono::NaiveDate;
+
+use super::fields::{Faults, Form, request};
+use super::json::{Json, Object};
+use super::redacted::Redacted;
+use super::values::{Birthday, ClientId, Email, Gender, Name, Phone, Rules};
+
+request! {
+    /// The envelope that every method call comes in.
+    pub struct MethodRequest {
+        account:    String,           optional, nullable, "The partner's account; `\"\"` if absent or null.";
+        login:      String,           required, nullable, "The partner's login; null counts as `\"\"`.";
+        token:      Redacted<String>, required, nullable, "What proves both; null and `\"\"` never do.";
+        arguments:  Object,           required, nullable, "The method's own arguments; null counts as `{}`.";
+        method:     String,           required, filled,   "The method's name, as yet unchecked.";
+    }
+}
+
+request! {
+    /// The arguments of `online_score`, of which at least one pair is complete.
+    pub struct OnlineScore {
+        phone:      Option<Phone>,    optional, nullable, "A string or an integer; 11 ASCII digits, the first 7.";
+        email:      Option<Email>,    optional, nullable, "A string with an `@`.";
+        first_name: Option<Name>,     optional, nullable, "A string.";
+        last_name:  Option<Name>,     optional, nullable, "A string.";
+        birthday:   Option<Birthday>, optional, nullable, "`DD.MM.YYYY`, not in the future, at most 70 years ago.";
+        gender:     Option<Gender>,   optional, nullable, "The integer 0, 1 or 2.";
+    }
+}
+
+request! {
+    /// The arguments of `clients_interests`.
+    pub struct ClientsInterests {
+        client_ids: Vec<ClientId>,     required, filled,   "As given, repeated ids included; never empty.";
+        date:       Option<NaiveDate>, optional, nullable, "`DD.MM.YYYY`, any day. The answer does not depend on it.";
+    }
+}
+
+/// A method of the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// What a person is worth, by [`OnlineScore`].
+    OnlineScore,
+    /// What clients are interested in, by [`ClientsInterests`].
+    ClientsInterests,
+}
+
+// ===== impl MethodRequest =====
+
+impl MethodRequest {
+    /// Reads the envelope. The arguments stay as they are, for nothing of them may be judged before the token is.
+    ///
+    /// # Errors
+    ///
+    /// Every fault of the envelope, in the order of its table; or the one that it is no object.
+    pub fn from_json(body: Json) -> Result<Self, Faults> {
+        let Json::Object(object) = body else {
+            return Err(Faults::one("request", "must be an object"));
+        };
+        let mut form = Form::new(object, &());
+        let read = Self::read(&mut form);
+        form.finish(read)
+    }
+}
+
+// ===== impl OnlineScore =====
+
+impl OnlineScore {
+    const PAIRS: [(&'static str, &'static str); 3] = [
+        ("phone", "email"),
+        ("first_name", "last_name"),
+        ("gender", "birthday"),
+    ];
+
+    /// Reads the arguments.
+    ///
+    /// # Errors
+    ///
+    /// Every fault, in the order of the table, and last that no pair is complete. A pair counts as complete if both
+    /// its values are there, so a client that mistypes its phone is not told that it sent none.
+    pub fn parse(arguments: Object, rules: &Rules) -> Result<Self, Faults> {
+        let mut form = Form::new(arguments, rules);
+        let read = Self::read(&mut form);
+        if !Self::PAIRS
+            .iter()
+            .any(|(one, other)| form.has(one) && form.has(other))
+        {
+            let reason = "must have phone and email, first_name and last_name, or gender and birthday";
+            form.refuse("arguments", reason);
+        }
+        form.finish(read)
+    }
+
+    /// The names of the arguments that are not empty, in the order of the table: `has` in the call's context.
+    pub fn present(&self) -> impl Iterator<Item = &'static str> + use<> {
+        [
+            ("phone", self.phone.is_some()),
+            ("email", self.email.is_some()),
+            ("first_name", self.first_name.is_some()),
+            ("last_name", self.last_name.is_some()),
+            ("birthday", self.birthday.is_some()),
+            ("gender", self.gender.is_some()),
+        ]
+        .into_iter()
+        .filter_map(|(name, is_present)| is_present.then_some(name))
+    }
+}
+
+// ===== impl ClientsInterests =====
+
+impl ClientsInterests {
+    /// Reads the arguments.
+    ///
+    /// # Errors
+    ///
+    /// Every fault, in the order of the table.
+    pub fn parse(arguments: Object, rules: &Rules) -> Result<Self, Faults> {
+        let mut form = Form::new(arguments, rules);
+        let read = Self::read(&mut form);
+        form.finish(read)
+    }
+
+    /// How many ids were given, repeated ones included: `nclients` in the call's context.
+    #[must_use]
+    pub fn nclients(&self) -> usize {
+        self.client_ids.len()
+    }
+
+    /// Every client once, in the order in which they were first given.
+    #[must_use]
+    pub fn unique_clients(&self) -> Vec<ClientId> {
+        let mut seen = HashSet::with_capacity(self.client_ids.len());
+        self.client_ids
+            .iter()
+            .copied()
+            .filter(|client| seen.insert(*client))
+            .collect()
+    }
+}
+
+// ===== impl Method =====
+
+impl Method {
+    /// The method of that name, written exactly so.
+    ///
+    /// # Errors
+    ///
+    /// The fault of `method`, if there is none.
+    pub fn from_name(name: &str) -> Result<Self, Faults> {
+        [Self::OnlineScore, Self::ClientsInterests]
+            .into_iter()
+            .find(|method| method.as_str() == name)
+            .ok_or_else(|| Faults::one("method", "must be online_score or clients_interests"))
+    }
+
+    /// Its name in the protocol.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::OnlineScore => "online_score",
+            Self::ClientsInterests => "clients_interests",
+        }
+    }
+}
+
+impl FromStr for Method {
+    type Err = Faults;
+
+    fn from_str(name: &str) -> Result<Self, Faults> {
+        Self::from_name(name)
+    }
+}
+
+#[cfg(test)]
+mod tests;

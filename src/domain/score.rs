@@ -1,0 +1,93 @@
+//! What a person is worth, and under which key that is cached.
+
+use md5::{Digest, Md5};
+use serde::Serialize;
+
+use super::hex::lower_hex;
+use super::requests::OnlineScore;
+use super::values::{Email, Gender, Name, Phone};
+
+/// Part of every cache key. Raise it whenever [`Score::compute`] changes, or old scores will outlive the change by a TTL.
+const FORMULA_VERSION: u32 = 1;
+
+/// A score: finite, at least 0, and never -0.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize)]
+pub struct Score(f64);
+
+impl Score {
+    /// A score of `value`, or `None` if no score can have that value.
+    #[must_use]
+    pub fn new(value: f64) -> Option<Self> {
+        // Adding 0 turns -0 into 0.
+        (value.is_finite() && value >= 0.0).then_some(Self(value + 0.0))
+    }
+
+    /// The contract's formula: 1.5 for a phone, 1.5 for an email, 1.5 for a birthday with a gender other than 0, 0.5
+    /// for both names. From 0 to 5.
+    #[must_use]
+    pub fn compute(person: &OnlineScore) -> Self {
+        let has_gender = person.gender.is_some_and(|gender| gender != Gender::Unknown);
+        let parts = [
+            (1.5, person.phone.is_some()),
+            (1.5, person.email.is_some()),
+            (1.5, person.birthday.is_some() && has_gender),
+            (0.5, person.first_name.is_some() && person.last_name.is_some()),
+        ];
+        Self(
+            parts
+                .into_iter()
+                .filter_map(|(worth, is_there)| is_there.then_some(worth))
+                .fold(0.0, |a, b| a + b),
+        )
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn value(self) -> f64 {
+        self.0
+    }
+
+    /// How the score stands in the cache: in decimal, and exact.
+    #[must_use]
+    pub fn to_cached(self) -> String {
+        self.0.to_string()
+    }
+
+    /// The score that a cached value stands for. Anything but a finite number of at least 0 is `None`, which is a miss.
+    #[must_use]
+    pub fn from_cached(value: &[u8]) -> Option<Self> {
+        std::str::from_utf8(value).ok()?.parse().ok().and_then(Self::new)
+    }
+}
+
+/// The key under which the score of `person` is cached: `uid:` and the MD5, in lower-case hex, of the formula's version
+/// and all inputs. Two people share a key only if every input is equal.
+///
+/// MD5 keeps keys short. It is not there to hide what it digests.
+#[must_use]
+pub fn cache_key(person: &OnlineScore) -> String {
+    format!("uid:{}", lower_hex(&Md5::digest(encode(person))))
+}
+
+/// What a key digests. Each value stands behind its length in bytes, so no value can run into the next; one that is not there is `-`,
+/// which no length is.
+fn encode(person: &OnlineScore) -> String {
+    let birthday = person.birthday.map(|birthday| birthday.date().to_string());
+    let gender = person.gender.map(|gender| gender.code().to_string());
+    [
+        person.phone.as_ref().map(Phone::as_str),
+        person.email.as_ref().map(Email::as_str),
+        person.first_name.as_ref().map(Name::as_str),
+        person.last_name.as_ref().map(Name::as_str),
+        birthday.as_deref(),
+        gender.as_deref(),
+    ]
+    .into_iter()
+    .fold(format!("v{FORMULA_VERSION};"), |text, input| match input {
+        None => text + "-",
+        Some(value) => format!("{text}{}:{value}", value.len()),
+    })
+}
+
+#[cfg(test)]
+mod tests;

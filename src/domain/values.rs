@@ -1,0 +1,237 @@
+//! The types of single arguments: what is in one has passed its rule.
+//!
+//! All that is personal hides in [`Redacted`], so that `Debug` of a request can go anywhere.
+
+use std::fmt;
+
+use chrono::NaiveDate;
+use serde::{Serialize, Serializer};
+
+use super::dates::anniversary;
+use super::fields::{Field, Reason, is_empty_string};
+use super::json::Json;
+use super::redacted::Redacted;
+
+/// The age up to which a client may be scored, in years; the birthday itself still counts.
+const MAX_AGE: i32 = 70;
+
+/// What arguments are judged by, apart from themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// Today's date in the service's time zone; see [`Authenticator::today`](super::Authenticator::today).
+    pub today: NaiveDate,
+    /// How many ids one `clients_interests` may ask for, repeated ones included (`limits.client_ids`).
+    pub max_client_ids: usize,
+}
+
+/// A phone number: 11 ASCII digits, the first a 7. Given as a string or as an integer, it is the same phone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Phone(Redacted<String>);
+
+/// An e-mail address, which to the protocol is any string with an `@`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Email(Redacted<String>);
+
+/// A first or last name: any string but `""`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Name(Redacted<String>);
+
+/// A birthday that is not in the future, and no more than 70 years back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Birthday(Redacted<NaiveDate>);
+
+/// A gender. 0 says that it is not known, which is an answer and not an empty value.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Gender {
+    /// 0
+    Unknown,
+    /// 1
+    Male,
+    /// 2
+    Female,
+}
+
+/// The id of a client whose interests are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClientId(pub i64);
+
+// ===== impl Phone =====
+
+impl Phone {
+    /// The 11 digits. Personal: not for logs.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.expose()
+    }
+}
+
+impl<C> Field<C> for Phone {
+    fn is_empty(raw: &Json) -> bool {
+        is_empty_string(raw)
+    }
+
+    fn parse(raw: Json, _: &C) -> Result<Self, Reason> {
+        let digits = match raw {
+            Json::String(text) => text,
+            Json::Integer(number) => number.to_string(),
+            Json::Null | Json::Bool | Json::OtherNumber | Json::Array(_) | Json::Object(_) => {
+                return Err("must be a string or an integer".into());
+            }
+        };
+        let is_phone =
+            digits.len() == 11 && digits.starts_with('7') && digits.bytes().all(|byte| byte.is_ascii_digit());
+        if is_phone {
+            Ok(Self(Redacted::new(digits)))
+        } else {
+            Err("must be 11 digits and start with 7".into())
+        }
+    }
+}
+
+// ===== impl Email =====
+
+impl Email {
+    /// The address as given. Personal: not for logs.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.expose()
+    }
+}
+
+impl<C> Field<C> for Email {
+    fn is_empty(raw: &Json) -> bool {
+        is_empty_string(raw)
+    }
+
+    fn parse(raw: Json, context: &C) -> Result<Self, Reason> {
+        let text = String::parse(raw, context)?;
+        if text.contains('@') {
+            Ok(Self(Redacted::new(text)))
+        } else {
+            Err("must contain \"@\"".into())
+        }
+    }
+}
+
+// ===== impl Name =====
+
+impl Name {
+    /// The name as given. Personal: not for logs.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.expose()
+    }
+}
+
+impl<C> Field<C> for Name {
+    fn is_empty(raw: &Json) -> bool {
+        is_empty_string(raw)
+    }
+
+    fn parse(raw: Json, context: &C) -> Result<Self, Reason> {
+        Redacted::parse(raw, context).map(Self)
+    }
+}
+
+// ===== impl Birthday =====
+
+impl Birthday {
+    /// The day. Personal: not for logs.
+    #[must_use]
+    pub fn date(self) -> NaiveDate {
+        *self.0.expose()
+    }
+}
+
+impl Field<Rules> for Birthday {
+    fn is_empty(raw: &Json) -> bool {
+        is_empty_string(raw)
+    }
+
+    fn parse(raw: Json, rules: &Rules) -> Result<Self, Reason> {
+        let date = NaiveDate::parse(raw, rules)?;
+        if date > rules.today {
+            Err("must not be in the future".into())
+        } else if anniversary(date, MAX_AGE).is_some_and(|last_day| rules.today > last_day) {
+            Err("must not be more than 70 years ago".into())
+        } else {
+            Ok(Self(Redacted::new(date)))
+        }
+    }
+}
+
+// ===== impl Gender =====
+
+impl Gender {
+    /// The number that the protocol has for it.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Unknown => 0,
+            Self::Male => 1,
+            Self::Female => 2,
+        }
+    }
+}
+
+impl<C> Field<C> for Gender {
+    fn parse(raw: Json, _: &C) -> Result<Self, Reason> {
+        [Self::Unknown, Self::Male, Self::Female]
+            .into_iter()
+            .find(|gender| raw == Json::Integer(gender.code().into()))
+            .ok_or_else(|| "must be 0, 1 or 2".into())
+    }
+}
+
+/// As hidden as the rest of a person's data, which `derive` would not be.
+impl fmt::Debug for Gender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Gender([redacted])")
+    }
+}
+
+// ===== impl ClientId =====
+
+impl ClientId {
+    /// The key in the store under which this client's interests are.
+    #[must_use]
+    pub fn key(&self) -> String {
+        format!("i:{self}")
+    }
+}
+
+impl fmt::Display for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// As the keys of an answer: a string.
+impl Serialize for ClientId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl Field<Rules> for Vec<ClientId> {
+    fn parse(raw: Json, rules: &Rules) -> Result<Self, Reason> {
+        const WRONG_TYPE: Reason = Reason::Borrowed("must be an array of integers");
+        let Json::Array(items) = raw else {
+            return Err(WRONG_TYPE);
+        };
+        if items.is_empty() {
+            return Err("must not be empty".into());
+        }
+        if items.len() > rules.max_client_ids {
+            return Err(format!("must hold at most {} ids", rules.max_client_ids).into());
+        }
+        let id = |item| {
+            if let Json::Integer(id) = item {
+                Ok(ClientId(id))
+            } else {
+                Err(WRONG_TYPE)
+            }
+        };
+        items.into_iter().map(id).collect()
+    }
+}
