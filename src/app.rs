@@ -22,7 +22,8 @@ use crate::{
     domain::{Authenticator, InvalidAuthPolicy},
     http::{self, AdminPlan, CallPlan, HttpMetrics, Lifecycle},
     store::{
-        Connector, EmbeddedConnector, LinkPolicy, Memory, RedisConnector, Role, RoleStatus, StoreMetrics, url::StoreUrl,
+        Connector, EmbeddedConnector, LinkPolicy, Memory, RedisConnector, Role, RoleStatus, StoreMetrics,
+        url::StoreUrl,
     },
 };
 
@@ -123,7 +124,9 @@ impl Application {
         on_tree: impl Fn(&Tree) + Clone + Send + 'static,
     ) -> Result<Self, BuildError> {
         let registry = Registry::new();
-        registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        registry.register(Box::new(
+            prometheus::process_collector::ProcessCollector::for_self(),
+        ))?;
         let store_metrics = StoreMetrics::register(&registry)?;
         let cache_status = RoleStatus::new(Role::Cache, store_metrics.clone());
         let persistent_status = RoleStatus::new(Role::Persistent, store_metrics);
@@ -150,7 +153,11 @@ impl Application {
                 clock: Utc::now,
             },
             cache: store_plan(stores.cache, cache_timeout, cache_status.clone()),
-            persistent: store_plan(stores.persistent, settings.store.timeout, persistent_status.clone()),
+            persistent: store_plan(
+                stores.persistent,
+                settings.store.timeout,
+                persistent_status.clone(),
+            ),
             cache_timeout,
             restarts: RestartPolicy::default(),
             vitals: vitals.clone(),
@@ -164,13 +171,21 @@ impl Application {
 
         // Both addresses are taken before anything is started.
         let listener = listen("http.bind", settings.http.bind)?;
-        let admin_listener = settings.admin.bind.map(|address| listen("admin.bind", address)).transpose()?;
+        let admin_listener = settings
+            .admin
+            .bind
+            .map(|address| listen("admin.bind", address))
+            .transpose()?;
         let address = local_address("http.bind", settings.http.bind, &listener)?;
         let admin_address = admin_listener
             .as_ref()
             .map(|listener| local_address("admin.bind", settings.http.bind, listener))
             .transpose()?;
-        let failed = |source| BuildError::Listen { key: "http.bind", address, source };
+        let failed = |source| BuildError::Listen {
+            key: "http.bind",
+            address,
+            source,
+        };
         let public = http::serve_public(
             listener,
             &settings.http,
@@ -187,7 +202,10 @@ impl Application {
             vitals,
             registry,
         };
-        let admin = admin_listener.map(|listener| http::serve_admin(listener, plan)).transpose().map_err(failed)?;
+        let admin = admin_listener
+            .map(|listener| http::serve_admin(listener, plan))
+            .transpose()
+            .map_err(failed)?;
         Ok(Self {
             address,
             admin_address,
@@ -273,5 +291,7 @@ fn local_address(
     address: SocketAddr,
     listener: &std::net::TcpListener,
 ) -> Result<SocketAddr, BuildError> {
-    listener.local_addr().map_err(|source| BuildError::Listen { key, address, source })
+    listener
+        .local_addr()
+        .map_err(|source| BuildError::Listen { key, address, source })
 }

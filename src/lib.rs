@@ -1,5 +1,21 @@
-//! A scoring API: an event-driven, supervised actor service.
+//! A scoring API for partners: an event-driven, supervised actor service.
+//!
+//! # Layout
+//!
+//! From the outside in; each layer knows only those below it:
+//!
+//! - [`cli`]: one file per subcommand
+//! - [`app`]: the composition root: makes the parts and runs them until told to stop
+//! - [`http`]: bytes in, a message to the dispatcher, bytes out
+//! - [`actors`]: dispatcher, scoring, interests and store, and the supervisor that keeps them running
+//! - [`store`]: backends behind one trait, and what keeps them in use while they fail
+//! - [`domain`]: the protocol and its values: pure
+//!
+//! Beside them: [`config`], which composes the settings that the parts own; [`telemetry`], which sets up the log; and
+//! [`units`], the notations of durations and sizes.
 
+pub mod actors;
+pub mod app;
 pub mod config;
 pub mod domain;
 pub mod http;

@@ -22,9 +22,15 @@ const QUEUED_LINES: usize = 16_384;
 ///
 /// Panics are logged with their place and without their message, which could hold personal data.
 pub fn init(settings: &LogSettings) -> WorkerGuard {
-    let (writer, guard) = NonBlockingBuilder::default().buffered_lines_limit(QUEUED_LINES).finish(stdout());
+    let (writer, guard) = NonBlockingBuilder::default()
+        .buffered_lines_limit(QUEUED_LINES)
+        .finish(stdout());
     let on_terminal = stdout().is_terminal();
-    let format = settings.format.unwrap_or(if on_terminal { LogFormat::Pretty } else { LogFormat::Json });
+    let format = settings.format.unwrap_or(if on_terminal {
+        LogFormat::Pretty
+    } else {
+        LogFormat::Json
+    });
     let lines = registry().with(LevelFilter::from_level(settings.level));
     // Fields stand in the lines themselves, so that each can be read alone; spans would repeat them.
     match format {
@@ -39,7 +45,9 @@ pub fn init(settings: &LogSettings) -> WorkerGuard {
             )
             .init(),
         LogFormat::Pretty => {
-            lines.with(fmt::layer().compact().with_ansi(on_terminal).with_writer(writer)).init();
+            lines
+                .with(fmt::layer().compact().with_ansi(on_terminal).with_writer(writer))
+                .init();
         }
     }
     panic::set_hook(Box::new(|panic| {

@@ -9,7 +9,7 @@ use std::{
 
 use actix::prelude::*;
 use chrono::{DateTime, Utc};
-use futures_util::{FutureExt, future::ready};
+use futures_util::future::{LocalBoxFuture, ready};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout_at,
@@ -20,7 +20,8 @@ use super::{
     scoring::RateScore,
 };
 use crate::domain::{
-    Answer, Authenticator, CallError, Caller, ClientsInterests, Deadline, Method, MethodRequest, OnlineScore, Rules,
+    Answer, Authenticator, CallError, Caller, ClientsInterests, Deadline, Method, MethodRequest, OnlineScore,
+    Rules,
 };
 
 /// Asks for the answer to a method call.
@@ -93,7 +94,11 @@ impl DispatcherActor {
         scoring: Recipient<RateScore>,
         interests: Recipient<LookUpInterests>,
     ) -> Self {
-        Self { plan, scoring, interests }
+        Self {
+            plan,
+            scoring,
+            interests,
+        }
     }
 
     fn check(&self, request: MethodRequest) -> Result<(Checked, CallContext), CallError> {
@@ -101,7 +106,10 @@ impl DispatcherActor {
         let authenticator = &self.plan.authenticator;
         let caller = authenticator.check(&request, now)?;
         let method = Method::from_name(&request.method)?;
-        let rules = Rules { today: authenticator.today(now), max_client_ids: self.plan.max_client_ids };
+        let rules = Rules {
+            today: authenticator.today(now),
+            max_client_ids: self.plan.max_client_ids,
+        };
         Ok(match method {
             Method::OnlineScore => {
                 let person = OnlineScore::parse(request.arguments, &rules)?;
@@ -120,20 +128,19 @@ impl DispatcherActor {
     }
 
     /// Sends a checked call to the actor that answers it.
-    fn route(
-        &self,
-        call: Checked,
-        deadline: Deadline,
-    ) -> futures_util::future::LocalBoxFuture<'static, Result<Answer, CallError>> {
+    fn route(&self, call: Checked, deadline: Deadline) -> LocalBoxFuture<'static, Result<Answer, CallError>> {
         match call {
-            Checked::AdminScore => ready(Ok(Answer::AdminScore)).boxed_local(),
+            Checked::AdminScore => Box::pin(ready(Ok(Answer::AdminScore))),
             Checked::Score(request) => {
                 let reply = self.scoring.send(RateScore { request, deadline });
-                async move { Ok(Answer::Score(within(deadline, reply).await?)) }.boxed_local()
+                Box::pin(async move { Ok(Answer::Score(within(deadline, reply).await?)) })
             }
             Checked::Interests(wanted) => {
-                let reply = self.interests.send(LookUpInterests { clients: wanted.unique_clients(), deadline });
-                async move { Ok(Answer::Interests(within(deadline, reply).await??)) }.boxed_local()
+                let reply = self.interests.send(LookUpInterests {
+                    clients: wanted.unique_clients(),
+                    deadline,
+                });
+                Box::pin(async move { Ok(Answer::Interests(within(deadline, reply).await??)) })
             }
         }
     }
@@ -152,18 +159,17 @@ impl Handler<CallMethod> for DispatcherActor {
         let deadline = Deadline::after(msg.received, self.plan.deadline);
         let admitted = match admit(&self.plan.admission, deadline) {
             Ok(permit) => permit,
-            Err(refused) => return ready(Handled::from(refused)).boxed_local(),
+            Err(refused) => return Box::pin(ready(Handled::from(refused))),
         };
         match self.check(msg.request) {
-            Err(refused) => ready(Handled::from(refused)).boxed_local(),
+            Err(refused) => Box::pin(ready(Handled::from(refused))),
             Ok((call, context)) => {
                 let answer = self.route(call, deadline);
-                async move {
+                Box::pin(async move {
                     let outcome = answer.await;
                     drop(admitted);
                     Handled { outcome, context }
-                }
-                .boxed_local()
+                })
             }
         }
     }
@@ -171,7 +177,10 @@ impl Handler<CallMethod> for DispatcherActor {
 
 impl From<CallError> for Handled {
     fn from(error: CallError) -> Self {
-        Self { outcome: Err(error), context: CallContext::Unknown }
+        Self {
+            outcome: Err(error),
+            context: CallContext::Unknown,
+        }
     }
 }
 
@@ -180,7 +189,10 @@ fn admit(admission: &Arc<Semaphore>, deadline: Deadline) -> Result<OwnedSemaphor
     if deadline.has_passed(tokio::time::Instant::now().into_std()) {
         return Err(CallError::Unavailable);
     }
-    admission.clone().try_acquire_owned().map_err(|_| CallError::Unavailable)
+    admission
+        .clone()
+        .try_acquire_owned()
+        .map_err(|_| CallError::Unavailable)
 }
 
 /// Waits for a peer, which may be stuck or fall while it handles the message.

@@ -4,7 +4,6 @@
 //! error here, never an empty list.
 
 use actix::prelude::*;
-use futures_util::FutureExt;
 use tokio::time::{Instant, timeout_at};
 
 use super::store::GetMany;
@@ -67,17 +66,23 @@ impl Handler<LookUpInterests> for InterestsActor {
 
     fn handle(&mut self, msg: LookUpInterests, _: &mut Self::Context) -> Self::Result {
         let keys = msg.clients.iter().map(ClientId::key).collect();
-        let reply = self.store.send(GetMany { keys, deadline: msg.deadline });
-        async move {
+        let reply = self.store.send(GetMany {
+            keys,
+            deadline: msg.deadline,
+        });
+        Box::pin(async move {
             let values = match timeout_at(Instant::from_std(msg.deadline.instant()), reply).await {
                 Ok(Ok(values)) => values?,
                 // A store that restarts drops what is in flight. To a reader that is an outage.
                 Ok(Err(_)) => return Err(StoreError::Unavailable.into()),
                 Err(_) => return Err(StoreError::TimedOut.into()),
             };
-            msg.clients.into_iter().zip(values).map(|(client, value)| parse(client, value)).collect()
-        }
-        .boxed_local()
+            msg.clients
+                .into_iter()
+                .zip(values)
+                .map(|(client, value)| parse(client, value))
+                .collect()
+        })
     }
 }
 
@@ -85,7 +90,9 @@ impl Handler<LookUpInterests> for InterestsActor {
 fn parse(client: ClientId, value: Option<Vec<u8>>) -> Result<(ClientId, Interests), InterestsError> {
     let interests = match value {
         None => Interests::default(),
-        Some(json) => Interests::from_json(&json).map_err(|source| InterestsError::Malformed { client, source })?,
+        Some(json) => {
+            Interests::from_json(&json).map_err(|source| InterestsError::Malformed { client, source })?
+        }
     };
     Ok((client, interests))
 }

@@ -6,11 +6,10 @@
 use std::time::Duration;
 
 use actix::prelude::*;
-use futures_util::FutureExt;
 use tokio::time::{Instant, timeout_at};
 
 use super::store::{CacheGet, CachePut};
-use crate::domain::{Deadline, OnlineScore, Score, cache_key, compute};
+use crate::domain::{Deadline, OnlineScore, Score, cache_key};
 
 /// Asks for the score of a person's data.
 #[derive(Debug, Message)]
@@ -36,8 +35,16 @@ pub struct ScoringActor {
 
 impl ScoringActor {
     /// An actor that waits for the cache for `cache_timeout` at the most.
-    pub fn new(cache_get: Recipient<CacheGet>, cache_put: Recipient<CachePut>, cache_timeout: Duration) -> Self {
-        Self { cache_get, cache_put, cache_timeout }
+    pub fn new(
+        cache_get: Recipient<CacheGet>,
+        cache_put: Recipient<CachePut>,
+        cache_timeout: Duration,
+    ) -> Self {
+        Self {
+            cache_get,
+            cache_put,
+            cache_timeout,
+        }
     }
 }
 
@@ -53,18 +60,24 @@ impl Handler<RateScore> for ScoringActor {
     fn handle(&mut self, msg: RateScore, _: &mut Self::Context) -> Self::Result {
         let key = cache_key(&msg.request);
         let deadline = Deadline::after(Instant::now().into_std(), self.cache_timeout).earlier(msg.deadline);
-        let cached = self.cache_get.send(CacheGet { key: key.clone(), deadline });
+        let cached = self.cache_get.send(CacheGet {
+            key: key.clone(),
+            deadline,
+        });
         let cache_put = self.cache_put.clone();
-        async move {
+        Box::pin(async move {
             // The store bounds its answer itself; this bound is for a store actor that is stuck or being restarted.
             let answer = timeout_at(Instant::from_std(deadline.instant()), cached).await;
             if let Ok(Ok(Some(score))) = answer {
                 return score;
             }
-            let score = compute(&msg.request);
-            cache_put.do_send(CachePut { key, score, deadline: msg.deadline });
+            let score = Score::compute(&msg.request);
+            cache_put.do_send(CachePut {
+                key,
+                score,
+                deadline: msg.deadline,
+            });
             score
-        }
-        .boxed_local()
+        })
     }
 }

@@ -6,7 +6,6 @@
 use std::{sync::Arc, time::Duration};
 
 use actix::prelude::*;
-use futures_util::FutureExt;
 use prometheus::{IntCounterVec, Opts, Registry};
 use tokio::{task::JoinHandle, time::Instant};
 
@@ -57,7 +56,7 @@ pub struct StorePlan {
     /// How the connection is kept.
     pub policy: LinkPolicy,
     /// How often a persistent read is tried.
-    pub attempts: u32,
+    pub attempts: usize,
     /// How long a score is cached.
     pub ttl: Duration,
     /// Where the role's state is told.
@@ -86,8 +85,11 @@ pub struct StoreActor {
 impl StoreActor {
     /// An actor with a link of its own, which starts to connect at once. It does not wait for the store to be there.
     pub fn new(plan: StorePlan) -> Self {
-        let (link, keeper) =
-            Link::start(plan.connector.clone(), plan.policy, Monitor::new(plan.status.clone()));
+        let (link, keeper) = Link::start(
+            plan.connector.clone(),
+            plan.policy,
+            Monitor::new(plan.status.clone()),
+        );
         Self {
             cache: CacheRequests::new(&link),
             persistent: PersistentRequests::new(&link, plan.attempts),
@@ -123,7 +125,7 @@ impl Handler<CacheGet> for StoreActor {
 
     fn handle(&mut self, msg: CacheGet, _: &mut Self::Context) -> Self::Result {
         let (cache, lookups) = (self.cache.clone(), self.plan.lookups.clone());
-        async move {
+        Box::pin(async move {
             let deadline = Instant::from_std(msg.deadline.instant());
             let (score, result) = match cache.get(msg.key, deadline).await {
                 Ok(found) => match found.as_deref().and_then(Score::from_cached) {
@@ -134,8 +136,7 @@ impl Handler<CacheGet> for StoreActor {
             };
             lookups.0.with_label_values(&[result]).inc();
             score
-        }
-        .boxed_local()
+        })
     }
 }
 
@@ -144,12 +145,11 @@ impl Handler<CachePut> for StoreActor {
 
     fn handle(&mut self, msg: CachePut, _: &mut Self::Context) -> Self::Result {
         let (cache, ttl) = (self.cache.clone(), self.plan.ttl);
-        async move {
+        Box::pin(async move {
             if !msg.deadline.has_passed(Instant::now().into_std()) {
-                cache.set(msg.key, msg.score.to_cached(), ttl).await;
+                cache.set(msg.key, msg.score.to_cached().into_bytes(), ttl).await;
             }
-        }
-        .boxed_local()
+        })
     }
 }
 
@@ -158,14 +158,13 @@ impl Handler<GetMany> for StoreActor {
 
     fn handle(&mut self, msg: GetMany, _: &mut Self::Context) -> Self::Result {
         let persistent = self.persistent.clone();
-        async move {
+        Box::pin(async move {
             let deadline = Instant::from_std(msg.deadline.instant());
             if deadline <= Instant::now() {
                 return Err(StoreError::TimedOut);
             }
             persistent.get_many(msg.keys, deadline).await
-        }
-        .boxed_local()
+        })
     }
 }
 

@@ -87,22 +87,32 @@ struct Supervisor<A: Actor<Context = Context<A>>> {
 
 enum Phase {
     /// `stable` is there while the actor is marked as failing, and ends that.
-    Running { stable: Option<Pin<Box<Sleep>>> },
-    Waiting { until: Pin<Box<Sleep>>, failing: bool },
+    Running {
+        stable: Option<Pin<Box<Sleep>>>,
+    },
+    Waiting {
+        until: Pin<Box<Sleep>>,
+        failing: bool,
+    },
 }
 
 // ===== impl Supervisor =====
 
 impl<A: Actor<Context = Context<A>> + Supervised> Supervisor<A> {
     fn fell(&mut self, reason: Reason, panic: Option<&(dyn Any + Send)>) {
-        let restart = self.restarts.fell(Instant::now().into_std(), &mut fastrand::Rng::new());
+        let restart = self
+            .restarts
+            .fell(Instant::now().into_std(), &mut fastrand::Rng::new());
         let was_failing = matches!(
             self.phase,
             Phase::Running { stable: Some(_) } | Phase::Waiting { failing: true, .. }
         );
         self.vitals.restarted(reason, panic, restart.delay);
         self.vitals.set_failing(was_failing, restart.failing);
-        self.phase = Phase::Waiting { until: Box::pin(sleep(restart.delay)), failing: restart.failing };
+        self.phase = Phase::Waiting {
+            until: Box::pin(sleep(restart.delay)),
+            failing: restart.failing,
+        };
     }
 }
 
@@ -112,7 +122,9 @@ impl<A: Actor<Context = Context<A>> + Supervised> Future for Supervisor<A> {
     fn poll(self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<()> {
         let this = self.get_mut();
         loop {
-            let Some(actor) = &mut this.actor else { return Poll::Ready(()) };
+            let Some(actor) = &mut this.actor else {
+                return Poll::Ready(());
+            };
             match &mut this.phase {
                 Phase::Waiting { until, failing } => {
                     ready!(until.as_mut().poll(cx));
@@ -146,7 +158,10 @@ impl<A: Actor<Context = Context<A>> + Supervised> Future for Supervisor<A> {
 
 impl<A: Actor<Context = Context<A>>> Drop for Supervisor<A> {
     fn drop(&mut self) {
-        if matches!(self.phase, Phase::Running { stable: Some(_) } | Phase::Waiting { failing: true, .. }) {
+        if matches!(
+            self.phase,
+            Phase::Running { stable: Some(_) } | Phase::Waiting { failing: true, .. }
+        ) {
             self.vitals.set_failing(true, false);
         }
         // A dropped context polls its actor once more, to stop it; that may panic as well.
@@ -165,7 +180,10 @@ impl ActorMetrics {
     /// If one of them is registered already.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
         let restarts = IntCounterVec::new(
-            Opts::new("scoring_actor_restarts_total", "Restarts of actors, by the reason."),
+            Opts::new(
+                "scoring_actor_restarts_total",
+                "Restarts of actors, by the reason.",
+            ),
             &["actor", "reason"],
         )?;
         registry.register(Box::new(restarts.clone()))?;
@@ -204,11 +222,21 @@ impl Vitals {
 
     fn restarted(&self, reason: Reason, panic: Option<&(dyn Any + Send)>, delay: std::time::Duration) {
         self.restarts.fetch_add(1, Relaxed);
-        self.counter.with_label_values(&[self.name, reason.as_str()]).inc();
+        self.counter
+            .with_label_values(&[self.name, reason.as_str()])
+            .inc();
         // Only a message that stands in the source is logged: one made at run time could hold personal data.
-        let message = panic.and_then(|panic| panic.downcast_ref::<&'static str>()).copied();
+        let message = panic
+            .and_then(|panic| panic.downcast_ref::<&'static str>())
+            .copied();
         let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
-        tracing::error!(actor = self.name, reason = reason.as_str(), message, delay_ms, "actor restarts");
+        tracing::error!(
+            actor = self.name,
+            reason = reason.as_str(),
+            message,
+            delay_ms,
+            "actor restarts"
+        );
     }
 
     fn set_failing(&self, was: bool, is: bool) {

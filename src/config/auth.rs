@@ -6,6 +6,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer};
 
+use crate::domain::{AuthPolicy, TimeZoneChoice};
 use crate::units::{self, HOUR, parsed, quoted};
 
 /// Salts that everybody knows: they stand in the protocol's description.
@@ -32,7 +33,7 @@ pub struct AuthSettings {
     pub admin_login: String,
     /// Time zone of the admin token's hour: `local` (the default), `UTC` or an IANA name.
     #[serde(deserialize_with = "timezone")]
-    pub timezone: String,
+    pub timezone: TimeZoneChoice,
     /// How long the last hour's admin token still holds, up to 1 h; 0 by default.
     #[serde(deserialize_with = "units::duration::<_, 0, HOUR>")]
     pub admin_grace: Duration,
@@ -43,6 +44,17 @@ pub struct AuthSettings {
 // ===== impl AuthSettings =====
 
 impl AuthSettings {
+    /// What the domain judges tokens by.
+    pub fn policy(&self) -> AuthPolicy {
+        AuthPolicy {
+            salt: self.salt.clone(),
+            admin_salt: self.admin_salt.clone(),
+            admin_login: self.admin_login.clone(),
+            timezone: self.timezone,
+            admin_grace: self.admin_grace,
+        }
+    }
+
     /// Whether either salt is one that everybody knows.
     pub fn has_public_salt(&self) -> bool {
         [&self.salt, &self.admin_salt]
@@ -51,14 +63,13 @@ impl AuthSettings {
     }
 }
 
-fn timezone<'de, D: Deserializer<'de>>(input: D) -> Result<String, D::Error> {
+fn timezone<'de, D: Deserializer<'de>>(input: D) -> Result<TimeZoneChoice, D::Error> {
     parsed(input, |text| {
-        if text == "local" || text.parse::<chrono_tz::Tz>().is_ok() {
-            return Ok(text.to_owned());
-        }
-        Err(format!(
-            "expected \"local\", \"UTC\" or a time zone such as \"Europe/Berlin\", got {}",
-            quoted(text)
-        ))
+        text.parse().map_err(|_| {
+            format!(
+                "expected \"local\", \"UTC\" or a time zone such as \"Europe/Berlin\", got {}",
+                quoted(text)
+            )
+        })
     })
 }

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use prometheus::{
-    HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, exponential_buckets,
-};
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, exponential_buckets};
 
 /// The label of a request that names no method of ours, so that clients cannot make labels up.
 pub(super) const OTHER: &str = "other";
@@ -29,7 +27,10 @@ impl HttpMetrics {
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
         let metrics = Self {
             requests: IntCounterVec::new(
-                Opts::new("scoring_http_requests_total", "Answered requests, by method and status code."),
+                Opts::new(
+                    "scoring_http_requests_total",
+                    "Answered requests, by method and status code.",
+                ),
                 &["method", "code"],
             )?,
             durations: HistogramVec::new(
@@ -59,8 +60,12 @@ impl HttpMetrics {
     }
 
     pub(super) fn answered(&self, method: &'static str, code: u16, took: Duration) {
-        self.requests.with_label_values(&[method, code.to_string().as_str()]).inc();
-        self.durations.with_label_values(&[method]).observe(took.as_secs_f64());
+        self.requests
+            .with_label_values(&[method, code.to_string().as_str()])
+            .inc();
+        self.durations
+            .with_label_values(&[method])
+            .observe(took.as_secs_f64());
     }
 }
 

@@ -3,8 +3,9 @@
 use actix_web::{
     Error, HttpMessage, HttpResponse,
     body::MessageBody,
-    dev::{Service, ServiceRequest, ServiceResponse},
+    dev::{ServiceRequest, ServiceResponse},
     http::ConnectionType,
+    middleware::Next,
     web::{self, ServiceConfig},
 };
 
@@ -36,7 +37,9 @@ pub(super) fn admin(config: &mut ServiceConfig) {
 }
 
 fn get(path: &'static str, route: actix_web::Route) -> actix_web::Resource {
-    web::resource(path).route(route).default_service(web::to(|| wrong_verb("GET")))
+    web::resource(path)
+        .route(route)
+        .default_service(web::to(|| wrong_verb("GET")))
 }
 
 async fn not_found() -> HttpResponse {
@@ -48,17 +51,20 @@ async fn wrong_verb(allow: &'static str) -> HttpResponse {
 }
 
 /// Gives every request an id, which comes back on its answer, and asks clients to leave while the service drains.
-pub(super) async fn every_answer<B: MessageBody>(
+pub(super) async fn every_answer(
+    lifecycle: web::Data<Lifecycle>,
     request: ServiceRequest,
-    service: &impl Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
-    lifecycle: &Lifecycle,
-) -> Result<ServiceResponse<B>, Error> {
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let id = RequestId::from_headers(request.headers());
     request.extensions_mut().insert(id.clone());
-    let mut answered = service.call(request).await?;
+    let mut answered = next.call(request).await?;
     answered.headers_mut().insert(HEADER, id.to_header());
     if lifecycle.is_draining() {
-        answered.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+        answered
+            .response_mut()
+            .head_mut()
+            .set_connection_type(ConnectionType::Close);
     }
     Ok(answered)
 }

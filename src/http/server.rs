@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr, net::TcpListener};
 
-use actix_web::{App, HttpServer, dev::Server, dev::Service, web};
+use actix_web::{App, HttpServer, dev::Server, middleware::from_fn, web};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{AdminPlan, CallPlan, Lifecycle, routes, settings::HttpSettings};
@@ -43,14 +43,12 @@ pub fn serve_public(
     let server = HttpServer::new(move || {
         let tree = Tree::start(&tree);
         on_tree(&tree);
-        let lifecycle = lifecycle.clone();
         App::new()
             .app_data(web::Data::new(plan.clone()))
+            .app_data(web::Data::new(lifecycle.clone()))
             .app_data(web::Data::new(tree.dispatcher))
             .configure(routes::public)
-            .wrap_fn(move |request, service| {
-                routes::every_answer(request, service, &lifecycle)
-            })
+            .wrap(from_fn(routes::every_answer))
     })
     .workers(settings.workers)
     .client_request_timeout(settings.head_timeout)
@@ -70,7 +68,9 @@ pub fn serve_public(
 /// If the socket cannot be used.
 pub fn serve_admin(listener: TcpListener, plan: AdminPlan) -> io::Result<Server> {
     let server = HttpServer::new(move || {
-        App::new().app_data(web::Data::new(plan.clone())).configure(routes::admin)
+        App::new()
+            .app_data(web::Data::new(plan.clone()))
+            .configure(routes::admin)
     })
     .workers(1)
     .shutdown_timeout(1)

@@ -10,7 +10,7 @@ const RESERVE: f64 = 10.0;
 
 /// Counts what may be retried. Pure: it has no clock, since the requests themselves are its clock.
 #[derive(Debug)]
-pub struct RetryBudget {
+pub(super) struct RetryBudget {
     tokens: f64,
 }
 
@@ -22,13 +22,13 @@ impl Default for RetryBudget {
 
 impl RetryBudget {
     /// A request is tried for the first time.
-    pub fn earn(&mut self) {
+    pub(super) fn earn(&mut self) {
         self.tokens = (self.tokens + EARNED).min(RESERVE);
     }
 
     /// Whether a retry may go out; if so, it is taken off the budget.
     #[must_use]
-    pub fn spend(&mut self) -> bool {
+    pub(super) fn spend(&mut self) -> bool {
         // Ten tenths add up to a hair under one.
         let may = self.tokens >= 1.0 - 1e-9;
         if may {

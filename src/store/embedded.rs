@@ -16,7 +16,7 @@ use futures_util::{
     FutureExt,
     future::{BoxFuture, pending, ready},
 };
-use redb::{ConcurrencyMode, Database, ReadableDatabase, ReadableTable, TableDefinition, TableError};
+use redb::{ConcurrencyMode, Database, ReadableDatabase, TableDefinition, TableError};
 use tokio::{sync::OnceCell, task::spawn_blocking};
 
 use super::{BackendError, Connection, Connector, LocalCache, Reply};
@@ -50,7 +50,11 @@ struct Embedded {
 impl EmbeddedConnector {
     /// A store in the file at `path`, made on the first connect, whose cache holds at most `cache_capacity` entries.
     pub fn new(path: PathBuf, cache_capacity: u64) -> Self {
-        Self { path, cache: LocalCache::new(cache_capacity), opened: Arc::default() }
+        Self {
+            path,
+            cache: LocalCache::new(cache_capacity),
+            opened: Arc::default(),
+        }
     }
 }
 
@@ -95,7 +99,12 @@ impl EmbeddedFile {
             table => table.map_err(storage)?,
         };
         keys.iter()
-            .map(|key| Ok(table.get(key.as_str()).map_err(storage)?.map(|value| value.value().to_vec())))
+            .map(|key| {
+                Ok(table
+                    .get(key.as_str())
+                    .map_err(storage)?
+                    .map(|value| value.value().to_vec()))
+            })
             .collect()
     }
 

@@ -22,7 +22,7 @@ use tokio::{
 };
 
 use super::{
-    Backoff, BackendError, Breaker, BreakerPolicy, Connection, Connector, Monitor, Operation, Remedy, Role,
+    BackendError, Backoff, Breaker, BreakerPolicy, Connection, Connector, Monitor, Operation, Remedy, Role,
 };
 
 /// How a [`Link`] is kept. The defaults are what the service runs with; together they bring a store that has recovered
@@ -104,7 +104,11 @@ impl Link {
     /// Starts a keeper on the current thread, and returns it too, since its end is the end of the link.
     ///
     /// Needs a `LocalSet`, which every actix worker is.
-    pub fn start(connector: Arc<dyn Connector>, policy: LinkPolicy, monitor: Monitor) -> (Self, JoinHandle<()>) {
+    pub fn start(
+        connector: Arc<dyn Connector>,
+        policy: LinkPolicy,
+        monitor: Monitor,
+    ) -> (Self, JoinHandle<()>) {
         let shared = Rc::new(Shared {
             policy,
             monitor,
@@ -117,7 +121,13 @@ impl Link {
             reresolved: Cell::new(None),
         });
         let keeper = spawn_local(keep(shared.clone(), connector));
-        (Self { shared, keeper: keeper.abort_handle() }, keeper)
+        (
+            Self {
+                shared,
+                keeper: keeper.abort_handle(),
+            },
+            keeper,
+        )
     }
 
     pub(super) fn shared(&self) -> Rc<Shared> {
@@ -141,16 +151,24 @@ async fn keep(shared: Rc<Shared>, connector: Arc<dyn Connector>) {
         let begun = Instant::now();
         let ended = match connector.connect().await {
             Ok(connection) => {
-                shared.monitor.operation(Operation::Connect, None, begun.elapsed());
+                shared
+                    .monitor
+                    .operation(Operation::Connect, None, begun.elapsed());
                 shared.attach(connection.clone());
                 let ended = shared.watch(connection.as_ref()).await;
                 shared.detach();
                 shared.monitor.connection_lost(&ended);
-                failures = if begun.elapsed() >= LASTED { 0 } else { failures + 1 };
+                failures = if begun.elapsed() >= LASTED {
+                    0
+                } else {
+                    failures + 1
+                };
                 ended
             }
             Err(error) => {
-                shared.monitor.operation(Operation::Connect, Some(&error), begun.elapsed());
+                shared
+                    .monitor
+                    .operation(Operation::Connect, Some(&error), begun.elapsed());
                 failures += 1;
                 error
             }
@@ -168,7 +186,10 @@ async fn keep(shared: Rc<Shared>, connector: Arc<dyn Connector>) {
 
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Link").field("breaker", &self.breaker).field("up", &self.live().is_some()).finish()
+        f.debug_struct("Link")
+            .field("breaker", &self.breaker)
+            .field("up", &self.live().is_some())
+            .finish()
     }
 }
 
@@ -212,7 +233,9 @@ impl Shared {
         match error.remedy() {
             Remedy::BadValue | Remedy::DropWrite => {}
             Remedy::Reconnect => self.replace(error, generation),
-            Remedy::Retry if matches!(error, BackendError::TimedOut) && begun.elapsed() < self.policy.timeout * 3 / 4 => {}
+            Remedy::Retry
+                if matches!(error, BackendError::TimedOut)
+                    && begun.elapsed() < self.policy.timeout * 3 / 4 => {}
             Remedy::Retry | Remedy::Wait | Remedy::Configuration => self.count_failure(error, begun),
         }
     }
@@ -222,7 +245,11 @@ impl Shared {
             return;
         }
         if matches!(error, BackendError::ReadOnly) {
-            if self.reresolved.get().is_some_and(|at| at.elapsed() < RERESOLVE_EVERY) {
+            if self
+                .reresolved
+                .get()
+                .is_some_and(|at| at.elapsed() < RERESOLVE_EVERY)
+            {
                 return;
             }
             self.reresolved.set(Some(Instant::now()));
@@ -232,7 +259,10 @@ impl Shared {
     }
 
     fn count_failure(&self, error: &BackendError, begun: Instant) {
-        let change = self.breaker.borrow_mut().failed(begun.into_std(), Instant::now().into_std());
+        let change = self
+            .breaker
+            .borrow_mut()
+            .failed(begun.into_std(), Instant::now().into_std());
         self.monitor.failed(error);
         self.report(change);
     }
@@ -247,7 +277,10 @@ impl Shared {
     fn attach(&self, connection: Arc<dyn Connection>) {
         let generation = self.generation.get() + 1;
         self.generation.set(generation);
-        self.live.replace(Some(Live { generation, connection }));
+        self.live.replace(Some(Live {
+            generation,
+            connection,
+        }));
         self.breaker.borrow_mut().succeeded();
         self.monitor.connected();
         self.changed.notify_waiters();
@@ -279,11 +312,19 @@ impl Shared {
     /// answer shows that the connection must be replaced.
     async fn beat(&self, connection: &dyn Connection) -> BackendError {
         loop {
-            sleep(if self.is_open() { self.policy.probe } else { self.policy.heartbeat }).await;
+            sleep(if self.is_open() {
+                self.policy.probe
+            } else {
+                self.policy.heartbeat
+            })
+            .await;
             let begun = Instant::now();
             let mut answer = probe(self.monitor.role(), connection);
-            let outcome = timeout(self.policy.timeout, &mut answer).await.unwrap_or(Err(BackendError::TimedOut));
-            self.monitor.operation(Operation::Probe, outcome.as_ref().err(), begun.elapsed());
+            let outcome = timeout(self.policy.timeout, &mut answer)
+                .await
+                .unwrap_or(Err(BackendError::TimedOut));
+            self.monitor
+                .operation(Operation::Probe, outcome.as_ref().err(), begun.elapsed());
             match outcome {
                 Ok(()) => {
                     let change = self.breaker.borrow_mut().probed(Instant::now().into_std());

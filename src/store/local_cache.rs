@@ -26,7 +26,13 @@ impl Expiry<String, Entry> for PerEntry {
         Some(entry.ttl)
     }
 
-    fn expire_after_update(&self, _: &String, entry: &Entry, _: Instant, _: Option<Duration>) -> Option<Duration> {
+    fn expire_after_update(
+        &self,
+        _: &String,
+        entry: &Entry,
+        _: Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
         Some(entry.ttl)
     }
 }
@@ -34,7 +40,12 @@ impl Expiry<String, Entry> for PerEntry {
 impl LocalCache {
     /// An empty cache for at most `capacity` entries.
     pub fn new(capacity: u64) -> Self {
-        Self { entries: Cache::builder().max_capacity(capacity).expire_after(PerEntry).build() }
+        Self {
+            entries: Cache::builder()
+                .max_capacity(capacity)
+                .expire_after(PerEntry)
+                .build(),
+        }
     }
 
     /// The value under `key`, unless it has expired or was evicted.

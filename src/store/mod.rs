@@ -26,6 +26,7 @@ mod requests;
 pub mod settings;
 pub mod url;
 
+pub use self::redis::RedisConnector;
 pub use backend::{Connection, Connector, Reply};
 pub use backoff::Backoff;
 pub use breaker::{Breaker, BreakerPolicy, Change};
@@ -35,5 +36,4 @@ pub use link::{Link, LinkPolicy};
 pub use local_cache::LocalCache;
 pub use memory::Memory;
 pub use monitor::{Monitor, Operation, Role, RoleSnapshot, RoleStatus, StoreMetrics};
-pub use redis::RedisConnector;
 pub use requests::{CacheRequests, PersistentRequests};

@@ -124,18 +124,30 @@ impl StoreMetrics {
     /// If one of them is registered already.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
         let metrics = Self {
-            up: IntGaugeVec::new(Opts::new("scoring_store_up", "Whether the store serves (1) or not (0)."), &["role"])?,
+            up: IntGaugeVec::new(
+                Opts::new("scoring_store_up", "Whether the store serves (1) or not (0)."),
+                &["role"],
+            )?,
             breaker: IntGaugeVec::new(
-                Opts::new("scoring_store_breaker_state", "The circuit breaker: closed (0) or open (1)."),
+                Opts::new(
+                    "scoring_store_breaker_state",
+                    "The circuit breaker: closed (0) or open (1).",
+                ),
                 &["role"],
             )?,
             operations: IntCounterVec::new(
-                Opts::new("scoring_store_operations_total", "What was asked of the store, and what came of it."),
+                Opts::new(
+                    "scoring_store_operations_total",
+                    "What was asked of the store, and what came of it.",
+                ),
                 &["op", "outcome"],
             )?,
             durations: HistogramVec::new(
-                HistogramOpts::new("scoring_store_operation_duration_seconds", "How long the store took.")
-                    .buckets(exponential_buckets(50e-6, 2.5, 14)?),
+                HistogramOpts::new(
+                    "scoring_store_operation_duration_seconds",
+                    "How long the store took.",
+                )
+                .buckets(exponential_buckets(50e-6, 2.5, 14)?),
                 &["op"],
             )?,
         };
@@ -152,8 +164,18 @@ impl StoreMetrics {
 impl RoleStatus {
     /// A role that has no links yet.
     pub fn new(role: Role, metrics: StoreMetrics) -> Arc<Self> {
-        let state = State { links: 0, serving: 0, open: 0, since: SystemTime::now(), last_error: None };
-        Arc::new(Self { role, metrics, state: Mutex::new(state) })
+        let state = State {
+            links: 0,
+            serving: 0,
+            open: 0,
+            since: SystemTime::now(),
+            last_error: None,
+        };
+        Arc::new(Self {
+            role,
+            metrics,
+            state: Mutex::new(state),
+        })
     }
 
     /// Which role it is.
@@ -182,8 +204,14 @@ impl RoleStatus {
         }
         let error = state.last_error.unwrap_or("none");
         drop(state);
-        self.metrics.up.with_label_values(&[self.role.as_str()]).set(up.into());
-        self.metrics.breaker.with_label_values(&[self.role.as_str()]).set(open.into());
+        self.metrics
+            .up
+            .with_label_values(&[self.role.as_str()])
+            .set(up.into());
+        self.metrics
+            .breaker
+            .with_label_values(&[self.role.as_str()])
+            .set(open.into());
         match (was_up, up) {
             (false, true) => tracing::info!(role = %self.role, "store is up"),
             (true, false) => tracing::warn!(role = %self.role, error, "store is down"),
@@ -204,7 +232,11 @@ impl Monitor {
     /// A monitor for one more link of the role.
     pub fn new(status: Arc<RoleStatus>) -> Self {
         status.update(|state| state.links += 1);
-        Self { status, serving: false.into(), open: false.into() }
+        Self {
+            status,
+            serving: false.into(),
+            open: false.into(),
+        }
     }
 
     /// The link's role.
@@ -216,9 +248,15 @@ impl Monitor {
     pub fn operation(&self, operation: Operation, error: Option<&BackendError>, took: Duration) {
         let metrics = &self.status.metrics;
         let outcome = error.map_or("ok", BackendError::kind);
-        metrics.operations.with_label_values(&[operation.as_str(), outcome]).inc();
+        metrics
+            .operations
+            .with_label_values(&[operation.as_str(), outcome])
+            .inc();
         if error.is_none() {
-            metrics.durations.with_label_values(&[operation.as_str()]).observe(took.as_secs_f64());
+            metrics
+                .durations
+                .with_label_values(&[operation.as_str()])
+                .observe(took.as_secs_f64());
         }
     }
 
@@ -237,7 +275,11 @@ impl Monitor {
 
     /// Something failed.
     pub fn failed(&self, error: &BackendError) {
-        self.status.state.lock().unwrap_or_else(PoisonError::into_inner).last_error = Some(error.kind());
+        self.status
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .last_error = Some(error.kind());
         tracing::debug!(role = %self.role(), %error, "store failure");
     }
 

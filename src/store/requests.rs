@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use super::{
-    Backoff, BackendError, Link, Operation, Remedy, Reply, StoreError,
+    BackendError, Backoff, Link, Operation, Remedy, Reply, StoreError,
     budget::RetryBudget,
     link::{Live, Shared},
 };
@@ -35,7 +35,7 @@ pub struct CacheRequests {
 #[derive(Debug, Clone)]
 pub struct PersistentRequests {
     link: Rc<Shared>,
-    attempts: u32,
+    attempts: usize,
     budget: Rc<RefCell<RetryBudget>>,
 }
 
@@ -44,7 +44,10 @@ pub struct PersistentRequests {
 impl CacheRequests {
     /// Requests over `link`.
     pub fn new(link: &Link) -> Self {
-        Self { link: link.shared(), writes: Rc::default() }
+        Self {
+            link: link.shared(),
+            writes: Rc::default(),
+        }
     }
 
     /// Reads `key` once, by `deadline` at the latest.
@@ -56,7 +59,9 @@ impl CacheRequests {
         let live = self.live()?;
         let begun = Instant::now();
         let until = deadline.min(begun + self.link.policy.timeout);
-        let outcome = timeout_at(until, live.connection.get(key)).await.unwrap_or(Err(BackendError::TimedOut));
+        let outcome = timeout_at(until, live.connection.get(key))
+            .await
+            .unwrap_or(Err(BackendError::TimedOut));
         match &outcome {
             Ok(_) => self.link.succeeded(Operation::Get, begun),
             Err(error) => self.link.failed(Operation::Get, error, live.generation, begun),
@@ -67,8 +72,13 @@ impl CacheRequests {
     /// Writes `key` once. What fails is counted and dropped.
     pub async fn set(&self, key: String, value: Vec<u8>, ttl: Duration) {
         let Some(_place) = Place::take(&self.writes) else {
-            let full = BackendError::WritesRefused { code: "QUEUE".to_owned() };
-            return self.link.monitor.operation(Operation::Set, Some(&full), Duration::ZERO);
+            let full = BackendError::WritesRefused {
+                code: "QUEUE".to_owned(),
+            };
+            return self
+                .link
+                .monitor
+                .operation(Operation::Set, Some(&full), Duration::ZERO);
         };
         let begun = Instant::now();
         let (outcome, generation) = match self.live() {
@@ -84,13 +94,20 @@ impl CacheRequests {
             Err(error) if error.remedy() == Remedy::Reconnect => {
                 self.link.failed(Operation::Set, &error, generation, begun);
             }
-            Err(error) => self.link.monitor.operation(Operation::Set, Some(&error), begun.elapsed()),
+            Err(error) => self
+                .link
+                .monitor
+                .operation(Operation::Set, Some(&error), begun.elapsed()),
         }
     }
 
     fn live(&self) -> Result<Live, BackendError> {
         let unavailable = BackendError::Disconnected(std::io::ErrorKind::NotConnected);
-        if self.link.is_open() { Err(unavailable) } else { self.link.live().ok_or(unavailable) }
+        if self.link.is_open() {
+            Err(unavailable)
+        } else {
+            self.link.live().ok_or(unavailable)
+        }
     }
 }
 
@@ -122,8 +139,12 @@ struct UnderWay {
 
 impl PersistentRequests {
     /// Requests over `link`, each tried up to `attempts` times.
-    pub fn new(link: &Link, attempts: u32) -> Self {
-        Self { link: link.shared(), attempts, budget: Rc::default() }
+    pub fn new(link: &Link, attempts: usize) -> Self {
+        Self {
+            link: link.shared(),
+            attempts,
+            budget: Rc::default(),
+        }
     }
 
     /// Reads all `keys`, in their order, by `deadline` at the latest.
@@ -135,7 +156,11 @@ impl PersistentRequests {
     /// # Errors
     ///
     /// [`StoreError::Unavailable`] at once if the breaker is open; [`StoreError::BadValue`] is not tried again.
-    pub async fn get_many(&self, keys: Arc<[String]>, deadline: Instant) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+    pub async fn get_many(
+        &self,
+        keys: Arc<[String]>,
+        deadline: Instant,
+    ) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
         self.budget.borrow_mut().earn();
         let mut under_way: Option<UnderWay> = None;
         let mut last = StoreError::Unavailable;
@@ -160,12 +185,15 @@ impl PersistentRequests {
                     last = StoreError::from(&error);
                     match error.remedy() {
                         Remedy::Retry | Remedy::Reconnect => {}
-                        Remedy::BadValue | Remedy::DropWrite | Remedy::Wait | Remedy::Configuration => return Err(last),
+                        Remedy::BadValue | Remedy::DropWrite | Remedy::Wait | Remedy::Configuration => {
+                            return Err(last);
+                        }
                     }
                 }
                 Err(_) => {
                     let generation = under_way.as_ref().map_or(0, |read| read.live.generation);
-                    self.link.failed(Operation::GetMany, &BackendError::TimedOut, generation, begun);
+                    self.link
+                        .failed(Operation::GetMany, &BackendError::TimedOut, generation, begun);
                     last = StoreError::TimedOut;
                 }
             }
@@ -186,18 +214,27 @@ impl PersistentRequests {
         let same = under_way.take_if(|read| read.live.generation == live.generation);
         let read = match same {
             Some(read) => read,
-            None => UnderWay { reply: live.connection.get_many(keys.clone()), live },
+            None => UnderWay {
+                reply: live.connection.get_many(keys.clone()),
+                live,
+            },
         };
         let read = under_way.insert(read);
-        read.reply.as_mut().await.map_err(|error| Some((error, read.live.generation)))
+        read.reply
+            .as_mut()
+            .await
+            .map_err(|error| Some((error, read.live.generation)))
     }
 
     /// Waits before a read is sent again; false if the budget has no retry left.
-    async fn pause(&self, attempt: u32, until: Instant) -> bool {
+    async fn pause(&self, attempt: usize, until: Instant) -> bool {
         if !self.budget.borrow_mut().spend() {
             return false;
         }
-        let delay = BETWEEN_TRIES.delay(attempt, &mut fastrand::Rng::new());
+        let delay = BETWEEN_TRIES.delay(
+            u32::try_from(attempt).unwrap_or(u32::MAX),
+            &mut fastrand::Rng::new(),
+        );
         select! {
             () = sleep(delay) => {}
             () = sleep_until(until) => {}

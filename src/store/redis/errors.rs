@@ -40,7 +40,10 @@ fn by_code(error: &RedisError) -> BackendError {
 }
 
 fn io_error(error: &RedisError) -> BackendError {
-    let kind = error.source().and_then(<dyn Error>::downcast_ref).map_or(io::ErrorKind::Other, io::Error::kind);
+    let kind = error
+        .source()
+        .and_then(<dyn Error>::downcast_ref)
+        .map_or(io::ErrorKind::Other, io::Error::kind);
     match kind {
         io::ErrorKind::InvalidData => BackendError::Protocol,
         kind => BackendError::Disconnected(kind),
