@@ -7,8 +7,14 @@ fn main() -> std::process::ExitCode {
     };
     let _guard = scoring_api::telemetry::init(&settings.log);
     actix_web::rt::System::new().block_on(async {
-        let Ok(app) = scoring_api::app::Application::build(&settings) else { return 2.into() };
-        let _ = app.run_until(async { let _ = tokio::signal::ctrl_c().await; }).await;
+        let Ok(app) = scoring_api::app::Application::build(&settings) else {
+            return 2.into();
+        };
+        let _ = app
+            .run_until(async {
+                let _ = tokio::signal::ctrl_c().await;
+            })
+            .await;
         0.into()
     })
 }

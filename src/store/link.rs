@@ -240,6 +240,17 @@ impl Shared {
         }
     }
 
+    /// A request that began at `begun` found no connection at all. Why there is none is the keeper's to say.
+    pub(super) fn found_no_connection(&self, operation: Operation, begun: Instant) {
+        self.monitor
+            .operation(operation, Some(&BackendError::TimedOut), begun.elapsed());
+        let change = self
+            .breaker
+            .borrow_mut()
+            .failed(begun.into_std(), Instant::now().into_std());
+        self.report(change);
+    }
+
     fn replace(&self, error: &BackendError, generation: u64) {
         if self.live().is_none_or(|live| live.generation != generation) {
             return;
@@ -281,7 +292,6 @@ impl Shared {
             generation,
             connection,
         }));
-        self.breaker.borrow_mut().succeeded();
         self.monitor.connected();
         self.changed.notify_waiters();
     }
@@ -339,6 +349,12 @@ impl Shared {
                     }
                 }
             }
+            sleep(if self.is_open() {
+                self.policy.probe
+            } else {
+                self.policy.heartbeat
+            })
+            .await;
         }
     }
 }

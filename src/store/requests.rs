@@ -191,9 +191,14 @@ impl PersistentRequests {
                     }
                 }
                 Err(_) => {
-                    let generation = under_way.as_ref().map_or(0, |read| read.live.generation);
-                    self.link
-                        .failed(Operation::GetMany, &BackendError::TimedOut, generation, begun);
+                    match &under_way {
+                        Some(read) => {
+                            let generation = read.live.generation;
+                            self.link
+                                .failed(Operation::GetMany, &BackendError::TimedOut, generation, begun);
+                        }
+                        None => self.link.found_no_connection(Operation::GetMany, begun),
+                    }
                     last = StoreError::TimedOut;
                 }
             }

@@ -9,4 +9,8 @@
     reason = "a test says what it expects by panicking, and nobody links against this crate"
 )]
 
+mod emulation;
+mod functional;
+mod harness;
+mod real;
 mod tools;

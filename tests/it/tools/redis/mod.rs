@@ -9,7 +9,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use redis::{Client, FromRedisValue, RedisResult, cmd};
+use redis::{AsyncConnectionConfig, Client, FromRedisValue, RedisResult, cmd};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use tempfile::TempDir;
 
@@ -148,7 +148,11 @@ impl RedisServer {
 
     async fn ask<T: FromRedisValue>(&self, words: &[&str]) -> RedisResult<T> {
         let url = format!("redis+unix://{}?user=tools&pass=any", self.socket().display());
-        let mut connection = Client::open(url)?.get_multiplexed_async_connection().await?;
+        // The client's own limit of half a second is too short for a command that blocks the server on purpose.
+        let patient = AsyncConnectionConfig::new().set_response_timeout(None);
+        let mut connection = Client::open(url)?
+            .get_multiplexed_async_connection_with_config(&patient)
+            .await?;
         let mut command = cmd(words[0]);
         command.arg(&words[1..]);
         command.query_async(&mut connection).await

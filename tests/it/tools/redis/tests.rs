@@ -10,7 +10,7 @@ use crate::tools::RedisServer;
 const A_WHILE: Duration = Duration::from_millis(100);
 
 async fn client(url: &str) -> RedisResult<redis::aio::MultiplexedConnection> {
-    let config = redis::AsyncConnectionConfig::new().set_response_timeout(Some(ANSWER_WITHIN));
+    let config = AsyncConnectionConfig::new().set_response_timeout(Some(ANSWER_WITHIN));
     Client::open(url)?
         .get_multiplexed_async_connection_with_config(&config)
         .await

@@ -11,13 +11,13 @@ use tokio::sync::watch;
 use super::Command;
 
 /// Commands that read data.
-pub const READS: &[&str] = &["GET", "MGET"];
+pub const READS: &[&str] = &["GET", "MGET", "EXISTS"];
 /// Commands that change data.
 pub const WRITES: &[&str] = &["SET", "SETEX", "MSET", "DEL"];
 /// Commands that touch data at all. The handshake and `PING` are none.
-pub const DATA: &[&str] = &["GET", "MGET", "SET", "SETEX", "MSET", "DEL"];
+pub const DATA: &[&str] = &["GET", "MGET", "EXISTS", "SET", "SETEX", "MSET", "DEL"];
 const PING_AND_WRITES: &[&str] = &["PING", "SET", "SETEX", "MSET", "DEL"];
-const PING_AND_DATA: &[&str] = &["PING", "GET", "MGET", "SET", "SETEX", "MSET", "DEL"];
+const PING_AND_DATA: &[&str] = &["PING", "GET", "MGET", "EXISTS", "SET", "SETEX", "MSET", "DEL"];
 const LOGIN: &[&str] = &["AUTH", "HELLO"];
 
 /// What happens instead of a plain reply.

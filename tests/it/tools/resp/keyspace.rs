@@ -63,6 +63,7 @@ impl Keyspace {
                     .for_each(|(key, value)| self.put(key, value));
                 wire::simple("OK")
             }
+            ("EXISTS", [_, ..]) => wire::integer(keys.iter().filter(|key| self.0.contains_key(*key)).count()),
             ("DEL", [_, ..]) => {
                 wire::integer(keys.iter().filter(|key| self.0.remove(*key).is_some()).count())
             }

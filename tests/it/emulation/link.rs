@@ -1,0 +1,166 @@
+//! The connection is refused, lost, silent or slow.
+
+use std::time::Duration;
+
+use super::{behind_proxy, on_resp, seeded};
+use crate::{
+    harness::{ALL_IS_OK_WITHIN, Load, SCORE_BOUND, TestApp},
+    tools::{Conditions, Fault, READS, eventually},
+};
+
+#[tokio::test]
+async fn row_01_store_down_when_the_service_starts() {
+    let store = seeded();
+    store.door.shut();
+    let app = TestApp::on(&store.url()).await;
+    app.is_degraded().await;
+    store.door.open();
+    app.recovers().await;
+}
+
+#[tokio::test]
+async fn row_04_store_accepts_connections_and_never_answers() {
+    let (store, app) = on_resp().await;
+    store.set(Fault::Stall);
+    app.is_degraded().await;
+    store.heal();
+    app.recovers().await;
+}
+
+#[tokio::test]
+async fn row_04_store_has_never_answered() {
+    let store = seeded();
+    store.set(Fault::Stall);
+    let app = TestApp::on(&store.url()).await;
+    app.is_degraded().await;
+    store.heal();
+    app.recovers().await;
+}
+
+/// The old connection is dead and nobody has said so; new ones work. Nothing heals: the service helps itself.
+#[tokio::test]
+async fn row_05_half_open_connection_is_rebuilt() {
+    let (store, app) = on_resp().await;
+    let before = store.door.accepted();
+    store.freeze_existing();
+    app.scores_right().await;
+    eventually(
+        ALL_IS_OK_WITHIN,
+        "interests are answered over a new connection",
+        async || app.interests(&[1]).await.status == 200,
+    )
+    .await;
+    assert!(store.door.accepted() > before);
+    app.recovers().await;
+}
+
+#[tokio::test]
+async fn row_05_half_open_connection_is_rebuilt_while_nobody_asks() {
+    let (store, app) = on_resp().await;
+    let before = store.door.accepted();
+    store.freeze_existing();
+    eventually(ALL_IS_OK_WITHIN, "both roles have new connections", async || {
+        store.door.accepted() >= before + 2
+    })
+    .await;
+    app.recovers().await;
+}
+
+#[tokio::test]
+async fn row_06_connect_goes_nowhere() {
+    let (store, app) = on_resp().await;
+    store.door.clog();
+    store.door.drop_existing();
+    app.is_degraded().await;
+    store.door.open();
+    app.recovers().await;
+}
+
+#[tokio::test]
+async fn row_07_cut_off_in_the_middle_of_a_reply_is_retried_once() {
+    let (store, app) = on_resp().await;
+    store.forget();
+    store.set(Fault::CutMidReply(5).on_key("i:1").times(1));
+    app.interests_right().await;
+    let asked = store
+        .seen("MGET")
+        .into_iter()
+        .filter(|command| command.args == ["i:1", "i:2"]);
+    assert_eq!(asked.count(), 2);
+    app.scores_right().await;
+    app.recovers().await;
+}
+
+#[tokio::test]
+async fn row_07_store_that_always_cuts_its_replies_off() {
+    let (store, app) = on_resp().await;
+    store.set(Fault::CutMidReply(3).on(READS));
+    app.is_degraded().await;
+    store.heal();
+    app.recovers().await;
+}
+
+#[tokio::test]
+async fn row_11_latency_of_100_ms_costs_the_cache_and_nothing_else() {
+    let (_store, proxy, app) = behind_proxy().await;
+    proxy.set(Conditions {
+        latency: Duration::from_millis(50),
+        ..Conditions::default()
+    });
+    for _ in 0..10 {
+        app.scores_right().await;
+        app.interests_right().await;
+    }
+    proxy.heal();
+    app.recovers().await;
+}
+
+#[tokio::test]
+async fn row_12_latency_of_seconds() {
+    let (_store, proxy, app) = behind_proxy().await;
+    proxy.set(Conditions {
+        latency: Duration::from_secs(1),
+        ..Conditions::default()
+    });
+    app.is_degraded().await;
+    proxy.heal();
+    app.recovers().await;
+}
+
+#[tokio::test]
+async fn row_22_connection_dropped_while_idle() {
+    let (store, app) = on_resp().await;
+    for _ in 0..5 {
+        let before = store.door.accepted();
+        store.drop_connections();
+        app.interests_right().await;
+        app.scores_right().await;
+        eventually(ALL_IS_OK_WITHIN, "both roles are connected again", async || {
+            store.door.accepted() >= before + 2
+        })
+        .await;
+    }
+}
+
+/// While the store is gone and many ask, a score is never late and never wrong.
+#[tokio::test]
+async fn row_02_store_lost_and_found_under_load() {
+    let (store, app) = on_resp().await;
+    let load = Load::start(&app, 32);
+    for _ in 0..2 {
+        store.door.shut();
+        store.door.reset_existing();
+        eventually(ALL_IS_OK_WITHIN, "the loss is noticed", async || {
+            app.readiness().await == "degraded"
+        })
+        .await;
+        store.door.open();
+        eventually(ALL_IS_OK_WITHIN, "the store is back in use", async || {
+            app.readiness().await == "ready"
+        })
+        .await;
+    }
+    let tally = load.end().await;
+    assert!(tally.slowest_score <= SCORE_BOUND, "{tally:?}");
+    app.recovers().await;
+}

@@ -1,0 +1,39 @@
+//! A store inside the test process that answers what it should not, or not at all, and a network that does its worst.
+//!
+//! The tests are named after the rows of the fault table.
+
+mod link;
+mod no_desync;
+mod replies;
+
+use std::sync::Arc;
+
+use crate::{
+    harness::TestApp,
+    tools::{Proxy, RespServer},
+};
+
+/// A service on a healthy store that speaks Redis' protocol.
+async fn on_resp() -> (RespServer, Arc<TestApp>) {
+    let store = seeded();
+    let app = Arc::new(TestApp::on(&store.url()).await);
+    app.recovers().await;
+    (store, app)
+}
+
+/// The same, with a network in between.
+async fn behind_proxy() -> (RespServer, Proxy, Arc<TestApp>) {
+    let store = seeded();
+    let proxy = Proxy::to(store.addr());
+    let app = Arc::new(TestApp::on(&format!("redis://{}", proxy.addr())).await);
+    app.recovers().await;
+    (store, proxy, app)
+}
+
+fn seeded() -> RespServer {
+    let store = RespServer::start();
+    for (key, value) in TestApp::seeds() {
+        store.put(key, value);
+    }
+    store
+}

@@ -1,0 +1,212 @@
+//! The store answers, but not with what was asked for.
+
+use rstest::rstest;
+use std::time::Duration;
+
+use super::{on_resp, seeded};
+use crate::{
+    harness::{ALL_IS_OK_WITHIN, Person, SLACK, TestApp},
+    tools::{Fault, RespServer, Rule, eventually},
+};
+
+#[rstest]
+#[case::row_08_garbage(Fault::Garbage.into())]
+#[case::row_08_huge_length(Fault::HugeLength(0).into())]
+#[case::row_14_loading(Fault::loading())]
+#[case::row_14_busy(Fault::busy())]
+#[case::row_17_noauth(Fault::noauth())]
+#[case::row_17_noperm(Fault::noperm())]
+#[tokio::test]
+async fn a_store_that_answers_no_read_degrades_the_service(#[case] fault: Rule) {
+    let (store, app) = on_resp().await;
+    store.set(fault);
+    app.is_degraded().await;
+    store.heal();
+    app.recovers_within(5 * ALL_IS_OK_WITHIN).await;
+}
+
+#[tokio::test]
+async fn row_14_connections_are_kept_while_the_store_is_loading() {
+    let (store, app) = on_resp().await;
+    let before = store.door.accepted();
+    store.set(Fault::loading());
+    app.is_degraded().await;
+    store.heal();
+    app.recovers().await;
+    assert_eq!(store.door.accepted(), before);
+}
+
+/// A wrong password is tried again, but slowly, and works as soon as it is right.
+#[tokio::test]
+async fn row_17_wrong_password() {
+    let store = seeded();
+    store.require_login("service", "right");
+    let app = TestApp::on(&format!("redis://service:wrong@{}", store.addr())).await;
+    app.is_degraded().await;
+    assert_eq!(
+        app.admin("/readyz").await.body["parts"]["persistent"]["last_error"],
+        "denied"
+    );
+    let attempts = store.seen("AUTH").len();
+    assert!(attempts <= 12, "{attempts} attempts to log in");
+
+    store.require_login("service", "wrong");
+    app.recovers_within(Duration::from_secs(5 * u64::from(SLACK)))
+        .await;
+}
+
+#[tokio::test]
+async fn row_09_replies_arrive_one_byte_at_a_time() {
+    let (store, app) = on_resp().await;
+    store.set(Fault::Slice);
+    app.is_ok().await;
+    assert_eq!(app.readiness().await, "ready");
+}
+
+#[rstest]
+#[case::row_15_readonly(Fault::readonly())]
+#[case::row_16_oom(Fault::oom())]
+#[case::row_16_misconf(Fault::misconf())]
+#[tokio::test]
+async fn a_store_that_refuses_writes_goes_on_serving_reads(#[case] fault: Rule) {
+    let (store, app) = on_resp().await;
+    store.set(fault);
+    app.is_ok().await;
+    assert_eq!(app.readiness().await, "ready");
+    store.heal();
+    app.recovers().await;
+}
+
+#[tokio::test]
+async fn row_19_a_key_of_another_type_is_a_miss_for_a_score_and_a_500_for_interests() {
+    let (store, app) = on_resp().await;
+    store.put_wrong_type("i:7");
+    let person = Person::full();
+    let key = cache_key(&app, &store, &person).await;
+    store.put_wrong_type(&key);
+    assert_eq!(app.online_score(&person).await.score(), 5.0);
+
+    store.forget();
+    for ids in [&[7][..], &[1, 7], &[8, 7, 1]] {
+        let reply = app.interests(ids).await;
+        assert_eq!(
+            (reply.status, reply.error()),
+            (500, "Internal Server Error"),
+            "{ids:?}"
+        );
+    }
+    assert_eq!(
+        asked_for(&store, "i:7"),
+        3,
+        "a bad value must not be asked for again"
+    );
+    // Many more than would open the breaker, had they been held against the store.
+    for _ in 0..20 {
+        assert_eq!(app.interests(&[7]).await.status, 500);
+    }
+    app.interests_right().await;
+    assert_eq!(app.readiness().await, "ready");
+}
+
+#[rstest]
+#[case::broken_json("[\"books\"")]
+#[case::no_json("books")]
+#[case::no_list(r#"{"books": 1}"#)]
+#[case::no_strings("[1, 2]")]
+#[case::null("null")]
+#[case::empty("")]
+#[tokio::test]
+async fn row_20_stored_interests_that_are_no_list_of_strings_are_a_500(#[case] value: &str) {
+    let (store, app) = on_resp().await;
+    store.put("i:7", value);
+    store.forget();
+    let reply = app.interests(&[1, 7]).await;
+    assert_eq!((reply.status, reply.error()), (500, "Internal Server Error"));
+    assert_eq!(
+        asked_for(&store, "i:7"),
+        1,
+        "a bad value must not be asked for again"
+    );
+    app.interests_right().await;
+    assert_eq!(app.readiness().await, "ready");
+}
+
+#[rstest]
+#[case::not_a_number("NaN")]
+#[case::infinite("inf")]
+#[case::overflowing("1e999")]
+#[case::negative("-1")]
+#[case::text("five")]
+#[case::empty("")]
+#[case::binary("\u{0}\u{1}")]
+#[tokio::test]
+async fn row_20_a_cached_score_that_is_none_is_computed_again_and_overwritten(#[case] value: &str) {
+    let (store, app) = on_resp().await;
+    let person = Person::full();
+    let key = cache_key(&app, &store, &person).await;
+    store.put(&key, value);
+    assert_eq!(app.online_score(&person).await.score(), 5.0);
+    eventually(ALL_IS_OK_WITHIN, "the cached value is overwritten", async || {
+        store
+            .stored(&key)
+            .is_some_and(|value| value == b"5" || value == b"5.0")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_score_comes_from_the_cache_even_if_it_is_0() {
+    let (store, app) = on_resp().await;
+    let person = Person::full();
+    let key = cache_key(&app, &store, &person).await;
+    store.put(&key, "0");
+    assert_eq!(app.online_score(&person).await.score(), 0.0);
+}
+
+#[tokio::test]
+async fn a_score_is_cached_for_an_hour() {
+    let (store, app) = on_resp().await;
+    let key = cache_key(&app, &store, &Person::full()).await;
+    let set = store
+        .seen("SET")
+        .into_iter()
+        .find(|command| command.args[0] == key)
+        .unwrap();
+    assert_eq!(set.args[2..], ["PX", "3600000"]);
+}
+
+#[tokio::test]
+async fn any_number_of_ids_is_read_in_one_round_trip() {
+    let (store, app) = on_resp().await;
+    store.forget();
+    let ids: Vec<_> = (0..10_000).collect();
+    let reply = app.interests(&ids).await;
+    assert_eq!(reply.response().as_object().unwrap().len(), 10_000);
+    let reads: Vec<_> = store
+        .seen("MGET")
+        .into_iter()
+        .filter(|command| command.args.len() > 1)
+        .collect();
+    assert_eq!(reads.len(), 1);
+    assert_eq!(reads[0].args.len(), 10_000);
+}
+
+/// The key under which the person's score is cached, once it is.
+async fn cache_key(app: &TestApp, store: &RespServer, person: &Person) -> String {
+    store.forget();
+    assert_eq!(app.online_score(person).await.score(), person.score());
+    eventually(ALL_IS_OK_WITHIN, "the score is cached", async || {
+        !store.seen("SET").is_empty()
+    })
+    .await;
+    store.seen("SET").remove(0).args.remove(0)
+}
+
+/// How often `key` was read together with others or alone, not counting the look that tells a wrong type from nothing.
+fn asked_for(store: &RespServer, key: &str) -> usize {
+    store
+        .seen("MGET")
+        .iter()
+        .filter(|command| command.args.iter().any(|asked| asked == key))
+        .count()
+}

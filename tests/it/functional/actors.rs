@@ -1,0 +1,196 @@
+//! Actors that fall, in a service that is being used: rows 28 to 31 of the fault table.
+//!
+//! The messages that make an actor fall are of this crate, so nothing of the kind ships in the service.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use actix::prelude::*;
+use rstest::rstest;
+use scoring_api::{
+    actors::{
+        dispatcher::DispatcherActor, interests::InterestsActor, scoring::ScoringActor, store::StoreActor,
+    },
+    app::Stores,
+    store::{Connection, Connector, Memory, Reply},
+};
+
+use crate::{
+    harness::{ALL_IS_OK_WITHIN, Load, Person, SLACK, TestApp},
+    tools::eventually,
+};
+
+/// An actor that fell is back within this.
+const BACK_WITHIN: Duration = Duration::from_millis(100 * SLACK as u64);
+
+/// Makes an actor fall.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+enum Fall {
+    Stop,
+    PanicInHandler,
+    PanicInFuture,
+}
+
+macro_rules! can_fall {
+    ($($actor:ty),+) => {$(
+        impl Handler<Fall> for $actor {
+            type Result = ();
+
+            fn handle(&mut self, fall: Fall, ctx: &mut Context<Self>) {
+                match fall {
+                    Fall::Stop => ctx.stop(),
+                    Fall::PanicInHandler => panic!("told to panic"),
+                    Fall::PanicInFuture => {
+                        ctx.spawn(async { panic!("told to panic in a future") }.into_actor(self));
+                    }
+                }
+            }
+        }
+    )+};
+}
+
+can_fall!(StoreActor, ScoringActor, InterestsActor, DispatcherActor);
+
+async fn seeded_app() -> Arc<TestApp> {
+    let memory = Memory::new(100);
+    for (key, value) in TestApp::seeds() {
+        memory.insert(key.to_owned(), value.into());
+    }
+    Arc::new(
+        TestApp::with_stores(Stores {
+            cache: Arc::new(memory.clone()),
+            persistent: Arc::new(memory),
+        })
+        .await,
+    )
+}
+
+#[rstest]
+#[case::row_28_store_stops("persistent_store", Fall::Stop)]
+#[case::row_28_store_panics_in_a_handler("persistent_store", Fall::PanicInHandler)]
+#[case::row_28_store_panics_in_a_future("persistent_store", Fall::PanicInFuture)]
+#[case::row_28_cache_stops("cache_store", Fall::Stop)]
+#[case::row_28_cache_panics_in_a_handler("cache_store", Fall::PanicInHandler)]
+#[case::row_28_cache_panics_in_a_future("cache_store", Fall::PanicInFuture)]
+#[case::row_30_scoring_stops("scoring", Fall::Stop)]
+#[case::row_30_scoring_panics("scoring", Fall::PanicInHandler)]
+#[case::row_30_interests_panics("interests", Fall::PanicInHandler)]
+#[case::row_31_dispatcher_stops("dispatcher", Fall::Stop)]
+#[case::row_31_dispatcher_panics("dispatcher", Fall::PanicInHandler)]
+#[case::row_31_dispatcher_panics_in_a_future("dispatcher", Fall::PanicInFuture)]
+#[tokio::test]
+async fn an_actor_that_falls_is_back_under_the_same_address(#[case] actor: &str, #[case] fall: Fall) {
+    let app = seeded_app().await;
+    app.is_ok().await;
+
+    let tree = app.tree();
+    match actor {
+        "persistent_store" => tree.persistent_store.do_send(fall),
+        "cache_store" => tree.cache_store.do_send(fall),
+        "scoring" => tree.scoring.do_send(fall),
+        "interests" => tree.interests.do_send(fall),
+        "dispatcher" => tree.dispatcher.do_send(fall),
+        other => panic!("{other}"),
+    }
+    drop(tree);
+
+    let fell = Instant::now();
+    let back = async || {
+        app.interests(&[1]).await.status == 200 && app.online_score(&Person::any()).await.status == 200
+    };
+    eventually(BACK_WITHIN, "both methods answer again", back).await;
+    assert!(fell.elapsed() <= BACK_WITHIN);
+    app.is_ok().await;
+    assert_eq!(app.restarts(actor).await, 1);
+}
+
+/// The request that an actor falls over is a 500 in the contract's shape, not a broken connection; the next one is fine.
+#[rstest]
+#[case::row_30_scoring("scoring")]
+#[case::row_31_dispatcher("dispatcher")]
+#[tokio::test]
+async fn requests_queued_behind_a_fall_are_served(#[case] actor: &str) {
+    let app = seeded_app().await;
+    let tree = app.tree();
+    let load = Load::start(&app, 8);
+    for _ in 0..3 {
+        let before = app.restarts(actor).await;
+        match actor {
+            "scoring" => tree.scoring.do_send(Fall::PanicInHandler),
+            _ => tree.dispatcher.do_send(Fall::PanicInHandler),
+        }
+        eventually(ALL_IS_OK_WITHIN, "the actor is back", async || {
+            app.restarts(actor).await > before
+        })
+        .await;
+    }
+    drop(tree);
+    // The message that fell was ours, so not one of the clients' calls was lost.
+    let tally = load.end().await;
+    assert!(tally.scores > 0 && tally.interests > 0);
+    assert_eq!(tally.refused_interests, 0, "{tally:?}");
+}
+
+/// A store whose connecting can be made to panic, and that counts how often it was tried.
+#[derive(Debug, Clone, Default)]
+struct Cursed {
+    panics: Arc<AtomicBool>,
+    attempts: Arc<AtomicUsize>,
+    memory: Option<Memory>,
+}
+
+impl Connector for Cursed {
+    fn connect(&self) -> Reply<Arc<dyn Connection>> {
+        self.attempts.fetch_add(1, Relaxed);
+        assert!(!self.panics.load(Relaxed), "told to panic on connecting");
+        self.memory.as_ref().unwrap().connect()
+    }
+}
+
+#[tokio::test]
+async fn row_29_a_store_that_panics_each_time_it_starts_degrades_the_service_and_uses_up_no_core() {
+    let memory = Memory::new(100);
+    for (key, value) in TestApp::seeds() {
+        memory.insert(key.to_owned(), value.into());
+    }
+    let cursed = Cursed {
+        memory: Some(memory),
+        ..Cursed::default()
+    };
+    cursed.panics.store(true, Relaxed);
+    let app = TestApp::with_stores(Stores {
+        cache: Arc::new(cursed.clone()),
+        persistent: Arc::new(cursed.clone()),
+    })
+    .await;
+
+    eventually(Duration::from_secs(20), "it is marked as failing", async || {
+        app.admin("/readyz").await.body["parts"]["persistent_store"]["status"] == "failing"
+    })
+    .await;
+    assert_eq!(app.readiness().await, "degraded");
+    assert_eq!(app.metric(r#"scoring_store_up{role="persistent"}"#).await, 0.0);
+    let (attempts, begun) = (cursed.attempts.load(Relaxed), Instant::now());
+    for _ in 0..5 {
+        app.scores_right().await;
+        app.interests_refused().await;
+    }
+    // Full jitter up to 800 ms makes about five starts a second for the two roles together; chance may double that.
+    let (attempts, seconds) = (
+        cursed.attempts.load(Relaxed) - attempts,
+        begun.elapsed().as_secs_f64(),
+    );
+    assert!(
+        attempts as f64 <= 20.0 * seconds + 10.0,
+        "{attempts} starts in {seconds} s"
+    );
+
+    cursed.panics.store(false, Relaxed);
+    app.recovers_within(2 * ALL_IS_OK_WITHIN).await;
+}

@@ -1,0 +1,5 @@
+//! The method handler through the actors, over HTTP: on the stores that need no server, and on doubles.
+
+mod actors;
+mod http;
+pub mod official;
