@@ -1,0 +1,35 @@
+# One entry for every chore; CI runs the same.
+
+.PHONY: run test test-unit test-functional test-emulation test-real lint format docs
+
+run: ## serve on 127.0.0.1:8080 with the embedded store
+	cargo run -- --config config/default.toml
+
+test: ## all tests; installs redis-server if it is missing
+	scripts/need-redis
+	cargo test --locked
+
+test-unit: ## beside the code: pure parts, and actors on doubles
+	cargo test --locked --lib
+
+test-functional: ## the method handler through the actors, over HTTP, and the command line
+	cargo test --locked --test it -- functional:: cli::
+
+test-emulation: ## a store and a network inside the test process that misbehave
+	cargo test --locked --test it -- emulation:: tools::door tools::proxy tools::resp
+
+test-real: ## real redis-server processes, killed and stopped
+	scripts/need-redis
+	cargo test --locked --test it -- real:: tools::redis
+
+lint: ## format, clippy, documentation, and the direction of imports
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+	scripts/layers
+
+format: ## rewrite the sources in the house's format
+	cargo fmt
+
+docs: ## open the library's documentation
+	cargo doc --no-deps --document-private-items --open
