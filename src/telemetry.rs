@@ -11,7 +11,8 @@ use std::{
 };
 
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::{filter::LevelFilter, fmt, layer::SubscriberExt, registry, util::SubscriberInitExt};
+use tracing::Level;
+use tracing_subscriber::{filter::Targets, fmt, layer::SubscriberExt, registry, util::SubscriberInitExt};
 
 use self::settings::{LogFormat, LogSettings};
 
@@ -31,7 +32,9 @@ pub fn init(settings: &LogSettings) -> WorkerGuard {
     } else {
         LogFormat::Json
     });
-    let lines = registry().with(LevelFilter::from_level(settings.level));
+    // What actix says at "info" about its threads is of no use to operators.
+    let filter = Targets::new().with_default(settings.level).with_target("actix_server", settings.level.min(Level::WARN));
+    let lines = registry().with(filter);
     // Fields stand in the lines themselves, so that each can be read alone; spans would repeat them.
     match format {
         LogFormat::Json => lines
