@@ -7,6 +7,7 @@
 use std::{
     fmt::Display,
     fs,
+    ops::ControlFlow,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -19,7 +20,7 @@ use futures_util::{
 use redb::{ConcurrencyMode, Database, ReadableDatabase, TableDefinition, TableError};
 use tokio::{sync::OnceCell, task::spawn_blocking};
 
-use super::{BackendError, Connection, Connector, LocalCache, Reply};
+use super::{BackendError, Bulk, Connection, Connector, LocalCache, PutError, Reply, Stored, Watch};
 
 const PERSISTENT: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("persistent");
 
@@ -108,26 +109,42 @@ impl EmbeddedFile {
             .collect()
     }
 
-    /// Writes all `entries` in one transaction that is on the disk when this returns, or none of them. Blocks.
-    ///
-    /// `written` is told after each entry.
-    pub fn put_all(&self, entries: &[(String, Vec<u8>)], written: &dyn Fn()) -> Result<(), BackendError> {
+    /// Writes all `entries` in one transaction that is on the disk when this returns, or none of them. Blocks, also for as
+    /// long as another process writes.
+    pub fn put_all(&self, entries: &[(String, Vec<u8>)], watch: &dyn Watch) -> Result<(), PutError> {
         let transaction = self.database.begin_write().map_err(storage)?;
         {
             let mut table = transaction.open_table(PERSISTENT).map_err(storage)?;
             for (key, value) in entries {
                 table.insert(key.as_str(), value.as_slice()).map_err(storage)?;
-                written();
+                watch.written(1);
             }
         }
-        transaction.commit().map_err(storage)
+        if !watch.may_commit() {
+            transaction.abort().map_err(storage)?;
+            return Err(PutError::CalledOff);
+        }
+        // A disk that fails here may have taken the last page, or not.
+        transaction
+            .commit()
+            .map_err(|error| PutError::Unknown(storage(error)))
+    }
+}
+
+impl Bulk for EmbeddedFile {
+    fn put_all(&self, entries: &[(String, Vec<u8>)], watch: &dyn Watch) -> Result<(), PutError> {
+        self.put_all(entries, watch)
     }
 
-    /// Calls `visit` with every entry whose key starts with `prefix`, from one snapshot. Blocks.
-    pub fn for_each(
+    fn get_many(&self, keys: &[String]) -> Result<Vec<Stored>, BackendError> {
+        Ok(self.get_many(keys)?.into_iter().map(Stored::from).collect())
+    }
+
+    /// In the order of the keys' bytes, from one snapshot.
+    fn for_each(
         &self,
         prefix: &str,
-        visit: &mut dyn FnMut(&str, &[u8]) -> Result<(), BackendError>,
+        visit: &mut dyn FnMut(&str, Stored) -> ControlFlow<()>,
     ) -> Result<(), BackendError> {
         let snapshot = self.database.begin_read().map_err(storage)?;
         let table = match snapshot.open_table(PERSISTENT) {
@@ -136,10 +153,10 @@ impl EmbeddedFile {
         };
         for entry in table.range(prefix..).map_err(storage)? {
             let (key, value) = entry.map_err(storage)?;
-            if !key.value().starts_with(prefix) {
+            let stored = Stored::Value(value.value().to_vec());
+            if !key.value().starts_with(prefix) || visit(key.value(), stored).is_break() {
                 break;
             }
-            visit(key.value(), value.value())?;
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 //!   [`RedisConnector`].
 //! - [`Link`]: one role's connection, kept alive; [`CacheRequests`] and [`PersistentRequests`] are what can be asked over
 //!   it.
+//! - [`Bulk`]: the persistent half as the command line uses it: all at once, and blocking.
 //! - Pure parts, each a small state machine over a clock that is passed in: [`Backoff`], [`Breaker`], the retry budget.
 //! - [`BackendError`]: everything that can go wrong, sorted once.
 //!
@@ -15,6 +16,7 @@ mod backend;
 mod backoff;
 mod breaker;
 mod budget;
+mod bulk;
 mod embedded;
 mod error;
 mod link;
@@ -30,6 +32,7 @@ pub use self::redis::RedisConnector;
 pub use backend::{Connection, Connector, Reply};
 pub use backoff::Backoff;
 pub use breaker::{Breaker, BreakerPolicy, Change};
+pub use bulk::{Bulk, OpenBulkError, Purpose, PutError, Stored, Watch, open_bulk};
 pub use embedded::{EmbeddedConnector, EmbeddedFile};
 pub use error::{BackendError, Remedy, StoreError};
 pub use link::{Link, LinkPolicy};

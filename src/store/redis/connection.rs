@@ -30,14 +30,14 @@ pub struct RedisConnector {
 }
 
 /// One multiplexed connection: commands of all callers share it, and the replies come in their order.
-struct RedisConnection {
-    commands: Commands,
+pub(super) struct RedisConnection {
+    pub(super) commands: Commands,
     driver: AbortHandle,
     closed: watch::Receiver<()>,
 }
 
 #[derive(Clone)]
-struct Commands {
+pub(super) struct Commands {
     client: MultiplexedConnection,
     pulse: Arc<Pulse>,
 }
@@ -58,14 +58,8 @@ impl Connector for RedisConnector {
     fn connect(&self) -> Reply<Arc<dyn Connection>> {
         let (target, limit) = (self.target.clone(), self.timeout);
         async move {
-            timeout(limit, async {
-                let connection = RedisConnection::open(&target).await?;
-                connection.commands.log_in(&target).await?;
-                let connection: Arc<dyn Connection> = Arc::new(connection);
-                Ok(connection)
-            })
-            .await
-            .unwrap_or(Err(BackendError::TimedOut))
+            let connection: Arc<dyn Connection> = Arc::new(RedisConnection::establish(&target, limit).await?);
+            Ok(connection)
         }
         .boxed()
     }
@@ -74,6 +68,17 @@ impl Connector for RedisConnector {
 // ===== impl RedisConnection =====
 
 impl RedisConnection {
+    /// Resolves, connects and logs in, all within `limit`.
+    pub(super) async fn establish(target: &RedisTarget, limit: Duration) -> Result<Self, BackendError> {
+        timeout(limit, async {
+            let connection = Self::open(target).await?;
+            connection.commands.log_in(target).await?;
+            Ok(connection)
+        })
+        .await
+        .unwrap_or(Err(BackendError::TimedOut))
+    }
+
     async fn open(target: &RedisTarget) -> Result<Self, BackendError> {
         let socket = socket::open(&target.address)
             .await
@@ -104,7 +109,7 @@ impl RedisConnection {
 }
 
 impl Commands {
-    async fn run<T: FromRedisValue>(&self, command: Cmd) -> Result<T, BackendError> {
+    pub(super) async fn run<T: FromRedisValue>(&self, command: Cmd) -> Result<T, BackendError> {
         let reply = command.query_async(&mut self.client.clone()).await;
         self.pulse.reply_completed();
         reply.map_err(|error| sort(&error))
@@ -139,7 +144,7 @@ impl Commands {
 
     /// `MGET` calls a list or a hash "nothing", which would turn a broken value into a guess. `EXISTS`, asked in the same
     /// round trip, counts them; only if the counts differ is a second look taken, with `GET`, which tells.
-    async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, BackendError> {
+    pub(super) async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, BackendError> {
         let (mut values, existing) = try_join(
             self.run::<Vec<Option<Vec<u8>>>>(redis::cmd("MGET").arg(keys).take()),
             self.run::<usize>(redis::cmd("EXISTS").arg(keys).take()),

@@ -3,9 +3,11 @@
 //! The only place that knows the `redis` crate. The sockets are our own, so that we see what the client cannot tell:
 //! when anything last came back, and how much.
 
+mod bulk;
 mod connection;
 mod errors;
 mod pulse;
 mod socket;
 
+pub(super) use bulk::RedisBulk;
 pub use connection::RedisConnector;

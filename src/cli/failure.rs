@@ -1,0 +1,113 @@
+//! All that can go wrong on the command line: what is said about it, and the one table of exit codes.
+
+use std::{
+    fmt,
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use super::signals::Stop;
+use crate::{
+    app::BuildError,
+    config::error::ConfigErrors,
+    domain::InvalidAuthPolicy,
+    store::{BackendError, OpenBulkError, PutError},
+};
+
+/// Something did not work.
+const FAILED: u8 = 1;
+
+/// The command line or the configuration is at fault: trying again without a change is of no use.
+pub(super) const USAGE: u8 = 2;
+
+/// Why a subcommand did not do what it was asked for. Shown as one line for each fault; never shows a secret.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// The settings are at fault, in one or several ways.
+    #[error(transparent)]
+    Config(#[from] ConfigErrors),
+    /// The settings are fine by themselves, but not here: a port is taken.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    #[error("auth: {0}")]
+    Auth(#[from] InvalidAuthPolicy),
+    /// Arguments that clap cannot judge.
+    #[error("{0}")]
+    Usage(String),
+    /// The process lacks something that every process needs.
+    #[error("cannot start: {0}")]
+    Start(#[source] io::Error),
+    #[error("a listener failed: {0}")]
+    Serve(#[source] io::Error),
+    #[error("store.url = {url:?}: {source}")]
+    Open { url: String, source: OpenBulkError },
+    #[error("store.url = {url:?}: {source}")]
+    Read { url: String, source: BackendError },
+    #[error("store.url = {url:?}: {source}")]
+    Write { url: String, source: PutError },
+    #[error("{}: {source}", file.display())]
+    Input { file: PathBuf, source: io::Error },
+    /// What each line's fault is has been said already.
+    #[error("nothing was imported, because of {0}")]
+    BadLines(String),
+    #[error("{0} stored values are malformed")]
+    Malformed(usize),
+    #[error("standard output: {0}")]
+    Output(#[from] io::Error),
+    #[error("ended by {stop}{consequence}")]
+    Stopped { stop: Stop, consequence: &'static str },
+}
+
+// ===== impl Failure =====
+
+impl Failure {
+    /// Says on standard error what is wrong, and tells the exit code.
+    pub(super) fn report(&self) -> ExitCode {
+        if !self.is_closed_pipe() {
+            for line in self.to_string().lines() {
+                complain("error", line);
+            }
+        }
+        ExitCode::from(self.exit_code())
+    }
+
+    /// Whoever reads our output has had enough, as in `… | head`. That is their right.
+    fn is_closed_pipe(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::Auth(_) | Self::Usage(_) => USAGE,
+            Self::Build(BuildError::Listen { .. } | BuildError::Auth(_)) => USAGE,
+            // It is the setting that names a store which cannot be used so.
+            Self::Open {
+                source: OpenBulkError::Memory,
+                ..
+            } => USAGE,
+            Self::Output(_) if self.is_closed_pipe() => 0,
+            Self::Build(BuildError::Metrics(_))
+            | Self::Start(_)
+            | Self::Serve(_)
+            | Self::Open { .. }
+            | Self::Read { .. }
+            | Self::Write { .. }
+            | Self::Input { .. }
+            | Self::BadLines(_)
+            | Self::Malformed(_)
+            | Self::Output(_) => FAILED,
+            Self::Stopped { stop, .. } => stop.exit_code(),
+        }
+    }
+}
+
+/// Writes `kind: message` to standard error.
+pub(super) fn complain(kind: &str, message: impl fmt::Display) {
+    say(format_args!("{kind}: {message}"));
+}
+
+/// Writes one line to standard error. If that is closed, there is nobody to tell.
+pub(super) fn say(line: impl fmt::Display) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}

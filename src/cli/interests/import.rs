@@ -1,0 +1,137 @@
+//! `interests import`: all of a file into the store, or nothing.
+//!
+//! The file is read to its end before the store is opened, so a bad line costs nothing. It is held in memory meanwhile:
+//! standard input cannot be read twice, and a transaction that waits for a slow file would keep others from writing.
+
+use std::{
+    fs::File,
+    io::{BufReader, Read, stdin},
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+
+use super::{
+    StorePlace,
+    batch::{Batch, Format},
+    progress::{self, Writing},
+};
+use crate::{
+    cli::{
+        failure::{Failure, complain, say},
+        signals::Gate,
+    },
+    store::Purpose,
+};
+
+/// Read at once.
+const BUFFER: usize = 256 << 10;
+
+/// What to import, and how it is written.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+NDJSON, a line for each client:
+    {\"id\": 1, \"interests\": [\"books\", \"hi-tech\"]}
+    {\"id\": 2, \"interests\": []}
+
+CSV, after the header (which must be there) a row for each interest of each client:
+    id,interests
+    1,books
+    1,hi-tech
+    2,
+Rows with the same id add up; an empty cell is a client without interests. A row is one line.
+
+What is stored for a client is replaced; clients that the file does not name stay as they are. The file is held in
+memory until it is written. A service that runs on the same store sees all of it at once.")]
+pub(in crate::cli) struct ImportArgs {
+    /// The file; - is standard input.
+    file: PathBuf,
+    /// How it is written [default: by the ending: .ndjson, .jsonl or .csv; ndjson for standard input]
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// Leave bad lines out and import the others, instead of importing nothing.
+    #[arg(long)]
+    skip_bad: bool,
+}
+
+pub(super) fn run(args: &ImportArgs, place: &StorePlace, gate: Gate) -> Result<(), Failure> {
+    let batch = read(args)?;
+    let skip = args.skip_bad && !batch.headless;
+    report(&batch, if skip { "skipped" } else { "error" });
+    let bad = count(batch.bad_lines, "bad line");
+    if batch.bad_lines > 0 && !skip {
+        return Err(Failure::BadLines(bad));
+    }
+    let skipped = batch.bad_lines > 0;
+    let entries = batch.into_entries();
+
+    let store = place.open(Purpose::Write)?;
+    let watch = Writing::new(entries.len(), gate);
+    let written = store.put_all(&entries, &watch);
+    drop(watch);
+    written.map_err(|source| Failure::Write {
+        url: place.url.to_string(),
+        source,
+    })?;
+    let clients = count(entries.len(), "client");
+    let but = if skipped {
+        format!(", skipped {bad}")
+    } else {
+        String::new()
+    };
+    say(format_args!("imported {clients}{but}"));
+    Ok(())
+}
+
+fn read(args: &ImportArgs) -> Result<Batch, Failure> {
+    let is_stdin = args.file == Path::new("-");
+    let by_ending = if is_stdin {
+        Some(Format::Ndjson)
+    } else {
+        Format::of(&args.file)
+    };
+    let format = args.format.or(by_ending).ok_or_else(|| {
+        let file = args.file.display();
+        Failure::Usage(format!(
+            "{file}: the ending does not tell the format; say it with --format"
+        ))
+    })?;
+    let unreadable = |source| Failure::Input {
+        file: if is_stdin {
+            "standard input".into()
+        } else {
+            args.file.clone()
+        },
+        source,
+    };
+    let (input, size): (Box<dyn Read>, _) = if is_stdin {
+        (Box::new(stdin().lock()), None)
+    } else {
+        let file = File::open(&args.file).map_err(unreadable)?;
+        // A pipe has no size.
+        let size = file
+            .metadata()
+            .ok()
+            .filter(std::fs::Metadata::is_file)
+            .map(|data| data.len());
+        (Box::new(file), size)
+    };
+    let input = BufReader::with_capacity(BUFFER, progress::reading(input, size));
+    Batch::read(input, format).map_err(unreadable)
+}
+
+fn report(batch: &Batch, kind: &str) {
+    for (line, fault) in &batch.faults {
+        complain(kind, format_args!("line {line}: {fault}"));
+    }
+    let more = batch.bad_lines - batch.faults.len();
+    if more > 0 {
+        complain(kind, format_args!("and {more} more"));
+    }
+}
+
+/// `1 client`, `2 clients`.
+fn count(number: usize, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
+}

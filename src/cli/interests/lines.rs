@@ -1,0 +1,160 @@
+//! Lines of a file, each with its number, whatever bytes the file holds.
+//!
+//! A line is never held beyond [`LONGEST`], so that a wrong file, such as a disk image without a single line feed, costs
+//! no memory.
+
+use std::io::{self, BufRead, Read};
+
+use super::fault::Fault;
+
+/// The longest line, in bytes without its end.
+pub(super) const LONGEST: usize = 1 << 20;
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Reads lines that end in LF or CRLF, or with the file. A byte order mark at the start is dropped.
+#[derive(Debug)]
+pub(super) struct Lines<R> {
+    input: R,
+    number: usize,
+    buffer: Vec<u8>,
+}
+
+/// A line's number, counted from 1, and its text.
+pub(super) type Numbered<'a> = (usize, Result<&'a str, Fault>);
+
+// ===== impl Lines =====
+
+impl<R: BufRead> Lines<R> {
+    pub(super) fn new(input: R) -> Self {
+        Self {
+            input,
+            number: 0,
+            buffer: Vec::new(),
+        }
+    }
+
+    /// The next line that is not blank; none at the end.
+    pub(super) fn next(&mut self) -> io::Result<Option<Numbered<'_>>> {
+        loop {
+            let Some(whole) = self.read()? else {
+                return Ok(None);
+            };
+            if !whole {
+                return Ok(Some((self.number, Err(Fault::TooLong))));
+            }
+            if !self.buffer.trim_ascii().is_empty() {
+                break;
+            }
+        }
+        let text = std::str::from_utf8(&self.buffer).map_err(|_| Fault::NotUtf8);
+        Ok(Some((self.number, text)))
+    }
+
+    /// Reads a line into the buffer, without its end. Whether all of it fitted; none at the end of the file.
+    fn read(&mut self) -> io::Result<Option<bool>> {
+        self.buffer.clear();
+        // Two more for CRLF.
+        let limit = LONGEST + 2;
+        let read = self
+            .input
+            .by_ref()
+            .take(limit as u64)
+            .read_until(b'\n', &mut self.buffer)?;
+        if read == 0 {
+            return Ok(None);
+        }
+        self.number += 1;
+        if self.buffer.last() == Some(&b'\n') {
+            self.buffer.pop();
+            if self.buffer.last() == Some(&b'\r') {
+                self.buffer.pop();
+            }
+        } else if read == limit {
+            self.input.skip_until(b'\n')?;
+        }
+        let whole = self.buffer.len() <= LONGEST;
+        if self.number == 1 && self.buffer.starts_with(BYTE_ORDER_MARK) {
+            self.buffer.drain(..BYTE_ORDER_MARK.len());
+        }
+        Ok(Some(whole))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rstest::rstest;
+
+    use super::*;
+
+    fn all(bytes: &[u8]) -> Vec<(usize, Result<String, Fault>)> {
+        let mut lines = Lines::new(bytes);
+        let mut found = Vec::new();
+        while let Some((number, line)) = lines.next().unwrap() {
+            found.push((number, line.map(str::to_owned)));
+        }
+        found
+    }
+
+    fn texts(lines: &[(usize, &str)]) -> Vec<(usize, Result<String, Fault>)> {
+        lines
+            .iter()
+            .map(|&(number, text)| (number, Ok(text.to_owned())))
+            .collect()
+    }
+
+    #[rstest]
+    #[case::nothing(b"", &[])]
+    #[case::one(b"a\n", &[(1, "a")])]
+    #[case::no_end(b"a\nb", &[(1, "a"), (2, "b")])]
+    #[case::crlf(b"a\r\nb\r\n", &[(1, "a"), (2, "b")])]
+    #[case::lone_cr(b"a\rb\n", &[(1, "a\rb")])]
+    #[case::blank_ones_count(b"\n \t\r\na\n\n", &[(3, "a")])]
+    #[case::byte_order_mark(b"\xef\xbb\xbfa\n", &[(1, "a")])]
+    #[case::only_a_byte_order_mark(b"\xef\xbb\xbf", &[])]
+    #[case::later_it_is_a_character(b"a\n\xef\xbb\xbfb", &[(1, "a"), (2, "\u{feff}b")])]
+    fn lines_are_numbered_as_an_editor_does(#[case] bytes: &[u8], #[case] expected: &[(usize, &str)]) {
+        assert_eq!(all(bytes), texts(expected));
+    }
+
+    #[test]
+    fn a_line_that_is_not_utf8_is_bad_and_the_next_is_not() {
+        let found = all(b"a\n\xff\nb");
+        assert_eq!(found[1], (2, Err(Fault::NotUtf8)));
+        assert_eq!(found[2], (3, Ok("b".to_owned())));
+    }
+
+    #[rstest]
+    #[case::lf("\n")]
+    #[case::crlf("\r\n")]
+    #[case::end_of_file("")]
+    fn a_line_may_be_as_long_as_the_limit_and_no_longer(#[case] end: &str) {
+        let longest = "x".repeat(LONGEST);
+        assert_eq!(all(format!("{longest}{end}").as_bytes()), texts(&[(1, &longest)]));
+        for excess in [1, 2, 3, LONGEST] {
+            let too_long = format!("{longest}{}{end}", "x".repeat(excess));
+            assert_eq!(all(too_long.as_bytes()), [(1, Err(Fault::TooLong))], "{excess}");
+        }
+        let then = format!("{longest}xxxx\nb{end}");
+        assert_eq!(all(then.as_bytes())[1], (2, Ok("b".to_owned())));
+    }
+
+    #[test]
+    fn a_line_that_never_ends_is_not_kept() {
+        let mut lines = Lines::new(io::BufReader::new(io::repeat(b'x').take(64 << 20)));
+        assert!(matches!(lines.next(), Ok(Some((1, Err(Fault::TooLong))))));
+        assert!(
+            lines.buffer.capacity() <= 4 * LONGEST,
+            "{}",
+            lines.buffer.capacity()
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_at_all_are_read(bytes: Vec<u8>) {
+            all(&bytes);
+        }
+    }
+}

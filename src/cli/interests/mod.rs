@@ -1,0 +1,71 @@
+//! `interests`: what clients are interested in, to and from the persistent store.
+//!
+//! # Layout
+//!
+//! - `import`, `export`, `get`: the subcommands
+//! - `lines`, `ndjson`, `csv`, `batch`, `fault`: from bytes to clients, with all faults by line; pure but for the reading
+//! - `record`: a client's line, and how it stands in the store
+//! - `progress`: what a person at a terminal sees meanwhile
+
+mod batch;
+mod csv;
+mod export;
+mod fault;
+mod get;
+mod import;
+mod lines;
+mod ndjson;
+mod progress;
+mod record;
+
+use std::time::Duration;
+
+use clap::Subcommand;
+
+use self::{get::GetArgs, import::ImportArgs};
+use super::{failure::Failure, signals::until_signal};
+use crate::{
+    config::Settings,
+    store::{Bulk, Purpose, open_bulk, url::StoreUrl},
+};
+
+/// What to do with interests.
+#[derive(Debug, Subcommand)]
+pub(super) enum InterestsCommand {
+    /// Write clients' interests into the store: all of a file, or nothing.
+    Import(ImportArgs),
+    /// Print all clients' interests, a JSON object a line, as `import` reads them.
+    Export,
+    /// Print the interests of some clients, a JSON object a line.
+    Get(GetArgs),
+}
+
+/// The store that the settings name, not opened yet.
+#[derive(Debug, Clone)]
+struct StorePlace {
+    url: StoreUrl,
+    connect_timeout: Duration,
+}
+
+// ===== impl StorePlace =====
+
+impl StorePlace {
+    fn open(&self, purpose: Purpose) -> Result<Box<dyn Bulk>, Failure> {
+        open_bulk(&self.url, self.connect_timeout, purpose).map_err(|source| Failure::Open {
+            url: self.url.to_string(),
+            source,
+        })
+    }
+}
+
+pub(super) fn run(command: InterestsCommand, settings: &Settings) -> Result<(), Failure> {
+    let place = StorePlace {
+        url: settings.store.url.clone(),
+        connect_timeout: settings.store.connect_timeout,
+    };
+    until_signal(move |gate| match command {
+        InterestsCommand::Import(args) => import::run(&args, &place, gate),
+        InterestsCommand::Export => export::run(&place),
+        InterestsCommand::Get(args) => get::run(&args, &place),
+    })
+}

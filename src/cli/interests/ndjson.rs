@@ -1,0 +1,98 @@
+//! NDJSON: each line an object such as `{"id": 1, "interests": ["books", "hi-tech"]}`.
+//!
+//! Read with the service's own strict JSON: an integer is an integer, and a field given twice is a mistake.
+
+use super::fault::Fault;
+use crate::domain::{ClientId, Interests, Json};
+
+/// Reads one line.
+pub(super) fn parse(line: &str) -> Result<(ClientId, Interests), Fault> {
+    let Json::Object(mut object) = Json::parse(line.as_bytes())? else {
+        return Err(Fault::NotAnObject);
+    };
+    let (id, interests) = (object.remove("id"), object.remove("interests"));
+    // A misspelt field would otherwise be a client without interests.
+    if !object.is_empty() {
+        return Err(Fault::UnknownField);
+    }
+    let id = match id.ok_or(Fault::Missing("id"))? {
+        Json::Integer(id) => ClientId(id),
+        Json::Null | Json::Bool | Json::OtherNumber | Json::String(_) | Json::Array(_) | Json::Object(_) => {
+            return Err(Fault::Id);
+        }
+    };
+    let Json::Array(items) = interests.ok_or(Fault::Missing("interests"))? else {
+        return Err(Fault::Interests);
+    };
+    let interests: Option<Vec<String>> = items.into_iter().map(string).collect();
+    Ok((id, Interests(interests.ok_or(Fault::Interests)?)))
+}
+
+fn string(json: Json) -> Option<String> {
+    if let Json::String(text) = json {
+        Some(text)
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rstest::rstest;
+
+    use super::*;
+    use crate::cli::interests::record;
+
+    #[rstest]
+    #[case::plain(r#"{"id": 1, "interests": ["books", "hi-tech"]}"#, 1, &["books", "hi-tech"])]
+    #[case::none(r#"{"id": 1, "interests": []}"#, 1, &[])]
+    #[case::other_order(r#" {"interests":["a"],"id":-7} "#, -7, &["a"])]
+    #[case::largest(r#"{"id":9223372036854775807,"interests":[]}"#, i64::MAX, &[])]
+    #[case::smallest(r#"{"id":-9223372036854775808,"interests":[]}"#, i64::MIN, &[])]
+    #[case::empty_and_repeated(r#"{"id":1,"interests":["","a","a"]}"#, 1, &["", "a", "a"])]
+    fn reads(#[case] line: &str, #[case] id: i64, #[case] interests: &[&str]) {
+        let interests = interests.iter().map(|&text| text.to_owned()).collect();
+        assert_eq!(parse(line), Ok((ClientId(id), Interests(interests))));
+    }
+
+    #[rstest]
+    #[case::no_json("1,books", Fault::Syntax { column: 2 })]
+    #[case::broken_off(r#"{"id": 1"#, Fault::Syntax { column: 8 })]
+    #[case::two_objects("{} {}", Fault::Syntax { column: 4 })]
+    #[case::array(r#"[1, ["books"]]"#, Fault::NotAnObject)]
+    #[case::null("null", Fault::NotAnObject)]
+    #[case::repeated_field(r#"{"id":1,"id":1,"interests":[]}"#, Fault::RepeatedField { column: 12 })]
+    #[case::misspelt(r#"{"id":1,"interest":[]}"#, Fault::UnknownField)]
+    #[case::one_too_many(r#"{"id":1,"interests":[],"name":"x"}"#, Fault::UnknownField)]
+    #[case::no_id(r#"{"interests":[]}"#, Fault::Missing("id"))]
+    #[case::no_interests(r#"{"id":1}"#, Fault::Missing("interests"))]
+    #[case::id_as_string(r#"{"id":"1","interests":[]}"#, Fault::Id)]
+    #[case::id_as_fraction(r#"{"id":1.0,"interests":[]}"#, Fault::Id)]
+    #[case::id_null(r#"{"id":null,"interests":[]}"#, Fault::Id)]
+    #[case::id_true(r#"{"id":true,"interests":[]}"#, Fault::Id)]
+    #[case::id_too_large(r#"{"id":9223372036854775808,"interests":[]}"#, Fault::Id)]
+    #[case::interests_null(r#"{"id":1,"interests":null}"#, Fault::Interests)]
+    #[case::interests_as_string(r#"{"id":1,"interests":"books"}"#, Fault::Interests)]
+    #[case::number_among_them(r#"{"id":1,"interests":["books",1]}"#, Fault::Interests)]
+    fn refuses(#[case] line: &str, #[case] fault: Fault) {
+        assert_eq!(parse(line), Err(fault));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(line: String) {
+            let _ = parse(&line);
+        }
+
+        #[test]
+        fn what_is_exported_is_imported_as_the_same(id: i64, interests: Vec<String>) {
+            let (id, interests) = (ClientId(id), Interests(interests));
+            let mut line = Vec::new();
+            record::write(&mut line, id, &interests).unwrap();
+            let line = String::from_utf8(line).unwrap();
+            prop_assert_eq!(line.matches('\n').count(), 1);
+            prop_assert_eq!(parse(line.trim_end_matches('\n')), Ok((id, interests)));
+        }
+    }
+}

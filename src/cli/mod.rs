@@ -1,0 +1,148 @@
+//! The command line: one file per subcommand.
+//!
+//! # Layout
+//!
+//! - `serve`, `check_config`, `token`, `interests`: the subcommands
+//! - `source`: where the settings come from, which every subcommand takes
+//! - `failure`: all that can go wrong, and the exit code of each
+//! - `signals`: SIGINT and SIGTERM, and what a shell expects of whoever got one
+//! - `output`: standard output, which may be closed at any time
+
+mod check_config;
+mod failure;
+mod interests;
+mod output;
+mod serve;
+mod signals;
+mod source;
+mod token;
+
+use std::{ffi::OsString, process::ExitCode};
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use self::{failure::Failure, interests::InterestsCommand, source::Source, token::TokenArgs};
+
+/// A scoring API for partners.
+#[derive(Debug, Parser)]
+#[command(
+    name = "scoring-api",
+    version,
+    after_help = "Exit codes: 0 done; 1 failed; 2 wrong usage or configuration; 130 and 143 ended by SIGINT and SIGTERM."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the service (the default). SIGTERM ends it gracefully, a second one at once.
+    Serve,
+    /// Print the settings in effect as TOML, secrets hidden, and where each comes from.
+    CheckConfig,
+    /// Print a token for a partner, or for the admin.
+    Token(TokenArgs),
+    /// Read and write clients' interests in the persistent store.
+    #[command(subcommand)]
+    Interests(InterestsCommand),
+}
+
+/// Runs the subcommand that `arguments` ask for; the first of them is the program's own name.
+///
+/// All that goes wrong is said on standard error, a line each, and shows in the exit code.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let (cli, source) = match parse(arguments) {
+        Ok(parsed) => parsed,
+        // Help and version end here as well. If nobody reads them, that is no fault.
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(failure::USAGE));
+        }
+    };
+    match execute(cli.command.unwrap_or(Command::Serve), &source) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn execute(command: Command, source: &Source) -> Result<(), Failure> {
+    let settings = source.load()?;
+    match command {
+        Command::Serve => serve::run(&settings),
+        Command::CheckConfig => check_config::run(&settings),
+        Command::Token(args) => token::run(&args, &settings),
+        Command::Interests(command) => interests::run(command, &settings),
+    }
+}
+
+fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Cli, Source), clap::Error> {
+    let mut command = Source::accepted_by_all(Cli::command());
+    let matches = command.try_get_matches_from_mut(arguments)?;
+    let source = Source::gather(&matches, &mut command)?;
+    let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+    Ok((cli, source))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::error::ErrorKind;
+    use rstest::rstest;
+
+    use super::*;
+
+    fn parsed(line: &str) -> Result<(Cli, Source), clap::Error> {
+        let words = ["scoring-api"].into_iter().chain(line.split_whitespace());
+        parse(words.map(OsString::from))
+    }
+
+    #[test]
+    fn the_parser_is_sound() {
+        Source::accepted_by_all(Cli::command()).debug_assert();
+    }
+
+    #[rstest]
+    #[case::nothing("")]
+    #[case::serve("serve")]
+    #[case::config("--config x.toml")]
+    #[case::config_after("serve --config x.toml")]
+    #[case::check("check-config --set a.b=c")]
+    #[case::partner("token --account A --login L")]
+    #[case::no_account("token --login L")]
+    #[case::admin("token --admin")]
+    #[case::import("interests import x.csv")]
+    #[case::import_from_stdin("interests import - --format csv --skip-bad")]
+    #[case::export("interests export")]
+    #[case::get("interests get 1 -2 9223372036854775807")]
+    fn accepts(#[case] line: &str) {
+        parsed(line).unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    #[rstest]
+    #[case::unknown("serv", ErrorKind::InvalidSubcommand)]
+    #[case::unknown_flag("serve --port 80", ErrorKind::UnknownArgument)]
+    #[case::two_configs("--config a --config b", ErrorKind::ArgumentConflict)]
+    #[case::two_configs_apart("--config a serve --config b", ErrorKind::ArgumentConflict)]
+    #[case::no_login("token --account A", ErrorKind::MissingRequiredArgument)]
+    #[case::admin_and_login("token --admin --login L", ErrorKind::ArgumentConflict)]
+    #[case::admin_and_account("token --admin --account A", ErrorKind::ArgumentConflict)]
+    #[case::no_file("interests import", ErrorKind::MissingRequiredArgument)]
+    #[case::other_format("interests import x --format xml", ErrorKind::InvalidValue)]
+    #[case::no_ids("interests get", ErrorKind::MissingRequiredArgument)]
+    #[case::id_not_a_number("interests get one", ErrorKind::ValueValidation)]
+    #[case::id_too_large("interests get 9223372036854775808", ErrorKind::ValueValidation)]
+    #[case::interests_alone("interests", ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand)]
+    fn refuses(#[case] line: &str, #[case] expected: ErrorKind) {
+        let error = parsed(line).unwrap_err();
+        assert_eq!(error.kind(), expected);
+        assert_eq!(error.exit_code(), 2);
+    }
+
+    #[test]
+    fn settings_on_all_levels_add_up_from_left_to_right() {
+        let line = "--set a=1 --config x.toml interests --set b=2 export --set a=3 --set c=4";
+        let (_, source) = parsed(line).unwrap();
+        assert_eq!(source.assignments, ["a=1", "b=2", "a=3", "c=4"]);
+        assert_eq!(source.config.unwrap().to_str(), Some("x.toml"));
+    }
+}

@@ -1,0 +1,21 @@
+//! Standard output, which may be closed at any time.
+//!
+//! `println!` panics when the reader goes away, as in `… | head`. Here that is an error like any other, which
+//! [`Failure`](super::failure::Failure) then takes for the end that it is.
+
+use std::io::{self, BufWriter, StdoutLock, Write};
+
+/// What is gathered before it is written.
+const BUFFER: usize = 64 << 10;
+
+/// Standard output for many lines. Call `flush` at the end, since dropping it hides errors.
+pub(super) fn buffered() -> BufWriter<StdoutLock<'static>> {
+    BufWriter::with_capacity(BUFFER, io::stdout().lock())
+}
+
+/// Writes `text` at once.
+pub(super) fn print(text: &str) -> io::Result<()> {
+    let mut output = io::stdout().lock();
+    output.write_all(text.as_bytes())?;
+    output.flush()
+}

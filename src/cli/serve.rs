@@ -1,0 +1,28 @@
+//! `serve`: the service itself, until a signal ends it.
+
+use tokio::{select, sync::oneshot};
+
+use super::{failure::Failure, signals::Signals};
+use crate::{app::Application, config::Settings, telemetry};
+
+/// Serves until the first signal, then ends gracefully, which counts as success. A second signal ends the process at once.
+pub(super) fn run(settings: &Settings) -> Result<(), Failure> {
+    // Dropped last: it writes what is queued.
+    let _log = telemetry::init(&settings.log);
+    actix_web::rt::System::new().block_on(async {
+        // Before anything is to be seen of the service: whoever sees it may end it.
+        let mut signals = Signals::listen().map_err(Failure::Start)?;
+        let app = Application::build(settings)?;
+        let (stop, stopped) = oneshot::channel();
+        let twice = async {
+            signals.next().await;
+            // Nobody waits for it if the service has ended by itself.
+            let _ = stop.send(());
+            signals.next().await
+        };
+        select! {
+            ended = app.run_until(async { _ = stopped.await; }) => ended.map_err(Failure::Serve),
+            stop = twice => Err(Failure::Stopped { stop, consequence: " for the second time, before everything was finished" }),
+        }
+    })
+}

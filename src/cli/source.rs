@@ -1,0 +1,61 @@
+//! Where the settings come from: `--config` and `--set`, before or after any subcommand.
+//!
+//! clap's own global arguments would keep only the values of the innermost level, so that of
+//! `--set a.b=1 token --set c.d=2` the first would be lost without a word. Here each level takes them, and they add up.
+
+use std::path::PathBuf;
+
+use clap::{ArgMatches, Args, Command, FromArgMatches, error::ErrorKind};
+
+use super::failure::Failure;
+use crate::config::Settings;
+
+// No doc comment: clap would make it the description of every command.
+#[derive(Debug, Default, Args)]
+pub(super) struct Source {
+    /// Read settings from this TOML file; config/default.toml documents every key.
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Set one key, such as store.url=memory: (may be repeated; wins over file and environment).
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(super) assignments: Vec<String>,
+}
+
+// ===== impl Source =====
+
+impl Source {
+    /// Lets `command` and all subcommands below it take these arguments.
+    pub(super) fn accepted_by_all(command: Command) -> Command {
+        Self::augment_args(command).mut_subcommands(Self::accepted_by_all)
+    }
+
+    /// Adds up what was given on all levels, from left to right.
+    ///
+    /// # Errors
+    ///
+    /// If there are two files.
+    pub(super) fn gather(matches: &ArgMatches, command: &mut Command) -> Result<Self, clap::Error> {
+        let mut source = Self::default();
+        let mut level = Some(matches);
+        while let Some(matches) = level {
+            let Self { config, assignments } = Self::from_arg_matches(matches)?;
+            if source.config.is_some() && config.is_some() {
+                let message = "the argument '--config <FILE>' cannot be used multiple times";
+                return Err(command.error(ErrorKind::ArgumentConflict, message));
+            }
+            source.config = source.config.or(config);
+            source.assignments.extend(assignments);
+            level = matches.subcommand().map(|(_, matches)| matches);
+        }
+        Ok(source)
+    }
+
+    /// The settings, with the process' environment between file and assignments.
+    pub(super) fn load(&self) -> Result<Settings, Failure> {
+        Ok(Settings::load(
+            self.config.as_deref(),
+            std::env::vars_os(),
+            &self.assignments,
+        )?)
+    }
+}

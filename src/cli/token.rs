@@ -1,0 +1,35 @@
+//! `token`: makes a token as the service would check it, for trying it out with other tools.
+
+use chrono::Utc;
+use clap::Args;
+
+use super::{failure::Failure, output};
+use crate::{config::Settings, domain::Authenticator};
+
+/// Whom the token is for.
+#[derive(Debug, Args)]
+pub(super) struct TokenArgs {
+    /// The partner's account; empty unless given.
+    #[arg(long, default_value = "", conflicts_with = "admin")]
+    account: String,
+    /// The partner's login.
+    #[arg(long, required_unless_present = "admin", conflicts_with = "admin")]
+    login: Option<String>,
+    /// The admin's token instead. It holds for the current hour in auth.timezone.
+    #[arg(long)]
+    admin: bool,
+}
+
+pub(super) fn run(args: &TokenArgs, settings: &Settings) -> Result<(), Failure> {
+    let authenticator = Authenticator::new(settings.auth.policy())?;
+    let token = match &args.login {
+        // The service would look for an admin's token, so a partner's could never match.
+        Some(login) if *login == settings.auth.admin_login => {
+            let message = format!("the login {login} is the admin's; use --admin for its token");
+            return Err(Failure::Usage(message));
+        }
+        Some(login) => authenticator.partner_token(&args.account, login),
+        None => authenticator.admin_token(Utc::now()),
+    };
+    Ok(output::print(&format!("{token}\n"))?)
+}

@@ -1,0 +1,236 @@
+//! The persistent store in bulk, for the command line: write much at once, or read all there is.
+//!
+//! The service has deadlines of milliseconds and shares its connection; somebody at a terminal has neither. So this is
+//! a door of its own: it blocks, it waits longer, and what it writes is there as a whole or not at all.
+
+use std::{ops::ControlFlow, time::Duration};
+
+use super::{BackendError, EmbeddedFile, redis::RedisBulk, url::StoreUrl};
+
+/// A persistent store that can be written and read in bulk. All of it blocks; call it outside of async code.
+pub trait Bulk: Send {
+    /// Writes all `entries`, or none of them. `watch` is told as they are handed to the store.
+    ///
+    /// # Errors
+    ///
+    /// [`PutError`], which says whether anything may have been written.
+    fn put_all(&self, entries: &[(String, Vec<u8>)], watch: &dyn Watch) -> Result<(), PutError>;
+
+    /// Reads `keys`; the answers come in their order.
+    ///
+    /// # Errors
+    ///
+    /// If the store does not answer. A value of the wrong kind is no error but [`Stored::WrongKind`].
+    fn get_many(&self, keys: &[String]) -> Result<Vec<Stored>, BackendError>;
+
+    /// Calls `visit` once with each key that starts with `prefix`, taken literally, until it breaks off.
+    ///
+    /// In no particular order, a page at a time. What is written meanwhile may be seen or not.
+    ///
+    /// # Errors
+    ///
+    /// If the store does not answer.
+    fn for_each(
+        &self,
+        prefix: &str,
+        visit: &mut dyn FnMut(&str, Stored) -> ControlFlow<()>,
+    ) -> Result<(), BackendError>;
+}
+
+/// What is under a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stored {
+    /// No such key.
+    Nothing,
+    /// These bytes.
+    Value(Vec<u8>),
+    /// Something that is no string of bytes, such as a list in Redis.
+    WrongKind,
+}
+
+impl From<Option<Vec<u8>>> for Stored {
+    fn from(value: Option<Vec<u8>>) -> Self {
+        value.map_or(Self::Nothing, Self::Value)
+    }
+}
+
+/// Looks on while entries are written, and has the last word.
+pub trait Watch {
+    /// So many more entries were handed to the store; none of them counts yet.
+    fn written(&self, entries: usize);
+
+    /// Asked once, when all is handed over: whether to make it last. After a yes there is no way back.
+    fn may_commit(&self) -> bool {
+        true
+    }
+}
+
+/// A closure is told of each entry, and lets everything pass.
+impl<F: Fn()> Watch for F {
+    fn written(&self, entries: usize) {
+        (0..entries).for_each(|_| self());
+    }
+}
+
+/// Why entries were not written, and whether that is certain.
+#[derive(Debug, thiserror::Error)]
+pub enum PutError {
+    /// The store holds what it held before.
+    #[error("nothing was written: {0}")]
+    NotWritten(#[from] BackendError),
+    /// The watch did not allow it; the store holds what it held before.
+    #[error("nothing was written: called off")]
+    CalledOff,
+    /// The answer to the commit was lost: all is written, or nothing is. Writing the same again is safe.
+    #[error(
+        "whether it was written is unknown, for the store's last answer was lost ({0}); \
+         all of it is there or nothing is, and running this again is safe"
+    )]
+    Unknown(BackendError),
+}
+
+/// Why a store cannot be opened in bulk.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenBulkError {
+    /// A store that no other process can reach.
+    #[error("it lives only inside the running service; set store.url to a store that lasts")]
+    Memory,
+    /// There is nothing to read. Making an empty file would hide a typing mistake in its path.
+    #[error("there is no such file")]
+    NoFile,
+    /// The store says no.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+}
+
+/// What a store is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To read what is there.
+    Read,
+    /// To write, even if nothing is there yet.
+    Write,
+}
+
+/// Opens the store at `url`. `connect_timeout` is for servers only.
+///
+/// # Errors
+///
+/// [`OpenBulkError`], if it is not there or cannot be used in bulk.
+pub fn open_bulk(
+    url: &StoreUrl,
+    connect_timeout: Duration,
+    purpose: Purpose,
+) -> Result<Box<dyn Bulk>, OpenBulkError> {
+    Ok(match url {
+        StoreUrl::Memory => return Err(OpenBulkError::Memory),
+        StoreUrl::Embedded(path) if purpose == Purpose::Read && !path.exists() => {
+            return Err(OpenBulkError::NoFile);
+        }
+        StoreUrl::Embedded(path) => Box::new(EmbeddedFile::open(path)?),
+        StoreUrl::Redis(target) => Box::new(RedisBulk::connect(target, connect_timeout)?),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    fn entries(range: std::ops::Range<u32>, value: &str) -> Vec<(String, Vec<u8>)> {
+        range
+            .map(|id| (format!("i:{id}"), value.as_bytes().to_vec()))
+            .collect()
+    }
+
+    fn file() -> (tempfile::TempDir, EmbeddedFile) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = EmbeddedFile::open(&folder.path().join("new/s.redb")).unwrap();
+        (folder, file)
+    }
+
+    fn all(store: &dyn Bulk) -> Vec<(String, Vec<u8>)> {
+        let mut found = Vec::new();
+        let visited = store.for_each("i:", &mut |key, stored| {
+            let Stored::Value(value) = stored else {
+                panic!("{stored:?}")
+            };
+            found.push((key.to_owned(), value));
+            ControlFlow::Continue(())
+        });
+        visited.unwrap();
+        found.sort();
+        found
+    }
+
+    #[test]
+    fn a_file_gives_back_what_was_written_and_counts_it() {
+        let (_folder, file) = file();
+        assert_eq!(all(&file), []);
+        let written = Cell::new(0);
+        file.put_all(&entries(1..6, "a"), &|| written.set(written.get() + 1))
+            .unwrap();
+        assert_eq!(written.get(), 5);
+        assert_eq!(all(&file), entries(1..6, "a"));
+        let keys = ["i:9".to_owned(), "i:1".to_owned()];
+        let expected = [Stored::Nothing, Stored::Value(b"a".to_vec())];
+        assert_eq!(Bulk::get_many(&file, &keys).unwrap(), expected);
+    }
+
+    #[test]
+    fn only_the_prefix_is_visited_and_only_until_it_breaks_off() {
+        let (_folder, file) = file();
+        let mut given = entries(1..4, "a");
+        given.extend(["h:9", "i", "j:1"].map(|key| (key.to_owned(), Vec::new())));
+        file.put_all(&given, &|| ()).unwrap();
+        assert_eq!(all(&file), entries(1..4, "a"));
+        let mut visits = 0;
+        file.for_each("i:", &mut |_, _| {
+            visits += 1;
+            ControlFlow::Break(())
+        })
+        .unwrap();
+        assert_eq!(visits, 1);
+    }
+
+    #[test]
+    fn what_is_called_off_leaves_the_old_data() {
+        struct No;
+        impl Watch for No {
+            fn written(&self, _: usize) {}
+            fn may_commit(&self) -> bool {
+                false
+            }
+        }
+        let (_folder, file) = file();
+        file.put_all(&entries(1..4, "old"), &|| ()).unwrap();
+        let error = file.put_all(&entries(1..9, "new"), &No).unwrap_err();
+        assert!(matches!(error, PutError::CalledOff));
+        assert_eq!(all(&file), entries(1..4, "old"));
+    }
+
+    #[test]
+    fn a_writer_that_dies_in_the_middle_leaves_the_old_data() {
+        let (_folder, file) = file();
+        file.put_all(&entries(1..4, "old"), &|| ()).unwrap();
+        let died = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let _ = file.put_all(&entries(1..9, "new"), &|| panic!("here"));
+        }));
+        assert!(died.is_err());
+        assert_eq!(all(&file), entries(1..4, "old"));
+        file.put_all(&entries(1..2, "newer"), &|| ()).unwrap();
+    }
+
+    #[test]
+    fn a_file_to_read_must_be_there_and_one_to_write_is_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s.redb");
+        let url = StoreUrl::Embedded(path.clone());
+        let open = |purpose| open_bulk(&url, Duration::ZERO, purpose);
+        assert!(matches!(open(Purpose::Read), Err(OpenBulkError::NoFile)));
+        assert!(!path.exists());
+        assert!(open(Purpose::Write).is_ok());
+        assert!(open(Purpose::Read).is_ok());
+    }
+}

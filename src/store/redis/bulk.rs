@@ -1,0 +1,205 @@
+//! Redis in bulk: one transaction to write, pages to read, on a connection of its own.
+//!
+//! `MULTI` makes the server queue what is sent and carry it out only at `EXEC`, in one go. So a client that dies, an
+//! error on the way or a broken network before that point leaves the old data; only an answer to `EXEC` itself that gets
+//! lost leaves a doubt, which is told as such. The price is that the server holds the queue in memory.
+
+use std::{collections::HashSet, ops::ControlFlow, time::Duration};
+
+use redis::{Cmd, FromRedisValue, Value, cmd};
+use tokio::{
+    runtime::{Builder, Runtime},
+    time::timeout,
+};
+
+use super::connection::RedisConnection;
+use crate::store::{BackendError, Bulk, PutError, Stored, Watch, url::RedisTarget};
+
+/// Nobody waits on the other end of a command line with a deadline; a server that says nothing for so long is gone.
+const PROGRESS_WITHIN: Duration = Duration::from_secs(30);
+
+/// Keys in one read.
+const PAGE: usize = 1_000;
+
+/// Bytes in one write, more or less: enough to fill the network, and soon over.
+const CHUNK_BYTES: usize = 256 << 10;
+
+/// A connection to one server, for one thread that blocks on it.
+pub(in crate::store) struct RedisBulk {
+    // Before the runtime, which its driver lives on.
+    connection: RedisConnection,
+    runtime: Runtime,
+}
+
+// ===== impl RedisBulk =====
+
+impl RedisBulk {
+    /// Connects and logs in, within `limit`.
+    pub(in crate::store) fn connect(target: &RedisTarget, limit: Duration) -> Result<Self, BackendError> {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| BackendError::Disconnected(error.kind()))?;
+        let connection = runtime.block_on(RedisConnection::establish(target, limit))?;
+        Ok(Self { connection, runtime })
+    }
+
+    async fn ask<T: FromRedisValue>(&self, command: Cmd) -> Result<T, BackendError> {
+        in_time(self.connection.commands.run(command)).await
+    }
+
+    async fn put(&self, entries: &[(String, Vec<u8>)], watch: &dyn Watch) -> Result<(), PutError> {
+        self.ask::<Value>(cmd("MULTI")).await?;
+        for chunk in chunks(entries) {
+            let mut write = cmd("MSET");
+            for (key, value) in chunk {
+                write.arg(key).arg(value);
+            }
+            self.ask::<Value>(write).await?;
+            watch.written(chunk.len());
+        }
+        // Without an EXEC the queue goes with the connection.
+        if !watch.may_commit() {
+            return Err(PutError::CalledOff);
+        }
+        match self.ask::<Vec<Value>>(cmd("EXEC")).await {
+            Ok(_) => Ok(()),
+            Err(lost @ (BackendError::Disconnected(_) | BackendError::TimedOut | BackendError::Protocol)) => {
+                Err(PutError::Unknown(lost))
+            }
+            // An error reply is an answer: the transaction was refused as a whole.
+            Err(refused) => Err(refused.into()),
+        }
+    }
+
+    async fn get_page(&self, keys: &[String]) -> Result<Vec<Stored>, BackendError> {
+        match in_time(self.connection.commands.get_many(keys)).await {
+            Ok(values) => Ok(values.into_iter().map(Stored::from).collect()),
+            // One of them is of another kind: which one it is shows only when each is asked for alone.
+            Err(BackendError::WrongType) => {
+                let mut page = Vec::with_capacity(keys.len());
+                for key in keys {
+                    page.push(
+                        match self.ask::<Option<Vec<u8>>>(cmd("GET").arg(key).take()).await {
+                            Ok(value) => Stored::from(value),
+                            Err(BackendError::WrongType) => Stored::WrongKind,
+                            Err(error) => return Err(error),
+                        },
+                    );
+                }
+                Ok(page)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Bulk for RedisBulk {
+    fn put_all(&self, entries: &[(String, Vec<u8>)], watch: &dyn Watch) -> Result<(), PutError> {
+        self.runtime.block_on(self.put(entries, watch))
+    }
+
+    fn get_many(&self, keys: &[String]) -> Result<Vec<Stored>, BackendError> {
+        self.runtime.block_on(async {
+            let mut found = Vec::with_capacity(keys.len());
+            for page in keys.chunks(PAGE) {
+                found.extend(self.get_page(page).await?);
+            }
+            Ok(found)
+        })
+    }
+
+    /// Remembers each key that it has seen, since `SCAN` may come by a key twice; of the values, it holds one page.
+    fn for_each(
+        &self,
+        prefix: &str,
+        visit: &mut dyn FnMut(&str, Stored) -> ControlFlow<()>,
+    ) -> Result<(), BackendError> {
+        let pattern = format!("{}*", literally(prefix));
+        let mut seen = HashSet::new();
+        let mut cursor = 0u64;
+        loop {
+            let mut scan = cmd("SCAN");
+            scan.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(PAGE);
+            let (next, keys): (u64, Vec<Vec<u8>>) = self.runtime.block_on(self.ask(scan))?;
+            // A key that is not text is none of ours.
+            let keys: Vec<String> = keys
+                .into_iter()
+                .filter_map(|key| String::from_utf8(key).ok())
+                .filter(|key| seen.insert(key.clone()))
+                .collect();
+            for (key, stored) in keys.iter().zip(self.get_many(&keys)?) {
+                // It was deleted since the scan came by.
+                if stored != Stored::Nothing && visit(key, stored).is_break() {
+                    return Ok(());
+                }
+            }
+            if next == 0 {
+                return Ok(());
+            }
+            cursor = next;
+        }
+    }
+}
+
+async fn in_time<T>(answer: impl Future<Output = Result<T, BackendError>>) -> Result<T, BackendError> {
+    timeout(PROGRESS_WITHIN, answer)
+        .await
+        .unwrap_or(Err(BackendError::TimedOut))
+}
+
+/// Cuts `entries` into runs of about [`CHUNK_BYTES`], each of at least one entry.
+fn chunks(entries: &[(String, Vec<u8>)]) -> impl Iterator<Item = &[(String, Vec<u8>)]> {
+    let mut bytes = 0;
+    entries.chunk_by(move |(key, value), _| {
+        bytes += key.len() + value.len();
+        let fits = bytes < CHUNK_BYTES;
+        if !fits {
+            bytes = 0;
+        }
+        fits
+    })
+}
+
+/// `SCAN` takes a pattern; this is the one that fits only `text`.
+fn literally(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len());
+    for c in text.chars() {
+        if matches!(c, '*' | '?' | '[' | ']' | '^' | '-' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::plain("i:", "i:")]
+    #[case::glob("a*b?[c]^-\\", "a\\*b\\?\\[c\\]\\^\\-\\\\")]
+    fn a_prefix_is_taken_literally(#[case] prefix: &str, #[case] pattern: &str) {
+        assert_eq!(literally(prefix), pattern);
+    }
+
+    proptest! {
+        #[test]
+        fn chunks_hold_every_entry_in_order_and_stay_small(
+            sizes in proptest::collection::vec(0usize..100_000, 0..40)
+        ) {
+            let entries: Vec<_> = sizes.iter().map(|&size| ("i:1".to_owned(), vec![0; size])).collect();
+            let chunks: Vec<_> = chunks(&entries).collect();
+            let joined = chunks.concat();
+            prop_assert_eq!(joined.as_slice(), entries.as_slice());
+            for chunk in chunks {
+                let but_the_last = &chunk[..chunk.len() - 1];
+                prop_assert!(but_the_last.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>() < CHUNK_BYTES);
+            }
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! The command line as its users have it: the real binary, its exit codes, and what it writes where.
+
+mod interests;
+mod interrupted;
+mod on_redis;
+mod process;
+mod serve;
+mod settings;

@@ -1,0 +1,72 @@
+//! The service as a process: how it starts, and how each signal ends it.
+
+use std::{net::TcpListener, time::Duration};
+
+use rstest::rstest;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use super::process::Sandbox;
+use crate::harness::call;
+
+const LOGS_WITHIN: Duration = Duration::from_secs(20);
+
+/// What a partner is answered for client 1.
+pub async fn interests_of_client_1(address: &str) -> Value {
+    let reply = reqwest::Client::new()
+        .post(format!("http://{address}/method"))
+        .body(call("clients_interests", json!({ "client_ids": [1] })).to_string())
+        .send()
+        .await;
+    reply.unwrap().json().await.unwrap()
+}
+
+#[rstest]
+#[case::sigterm(Signal::TERM)]
+#[case::sigint(Signal::INT)]
+#[tokio::test]
+async fn one_signal_ends_it_gracefully_and_that_is_success(#[case] signal: Signal) {
+    let sandbox = Sandbox::new();
+    let (service, address) = sandbox.serve(&["serve", "--set", "shutdown.grace=0s"]).await;
+    let expected = json!({ "code": 200, "response": { "1": [] } });
+    assert_eq!(interests_of_client_1(&address).await, expected);
+    service.signal(signal);
+    let ended = service.ended().await;
+    assert!(ended.succeeded().contains(r#""message":"stopped""#));
+    assert_eq!(ended.err, "");
+}
+
+#[rstest]
+#[case::sigterm(Signal::TERM, 143)]
+#[case::sigint(Signal::INT, 130)]
+#[tokio::test]
+async fn a_second_signal_ends_it_at_once(#[case] second: Signal, #[case] code: i32) {
+    let sandbox = Sandbox::new();
+    let (service, address) = sandbox.serve(&["--set", "shutdown.grace=60s"]).await;
+    service.signal(Signal::TERM);
+    service.logged("stopping", LOGS_WITHIN).await;
+    // In its grace period it goes on as before.
+    assert_eq!(interests_of_client_1(&address).await["code"], 200);
+    let told = std::time::Instant::now();
+    service.signal(second);
+    service.ended().await.failed(code);
+    assert!(told.elapsed() < Duration::from_secs(5), "{:?}", told.elapsed());
+}
+
+#[rstest]
+#[case::public("http.bind", "admin.bind")]
+#[case::operators("admin.bind", "http.bind")]
+#[tokio::test]
+async fn a_port_that_is_taken_is_named_in_one_line(#[case] key: &str, #[case] other: &str) {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let (taken, free) = (format!("{key}={address}"), format!("{other}=127.0.0.1:0"));
+    let ended = Sandbox::new().run(&["--set", &taken, "--set", &free]).await;
+    let lines = ended.failed(2);
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(
+        lines[0].starts_with(&format!("{key}: cannot listen on {address}: ")),
+        "{lines:?}"
+    );
+    assert!(!ended.out.contains("listening"), "{ended:?}");
+}
