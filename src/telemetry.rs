@@ -10,8 +10,8 @@ use std::{
     panic,
 };
 
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing::Level;
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{filter::Targets, fmt, layer::SubscriberExt, registry, util::SubscriberInitExt};
 
 use self::settings::{LogFormat, LogSettings};
@@ -33,7 +33,9 @@ pub fn init(settings: &LogSettings) -> WorkerGuard {
         LogFormat::Json
     });
     // What actix says at "info" about its threads is of no use to operators.
-    let filter = Targets::new().with_default(settings.level).with_target("actix_server", settings.level.min(Level::WARN));
+    let filter = Targets::new()
+        .with_default(settings.level)
+        .with_target("actix_server", settings.level.min(Level::WARN));
     let lines = registry().with(filter);
     // Fields stand in the lines themselves, so that each can be read alone; spans would repeat them.
     match format {

@@ -3,3 +3,4 @@
 mod actors;
 mod http;
 pub mod official;
+mod stop;

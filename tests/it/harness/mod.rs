@@ -35,7 +35,7 @@ pub struct TestApp {
     admin_address: SocketAddr,
     client: reqwest::Client,
     trees: Arc<Mutex<Vec<Tree>>>,
-    stop: Option<oneshot::Sender<()>>,
+    stop: Mutex<Option<oneshot::Sender<()>>>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
@@ -101,7 +101,7 @@ impl TestApp {
             admin_address,
             client,
             trees,
-            stop: Some(stop),
+            stop: Mutex::new(Some(stop)),
             thread: Some(thread),
         };
         eventually(Duration::from_secs(10), "the service listens", async || {
@@ -109,6 +109,11 @@ impl TestApp {
         })
         .await;
         app
+    }
+
+    /// Tells the service to stop, as SIGTERM does.
+    pub fn stop(&self) {
+        drop(self.stop.lock().unwrap().take());
     }
 
     /// The first worker's actors.
@@ -144,17 +149,22 @@ impl TestApp {
 
     /// Sends it.
     pub async fn send(&self, request: reqwest::RequestBuilder) -> Reply {
+        self.try_send(request).await.unwrap()
+    }
+
+    /// Sends it, to a service that may be gone.
+    pub async fn try_send(&self, request: reqwest::RequestBuilder) -> reqwest::Result<Reply> {
         let begun = Instant::now();
-        let response = request.send().await.unwrap();
+        let response = request.send().await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let body = response.bytes().await.unwrap();
+        let body = response.bytes().await?;
         let took = begun.elapsed();
-        Reply {
+        Ok(Reply {
             status,
             headers,
             body: serde_json::from_slice(&body).unwrap_or_default(),
             took,
-        }
+        })
     }
 
     /// `GET` from the operators' listener.
@@ -196,7 +206,7 @@ impl Drop for TestApp {
         // Open connections would keep the service waiting.
         self.client = reqwest::Client::new();
         self.trees.lock().unwrap().clear();
-        drop(self.stop.take());
+        self.stop();
         let ended = self.thread.take().map(thread::JoinHandle::join);
         if !thread::panicking() {
             ended.unwrap().expect("the service ended by a panic");
