@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rustix::process::Signal;
+use scoring_api::store::{Purpose, PutError, Watch, open_bulk};
 use serde_json::json;
 
 use super::process::Sandbox;
@@ -184,4 +185,42 @@ async fn a_signal_in_the_commit_waits_for_its_outcome_and_a_second_one_does_not(
     let ended = import.ended().await;
     assert!(matches!(ended.code, Some(130 | 143)), "{ended:?}");
     assert!(ended.err.contains("in the middle of a commit"), "{ended:?}");
+}
+
+/// `SCAN` promises only to come by each key at least once.
+#[tokio::test]
+async fn a_key_that_the_scan_comes_by_twice_is_exported_once() {
+    let (sandbox, server) = (Sandbox::new(), RespServer::start());
+    server.put("i:1", "[]");
+    server.set(
+        Fault::Raw(b"*2\r\n$1\r\n7\r\n*2\r\n$3\r\ni:1\r\n$3\r\ni:1\r\n")
+            .on(&["SCAN"])
+            .times(1),
+    );
+    server.also(Fault::Raw(b"*2\r\n$1\r\n0\r\n*2\r\n$3\r\ni:1\r\n$3\r\ni:2\r\n").on(&["SCAN"]));
+    let [set, store] = at(&server.url());
+    assert_eq!(
+        sandbox.exported(&[&set, &store]).await,
+        [r#"{"id":1,"interests":[]}"#]
+    );
+}
+
+#[tokio::test]
+async fn what_is_called_off_at_the_last_moment_leaves_the_old_data() {
+    struct No;
+    impl Watch for No {
+        fn written(&self, _: usize) {}
+        fn may_commit(&self) -> bool {
+            false
+        }
+    }
+    let redis = RedisServer::start().await;
+    let url = redis.url().parse().unwrap();
+    redis.command::<()>(&["SET", "i:1", "old"]).await;
+    let put = tokio::task::spawn_blocking(move || {
+        let store = open_bulk(&url, WITHIN, Purpose::Write).unwrap();
+        store.put_all(&[("i:1".to_owned(), b"new".to_vec())], &No)
+    });
+    assert!(matches!(put.await.unwrap(), Err(PutError::CalledOff)));
+    assert_eq!(redis.command::<String>(&["GET", "i:1"]).await, "old");
 }
