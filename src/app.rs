@@ -1,6 +1,11 @@
 //! The composition root: makes the parts, hands them to each other, and runs until told to stop.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    time::Duration,
+};
 
 use actix_web::dev::Server;
 use chrono::Utc;
@@ -8,7 +13,7 @@ use prometheus::Registry;
 use tokio::{
     select,
     sync::Semaphore,
-    time::{Instant, interval, sleep},
+    time::{Instant, interval, sleep, timeout},
 };
 
 use crate::{
@@ -46,6 +51,8 @@ pub struct Stores {
 pub struct Application {
     address: SocketAddr,
     admin_address: Option<SocketAddr>,
+    /// The public listener's socket, to be closed before its server is stopped.
+    listener: TcpListener,
     public: Server,
     admin: Option<Server>,
     lifecycle: Lifecycle,
@@ -170,45 +177,42 @@ impl Application {
         };
 
         // Both addresses are taken before anything is started.
-        let listener = listen("http.bind", settings.http.bind)?;
-        let admin_listener = settings
+        let public = Bound::to("http.bind", settings.http.bind)?;
+        let admin = settings
             .admin
             .bind
-            .map(|address| listen("admin.bind", address))
+            .map(|address| Bound::to("admin.bind", address))
             .transpose()?;
-        let address = local_address("http.bind", settings.http.bind, &listener)?;
-        let admin_address = admin_listener
-            .as_ref()
-            .map(|listener| local_address("admin.bind", settings.http.bind, listener))
-            .transpose()?;
-        let failed = |source| BuildError::Listen {
-            key: "http.bind",
-            address,
-            source,
-        };
-        let public = http::serve_public(
-            listener,
-            &settings.http,
-            call,
-            lifecycle.clone(),
-            tree,
-            on_tree,
-            settings.shutdown.drain,
-        )
-        .map_err(failed)?;
+        let (address, admin_address) = (public.address, admin.as_ref().map(|bound| bound.address));
+        let listener = public
+            .listener
+            .try_clone()
+            .map_err(|source| public.error(source))?;
+        let public = public.serve(|listener| {
+            let lifecycle = lifecycle.clone();
+            http::serve_public(
+                listener,
+                &settings.http,
+                call,
+                lifecycle,
+                tree,
+                on_tree,
+                settings.shutdown.drain,
+            )
+        })?;
         let plan = AdminPlan {
             lifecycle: lifecycle.clone(),
             roles: [cache_status, persistent_status],
             vitals,
             registry,
         };
-        let admin = admin_listener
-            .map(|listener| http::serve_admin(listener, plan))
-            .transpose()
-            .map_err(failed)?;
+        let admin = admin
+            .map(|bound| bound.serve(|listener| http::serve_admin(listener, plan)))
+            .transpose()?;
         Ok(Self {
             address,
             admin_address,
+            listener,
             public,
             admin,
             lifecycle,
@@ -237,7 +241,11 @@ impl Application {
         let (public, admin) = (self.public.handle(), self.admin.as_ref().map(Server::handle));
         let mut serving = tokio::task::spawn_local(self.public);
         if let Some(server) = self.admin {
-            tokio::task::spawn_local(server);
+            tokio::task::spawn_local(async {
+                if let Err(error) = server.await {
+                    tracing::error!(%error, "the operators' listener ended");
+                }
+            });
         }
         self.lifecycle.serving();
         tracing::info!(address = %self.address, admin_address = self.admin_address.map(|a| a.to_string()), "listening");
@@ -249,10 +257,22 @@ impl Application {
         self.lifecycle.draining();
         tracing::info!(grace_ms = millis(self.shutdown.grace), "stopping");
         sleep(self.shutdown.grace).await;
-        select! {
-            () = public.stop(true) => {}
-            // An idle connection that a client keeps open is nothing to wait for.
-            () = quiet(&self.metrics) => {}
+
+        // actix drops connections that it has accepted and not begun to serve when it stops. So first the socket refuses
+        // new ones, then what has been accepted is answered, and only then are the workers stopped.
+        self.lifecycle.closing();
+        http::refuse_new(&self.listener)?;
+        public.pause().await;
+        let ending = async {
+            quiet(&self.metrics).await;
+            public.stop(true).await;
+        };
+        if timeout(self.shutdown.drain, ending).await.is_err() {
+            tracing::warn!(
+                in_flight = self.metrics.in_flight(),
+                "stopping before everything was answered"
+            );
+            public.stop(false).await;
         }
         if let Some(admin) = admin {
             admin.stop(false).await;
@@ -282,16 +302,39 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn listen(key: &'static str, address: SocketAddr) -> Result<std::net::TcpListener, BuildError> {
-    http::listen(address).map_err(|source| BuildError::Listen { key, address, source })
-}
-
-fn local_address(
+/// A socket that listens, and the setting that asked for it.
+struct Bound {
     key: &'static str,
     address: SocketAddr,
-    listener: &std::net::TcpListener,
-) -> Result<SocketAddr, BuildError> {
-    listener
-        .local_addr()
-        .map_err(|source| BuildError::Listen { key, address, source })
+    listener: TcpListener,
+}
+
+impl Bound {
+    fn to(key: &'static str, address: SocketAddr) -> Result<Self, BuildError> {
+        let error = |source| BuildError::Listen { key, address, source };
+        let listener = http::listen(address).map_err(error)?;
+        let address = listener.local_addr().map_err(error)?;
+        Ok(Self {
+            key,
+            address,
+            listener,
+        })
+    }
+
+    fn serve(self, serve: impl FnOnce(TcpListener) -> io::Result<Server>) -> Result<Server, BuildError> {
+        let Self {
+            key,
+            address,
+            listener,
+        } = self;
+        serve(listener).map_err(|source| BuildError::Listen { key, address, source })
+    }
+
+    fn error(&self, source: io::Error) -> BuildError {
+        BuildError::Listen {
+            key: self.key,
+            address: self.address,
+            source,
+        }
+    }
 }

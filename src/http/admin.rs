@@ -80,7 +80,7 @@ pub(super) async fn readyz(plan: web::Data<AdminPlan>) -> HttpResponse {
     }
     let (status, mut response) = match plan.lifecycle.phase() {
         Phase::Starting => ("starting", HttpResponse::ServiceUnavailable()),
-        Phase::Draining => ("draining", HttpResponse::ServiceUnavailable()),
+        Phase::Draining | Phase::Closing => ("draining", HttpResponse::ServiceUnavailable()),
         Phase::Serving if degraded => ("degraded", HttpResponse::Ok()),
         Phase::Serving => ("ready", HttpResponse::Ok()),
     };

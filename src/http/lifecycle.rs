@@ -16,8 +16,10 @@ pub enum Phase {
     Starting,
     /// Serving.
     Serving,
-    /// Told to stop: still serving, but unready.
+    /// Told to stop: unready, but still accepting and serving.
     Draining,
+    /// Accepting no more: connections are closed after the answer that is under way.
+    Closing,
 }
 
 impl Lifecycle {
@@ -31,9 +33,9 @@ impl Lifecycle {
         self.0.store(Phase::Draining as u8, Relaxed);
     }
 
-    /// Whether the service has been told to stop.
-    pub fn is_draining(&self) -> bool {
-        self.phase() == Phase::Draining
+    /// The service accepts no more.
+    pub fn closing(&self) {
+        self.0.store(Phase::Closing as u8, Relaxed);
     }
 
     /// The phase.
@@ -41,7 +43,8 @@ impl Lifecycle {
         match self.0.load(Relaxed) {
             0 => Phase::Starting,
             1 => Phase::Serving,
-            _ => Phase::Draining,
+            2 => Phase::Draining,
+            _ => Phase::Closing,
         }
     }
 }

@@ -15,4 +15,4 @@ pub use admin::AdminPlan;
 pub use call::CallPlan;
 pub use lifecycle::{Lifecycle, Phase};
 pub use metrics::HttpMetrics;
-pub use server::{listen, serve_admin, serve_public};
+pub use server::{listen, refuse_new, serve_admin, serve_public};

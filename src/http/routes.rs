@@ -12,7 +12,7 @@ use actix_web::{
 use super::{
     admin, call,
     envelope::{Refusal, refuse},
-    lifecycle::Lifecycle,
+    lifecycle::{Lifecycle, Phase},
     request_id::{HEADER, RequestId},
 };
 
@@ -50,7 +50,7 @@ async fn wrong_verb(allow: &'static str) -> HttpResponse {
     refuse(&Refusal::WrongVerb { allow })
 }
 
-/// Gives every request an id, which comes back on its answer, and asks clients to leave while the service drains.
+/// Gives every request an id, which comes back on its answer, and asks clients to leave once no more are accepted.
 pub(super) async fn every_answer(
     lifecycle: web::Data<Lifecycle>,
     request: ServiceRequest,
@@ -60,7 +60,7 @@ pub(super) async fn every_answer(
     request.extensions_mut().insert(id.clone());
     let mut answered = next.call(request).await?;
     answered.headers_mut().insert(HEADER, id.to_header());
-    if lifecycle.is_draining() {
+    if lifecycle.phase() == Phase::Closing {
         answered
             .response_mut()
             .head_mut()

@@ -1,9 +1,12 @@
 //! The two listeners.
 
-use std::{io, net::SocketAddr, net::TcpListener};
+use std::{
+    io,
+    net::{Shutdown, SocketAddr, TcpListener},
+};
 
 use actix_web::{App, HttpServer, dev::Server, middleware::from_fn, web};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::{AdminPlan, CallPlan, Lifecycle, routes, settings::HttpSettings};
 use crate::actors::{Tree, TreePlan};
@@ -24,6 +27,15 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+/// Refuses new connections from now on, through whichever handle to the socket. Those that were accepted are not touched.
+///
+/// # Errors
+///
+/// If the socket is no listener any more.
+pub fn refuse_new(listener: &TcpListener) -> io::Result<()> {
+    SockRef::from(listener).shutdown(Shutdown::Read)
 }
 
 /// Serves the public listener: on each worker a tree of actors of its own, told to `on_tree`.
