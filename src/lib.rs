@@ -22,4 +22,6 @@ pub mod domain;
 pub mod http;
 pub mod store;
 pub mod telemetry;
+#[cfg(test)]
+mod testing;
 pub mod units;

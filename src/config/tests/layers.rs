@@ -10,6 +10,7 @@ use tracing::Level;
 use super::given;
 use crate::config::Settings;
 use crate::config::layers::Layers;
+use crate::domain::TimeZoneChoice;
 use crate::store::url::StoreUrl;
 use crate::telemetry::settings::LogFormat;
 
@@ -29,7 +30,7 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!(settings.auth.admin_salt.expose_secret(), "42");
     assert_eq!(settings.auth.admin_salt_file, None);
     assert_eq!(settings.auth.admin_login, "admin");
-    assert_eq!(settings.auth.timezone, "local");
+    assert_eq!(settings.auth.timezone, TimeZoneChoice::Local);
     assert_eq!(settings.auth.admin_grace, Duration::ZERO);
     assert!(!settings.auth.allow_public_salts);
     assert_eq!(settings.store.url, StoreUrl::Embedded("data/scoring.redb".into()));
