@@ -64,7 +64,9 @@ impl Person {
 
 /// A signed call.
 pub fn call(method: &str, arguments: Value) -> Value {
-    sign(json!({ "account": ACCOUNT, "login": LOGIN, "method": method, "arguments": arguments }))
+    let mut request = json!({ "account": ACCOUNT, "login": LOGIN, "method": method });
+    request["arguments"] = arguments;
+    sign(request)
 }
 
 /// Adds the token that fits.
