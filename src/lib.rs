@@ -21,4 +21,6 @@ pub mod domain;
 pub mod http;
 pub mod store;
 pub mod telemetry;
+#[cfg(test)]
+mod testing;
 pub mod units;

@@ -281,7 +281,6 @@ impl Shared {
             generation,
             connection,
         }));
-        self.breaker.borrow_mut().succeeded();
         self.monitor.connected();
         self.changed.notify_waiters();
     }
@@ -310,19 +309,16 @@ impl Shared {
 
     /// Reads from the store again and again, as a request of this role would, and tells the breaker. Returns when an
     /// answer shows that the connection must be replaced.
+    ///
+    /// The first read goes out at once: that a connection was made says nothing yet, since a proxy makes one and greets
+    /// although its store is gone.
     async fn beat(&self, connection: &dyn Connection) -> BackendError {
         loop {
-            sleep(if self.is_open() {
-                self.policy.probe
-            } else {
-                self.policy.heartbeat
-            })
-            .await;
             let begun = Instant::now();
             let mut answer = probe(self.monitor.role(), connection);
-            let outcome = timeout(self.policy.timeout, &mut answer)
-                .await
-                .unwrap_or(Err(BackendError::TimedOut));
+            let answered = timeout(self.policy.timeout, &mut answer).await;
+            let is_late = answered.is_err();
+            let outcome = answered.unwrap_or(Err(BackendError::TimedOut));
             self.monitor
                 .operation(Operation::Probe, outcome.as_ref().err(), begun.elapsed());
             match outcome {
@@ -331,14 +327,22 @@ impl Shared {
                     self.report(change);
                 }
                 Err(error) if error.remedy() == Remedy::Reconnect => return error,
+                // Only an operator can help, and a new log-in after that: no use in asking this connection any more.
+                Err(error) if error.remedy() == Remedy::Wait && self.is_open() => return error,
                 Err(error) => {
                     self.count_failure(&error, begun);
-                    if matches!(error, BackendError::TimedOut) {
+                    if is_late {
                         // Slow is not dead: the next probe goes out when this one is answered, however late.
                         let _ = answer.await;
                     }
                 }
             }
+            sleep(if self.is_open() {
+                self.policy.probe
+            } else {
+                self.policy.heartbeat
+            })
+            .await;
         }
     }
 }
@@ -362,3 +366,6 @@ fn probe(role: Role, connection: &dyn Connection) -> BoxFuture<'static, Result<(
         }
     })
 }
+
+#[cfg(test)]
+mod tests;

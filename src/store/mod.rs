@@ -24,6 +24,8 @@ mod monitor;
 mod redis;
 mod requests;
 pub mod settings;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod url;
 
 pub use self::redis::RedisConnector;

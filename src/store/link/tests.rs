@@ -1,0 +1,445 @@
+use rstest::rstest;
+
+use super::*;
+use crate::{
+    store::{
+        CacheRequests, PersistentRequests, StoreError,
+        testing::{Act, Script, monitor, status},
+    },
+    testing::{paused, settle},
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_millis(100);
+
+fn start(script: &Script, role: Role) -> Link {
+    Link::start(script.connector(), LinkPolicy::new(TIMEOUT), monitor(role)).0
+}
+
+/// A link to a healthy store, and how to ask over it.
+async fn connected(script: &Script) -> (Link, CacheRequests) {
+    let link = start(script, Role::Cache);
+    let cache = CacheRequests::new(&link);
+    sleep(SECOND).await;
+    (link, cache)
+}
+
+async fn get(cache: &CacheRequests) -> Result<Option<Vec<u8>>, BackendError> {
+    cache.get("uid:1".to_owned(), Instant::now() + SECOND).await
+}
+
+/// Asks again and again until requests are refused without being sent. Panics if that takes more than 5 s.
+async fn until_open(link: &Link, cache: &CacheRequests) {
+    let begun = Instant::now();
+    while !link.shared().is_open() {
+        assert!(begun.elapsed() < 5 * SECOND, "the breaker did not open");
+        let _ = get(cache).await;
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+fn refused() -> BackendError {
+    BackendError::Disconnected(std::io::ErrorKind::ConnectionRefused)
+}
+
+fn denied() -> BackendError {
+    BackendError::Denied {
+        code: "NOAUTH".to_owned(),
+    }
+}
+
+fn loading() -> BackendError {
+    BackendError::NotServing {
+        code: "LOADING".to_owned(),
+    }
+}
+
+// ===== connecting =====
+
+#[test]
+fn connects_at_start_without_anyone_asking() {
+    paused(async {
+        let script = Script::default();
+        let _link = start(&script, Role::Cache);
+        settle().await;
+        assert_eq!(script.open(), 1);
+    });
+}
+
+#[test]
+fn a_connection_that_lasted_is_replaced_at_once_when_it_closes() {
+    paused(async {
+        let script = Script::default();
+        let (_link, cache) = connected(&script).await;
+        for cuts in 1..=20 {
+            script.cut();
+            settle().await;
+            assert_eq!((script.connects(), script.open()), (1 + cuts, 1));
+            get(&cache).await.unwrap();
+            sleep(TIMEOUT).await;
+        }
+    });
+}
+
+#[rstest]
+#[case::it_refuses_connections(Act::Fail(refused()), false)]
+#[case::its_connections_end_at_once(Act::Answer, true)]
+#[case::its_connections_fail_every_command(Act::Answer, false)]
+fn a_store_that_cannot_be_used_is_tried_with_backoff(#[case] connect: Act, #[case] short_lived: bool) {
+    paused(async {
+        let script = Script::default();
+        script.state().connect = connect;
+        script.state().short_lived = short_lived;
+        script.commands(&Act::Fail(BackendError::Protocol));
+        let _link = start(&script, Role::Cache);
+        sleep(10 * SECOND).await;
+        let attempts = script.connects();
+        assert!((50..300).contains(&attempts), "{attempts} attempts in 10 s");
+    });
+}
+
+#[rstest]
+#[case::at_the_log_in(Act::Fail(denied()), Act::Answer)]
+#[case::to_every_command(Act::Answer, Act::Fail(denied()))]
+fn a_store_that_denies_access_is_tried_at_most_once_a_second(#[case] connect: Act, #[case] commands: Act) {
+    paused(async {
+        let script = Script::default();
+        script.state().connect = connect;
+        script.commands(&commands);
+        let link = start(&script, Role::Cache);
+        sleep(5 * SECOND).await;
+        let connects_before = script.connects();
+        let probes_before = script.state().probes.len();
+        sleep(20 * SECOND).await;
+
+        let connects = script.state().connects.clone();
+        let probes = script.state().probes.len() - probes_before;
+        for pair in connects.windows(2) {
+            assert!(pair[1] - pair[0] >= SECOND, "{:?}", pair[1] - pair[0]);
+        }
+        let attempts = connects.len() - connects_before;
+        assert!((9..=20).contains(&attempts), "{attempts} in 20 s");
+        assert!(probes <= 20, "{probes} commands in 20 s");
+        assert!(link.shared().is_open());
+
+        script.heal();
+        sleep(3 * SECOND).await;
+        assert!(!link.shared().is_open());
+        assert_eq!(script.open(), 1);
+    });
+}
+
+#[test]
+fn ending_the_link_closes_its_connection_and_ends_its_keeper() {
+    paused(async {
+        let script = Script::default();
+        let (link, keeper) = Link::start(script.connector(), LinkPolicy::new(TIMEOUT), monitor(Role::Cache));
+        settle().await;
+        drop(link);
+        assert_eq!(script.open(), 0);
+        assert!(keeper.await.unwrap_err().is_cancelled());
+        sleep(10 * SECOND).await;
+        assert_eq!(script.connects(), 1);
+    });
+}
+
+#[test]
+fn a_connector_that_panics_ends_the_keeper_with_that_panic() {
+    paused(async {
+        let script = Script::default();
+        script.state().connect = Act::Panic;
+        let (_link, keeper) = Link::start(script.connector(), LinkPolicy::new(TIMEOUT), monitor(Role::Cache));
+        assert!(keeper.await.unwrap_err().is_panic());
+    });
+}
+
+// ===== silence =====
+
+#[test]
+fn a_connection_that_falls_silent_under_requests_is_rebuilt_within_half_a_second() {
+    paused(async {
+        let script = Script::default();
+        let (_link, cache) = connected(&script).await;
+        script.state().only_connection = 1;
+        script.commands(&Act::Hang);
+        let _ = get(&cache).await;
+        sleep(Duration::from_millis(400)).await;
+        assert_eq!((script.connects(), script.open()), (2, 1));
+        get(&cache).await.unwrap();
+    });
+}
+
+#[test]
+fn a_connection_that_falls_silent_while_idle_is_rebuilt_within_a_second() {
+    paused(async {
+        let script = Script::default();
+        let (_link, cache) = connected(&script).await;
+        script.state().only_connection = 1;
+        script.commands(&Act::Hang);
+        sleep(Duration::from_millis(700)).await;
+        assert_eq!(script.connects(), 2);
+        get(&cache).await.unwrap();
+    });
+}
+
+#[rstest]
+#[case::answers_come_before_it_counts_as_silent(Act::Slow(Duration::from_millis(300)))]
+#[case::bytes_keep_coming(Act::Trickle(5 * SECOND))]
+fn a_connection_that_is_only_slow_is_kept(#[case] slow: Act) {
+    paused(async {
+        let script = Script::default();
+        let (_link, _) = connected(&script).await;
+        script.commands(&slow);
+        sleep(30 * SECOND).await;
+        assert_eq!((script.connects(), script.open()), (1, 1));
+    });
+}
+
+// ===== the breaker =====
+
+/// What can be wrong with a store, in the ways that differ for a link.
+fn refuses(script: &Script) {
+    script.refuse();
+}
+
+fn black_hole(script: &Script) {
+    script.commands(&Act::Hang);
+    script.state().connect = Act::FailAfter(Duration::from_millis(300), BackendError::TimedOut);
+}
+
+/// As a proxy does whose store is gone: it greets, and that is all.
+fn only_greets(script: &Script) {
+    script.commands(&Act::Hang);
+}
+
+fn is_slow(script: &Script) {
+    script.commands(&Act::Trickle(10 * SECOND));
+}
+
+fn is_loading(script: &Script) {
+    script.commands(&Act::Fail(loading()));
+}
+
+fn talks_nonsense(script: &Script) {
+    script.commands(&Act::Fail(BackendError::Protocol));
+}
+
+fn does_not_know_the_command(script: &Script) {
+    script.commands(&Act::Fail(BackendError::Refused {
+        code: "ERR".to_owned(),
+    }));
+}
+
+#[rstest]
+fn a_fault_opens_the_breaker_and_within_a_second_of_its_end_requests_are_answered(
+    #[values(
+        refuses,
+        black_hole,
+        only_greets,
+        is_slow,
+        is_loading,
+        talks_nonsense,
+        does_not_know_the_command
+    )]
+    fault: fn(&Script),
+    #[values(Duration::from_secs(2), Duration::from_millis(2_345), Duration::from_secs(60))] lasts: Duration,
+) {
+    paused(async {
+        let script = Script::default();
+        let (link, cache) = connected(&script).await;
+        fault(&script);
+        until_open(&link, &cache).await;
+
+        let sent = script.state().gets;
+        let over = Instant::now() + lasts;
+        while Instant::now() < over {
+            let begun = Instant::now();
+            get(&cache).await.unwrap_err();
+            assert_eq!(
+                begun.elapsed(),
+                Duration::ZERO,
+                "an open breaker makes no one wait"
+            );
+            sleep(Duration::from_millis(7)).await;
+        }
+        assert_eq!(
+            script.state().gets,
+            sent,
+            "an open breaker lets no request through"
+        );
+
+        script.heal();
+        sleep(SECOND).await;
+        get(&cache).await.unwrap();
+        assert_eq!((script.open(), script.state().gets), (1, sent + 1));
+    });
+}
+
+/// Requests may be rare, and readiness has to tell all the same.
+#[rstest]
+fn a_fault_opens_the_breaker_though_nobody_asks(
+    #[values(refuses, black_hole, only_greets, is_loading, talks_nonsense)] fault: fn(&Script),
+    #[values(Role::Cache, Role::Persistent)] role: Role,
+) {
+    paused(async {
+        let script = Script::default();
+        let status = status(role);
+        let (link, _keeper) = Link::start(
+            script.connector(),
+            LinkPolicy::new(TIMEOUT),
+            Monitor::new(status.clone()),
+        );
+        sleep(SECOND).await;
+        assert!(status.snapshot().up);
+        fault(&script);
+        sleep(3 * SECOND).await;
+        assert!(link.shared().is_open());
+        assert!(!status.snapshot().up);
+    });
+}
+
+/// A proxy whose store is gone greets every new connection: that must not look like recovery.
+#[test]
+fn a_store_that_only_greets_fails_persistent_reads_at_once() {
+    paused(async {
+        let script = Script::default();
+        let link = start(&script, Role::Persistent);
+        let requests = PersistentRequests::new(&link, 3);
+        sleep(SECOND).await;
+        only_greets(&script);
+        let begun = Instant::now();
+        while begun.elapsed() < 3 * SECOND {
+            let _ = requests
+                .get_many(Arc::from(["i:1".to_owned()]), Instant::now() + SECOND / 2)
+                .await;
+            settle().await;
+        }
+        for _ in 0..100 {
+            let begun = Instant::now();
+            let outcome = requests
+                .get_many(Arc::from(["i:1".to_owned()]), begun + SECOND / 2)
+                .await;
+            assert_eq!(outcome, Err(StoreError::Unavailable));
+            assert_eq!(begun.elapsed(), Duration::ZERO);
+            sleep(Duration::from_millis(11)).await;
+        }
+    });
+}
+
+#[test]
+fn probes_go_out_faster_while_the_breaker_is_open() {
+    paused(async {
+        let script = Script::default();
+        let (link, cache) = connected(&script).await;
+        let before = script.state().probes.len();
+        sleep(5 * SECOND).await;
+        assert_eq!(script.state().probes.len() - before, 20);
+
+        script.commands(&Act::Fail(loading()));
+        until_open(&link, &cache).await;
+        sleep(SECOND).await;
+        let before = script.state().probes.len();
+        sleep(SECOND).await;
+        assert_eq!(script.state().probes.len() - before, 20);
+    });
+}
+
+#[test]
+fn connections_killed_ten_times_a_second_do_not_open_the_breaker() {
+    paused(async {
+        let script = Script::default();
+        let (link, _) = connected(&script).await;
+        for _ in 0..100 {
+            script.cut();
+            sleep(TIMEOUT).await;
+            assert!(!link.shared().is_open());
+        }
+    });
+}
+
+#[test]
+fn any_number_of_requests_that_fail_by_one_stall_count_once() {
+    paused(async {
+        let script = Script::default();
+        let (link, cache) = connected(&script).await;
+        script.commands(&Act::Trickle(10 * SECOND));
+        let requests = futures_util::future::join_all((0..1_000).map(|_| get(&cache)));
+        for outcome in requests.await {
+            assert!(matches!(outcome, Err(BackendError::TimedOut)));
+        }
+        assert!(!link.shared().is_open());
+    });
+}
+
+#[test]
+fn requests_cut_short_by_their_own_deadline_do_not_count() {
+    paused(async {
+        let script = Script::default();
+        let (link, cache) = connected(&script).await;
+        script.commands(&Act::Trickle(Duration::from_millis(90)));
+        for _ in 0..100 {
+            let deadline = Instant::now() + Duration::from_millis(20);
+            cache.get("uid:1".to_owned(), deadline).await.unwrap_err();
+        }
+        assert!(!link.shared().is_open());
+    });
+}
+
+// ===== what is no fault of the store =====
+
+#[test]
+fn a_replica_is_left_at_most_once_a_second_and_reads_go_on() {
+    paused(async {
+        let script = Script::default();
+        let (link, cache) = connected(&script).await;
+        script.state().set = Act::Fail(BackendError::ReadOnly);
+        let before = script.connects();
+        for _ in 0..200 {
+            cache.set("uid:1".to_owned(), b"1".to_vec(), SECOND).await;
+            settle().await;
+            get(&cache).await.unwrap();
+            sleep(Duration::from_millis(49)).await;
+        }
+        let reconnects = script.connects() - before;
+        assert!((8..=11).contains(&reconnects), "{reconnects} in 10 s");
+        assert!(!link.shared().is_open());
+    });
+}
+
+#[rstest]
+#[case::a_value_of_the_wrong_kind(BackendError::WrongType)]
+#[case::no_memory_left(BackendError::WritesRefused { code: "OOM".to_owned() })]
+fn what_the_link_cannot_help_neither_counts_nor_reconnects(#[case] error: BackendError) {
+    paused(async {
+        let script = Script::default();
+        let (link, cache) = connected(&script).await;
+        script.state().set = Act::Fail(error.clone());
+        for _ in 0..100 {
+            cache.set("uid:1".to_owned(), b"1".to_vec(), SECOND).await;
+        }
+        script.state().get = Act::Fail(error);
+        for _ in 0..100 {
+            get(&cache).await.unwrap_err();
+        }
+        assert!(!link.shared().is_open());
+        assert_eq!(script.connects(), 1);
+    });
+}
+
+/// Writes have nothing to do with whether reads serve.
+#[rstest]
+fn writes_that_fail_do_not_stop_reads(
+    #[values(Act::Trickle(10 * SECOND), Act::Fail(loading()), Act::Fail(denied()))] act: Act,
+) {
+    paused(async {
+        let script = Script::default();
+        let (link, cache) = connected(&script).await;
+        script.state().set = act;
+        for _ in 0..20 {
+            cache.set("uid:1".to_owned(), b"1".to_vec(), SECOND).await;
+        }
+        assert!(!link.shared().is_open());
+        get(&cache).await.unwrap();
+        assert_eq!(script.connects(), 1);
+    });
+}

@@ -1,0 +1,316 @@
+//! A store that does as it is told, for tests of everything above the backends.
+
+use std::{
+    collections::HashMap,
+    io::ErrorKind::{ConnectionAborted, ConnectionRefused},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, pending},
+};
+use prometheus::Registry;
+use tokio::{
+    select,
+    sync::watch,
+    time::{Instant, sleep},
+};
+
+use super::{BackendError, Connection, Connector, Monitor, Reply, Role, RoleStatus, StoreMetrics};
+
+/// What the store does when it is asked.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Act {
+    #[default]
+    Answer,
+    Fail(BackendError),
+    FailAfter(Duration, BackendError),
+    /// Nothing comes back, not a byte.
+    Hang,
+    /// Answers after so long, or when healed; until then not a byte comes back.
+    Slow(Duration),
+    /// As `Slow`, but bytes keep coming.
+    Trickle(Duration),
+    Panic,
+}
+
+/// Connects to the scripted store, and is the script. Clones share it.
+#[derive(Debug, Clone)]
+pub(crate) struct Script {
+    state: Arc<Mutex<State>>,
+    healed: watch::Sender<()>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    pub(crate) connect: Act,
+    pub(crate) get: Act,
+    pub(crate) get_many: Act,
+    pub(crate) set: Act,
+    /// Connections end as soon as they are made.
+    pub(crate) short_lived: bool,
+    /// Only commands on connections up to this one are affected by `get` and `get_many`; 0 is all.
+    pub(crate) only_connection: usize,
+    pub(crate) values: HashMap<String, Vec<u8>>,
+    pub(crate) connects: Vec<Instant>,
+    pub(crate) gets: usize,
+    pub(crate) sets: usize,
+    /// Which connection each `get_many` went out on, from 1.
+    pub(crate) get_manys: Vec<usize>,
+    /// When the last `get_many` went out.
+    pub(crate) last_sent: Option<Instant>,
+    pub(crate) probes: Vec<Instant>,
+    open: Vec<watch::Sender<bool>>,
+}
+
+/// One connection to the scripted store.
+#[derive(Debug)]
+struct Wire {
+    script: Script,
+    number: usize,
+    closed: watch::Sender<bool>,
+    owed_since: Arc<Mutex<Option<Instant>>>,
+}
+
+// ===== impl Script =====
+
+impl Default for Script {
+    fn default() -> Self {
+        Self {
+            state: Arc::default(),
+            healed: watch::Sender::default(),
+        }
+    }
+}
+
+impl Script {
+    /// A look at the script, or a change of it.
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn connector(&self) -> Arc<dyn Connector> {
+        Arc::new(self.clone())
+    }
+
+    /// From now on everything that is asked is answered, and so is what was only slow.
+    pub(crate) fn heal(&self) {
+        let mut state = self.state();
+        state.connect = Act::Answer;
+        state.get = Act::Answer;
+        state.get_many = Act::Answer;
+        state.set = Act::Answer;
+        drop(state);
+        self.healed.send_replace(());
+    }
+
+    /// Every command fails this way; new connections are made all the same.
+    pub(crate) fn commands(&self, act: &Act) {
+        let mut state = self.state();
+        state.get = act.clone();
+        state.get_many = act.clone();
+        state.set = act.clone();
+    }
+
+    /// The server is gone: connections end and new ones are refused.
+    pub(crate) fn refuse(&self) {
+        self.state().connect = Act::Fail(BackendError::Disconnected(ConnectionRefused));
+        self.cut();
+    }
+
+    /// Ends all connections.
+    pub(crate) fn cut(&self) {
+        for connection in self.state().open.drain(..) {
+            connection.send_replace(true);
+        }
+    }
+
+    /// How many connections were made, or tried.
+    pub(crate) fn connects(&self) -> usize {
+        self.state().connects.len()
+    }
+
+    /// How many connections are open.
+    pub(crate) fn open(&self) -> usize {
+        self.state()
+            .open
+            .iter()
+            .filter(|closed| !*closed.borrow())
+            .count()
+    }
+
+    /// Plays `act`, then does `answer`.
+    fn play<T: Send + 'static>(
+        &self,
+        act: Act,
+        answer: impl FnOnce(&mut State) -> T + Send + 'static,
+    ) -> Reply<T> {
+        let (script, mut healed) = (self.clone(), self.healed.subscribe());
+        async move {
+            match act {
+                Act::Answer => {}
+                Act::Fail(error) => return Err(error),
+                Act::FailAfter(delay, error) => {
+                    sleep(delay).await;
+                    return Err(error);
+                }
+                Act::Hang => pending().await,
+                Act::Slow(delay) | Act::Trickle(delay) => select! {
+                    () = sleep(delay) => {}
+                    _ = healed.changed() => {}
+                },
+                Act::Panic => panic!("as the script says"),
+            }
+            Ok(answer(&mut script.state()))
+        }
+        .boxed()
+    }
+}
+
+impl Connector for Script {
+    fn connect(&self) -> Reply<Arc<dyn Connection>> {
+        let act = {
+            let mut state = self.state();
+            state.connects.push(Instant::now());
+            state.connect.clone()
+        };
+        let script = self.clone();
+        self.play(act, move |state| {
+            let closed = watch::Sender::new(state.short_lived);
+            state.open.push(closed.clone());
+            let connection: Arc<dyn Connection> = Arc::new(Wire {
+                number: state.connects.len(),
+                script,
+                closed,
+                owed_since: Arc::default(),
+            });
+            connection
+        })
+    }
+}
+
+// ===== impl Wire =====
+
+impl Wire {
+    fn act(&self, state: &State, act: &Act) -> Act {
+        if state.only_connection == 0 || state.only_connection == self.number {
+            act.clone()
+        } else {
+            Act::Answer
+        }
+    }
+
+    fn command<T: Send + 'static>(
+        &self,
+        act: Act,
+        answer: impl FnOnce(&mut State) -> T + Send + 'static,
+    ) -> Reply<T> {
+        if matches!(act, Act::Hang | Act::Slow(_)) {
+            lock(&self.owed_since).get_or_insert_with(Instant::now);
+        }
+        let (owed_since, mut closed) = (self.owed_since.clone(), self.closed.subscribe());
+        let reply = self.script.play(act, answer);
+        async move {
+            let cut = async { closed.wait_for(|closed| *closed).await.map(drop) };
+            select! {
+                biased;
+                _ = cut => Err(BackendError::Disconnected(ConnectionAborted)),
+                reply = reply => {
+                    *lock(&owed_since) = None;
+                    reply
+                }
+            }
+        }
+        .boxed()
+    }
+}
+
+impl Connection for Wire {
+    fn get(&self, key: String) -> Reply<Option<Vec<u8>>> {
+        let act = {
+            let mut state = self.script.state();
+            if key == "uid:probe" {
+                state.probes.push(Instant::now());
+            } else {
+                state.gets += 1;
+            }
+            self.act(&state, &state.get)
+        };
+        self.command(act, move |state| state.values.get(&key).cloned())
+    }
+
+    fn get_many(&self, keys: Arc<[String]>) -> Reply<Vec<Option<Vec<u8>>>> {
+        let act = {
+            let mut state = self.script.state();
+            if keys.iter().any(|key| key == "i:probe") {
+                state.probes.push(Instant::now());
+            } else {
+                state.get_manys.push(self.number);
+                state.last_sent = Some(Instant::now());
+            }
+            self.act(&state, &state.get_many)
+        };
+        self.command(act, move |state| {
+            keys.iter().map(|key| state.values.get(key).cloned()).collect()
+        })
+    }
+
+    fn set(&self, key: String, value: Vec<u8>, _: Duration) -> Reply<()> {
+        let act = {
+            let mut state = self.script.state();
+            state.sets += 1;
+            state.set.clone()
+        };
+        self.command(act, move |state| {
+            state.values.insert(key, value);
+        })
+    }
+
+    fn silent_for(&self) -> Duration {
+        lock(&self.owed_since).map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    fn closed(&self) -> BoxFuture<'static, ()> {
+        let mut closed = self.closed.subscribe();
+        async move {
+            let _ = closed.wait_for(|closed| *closed).await;
+        }
+        .boxed()
+    }
+
+    fn close(&self) {
+        self.closed.send_replace(true);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A role of its own, with metrics of its own.
+pub(crate) fn status(role: Role) -> Arc<RoleStatus> {
+    RoleStatus::new(role, StoreMetrics::register(&Registry::new()).unwrap())
+}
+
+pub(crate) fn monitor(role: Role) -> Monitor {
+    Monitor::new(status(role))
+}
+
+/// Every error that a backend can report, once.
+pub(crate) fn every_error() -> Vec<BackendError> {
+    let code = || "CODE".to_owned();
+    vec![
+        BackendError::Disconnected(ConnectionAborted),
+        BackendError::Protocol,
+        BackendError::TimedOut,
+        BackendError::NotServing { code: code() },
+        BackendError::ReadOnly,
+        BackendError::Denied { code: code() },
+        BackendError::WritesRefused { code: code() },
+        BackendError::WrongType,
+        BackendError::Refused { code: code() },
+        BackendError::Storage("broken".to_owned()),
+    ]
+}
