@@ -160,9 +160,6 @@ impl Handler<GetMany> for StoreActor {
         let persistent = self.persistent.clone();
         Box::pin(async move {
             let deadline = Instant::from_std(msg.deadline.instant());
-            if deadline <= Instant::now() {
-                return Err(StoreError::TimedOut);
-            }
             persistent.get_many(msg.keys, deadline).await
         })
     }
@@ -191,3 +188,6 @@ impl CacheLookups {
         Ok(Self(lookups))
     }
 }
+
+#[cfg(test)]
+mod tests;

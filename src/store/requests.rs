@@ -7,10 +7,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    select,
-    time::{Instant, sleep, sleep_until, timeout, timeout_at},
-};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::{
     BackendError, Backoff, Link, Operation, Remedy, Reply, StoreError,
@@ -58,6 +55,9 @@ impl CacheRequests {
     pub async fn get(&self, key: String, deadline: Instant) -> Result<Option<Vec<u8>>, BackendError> {
         let live = self.live()?;
         let begun = Instant::now();
+        if begun >= deadline {
+            return Err(BackendError::TimedOut);
+        }
         let until = deadline.min(begun + self.link.policy.timeout);
         let outcome = timeout_at(until, live.connection.get(key))
             .await
@@ -163,15 +163,18 @@ impl PersistentRequests {
     ) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
         self.budget.borrow_mut().earn();
         let mut under_way: Option<UnderWay> = None;
-        let mut last = StoreError::Unavailable;
+        let mut last = StoreError::TimedOut;
         let mut lost = false;
         for attempt in 0..self.attempts {
-            let begun = Instant::now();
-            let until = deadline.min(begun + self.link.policy.timeout);
-            if lost && !self.pause(attempt, until).await {
+            if lost && !self.pause(attempt, deadline).await {
                 break;
             }
             lost = false;
+            let begun = Instant::now();
+            if begun >= deadline {
+                break;
+            }
+            let until = deadline.min(begun + self.link.policy.timeout);
             match timeout_at(until, self.attempt(&keys, &mut under_way)).await {
                 Ok(Ok(values)) => {
                     self.link.succeeded(Operation::GetMany, begun);
@@ -196,9 +199,6 @@ impl PersistentRequests {
                         .failed(Operation::GetMany, &BackendError::TimedOut, generation, begun);
                     last = StoreError::TimedOut;
                 }
-            }
-            if Instant::now() >= deadline {
-                break;
             }
         }
         Err(last)
@@ -226,8 +226,8 @@ impl PersistentRequests {
             .map_err(|error| Some((error, read.live.generation)))
     }
 
-    /// Waits before a read is sent again; false if the budget has no retry left.
-    async fn pause(&self, attempt: usize, until: Instant) -> bool {
+    /// Waits before a read is sent again, until `deadline` at the latest; false if the budget has no retry left.
+    async fn pause(&self, attempt: usize, deadline: Instant) -> bool {
         if !self.budget.borrow_mut().spend() {
             return false;
         }
@@ -235,10 +235,10 @@ impl PersistentRequests {
             u32::try_from(attempt).unwrap_or(u32::MAX),
             &mut fastrand::Rng::new(),
         );
-        select! {
-            () = sleep(delay) => {}
-            () = sleep_until(until) => {}
-        }
+        sleep_until(deadline.min(Instant::now() + delay)).await;
         true
     }
 }
+
+#[cfg(test)]
+mod tests;
