@@ -1,6 +1,6 @@
 //! Sorts what the `redis` crate reports into [`BackendError`]s, by its kinds and by the server's error codes.
 
-use std::{error::Error, io};
+use std::{error::Error, io, sync::Arc};
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
@@ -40,18 +40,24 @@ fn by_code(error: &RedisError) -> BackendError {
 }
 
 fn io_error(error: &RedisError) -> BackendError {
-    let kind = error
-        .source()
-        .and_then(<dyn Error>::downcast_ref)
-        .map_or(io::ErrorKind::Other, io::Error::kind);
-    match kind {
+    match io_kind(error).unwrap_or(io::ErrorKind::Other) {
         io::ErrorKind::InvalidData => BackendError::Protocol,
         kind => BackendError::Disconnected(kind),
     }
 }
 
+/// The client shares its cause behind an `Arc`, and that is what a downcast meets first.
+fn io_kind(error: &RedisError) -> Option<io::ErrorKind> {
+    let shared = error.source()?.downcast_ref::<Arc<dyn Error + Send + Sync>>()?;
+    shared.downcast_ref().map(io::Error::kind)
+}
+
 /// The code at the start of an error reply. What does not look like one is not passed on: it could be anything.
 fn code(error: &RedisError) -> String {
-    let looks_right = |code: &&str| code.len() <= 16 && code.bytes().all(|byte| byte.is_ascii_uppercase());
+    let looks_right =
+        |code: &&str| (1..=16).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_uppercase());
     error.code().filter(looks_right).unwrap_or("unknown").to_owned()
 }
+
+#[cfg(test)]
+mod tests;
