@@ -1,8 +1,9 @@
 //! What operators see of a store: metrics, the state of each role for readiness, and one log line per change.
 
 use std::{
+    cell::Cell,
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
 
@@ -91,6 +92,8 @@ struct State {
     open: usize,
     since: SystemTime,
     last_error: Option<&'static str>,
+    /// What the log said last: up or down. Links come and go with workers and restarts, which is no news of the store.
+    logged: Option<bool>,
 }
 
 /// A [`RoleStatus`] at one moment.
@@ -110,8 +113,8 @@ pub struct RoleSnapshot {
 #[derive(Debug)]
 pub struct Monitor {
     status: Arc<RoleStatus>,
-    serving: std::cell::Cell<bool>,
-    open: std::cell::Cell<bool>,
+    serving: Cell<bool>,
+    open: Cell<bool>,
 }
 
 // ===== impl StoreMetrics =====
@@ -170,6 +173,7 @@ impl RoleStatus {
             open: 0,
             since: SystemTime::now(),
             last_error: None,
+            logged: None,
         };
         Arc::new(Self {
             role,
@@ -185,7 +189,7 @@ impl RoleStatus {
 
     /// The role's state now.
     pub fn snapshot(&self) -> RoleSnapshot {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.lock();
         RoleSnapshot {
             up: state.is_up(),
             breaker_open: state.open > 0,
@@ -195,28 +199,42 @@ impl RoleStatus {
     }
 
     fn update(&self, change: impl FnOnce(&mut State)) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
         let was_up = state.is_up();
         change(&mut state);
         let (up, open) = (state.is_up(), state.open > 0);
         if up != was_up {
             state.since = SystemTime::now();
         }
+        drop(state);
+        let role = [self.role.as_str()];
+        self.metrics.up.with_label_values(&role).set(up.into());
+        self.metrics.breaker.with_label_values(&role).set(open.into());
+    }
+
+    /// Logs what a link found out about the store, if the log does not say so already.
+    fn tell(&self, serving: bool) {
+        let mut state = self.lock();
+        let news = if serving {
+            state.is_up().then_some(true)
+        } else {
+            Some(false)
+        };
+        if news.is_none() || news == state.logged {
+            return;
+        }
+        state.logged = news;
         let error = state.last_error.unwrap_or("none");
         drop(state);
-        self.metrics
-            .up
-            .with_label_values(&[self.role.as_str()])
-            .set(up.into());
-        self.metrics
-            .breaker
-            .with_label_values(&[self.role.as_str()])
-            .set(open.into());
-        match (was_up, up) {
-            (false, true) => tracing::info!(role = %self.role, "store is up"),
-            (true, false) => tracing::warn!(role = %self.role, error, "store is down"),
-            (true, true) | (false, false) => {}
+        if serving {
+            tracing::info!(role = %self.role, "store is up");
+        } else {
+            tracing::warn!(role = %self.role, error, "store is down");
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -275,11 +293,7 @@ impl Monitor {
 
     /// Something failed.
     pub fn failed(&self, error: &BackendError) {
-        self.status
-            .state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .last_error = Some(error.kind());
+        self.status.lock().last_error = Some(error.kind());
         tracing::debug!(role = %self.role(), %error, "store failure");
     }
 
@@ -294,6 +308,7 @@ impl Monitor {
             state.serving = state.serving + usize::from(serving) - usize::from(was_serving);
             state.open = state.open + usize::from(open) - usize::from(was_open);
         });
+        self.status.tell(serving);
     }
 }
 
@@ -306,3 +321,6 @@ impl Drop for Monitor {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,135 @@
+use super::*;
+use crate::{store::testing::status, testing::Log};
+
+fn refused() -> BackendError {
+    BackendError::Disconnected(std::io::ErrorKind::ConnectionRefused)
+}
+
+fn gauges(status: &RoleStatus) -> (i64, i64) {
+    let role = [status.role.as_str()];
+    let metrics = &status.metrics;
+    (
+        metrics.up.with_label_values(&role).get(),
+        metrics.breaker.with_label_values(&role).get(),
+    )
+}
+
+#[test]
+fn a_role_is_up_only_while_every_link_serves() {
+    let status = status(Role::Cache);
+    assert!(!status.snapshot().up, "there is no link yet");
+    let (one, other) = (Monitor::new(status.clone()), Monitor::new(status.clone()));
+    one.connected();
+    assert!(!status.snapshot().up);
+    other.connected();
+    assert!(status.snapshot().up);
+    assert_eq!(gauges(&status), (1, 0));
+
+    one.breaker(Change::Opened);
+    assert!(!status.snapshot().up && status.snapshot().breaker_open);
+    assert_eq!(gauges(&status), (0, 1));
+    one.connected();
+    assert!(!status.snapshot().up, "a connection does not close a breaker");
+    one.breaker(Change::Closed);
+    assert!(status.snapshot().up && !status.snapshot().breaker_open);
+    assert_eq!(gauges(&status), (1, 0));
+}
+
+#[test]
+fn a_link_that_ends_takes_its_share_of_the_state_along() {
+    let status = status(Role::Cache);
+    let (one, other) = (Monitor::new(status.clone()), Monitor::new(status.clone()));
+    one.connected();
+    other.breaker(Change::Opened);
+    drop(other);
+    assert!(status.snapshot().up && !status.snapshot().breaker_open);
+    drop(one);
+    assert!(!status.snapshot().up);
+    assert_eq!(gauges(&status), (0, 0));
+}
+
+#[test]
+fn since_moves_only_when_the_role_goes_up_or_down() {
+    let status = status(Role::Cache);
+    let link = Monitor::new(status.clone());
+    link.connected();
+    status.lock().since = SystemTime::UNIX_EPOCH;
+    link.connected();
+    link.failed(&refused());
+    assert_eq!(status.snapshot().since, SystemTime::UNIX_EPOCH);
+    link.breaker(Change::Opened);
+    assert!(status.snapshot().since > SystemTime::UNIX_EPOCH);
+}
+
+#[test]
+fn the_last_error_is_told_by_its_kind() {
+    let status = status(Role::Persistent);
+    let link = Monitor::new(status.clone());
+    assert_eq!(status.snapshot().last_error, None);
+    link.failed(&refused());
+    link.failed(&BackendError::TimedOut);
+    assert_eq!(status.snapshot().last_error, Some("timed_out"));
+}
+
+#[test]
+fn operations_are_counted_by_outcome_and_only_answers_are_timed() {
+    let status = status(Role::Cache);
+    let link = Monitor::new(status.clone());
+    link.operation(Operation::Get, None, Duration::from_millis(1));
+    link.operation(Operation::Get, Some(&refused()), Duration::from_millis(1));
+    let count = |outcome| {
+        let labels = ["get", outcome];
+        status.metrics.operations.with_label_values(&labels).get()
+    };
+    assert_eq!((count("ok"), count("disconnected")), (1, 1));
+    let timed = status.metrics.durations.with_label_values(&["get"]);
+    assert_eq!(timed.get_sample_count(), 1);
+}
+
+// ===== the log =====
+
+#[test]
+fn each_change_of_the_store_is_logged_once_over_all_links() {
+    let (log, _guard) = Log::capture();
+    let status = status(Role::Cache);
+    let links: Vec<_> = (0..4).map(|_| Monitor::new(status.clone())).collect();
+    for link in &links {
+        link.connected();
+    }
+    assert_eq!(log.lines_with("store is up"), 1, "{}", log.text());
+    for link in &links {
+        link.failed(&refused());
+        link.breaker(Change::Opened);
+    }
+    assert_eq!(log.lines_with("store is down"), 1, "{}", log.text());
+    assert_eq!(log.lines_with("error=\"disconnected\""), 1, "{}", log.text());
+    for link in &links {
+        link.breaker(Change::Closed);
+    }
+    assert_eq!(log.lines_with("store is up"), 2, "{}", log.text());
+}
+
+#[test]
+fn a_store_that_is_not_there_at_the_start_is_logged_as_down() {
+    let (log, _guard) = Log::capture();
+    let link = Monitor::new(status(Role::Cache));
+    link.breaker(Change::Opened);
+    assert_eq!(log.lines_with("store is down"), 1, "{}", log.text());
+}
+
+/// A worker that starts, a store actor that restarts and a service that stops say nothing about the store.
+#[test]
+fn links_that_come_and_go_are_not_logged_as_a_store_that_does() {
+    let (log, _guard) = Log::capture();
+    let status = status(Role::Cache);
+    let first = Monitor::new(status.clone());
+    first.connected();
+    for _ in 0..3 {
+        let next = Monitor::new(status.clone());
+        next.connected();
+        drop(next);
+    }
+    drop(first);
+    assert_eq!(log.lines_with("store is up"), 1, "{}", log.text());
+    assert_eq!(log.lines_with("store is down"), 0, "{}", log.text());
+}
