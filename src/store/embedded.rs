@@ -184,3 +184,6 @@ async fn blocking<T: Send + 'static>(
 fn storage(error: impl Display) -> BackendError {
     BackendError::Storage(error.to_string())
 }
+
+#[cfg(test)]
+mod tests;

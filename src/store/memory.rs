@@ -78,3 +78,6 @@ impl Connection for Memory {
 
     fn close(&self) {}
 }
+
+#[cfg(test)]
+mod tests;
