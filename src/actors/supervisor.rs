@@ -60,6 +60,8 @@ pub struct ActorMetrics {
 }
 
 /// Starts `actor` on the current worker's thread and keeps it running for as long as anyone holds its address.
+///
+/// Futures of the actor's own ([`AsyncContext::spawn`], [`ResponseActFuture`]) end with it: they do not keep it alive.
 pub fn supervise<A>(actor: A, policy: RestartPolicy, vitals: Arc<Vitals>) -> Addr<A>
 where
     A: Actor<Context = Context<A>> + Supervised,
@@ -137,6 +139,8 @@ impl<A: Actor<Context = Context<A>> + Supervised> Future for Supervisor<A> {
                 }
                 Phase::Running { stable } => {
                     match catch_unwind(AssertUnwindSafe(|| Pin::new(&mut *actor).poll(cx))) {
+                        // Nobody is left to send it anything: that is the end, not a fall.
+                        Ok(_) if !actor.ctx().connected() => return Poll::Ready(()),
                         Ok(Poll::Pending) => {
                             if let Some(timer) = stable {
                                 ready!(timer.as_mut().poll(cx));
@@ -145,8 +149,6 @@ impl<A: Actor<Context = Context<A>> + Supervised> Future for Supervisor<A> {
                             }
                             return Poll::Pending;
                         }
-                        // Nobody is left to send it anything: that is the end, not a fall.
-                        Ok(Poll::Ready(())) if !actor.ctx().connected() => return Poll::Ready(()),
                         Ok(Poll::Ready(())) => this.fell(Reason::Stop, None),
                         Err(panic) => this.fell(Reason::Panic, Some(panic.as_ref())),
                     }
@@ -226,14 +228,14 @@ impl Vitals {
             .with_label_values(&[self.name, reason.as_str()])
             .inc();
         // Only a message that stands in the source is logged: one made at run time could hold personal data.
-        let message = panic
+        let panic = panic
             .and_then(|panic| panic.downcast_ref::<&'static str>())
             .copied();
         let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
         tracing::error!(
             actor = self.name,
             reason = reason.as_str(),
-            message,
+            panic,
             delay_ms,
             "actor restarts"
         );
