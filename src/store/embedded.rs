@@ -40,6 +40,9 @@ pub struct EmbeddedFile {
     database: Database,
 }
 
+/// Is shown a key and its value, and may end the visit with an error.
+pub(super) type Visit<'a> = dyn FnMut(&str, &[u8]) -> Result<(), BackendError> + 'a;
+
 struct Embedded {
     file: Arc<EmbeddedFile>,
     cache: LocalCache,
@@ -124,11 +127,7 @@ impl EmbeddedFile {
     }
 
     /// Calls `visit` with every entry whose key starts with `prefix`, from one snapshot. Blocks.
-    pub fn for_each(
-        &self,
-        prefix: &str,
-        visit: &mut dyn FnMut(&str, &[u8]) -> Result<(), BackendError>,
-    ) -> Result<(), BackendError> {
+    pub fn for_each(&self, prefix: &str, visit: &mut Visit<'_>) -> Result<(), BackendError> {
         let snapshot = self.database.begin_read().map_err(storage)?;
         let table = match snapshot.open_table(PERSISTENT) {
             Err(TableError::TableDoesNotExist(_)) => return Ok(()),

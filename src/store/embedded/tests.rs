@@ -62,7 +62,7 @@ fn values_come_in_the_order_of_the_keys_and_missing_ones_are_none() {
         get(&file, &["i:2", "i:3", "i:1", "i:2"]),
         [Some("b".into()), None, Some("a".into()), Some("b".into())]
     );
-    assert_eq!(get(&file, &[]), [const { None }; 0]);
+    assert!(get(&file, &[]).is_empty());
 }
 
 /// An import that is broken off in the middle leaves what was there before.
