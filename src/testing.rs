@@ -12,7 +12,6 @@ use tracing::{Level, subscriber::DefaultGuard};
 /// Runs `test` where actors and links can live, on a clock that jumps to the next timer whenever there is nothing to do.
 ///
 /// Hours pass in no time, and a duration that a test measures is exact.
-#[expect(clippy::needless_pass_by_value, reason = "a future is run by value")]
 pub(crate) fn paused<F: Future>(test: F) -> F::Output {
     let runtime = Builder::new_current_thread()
         .enable_all()

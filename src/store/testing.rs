@@ -37,7 +37,7 @@ pub(crate) enum Act {
 }
 
 /// Connects to the scripted store, and is the script. Clones share it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Script {
     state: Arc<Mutex<State>>,
     healed: watch::Sender<()>,
@@ -75,15 +75,6 @@ struct Wire {
 }
 
 // ===== impl Script =====
-
-impl Default for Script {
-    fn default() -> Self {
-        Self {
-            state: Arc::default(),
-            healed: watch::Sender::default(),
-        }
-    }
-}
 
 impl Script {
     /// A look at the script, or a change of it.

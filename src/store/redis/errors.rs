@@ -40,9 +40,11 @@ fn by_code(error: &RedisError) -> BackendError {
 }
 
 fn io_error(error: &RedisError) -> BackendError {
-    match io_kind(error).unwrap_or(io::ErrorKind::Other) {
-        io::ErrorKind::InvalidData => BackendError::Protocol,
-        kind => BackendError::Disconnected(kind),
+    let kind = io_kind(error).unwrap_or(io::ErrorKind::Other);
+    if kind == io::ErrorKind::InvalidData {
+        BackendError::Protocol
+    } else {
+        BackendError::Disconnected(kind)
     }
 }
 
