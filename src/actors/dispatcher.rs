@@ -216,3 +216,6 @@ impl From<InterestsError> for CallError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -96,3 +96,6 @@ fn parse(client: ClientId, value: Option<Vec<u8>>) -> Result<(ClientId, Interest
     };
     Ok((client, interests))
 }
+
+#[cfg(test)]
+mod tests;

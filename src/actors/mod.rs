@@ -14,6 +14,8 @@ pub mod restarts;
 pub mod scoring;
 pub mod store;
 pub mod supervisor;
+#[cfg(test)]
+mod testing;
 mod tree;
 
 pub use tree::{Tree, TreePlan, TreeVitals};

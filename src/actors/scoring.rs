@@ -81,3 +81,6 @@ impl Handler<RateScore> for ScoringActor {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

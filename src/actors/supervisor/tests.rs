@@ -205,9 +205,7 @@ fn start() -> Test {
 }
 
 fn start_in(world: Rc<RefCell<World>>) -> Test {
-    let vitals = ActorMetrics::register(&Registry::new())
-        .unwrap()
-        .vitals("faller");
+    let vitals = ActorMetrics::register(&Registry::new()).unwrap().vitals("faller");
     let actor = Faller {
         world: world.clone(),
         state: (0, 0),
@@ -247,7 +245,11 @@ fn an_actor_that_falls_in_a_handler_runs_again_at_once_and_serves_its_queue_in_o
         // One that stops has handled its message; one that panics has not.
         assert_eq!(
             falling.await,
-            if how == Fall::Panic { Err(MailboxError::Closed) } else { Ok(()) }
+            if how == Fall::Panic {
+                Err(MailboxError::Closed)
+            } else {
+                Ok(())
+            }
         );
         let served: Vec<_> = join_all(queued).await.into_iter().map(Result::unwrap).collect();
         assert_eq!(served.last().unwrap(), &[1, 2, 3, 4, 5]);
@@ -438,9 +440,7 @@ fn an_actor_that_ends_while_failing_is_not_failing_for_ever() {
         let world = World::shared();
         world.borrow_mut().always = true;
         world.borrow_mut().in_started = Some(Fall::Panic);
-        let Test {
-            address, vitals, ..
-        } = start_in(world);
+        let Test { address, vitals, .. } = start_in(world);
         sleep(10 * SECOND).await;
         assert!(vitals.is_failing());
         drop(address);
@@ -513,7 +513,12 @@ fn a_restart_is_logged_once_with_its_reason() {
         test.address.send(State).await.unwrap();
     });
     assert_eq!(log.lines_with("actor restarts"), 1, "{}", log.text());
-    for field in ["actor=\"faller\"", "reason=\"panic\"", "panic=\"as told\"", "delay_ms="] {
+    for field in [
+        "actor=\"faller\"",
+        "reason=\"panic\"",
+        "panic=\"as told\"",
+        "delay_ms=",
+    ] {
         assert_eq!(log.lines_with(field), 1, "{}", log.text());
     }
 }

@@ -1,0 +1,411 @@
+use futures_util::future::join_all;
+use rstest::rstest;
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use tokio::time::{advance, sleep};
+
+use super::*;
+use crate::{
+    actors::{
+        restarts::RestartPolicy,
+        supervisor::{ActorMetrics, supervise},
+        testing::{Act, Peer},
+    },
+    domain::{AuthPolicy, ClientId, Forbidden, Interests, Json, MalformedInterests, Score, TimeZoneChoice},
+    store::StoreError,
+    testing::{paused, settle},
+};
+
+const DEADLINE: Duration = Duration::from_millis(500);
+const MAX_IN_FLIGHT: usize = 3;
+const MILLI: Duration = Duration::from_millis(1);
+
+struct Test {
+    scoring: Peer<RateScore>,
+    interests: Peer<LookUpInterests>,
+    admission: Arc<Semaphore>,
+    dispatcher: Addr<DispatcherActor>,
+}
+
+fn noon() -> DateTime<Utc> {
+    "2026-06-15T12:00:00Z".parse().unwrap()
+}
+
+fn authenticator() -> Authenticator {
+    Authenticator::new(AuthPolicy {
+        salt: SecretString::from("Otus"),
+        admin_salt: SecretString::from("42"),
+        admin_login: "admin".to_owned(),
+        timezone: TimeZoneChoice::Named(chrono_tz::UTC),
+        admin_grace: Duration::ZERO,
+    })
+    .unwrap()
+}
+
+fn start() -> Test {
+    start_at(noon)
+}
+
+fn start_at(clock: fn() -> DateTime<Utc>) -> Test {
+    let scoring = Peer::new(Act::answer(|_| Score::new(3.0).unwrap()));
+    let interests = Peer::new(Act::answer(|msg: &LookUpInterests| {
+        let interested = |client: &ClientId| (*client, Interests(vec![client.key()]));
+        Ok(msg.clients.iter().map(interested).collect())
+    }));
+    let admission = Arc::new(Semaphore::new(MAX_IN_FLIGHT));
+    let plan = DispatcherPlan {
+        authenticator: Arc::new(authenticator()),
+        admission: admission.clone(),
+        deadline: DEADLINE,
+        max_client_ids: 3,
+        clock,
+    };
+    let dispatcher = DispatcherActor::new(plan, scoring.recipient(), interests.recipient());
+    let metrics = ActorMetrics::register(&prometheus::Registry::new()).unwrap();
+    Test {
+        scoring,
+        interests,
+        admission,
+        dispatcher: supervise(dispatcher, RestartPolicy::default(), metrics.vitals("dispatcher")),
+    }
+}
+
+/// A call with a token that holds.
+fn call(login: &str, method: &str, arguments: &Value) -> MethodRequest {
+    let token = if login == "admin" {
+        authenticator().admin_token(noon())
+    } else {
+        authenticator().partner_token("account", login)
+    };
+    with_token(&token, login, method, arguments)
+}
+
+fn with_token(token: &str, login: &str, method: &str, arguments: &Value) -> MethodRequest {
+    let body = json!({
+        "account": "account", "login": login, "token": token, "method": method, "arguments": arguments,
+    });
+    MethodRequest::from_json(Json::parse(body.to_string().as_bytes()).unwrap()).unwrap()
+}
+
+fn score_call() -> MethodRequest {
+    call(
+        "h&f",
+        "online_score",
+        &json!({"phone": "79175002040", "email": "a@b"}),
+    )
+}
+
+fn interests_call(ids: &[i64]) -> MethodRequest {
+    call("h&f", "clients_interests", &json!({ "client_ids": ids }))
+}
+
+impl Test {
+    fn send(&self, request: MethodRequest) -> impl Future<Output = Result<Handled, MailboxError>> + use<> {
+        let received = tokio::time::Instant::now().into_std();
+        self.dispatcher.send(CallMethod { request, received })
+    }
+
+    async fn call(&self, request: MethodRequest) -> Handled {
+        self.send(request).await.unwrap()
+    }
+
+    fn messages_to_peers(&self) -> usize {
+        self.scoring.received.get() + self.interests.received.get()
+    }
+
+    fn free(&self) -> usize {
+        self.admission.available_permits()
+    }
+}
+
+/// The field that a refused call is refused for.
+fn fault(handled: &Handled) -> &'static str {
+    match &handled.outcome {
+        Err(CallError::Invalid(faults)) => faults.iter().next().unwrap().field,
+        other => panic!("{other:?}"),
+    }
+}
+
+// ===== routing =====
+
+#[test]
+fn a_score_call_goes_to_scoring_with_the_calls_deadline() {
+    paused(async {
+        let test = start();
+        let deadline = Deadline::after(tokio::time::Instant::now().into_std(), DEADLINE);
+        let handled = test.call(score_call()).await;
+        assert_eq!(handled.outcome, Ok(Answer::Score(Score::new(3.0).unwrap())));
+        assert_eq!(test.scoring.last().unwrap().deadline, deadline);
+        assert_eq!(test.messages_to_peers(), 1);
+    });
+}
+
+#[test]
+fn an_interests_call_goes_to_interests_with_each_client_once() {
+    paused(async {
+        let test = start();
+        let handled = test.call(interests_call(&[2, 1, 2])).await;
+        let own = |id| (ClientId(id), Interests(vec![format!("i:{id}")]));
+        assert_eq!(handled.outcome, Ok(Answer::Interests(vec![own(2), own(1)])));
+        assert_eq!(test.interests.last().unwrap().clients, [ClientId(2), ClientId(1)]);
+        assert_eq!(test.messages_to_peers(), 1);
+    });
+}
+
+#[test]
+fn the_admin_gets_42_without_a_word_to_scoring() {
+    paused(async {
+        let test = start();
+        let arguments = json!({"first_name": "a", "last_name": "b"});
+        let handled = test.call(call("admin", "online_score", &arguments)).await;
+        assert_eq!(handled.outcome, Ok(Answer::AdminScore));
+        assert_eq!(handled.context, CallContext::Has(vec!["first_name", "last_name"]));
+        assert_eq!(test.messages_to_peers(), 0);
+    });
+}
+
+#[test]
+fn the_admins_interests_are_looked_up_like_anyones() {
+    paused(async {
+        let test = start();
+        let handled = test
+            .call(call("admin", "clients_interests", &json!({"client_ids": [1]})))
+            .await;
+        assert!(matches!(handled.outcome, Ok(Answer::Interests(_))));
+    });
+}
+
+// ===== the order of checks =====
+
+#[rstest]
+#[case::all_is_wrong("nonsense", json!({"phone": 1}))]
+#[case::the_method_is_right("online_score", json!({"phone": 1}))]
+#[case::all_else_is_right("online_score", json!({"phone": "79175002040", "email": "a@b"}))]
+fn a_bad_token_is_refused_before_anything_else_is_looked_at(
+    #[case] method: &str,
+    #[case] arguments: Value,
+    #[values("h&f", "admin")] login: &str,
+) {
+    paused(async {
+        let test = start();
+        let handled = test.call(with_token("bad", login, method, &arguments)).await;
+        assert_eq!(handled.outcome, Err(CallError::Forbidden(Forbidden)));
+        assert_eq!(handled.context, CallContext::Unknown);
+        assert_eq!(test.messages_to_peers(), 0);
+    });
+}
+
+#[rstest]
+#[case::unknown_method_and_bad_arguments("h&f", "nonsense", json!({"phone": 1}), "method")]
+#[case::unknown_method_of_the_admin("admin", "nonsense", json!({"phone": 1}), "method")]
+#[case::bad_arguments_of_a_score("h&f", "online_score", json!({"phone": 1, "email": "a@b"}), "phone")]
+#[case::bad_arguments_of_the_admin("admin", "online_score", json!({"phone": 1, "email": "a@b"}), "phone")]
+#[case::no_arguments_of_the_admin("admin", "online_score", json!({}), "arguments")]
+#[case::bad_arguments_of_interests("h&f", "clients_interests", json!({"client_ids": []}), "client_ids")]
+#[case::too_many_clients("h&f", "clients_interests", json!({"client_ids": [1, 2, 3, 4]}), "client_ids")]
+#[case::born_tomorrow("h&f", "online_score", json!({"gender": 1, "birthday": "16.06.2026"}), "birthday")]
+fn a_good_token_gets_to_know_the_first_fault_and_no_peer_hears_of_it(
+    #[case] login: &str,
+    #[case] method: &str,
+    #[case] arguments: Value,
+    #[case] field: &str,
+) {
+    paused(async {
+        let test = start();
+        let handled = test.call(call(login, method, &arguments)).await;
+        assert_eq!(fault(&handled), field);
+        assert_eq!(handled.context, CallContext::Unknown);
+        assert_eq!(test.messages_to_peers(), 0);
+        assert_eq!(test.free(), MAX_IN_FLIGHT);
+    });
+}
+
+/// The clock is only read for tokens, so one that panics shows that none was looked at.
+#[test]
+fn a_call_that_comes_too_late_is_refused_before_any_work() {
+    paused(async {
+        let test = start_at(|| panic!("the token was looked at"));
+        let request = score_call();
+        let received = tokio::time::Instant::now().into_std();
+        advance(DEADLINE).await;
+        let handled = test
+            .dispatcher
+            .send(CallMethod { request, received })
+            .await
+            .unwrap();
+        assert_eq!(handled.outcome, Err(CallError::Unavailable));
+        assert_eq!(test.messages_to_peers(), 0);
+    });
+}
+
+// ===== the context =====
+
+#[test]
+fn the_context_names_the_arguments_that_are_there_in_the_order_of_the_table() {
+    paused(async {
+        let test = start();
+        let arguments = json!({
+            "gender": 0, "birthday": "01.01.2000", "last_name": "", "phone": null, "email": "a@b", "more": 1,
+        });
+        let handled = test.call(call("h&f", "online_score", &arguments)).await;
+        let expected = CallContext::Has(vec!["email", "birthday", "gender"]);
+        assert_eq!(handled.context, expected);
+    });
+}
+
+#[test]
+fn the_context_counts_clients_as_they_were_given() {
+    paused(async {
+        let test = start();
+        let handled = test.call(interests_call(&[1, 1, 2])).await;
+        assert_eq!(handled.context, CallContext::Clients(3));
+    });
+}
+
+#[test]
+fn the_context_is_known_of_a_call_that_fails_later() {
+    paused(async {
+        let test = start();
+        test.interests.act(Act::Panic);
+        let handled = test.call(interests_call(&[1, 1])).await;
+        assert_eq!(handled.context, CallContext::Clients(2));
+    });
+}
+
+// ===== admission =====
+
+#[test]
+fn one_call_more_than_may_be_in_flight_is_refused_at_once_and_admitted_when_one_ends() {
+    paused(async {
+        let test = start();
+        test.scoring.act(Act::Hang);
+        let in_flight: Vec<_> = (0..MAX_IN_FLIGHT).map(|_| test.send(score_call())).collect();
+        let begun = tokio::time::Instant::now();
+        let handled = test.call(interests_call(&[1])).await;
+        assert_eq!(handled.outcome, Err(CallError::Unavailable));
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        assert_eq!(test.interests.received.get(), 0);
+
+        join_all(in_flight).await;
+        assert!(test.call(interests_call(&[1])).await.outcome.is_ok());
+    });
+}
+
+#[test]
+fn a_refusal_does_not_look_at_the_token() {
+    paused(async {
+        let test = start_at(|| panic!("the token was looked at"));
+        let _all = test.admission.clone().try_acquire_many_owned(3).unwrap();
+        let handled = test.call(score_call()).await;
+        assert_eq!(handled.outcome, Err(CallError::Unavailable));
+    });
+}
+
+#[test]
+fn a_call_gives_its_place_back_however_it_ends() {
+    paused(async {
+        let test = start();
+        for _ in 0..2 * MAX_IN_FLIGHT {
+            assert!(test.call(score_call()).await.outcome.is_ok());
+            let _ = test
+                .call(with_token("bad", "h&f", "online_score", &json!({})))
+                .await;
+            let _ = test.call(call("h&f", "online_score", &json!({}))).await;
+            let admin = json!({"phone": "79175002040", "email": "a@b"});
+            let _ = test.call(call("admin", "online_score", &admin)).await;
+        }
+        test.interests.act(Act::Panic);
+        test.scoring.act(Act::Hang);
+        assert!(test.call(interests_call(&[1])).await.outcome.is_err());
+        assert!(test.call(score_call()).await.outcome.is_err());
+        assert_eq!(test.free(), MAX_IN_FLIGHT);
+
+        // A client that goes away: the place is taken for as long as the work goes on, and no longer.
+        let abandoned = test.send(score_call());
+        settle().await;
+        drop(abandoned);
+        settle().await;
+        assert_eq!(test.free(), MAX_IN_FLIGHT - 1);
+        sleep(DEADLINE).await;
+        assert_eq!(test.free(), MAX_IN_FLIGHT);
+    });
+}
+
+/// Row 31 of the fault table.
+#[test]
+fn a_dispatcher_that_panics_gives_the_place_back_and_runs_again() {
+    paused(async {
+        let test = start_at(|| panic!("as told"));
+        for _ in 0..2 * MAX_IN_FLIGHT {
+            assert_eq!(test.send(score_call()).await.unwrap_err(), MailboxError::Closed);
+            assert_eq!(test.free(), MAX_IN_FLIGHT);
+        }
+    });
+}
+
+// ===== peers =====
+
+#[rstest]
+#[case::scoring_falls(score_call(), CallError::Internal, Duration::ZERO)]
+#[case::interests_fall(interests_call(&[1]), CallError::Internal, Duration::ZERO)]
+fn a_peer_that_falls_is_an_internal_error_at_once(
+    #[case] request: MethodRequest,
+    #[case] error: CallError,
+    #[case] took: Duration,
+) {
+    paused(async {
+        let test = start();
+        test.scoring.act(Act::Panic);
+        test.interests.act(Act::Panic);
+        let begun = tokio::time::Instant::now();
+        let again = request.clone();
+        assert_eq!(test.call(request).await.outcome, Err(error.clone()));
+        // These peers are not supervised: from now on their mailboxes are closed, which is no different.
+        assert_eq!(test.call(again).await.outcome, Err(error));
+        assert_eq!(begun.elapsed(), took);
+    });
+}
+
+#[rstest]
+#[case::scoring(score_call())]
+#[case::interests(interests_call(&[1]))]
+fn a_peer_that_is_stuck_makes_the_call_unavailable_at_its_deadline(#[case] request: MethodRequest) {
+    paused(async {
+        let test = start();
+        test.scoring.act(Act::Hang);
+        test.interests.act(Act::Hang);
+        let received = tokio::time::Instant::now();
+        // The call had waited before it got here, and that counts.
+        advance(100 * MILLI).await;
+        let call = CallMethod {
+            request,
+            received: received.into_std(),
+        };
+        let handled = test.dispatcher.send(call).await.unwrap();
+        assert_eq!(handled.outcome, Err(CallError::Unavailable));
+        assert!(received.elapsed() - DEADLINE <= MILLI, "{:?}", received.elapsed());
+    });
+}
+
+fn malformed() -> MalformedInterests {
+    Interests::from_json(b"nonsense").unwrap_err()
+}
+
+#[rstest]
+#[case::unavailable(|| StoreError::Unavailable.into(), CallError::Unavailable)]
+#[case::timed_out(|| StoreError::TimedOut.into(), CallError::Unavailable)]
+#[case::bad_value(|| StoreError::BadValue.into(), CallError::Internal)]
+#[case::malformed(
+    || InterestsError::Malformed { client: ClientId(1), source: malformed() },
+    CallError::Internal
+)]
+fn what_trying_again_can_mend_is_told_from_what_it_cannot(
+    #[case] error: fn() -> InterestsError,
+    #[case] expected: CallError,
+) {
+    paused(async {
+        let test = start();
+        test.interests.act(Act::answer(move |_| Err(error())));
+        assert_eq!(test.call(interests_call(&[1])).await.outcome, Err(expected));
+    });
+}

@@ -1,0 +1,129 @@
+use std::time::Duration;
+
+use rstest::rstest;
+
+use super::*;
+use crate::{
+    actors::testing::{Act, Peer},
+    testing::paused,
+};
+
+const BUDGET: Duration = Duration::from_millis(500);
+
+async fn look_up(
+    store: &Peer<GetMany>,
+    clients: &[i64],
+) -> Result<Vec<(ClientId, Interests)>, InterestsError> {
+    let actor = InterestsActor::new(store.recipient()).start();
+    actor
+        .send(LookUpInterests {
+            clients: clients.iter().copied().map(ClientId).collect(),
+            deadline: Deadline::after(Instant::now().into_std(), BUDGET),
+        })
+        .await
+        .unwrap()
+}
+
+/// A store that has one interest for each key, named after it, and nothing under `i:3`.
+fn named_after_their_keys() -> Act<GetMany> {
+    Act::answer(|msg: &GetMany| {
+        let value = |key: &String| (key != "i:3").then(|| format!(r#"["{key}"]"#).into());
+        Ok(msg.keys.iter().map(value).collect())
+    })
+}
+
+#[test]
+fn every_client_gets_its_own_interests_in_the_order_asked_and_none_where_none_are_stored() {
+    paused(async {
+        let store = Peer::new(named_after_their_keys());
+        let answer = look_up(&store, &[20, 3, -1, 20]).await.unwrap();
+        let own = |id| (ClientId(id), Interests(vec![format!("i:{id}")]));
+        let none = (ClientId(3), Interests::default());
+        assert_eq!(answer, [own(20), none, own(-1), own(20)]);
+        assert_eq!(store.received.get(), 1, "in one round trip");
+    });
+}
+
+#[test]
+fn the_deadline_travels_on_to_the_store() {
+    paused(async {
+        let store = Peer::new(named_after_their_keys());
+        look_up(&store, &[1]).await.unwrap();
+        let deadline = store.last().unwrap().deadline;
+        assert_eq!(deadline.remaining(Instant::now().into_std()), BUDGET);
+    });
+}
+
+#[rstest]
+#[case::unavailable(Act::answer(|_| Err(StoreError::Unavailable)), StoreError::Unavailable)]
+#[case::timed_out(Act::answer(|_| Err(StoreError::TimedOut)), StoreError::TimedOut)]
+#[case::bad_value(Act::answer(|_| Err(StoreError::BadValue)), StoreError::BadValue)]
+#[case::the_store_actor_falls(Act::Panic, StoreError::Unavailable)]
+#[case::the_store_actor_is_stuck(Act::Hang, StoreError::TimedOut)]
+fn a_store_that_does_not_answer_is_an_error_by_the_deadline_and_never_an_empty_list(
+    #[case] act: Act<GetMany>,
+    #[case] expected: StoreError,
+) {
+    paused(async {
+        let begun = Instant::now();
+        let error = look_up(&Peer::new(act), &[1, 2]).await.unwrap_err();
+        assert!(matches!(error, InterestsError::Store(error) if error == expected));
+        assert!(begun.elapsed() <= BUDGET + Duration::from_millis(1));
+    });
+}
+
+#[test]
+fn a_store_actor_that_is_gone_is_an_outage() {
+    paused(async {
+        let address = {
+            let peer = Peer::new(Act::Panic);
+            let recipient = peer.recipient();
+            let _ = recipient
+                .send(GetMany {
+                    keys: std::sync::Arc::default(),
+                    deadline: Deadline::after(Instant::now().into_std(), BUDGET),
+                })
+                .await;
+            recipient
+        };
+        let actor = InterestsActor::new(address).start();
+        let answer = actor.send(LookUpInterests {
+            clients: vec![ClientId(1)],
+            deadline: Deadline::after(Instant::now().into_std(), BUDGET),
+        });
+        assert!(matches!(
+            answer.await.unwrap(),
+            Err(InterestsError::Store(StoreError::Unavailable))
+        ));
+    });
+}
+
+#[rstest]
+#[case::empty(b"")]
+#[case::no_json(b"books")]
+#[case::broken_off(br#"["books""#)]
+#[case::no_list(br#"{"books": 1}"#)]
+#[case::null(b"null")]
+#[case::a_list_of_other_things(b"[1, 2]")]
+#[case::one_null_among_strings(br#"["books", null]"#)]
+#[case::not_utf8(b"[\"\xff\"]")]
+fn a_malformed_value_is_an_error_that_names_the_client_and_not_the_value(#[case] value: &[u8]) {
+    paused(async {
+        let value = value.to_vec();
+        let store = Peer::new(Act::answer(move |_| {
+            Ok(vec![Some(b"[]".to_vec()), Some(value.clone())])
+        }));
+        let error = look_up(&store, &[1, 7]).await.unwrap_err();
+        assert!(
+            matches!(
+                error,
+                InterestsError::Malformed {
+                    client: ClientId(7),
+                    ..
+                }
+            ),
+            "{error:?}"
+        );
+        assert!(!format!("{error:?}").contains("books"), "{error:?}");
+    });
+}

@@ -1,0 +1,225 @@
+use prometheus::Registry;
+use rstest::rstest;
+use tokio::time::sleep;
+
+use super::*;
+use crate::{
+    actors::{
+        restarts::RestartPolicy,
+        supervisor::{ActorMetrics, Vitals, supervise},
+    },
+    store::{
+        Role,
+        testing::{Act, Script, every_error, status},
+    },
+    testing::{paused, settle},
+};
+
+const MILLI: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const KEY: &str = "uid:1";
+
+struct Test {
+    script: Script,
+    address: Addr<StoreActor>,
+    vitals: Arc<Vitals>,
+    status: Arc<RoleStatus>,
+    lookups: CacheLookups,
+}
+
+async fn start(role: Role) -> Test {
+    let (script, registry) = (Script::default(), Registry::new());
+    let (status, lookups) = (status(role), CacheLookups::register(&registry).unwrap());
+    let plan = StorePlan {
+        connector: script.connector(),
+        policy: LinkPolicy::new(100 * MILLI),
+        attempts: 3,
+        ttl: SECOND,
+        status: status.clone(),
+        lookups: lookups.clone(),
+    };
+    let vitals = ActorMetrics::register(&registry).unwrap().vitals("store");
+    let address = supervise(StoreActor::new(plan), RestartPolicy::default(), vitals.clone());
+    settle().await;
+    Test {
+        script,
+        address,
+        vitals,
+        status,
+        lookups,
+    }
+}
+
+fn within(budget: Duration) -> Deadline {
+    Deadline::after(Instant::now().into_std(), budget)
+}
+
+impl Test {
+    async fn get(&self) -> Option<Score> {
+        let key = KEY.to_owned();
+        let deadline = within(80 * MILLI);
+        self.address.send(CacheGet { key, deadline }).await.unwrap()
+    }
+
+    async fn put(&self, score: f64, budget: Duration) {
+        let put = CachePut {
+            key: KEY.to_owned(),
+            score: Score::new(score).unwrap(),
+            deadline: within(budget),
+        };
+        self.address.send(put).await.unwrap();
+    }
+
+    fn store(&self, value: &str) {
+        self.script
+            .state()
+            .values
+            .insert(KEY.to_owned(), value.as_bytes().to_vec());
+    }
+
+    fn counted(&self, result: &str) -> u64 {
+        self.lookups.0.with_label_values(&[result]).get()
+    }
+}
+
+#[rstest]
+#[case::zero(0.0)]
+#[case::with_a_fraction(4.5)]
+fn a_score_that_was_put_is_a_hit(#[case] score: f64) {
+    paused(async {
+        let test = start(Role::Cache).await;
+        assert_eq!(test.get().await, None);
+        test.put(score, SECOND).await;
+        assert_eq!(test.get().await, Score::new(score));
+        assert_eq!((test.counted("hit"), test.counted("miss")), (1, 1));
+    });
+}
+
+#[rstest]
+#[case::empty("")]
+#[case::text("five")]
+#[case::not_a_number("NaN")]
+#[case::infinite("inf")]
+#[case::negative("-1")]
+#[case::json(r#"{"score": 1}"#)]
+fn a_malformed_cached_value_is_a_miss_until_it_is_overwritten(#[case] value: &str) {
+    paused(async {
+        let test = start(Role::Cache).await;
+        test.store(value);
+        assert_eq!(test.get().await, None);
+        assert_eq!(test.counted("miss"), 1);
+        test.put(3.0, SECOND).await;
+        assert_eq!(test.get().await, Score::new(3.0));
+    });
+}
+
+#[test]
+fn a_cache_that_fails_in_whatever_way_is_a_miss_that_is_counted_as_degraded() {
+    let failing = every_error().into_iter().map(Act::Fail);
+    for act in failing.chain([Act::Hang, Act::Trickle(SECOND)]) {
+        paused(async {
+            let test = start(Role::Cache).await;
+            test.store("3");
+            test.script.commands(&act);
+            let begun = Instant::now();
+            assert_eq!(test.get().await, None);
+            assert!(begun.elapsed() <= 81 * MILLI, "{act:?}: {:?}", begun.elapsed());
+            assert_eq!(test.counted("degraded"), 1);
+        });
+    }
+}
+
+#[test]
+fn a_score_whose_time_is_over_is_not_written() {
+    paused(async {
+        let test = start(Role::Cache).await;
+        test.put(3.0, Duration::ZERO).await;
+        assert_eq!(test.script.state().sets, 0);
+    });
+}
+
+#[test]
+fn a_read_whose_time_is_over_is_not_sent() {
+    paused(async {
+        let test = start(Role::Persistent).await;
+        let read = GetMany {
+            keys: Arc::from(["i:1".to_owned()]),
+            deadline: within(Duration::ZERO),
+        };
+        assert_eq!(test.address.send(read).await.unwrap(), Err(StoreError::TimedOut));
+        assert!(test.script.state().get_manys.is_empty());
+    });
+}
+
+#[test]
+fn every_failure_of_a_persistent_read_is_told() {
+    for error in every_error() {
+        paused(async {
+            let test = start(Role::Persistent).await;
+            test.script.state().get_many = Act::Fail(error.clone());
+            let read = GetMany {
+                keys: Arc::from(["i:1".to_owned()]),
+                deadline: within(SECOND),
+            };
+            let outcome = test.address.send(read).await.unwrap();
+            assert_eq!(outcome, Err(StoreError::from(&error)));
+        });
+    }
+}
+
+/// The link's keeper is part of the actor: its fall is the actor's.
+#[test]
+fn a_connector_that_panics_restarts_the_actor_which_then_has_one_fresh_connection() {
+    paused(async {
+        let test = start(Role::Cache).await;
+        test.script.state().connect = Act::Panic;
+        test.script.cut();
+        sleep(5 * SECOND).await;
+        assert!(test.vitals.is_failing());
+        let attempts = test.script.connects();
+        assert!(attempts < 60, "{attempts} in 5 s");
+
+        test.script.heal();
+        test.store("3");
+        sleep(SECOND).await;
+        assert_eq!(test.get().await, Score::new(3.0));
+        assert_eq!(test.script.open(), 1);
+        assert!(test.status.snapshot().up);
+    });
+}
+
+#[test]
+fn a_backend_that_panics_on_a_command_fails_that_request_only() {
+    paused(async {
+        let test = start(Role::Cache).await;
+        test.script.state().set = Act::Panic;
+        let put = CachePut {
+            key: KEY.to_owned(),
+            score: Score::new(3.0).unwrap(),
+            deadline: within(SECOND),
+        };
+        assert_eq!(test.address.send(put).await, Err(MailboxError::Closed));
+        test.store("3");
+        assert_eq!(test.get().await, Score::new(3.0));
+        assert_eq!(test.vitals.restarts(), 0);
+    });
+}
+
+#[test]
+fn the_connection_ends_with_the_actors_last_address() {
+    paused(async {
+        let Test {
+            script,
+            address,
+            vitals,
+            status,
+            ..
+        } = start(Role::Cache).await;
+        assert_eq!(script.open(), 1);
+        drop(address);
+        settle().await;
+        assert_eq!(script.open(), 0);
+        assert_eq!(vitals.restarts(), 0);
+        assert!(!status.snapshot().up);
+    });
+}
