@@ -502,6 +502,29 @@ fn an_actor_that_panics_at_shutdown_takes_nothing_else_down(#[case] dropped: boo
     assert!(world.borrow().dropped);
 }
 
+/// Whoever drops the supervisor itself need not catch anything.
+#[test]
+fn dropping_a_supervisor_does_not_panic() {
+    let world = World::shared();
+    paused(async {
+        world.borrow_mut().panics_when_dropped = true;
+        let actor = Faller {
+            world: world.clone(),
+            state: (0, 0),
+            served: Vec::new(),
+        };
+        let policy = RestartPolicy::default();
+        drop(Supervisor {
+            actor: Some(Context::new().into_future(actor)),
+            restarts: Restarts::new(policy),
+            policy,
+            vitals: ActorMetrics::register(&Registry::new()).unwrap().vitals("faller"),
+            phase: Phase::Running { stable: None },
+        });
+    });
+    assert!(world.borrow().dropped);
+}
+
 // ===== the log =====
 
 #[test]
