@@ -131,9 +131,7 @@ impl Application {
         on_tree: impl Fn(&Tree) + Clone + Send + 'static,
     ) -> Result<Self, BuildError> {
         let registry = Registry::new();
-        registry.register(Box::new(
-            prometheus::process_collector::ProcessCollector::for_self(),
-        ))?;
+        registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         let store_metrics = StoreMetrics::register(&registry)?;
         let cache_status = RoleStatus::new(Role::Cache, store_metrics.clone());
         let persistent_status = RoleStatus::new(Role::Persistent, store_metrics);
@@ -160,11 +158,7 @@ impl Application {
                 clock: Utc::now,
             },
             cache: store_plan(stores.cache, cache_timeout, cache_status.clone()),
-            persistent: store_plan(
-                stores.persistent,
-                settings.store.timeout,
-                persistent_status.clone(),
-            ),
+            persistent: store_plan(stores.persistent, settings.store.timeout, persistent_status.clone()),
             cache_timeout,
             restarts: RestartPolicy::default(),
             vitals: vitals.clone(),
@@ -178,16 +172,9 @@ impl Application {
 
         // Both addresses are taken before anything is started.
         let public = Bound::to("http.bind", settings.http.bind)?;
-        let admin = settings
-            .admin
-            .bind
-            .map(|address| Bound::to("admin.bind", address))
-            .transpose()?;
+        let admin = settings.admin.bind.map(|address| Bound::to("admin.bind", address)).transpose()?;
         let (address, admin_address) = (public.address, admin.as_ref().map(|bound| bound.address));
-        let listener = public
-            .listener
-            .try_clone()
-            .map_err(|source| public.error(source))?;
+        let listener = public.listener.try_clone().map_err(|source| public.error(source))?;
         let public = public.serve(|listener| {
             let lifecycle = lifecycle.clone();
             http::serve_public(
@@ -206,9 +193,8 @@ impl Application {
             vitals,
             registry,
         };
-        let admin = admin
-            .map(|bound| bound.serve(|listener| http::serve_admin(listener, plan)))
-            .transpose()?;
+        let admin =
+            admin.map(|bound| bound.serve(|listener| http::serve_admin(listener, plan))).transpose()?;
         Ok(Self {
             address,
             admin_address,
@@ -268,10 +254,7 @@ impl Application {
             public.stop(true).await;
         };
         if timeout(self.shutdown.drain, ending).await.is_err() {
-            tracing::warn!(
-                in_flight = self.metrics.in_flight(),
-                "stopping before everything was answered"
-            );
+            tracing::warn!(in_flight = self.metrics.in_flight(), "stopping before everything was answered");
             public.stop(false).await;
         }
         if let Some(admin) = admin {
@@ -314,27 +297,15 @@ impl Bound {
         let error = |source| BuildError::Listen { key, address, source };
         let listener = http::listen(address).map_err(error)?;
         let address = listener.local_addr().map_err(error)?;
-        Ok(Self {
-            key,
-            address,
-            listener,
-        })
+        Ok(Self { key, address, listener })
     }
 
     fn serve(self, serve: impl FnOnce(TcpListener) -> io::Result<Server>) -> Result<Server, BuildError> {
-        let Self {
-            key,
-            address,
-            listener,
-        } = self;
+        let Self { key, address, listener } = self;
         serve(listener).map_err(|source| BuildError::Listen { key, address, source })
     }
 
     fn error(&self, source: io::Error) -> BuildError {
-        BuildError::Listen {
-            key: self.key,
-            address: self.address,
-            source,
-        }
+        BuildError::Listen { key: self.key, address: self.address, source }
     }
 }

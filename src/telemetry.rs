@@ -23,15 +23,9 @@ const QUEUED_LINES: usize = 16_384;
 ///
 /// Panics are logged with their place and without their message, which could hold personal data.
 pub fn init(settings: &LogSettings) -> WorkerGuard {
-    let (writer, guard) = NonBlockingBuilder::default()
-        .buffered_lines_limit(QUEUED_LINES)
-        .finish(stdout());
+    let (writer, guard) = NonBlockingBuilder::default().buffered_lines_limit(QUEUED_LINES).finish(stdout());
     let on_terminal = stdout().is_terminal();
-    let format = settings.format.unwrap_or(if on_terminal {
-        LogFormat::Pretty
-    } else {
-        LogFormat::Json
-    });
+    let format = settings.format.unwrap_or(if on_terminal { LogFormat::Pretty } else { LogFormat::Json });
     // What actix says at "info" about its threads is of no use to operators.
     let filter = Targets::new()
         .with_default(settings.level)
@@ -50,9 +44,7 @@ pub fn init(settings: &LogSettings) -> WorkerGuard {
             )
             .init(),
         LogFormat::Pretty => {
-            lines
-                .with(fmt::layer().compact().with_ansi(on_terminal).with_writer(writer))
-                .init();
+            lines.with(fmt::layer().compact().with_ansi(on_terminal).with_writer(writer)).init();
         }
     }
     panic::set_hook(Box::new(|panic| {

@@ -39,10 +39,7 @@ where
             return Ok(value);
         }
         let (min, max) = (written(min), written(max));
-        Err(format!(
-            "must be from \"{min}\" to \"{max}\", got {}",
-            quoted(text)
-        ))
+        Err(format!("must be from \"{min}\" to \"{max}\", got {}", quoted(text)))
     })
 }
 
@@ -52,17 +49,13 @@ where
     D: Deserializer<'de>,
 {
     parsed(input, |text| {
-        let bytes: ByteSize = text
-            .parse()
-            .map_err(|_| format!("expected a size such as \"64KiB\", got {}", quoted(text)))?;
+        let bytes: ByteSize =
+            text.parse().map_err(|_| format!("expected a size such as \"64KiB\", got {}", quoted(text)))?;
         match usize::try_from(bytes.as_u64()) {
             Ok(value) if (MIN..=MAX).contains(&value) => Ok(value),
             Ok(_) | Err(_) => {
                 let (min, max) = (ByteSize(MIN as u64), ByteSize(MAX as u64));
-                Err(format!(
-                    "must be from \"{min}\" to \"{max}\", got {}",
-                    quoted(text)
-                ))
+                Err(format!("must be from \"{min}\" to \"{max}\", got {}", quoted(text)))
             }
         }
     })
@@ -87,13 +80,7 @@ pub fn secret<'de, D: Deserializer<'de>>(input: D) -> Result<SecretString, D::Er
 
 /// A string, not empty.
 pub fn not_empty<'de, D: Deserializer<'de>>(input: D) -> Result<String, D::Error> {
-    parsed(input, |text| {
-        if text.is_empty() {
-            Err("must not be empty")
-        } else {
-            Ok(text.to_owned())
-        }
-    })
+    parsed(input, |text| if text.is_empty() { Err("must not be empty") } else { Ok(text.to_owned()) })
 }
 
 /// A path; `""` is none.
@@ -119,13 +106,7 @@ where
     D: Deserializer<'de>,
     E: Display,
 {
-    parsed(input, |text| {
-        if text.is_empty() {
-            Ok(None)
-        } else {
-            parse(text).map(Some)
-        }
-    })
+    parsed(input, |text| if text.is_empty() { Ok(None) } else { parse(text).map(Some) })
 }
 
 /// A duration as settings write it: `600ms`, `1m`.
@@ -184,10 +165,7 @@ mod tests {
     #[case::decimal_unit("2kB", "2000")]
     #[case::too_small("1023", r#"must be from "1.0 KiB" to "1.0 MiB", got "1023""#)]
     #[case::too_large("1048577B", r#"must be from "1.0 KiB" to "1.0 MiB", got "1048577B""#)]
-    #[case::beyond_u64(
-        "99999999999EiB",
-        r#"must be from "1.0 KiB" to "1.0 MiB", got "99999999999EiB""#
-    )]
+    #[case::beyond_u64("99999999999EiB", r#"must be from "1.0 KiB" to "1.0 MiB", got "99999999999EiB""#)]
     #[case::word("big", r#"expected a size such as "64KiB", got "big""#)]
     #[case::negative("-1KiB", r#"expected a size such as "64KiB", got "-1KiB""#)]
     fn a_size_has_a_range(#[case] given: &str, #[case] expected: &str) {

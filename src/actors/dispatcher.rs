@@ -94,11 +94,7 @@ impl DispatcherActor {
         scoring: Recipient<RateScore>,
         interests: Recipient<LookUpInterests>,
     ) -> Self {
-        Self {
-            plan,
-            scoring,
-            interests,
-        }
+        Self { plan, scoring, interests }
     }
 
     fn check(&self, request: MethodRequest) -> Result<(Checked, CallContext), CallError> {
@@ -106,10 +102,7 @@ impl DispatcherActor {
         let authenticator = &self.plan.authenticator;
         let caller = authenticator.check(&request, now)?;
         let method = Method::from_name(&request.method)?;
-        let rules = Rules {
-            today: authenticator.today(now),
-            max_client_ids: self.plan.max_client_ids,
-        };
+        let rules = Rules { today: authenticator.today(now), max_client_ids: self.plan.max_client_ids };
         Ok(match method {
             Method::OnlineScore => {
                 let person = OnlineScore::parse(request.arguments, &rules)?;
@@ -136,10 +129,8 @@ impl DispatcherActor {
                 Box::pin(async move { Ok(Answer::Score(within(deadline, reply).await?)) })
             }
             Checked::Interests(wanted) => {
-                let reply = self.interests.send(LookUpInterests {
-                    clients: wanted.unique_clients(),
-                    deadline,
-                });
+                let reply =
+                    self.interests.send(LookUpInterests { clients: wanted.unique_clients(), deadline });
                 Box::pin(async move { Ok(Answer::Interests(within(deadline, reply).await??)) })
             }
         }
@@ -177,10 +168,7 @@ impl Handler<CallMethod> for DispatcherActor {
 
 impl From<CallError> for Handled {
     fn from(error: CallError) -> Self {
-        Self {
-            outcome: Err(error),
-            context: CallContext::Unknown,
-        }
+        Self { outcome: Err(error), context: CallContext::Unknown }
     }
 }
 
@@ -189,10 +177,7 @@ fn admit(admission: &Arc<Semaphore>, deadline: Deadline) -> Result<OwnedSemaphor
     if deadline.has_passed(tokio::time::Instant::now().into_std()) {
         return Err(CallError::Unavailable);
     }
-    admission
-        .clone()
-        .try_acquire_owned()
-        .map_err(|_| CallError::Unavailable)
+    admission.clone().try_acquire_owned().map_err(|_| CallError::Unavailable)
 }
 
 /// Waits for a peer, which may be stuck or fall while it handles the message.

@@ -66,10 +66,7 @@ impl Handler<LookUpInterests> for InterestsActor {
 
     fn handle(&mut self, msg: LookUpInterests, _: &mut Self::Context) -> Self::Result {
         let keys = msg.clients.iter().map(ClientId::key).collect();
-        let reply = self.store.send(GetMany {
-            keys,
-            deadline: msg.deadline,
-        });
+        let reply = self.store.send(GetMany { keys, deadline: msg.deadline });
         Box::pin(async move {
             let values = match timeout_at(Instant::from_std(msg.deadline.instant()), reply).await {
                 Ok(Ok(values)) => values?,
@@ -77,11 +74,7 @@ impl Handler<LookUpInterests> for InterestsActor {
                 Ok(Err(_)) => return Err(StoreError::Unavailable.into()),
                 Err(_) => return Err(StoreError::TimedOut.into()),
             };
-            msg.clients
-                .into_iter()
-                .zip(values)
-                .map(|(client, value)| parse(client, value))
-                .collect()
+            msg.clients.into_iter().zip(values).map(|(client, value)| parse(client, value)).collect()
         })
     }
 }

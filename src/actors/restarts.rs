@@ -56,10 +56,7 @@ pub struct Restart {
 impl Restarts {
     /// No restarts so far.
     pub fn new(policy: RestartPolicy) -> Self {
-        Self {
-            policy,
-            recent: VecDeque::new(),
-        }
+        Self { policy, recent: VecDeque::new() }
     }
 
     /// The actor fell at `now`.
@@ -69,10 +66,7 @@ impl Restarts {
         // One more than matters is enough to know that there were too many, and to have reached the longest wait.
         let keep = self.policy.max_restarts.max(31) + 1;
         while self.recent.len() > keep
-            || self
-                .recent
-                .front()
-                .is_some_and(|at| now.saturating_duration_since(*at) > window)
+            || self.recent.front().is_some_and(|at| now.saturating_duration_since(*at) > window)
         {
             self.recent.pop_front();
         }

@@ -40,11 +40,7 @@ impl ScoringActor {
         cache_put: Recipient<CachePut>,
         cache_timeout: Duration,
     ) -> Self {
-        Self {
-            cache_get,
-            cache_put,
-            cache_timeout,
-        }
+        Self { cache_get, cache_put, cache_timeout }
     }
 }
 
@@ -60,10 +56,7 @@ impl Handler<RateScore> for ScoringActor {
     fn handle(&mut self, msg: RateScore, _: &mut Self::Context) -> Self::Result {
         let key = cache_key(&msg.request);
         let deadline = Deadline::after(Instant::now().into_std(), self.cache_timeout).earlier(msg.deadline);
-        let cached = self.cache_get.send(CacheGet {
-            key: key.clone(),
-            deadline,
-        });
+        let cached = self.cache_get.send(CacheGet { key: key.clone(), deadline });
         let cache_put = self.cache_put.clone();
         Box::pin(async move {
             // The store bounds its answer itself; this bound is for a store actor that is stuck or being restarted.
@@ -72,11 +65,7 @@ impl Handler<RateScore> for ScoringActor {
                 return score;
             }
             let score = Score::compute(&msg.request);
-            cache_put.do_send(CachePut {
-                key,
-                score,
-                deadline: msg.deadline,
-            });
+            cache_put.do_send(CachePut { key, score, deadline: msg.deadline });
             score
         })
     }

@@ -85,11 +85,8 @@ pub struct StoreActor {
 impl StoreActor {
     /// An actor with a link of its own, which starts to connect at once. It does not wait for the store to be there.
     pub fn new(plan: StorePlan) -> Self {
-        let (link, keeper) = Link::start(
-            plan.connector.clone(),
-            plan.policy,
-            Monitor::new(plan.status.clone()),
-        );
+        let (link, keeper) =
+            Link::start(plan.connector.clone(), plan.policy, Monitor::new(plan.status.clone()));
         Self {
             cache: CacheRequests::new(&link),
             persistent: PersistentRequests::new(&link, plan.attempts),

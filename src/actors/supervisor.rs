@@ -102,19 +102,12 @@ enum Phase {
 
 impl<A: Actor<Context = Context<A>> + Supervised> Supervisor<A> {
     fn fell(&mut self, reason: Reason, panic: Option<&(dyn Any + Send)>) {
-        let restart = self
-            .restarts
-            .fell(Instant::now().into_std(), &mut fastrand::Rng::new());
-        let was_failing = matches!(
-            self.phase,
-            Phase::Running { stable: Some(_) } | Phase::Waiting { failing: true, .. }
-        );
+        let restart = self.restarts.fell(Instant::now().into_std(), &mut fastrand::Rng::new());
+        let was_failing =
+            matches!(self.phase, Phase::Running { stable: Some(_) } | Phase::Waiting { failing: true, .. });
         self.vitals.restarted(reason, panic, restart.delay);
         self.vitals.set_failing(was_failing, restart.failing);
-        self.phase = Phase::Waiting {
-            until: Box::pin(sleep(restart.delay)),
-            failing: restart.failing,
-        };
+        self.phase = Phase::Waiting { until: Box::pin(sleep(restart.delay)), failing: restart.failing };
     }
 }
 
@@ -160,10 +153,7 @@ impl<A: Actor<Context = Context<A>> + Supervised> Future for Supervisor<A> {
 
 impl<A: Actor<Context = Context<A>>> Drop for Supervisor<A> {
     fn drop(&mut self) {
-        if matches!(
-            self.phase,
-            Phase::Running { stable: Some(_) } | Phase::Waiting { failing: true, .. }
-        ) {
+        if matches!(self.phase, Phase::Running { stable: Some(_) } | Phase::Waiting { failing: true, .. }) {
             self.vitals.set_failing(true, false);
         }
         // A dropped context polls its actor once more, to stop it; that may panic as well.
@@ -182,10 +172,7 @@ impl ActorMetrics {
     /// If one of them is registered already.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
         let restarts = IntCounterVec::new(
-            Opts::new(
-                "scoring_actor_restarts_total",
-                "Restarts of actors, by the reason.",
-            ),
+            Opts::new("scoring_actor_restarts_total", "Restarts of actors, by the reason."),
             &["actor", "reason"],
         )?;
         registry.register(Box::new(restarts.clone()))?;
@@ -224,21 +211,11 @@ impl Vitals {
 
     fn restarted(&self, reason: Reason, panic: Option<&(dyn Any + Send)>, delay: std::time::Duration) {
         self.restarts.fetch_add(1, Relaxed);
-        self.counter
-            .with_label_values(&[self.name, reason.as_str()])
-            .inc();
+        self.counter.with_label_values(&[self.name, reason.as_str()]).inc();
         // Only a message that stands in the source is logged: one made at run time could hold personal data.
-        let panic = panic
-            .and_then(|panic| panic.downcast_ref::<&'static str>())
-            .copied();
+        let panic = panic.and_then(|panic| panic.downcast_ref::<&'static str>()).copied();
         let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
-        tracing::error!(
-            actor = self.name,
-            reason = reason.as_str(),
-            panic,
-            delay_ms,
-            "actor restarts"
-        );
+        tracing::error!(actor = self.name, reason = reason.as_str(), panic, delay_ms, "actor restarts");
     }
 
     fn set_failing(&self, was: bool, is: bool) {

@@ -33,11 +33,7 @@ impl<M: Message> Act<M> {
 
 impl<M: Message> Clone for Peer<M> {
     fn clone(&self) -> Self {
-        Self {
-            act: self.act.clone(),
-            received: self.received.clone(),
-            last: self.last.clone(),
-        }
+        Self { act: self.act.clone(), received: self.received.clone(), last: self.last.clone() }
     }
 }
 
@@ -47,11 +43,7 @@ where
     M::Result: Send,
 {
     pub(crate) fn new(act: Act<M>) -> Self {
-        Self {
-            act: Rc::new(RefCell::new(act)),
-            received: Rc::default(),
-            last: Rc::default(),
-        }
+        Self { act: Rc::new(RefCell::new(act)), received: Rc::default(), last: Rc::default() }
     }
 
     pub(crate) fn recipient(&self) -> Recipient<M> {

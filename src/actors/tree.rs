@@ -61,19 +61,11 @@ pub struct Tree {
 impl Tree {
     /// Starts the actors on the current thread, each with its peers.
     pub fn start(plan: &TreePlan) -> Self {
-        let TreeVitals {
-            dispatcher,
-            scoring,
-            interests,
-            cache_store,
-            persistent_store,
-        } = plan.vitals.clone();
+        let TreeVitals { dispatcher, scoring, interests, cache_store, persistent_store } =
+            plan.vitals.clone();
         let cache_store = supervise(StoreActor::new(plan.cache.clone()), plan.restarts, cache_store);
-        let persistent_store = supervise(
-            StoreActor::new(plan.persistent.clone()),
-            plan.restarts,
-            persistent_store,
-        );
+        let persistent_store =
+            supervise(StoreActor::new(plan.persistent.clone()), plan.restarts, persistent_store);
         let scoring = supervise(
             ScoringActor::new(
                 cache_store.clone().recipient(),
@@ -83,11 +75,8 @@ impl Tree {
             plan.restarts,
             scoring,
         );
-        let interests = supervise(
-            InterestsActor::new(persistent_store.clone().recipient()),
-            plan.restarts,
-            interests,
-        );
+        let interests =
+            supervise(InterestsActor::new(persistent_store.clone().recipient()), plan.restarts, interests);
         let dispatcher = supervise(
             DispatcherActor::new(
                 plan.dispatcher.clone(),
@@ -97,13 +86,7 @@ impl Tree {
             plan.restarts,
             dispatcher,
         );
-        Self {
-            dispatcher,
-            scoring,
-            interests,
-            cache_store,
-            persistent_store,
-        }
+        Self { dispatcher, scoring, interests, cache_store, persistent_store }
     }
 }
 
@@ -128,12 +111,6 @@ impl TreeVitals {
 
     /// All of them.
     pub fn all(&self) -> [&Arc<Vitals>; 5] {
-        [
-            &self.dispatcher,
-            &self.scoring,
-            &self.interests,
-            &self.cache_store,
-            &self.persistent_store,
-        ]
+        [&self.dispatcher, &self.scoring, &self.interests, &self.cache_store, &self.persistent_store]
     }
 }

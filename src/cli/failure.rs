@@ -82,10 +82,7 @@ impl Failure {
             Self::Config(_) | Self::Auth(_) | Self::Usage(_) => USAGE,
             Self::Build(BuildError::Listen { .. } | BuildError::Auth(_)) => USAGE,
             // It is the setting that names a store which cannot be used so.
-            Self::Open {
-                source: OpenBulkError::Memory,
-                ..
-            } => USAGE,
+            Self::Open { source: OpenBulkError::Memory, .. } => USAGE,
             Self::Output(_) if self.is_closed_pipe() => 0,
             Self::Build(BuildError::Metrics(_))
             | Self::Start(_)

@@ -70,10 +70,7 @@ impl fmt::Display for Stop {
 impl Signals {
     /// Starts to listen. Needs a tokio runtime.
     pub(super) fn listen() -> io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
 
     /// The next signal.
@@ -110,10 +107,7 @@ impl Gate {
 pub(super) fn until_signal<T: Send + 'static>(
     work: impl FnOnce(Gate) -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
-    let runtime = Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(Failure::Start)?;
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(Failure::Start)?;
     let outcome = runtime.block_on(async {
         let mut signals = Signals::listen().map_err(Failure::Start)?;
         let gate = Gate::default();

@@ -52,10 +52,6 @@ impl Source {
 
     /// The settings, with the process' environment between file and assignments.
     pub(super) fn load(&self) -> Result<Settings, Failure> {
-        Ok(Settings::load(
-            self.config.as_deref(),
-            std::env::vars_os(),
-            &self.assignments,
-        )?)
+        Ok(Settings::load(self.config.as_deref(), std::env::vars_os(), &self.assignments)?)
     }
 }

@@ -57,9 +57,7 @@ impl AuthSettings {
 
     /// Whether either salt is one that everybody knows.
     pub fn has_public_salt(&self) -> bool {
-        [&self.salt, &self.admin_salt]
-            .iter()
-            .any(|salt| PUBLIC_SALTS.contains(&salt.expose_secret()))
+        [&self.salt, &self.admin_salt].iter().any(|salt| PUBLIC_SALTS.contains(&salt.expose_secret()))
     }
 }
 

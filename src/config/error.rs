@@ -80,10 +80,7 @@ impl fmt::Display for Origin {
         match self {
             Self::BuiltIn => f.write_str("built-in defaults"),
             Self::File { path, line: None } => write!(f, "{}", path.display()),
-            Self::File {
-                path,
-                line: Some(line),
-            } => write!(f, "{}:{line}", path.display()),
+            Self::File { path, line: Some(line) } => write!(f, "{}:{line}", path.display()),
             Self::Environment(name) => f.write_str(name),
             Self::Flag => f.write_str("--set"),
         }
@@ -98,15 +95,8 @@ impl fmt::Display for ConfigError {
             Origin::Environment(_) => "environment variable ",
             Origin::BuiltIn | Origin::File { .. } | Origin::Flag => "",
         };
-        let key = self
-            .key
-            .as_ref()
-            .map(|key| format!(": {key}"))
-            .unwrap_or_default();
-        f.write_str(&one_line(&format!(
-            "{kind}{}{key}: {}",
-            self.origin, self.problem
-        )))
+        let key = self.key.as_ref().map(|key| format!(": {key}")).unwrap_or_default();
+        f.write_str(&one_line(&format!("{kind}{}{key}: {}", self.origin, self.problem)))
     }
 }
 
@@ -121,11 +111,7 @@ impl ConfigErrors {
     }
 
     pub(super) fn add(&mut self, origin: Origin, key: impl Into<Option<String>>, problem: Problem) {
-        self.0.push(ConfigError {
-            origin,
-            key: key.into(),
-            problem,
-        });
+        self.0.push(ConfigError { origin, key: key.into(), problem });
     }
 
     /// Whether `key` is at fault already. Rules that involve it then have nothing to say.
@@ -172,11 +158,7 @@ mod tests {
     #[case::env(Origin::Environment("X".into()), "environment variable X: a.b: not valid UTF-8")]
     #[case::flag(Origin::Flag, "--set: a.b: not valid UTF-8")]
     fn an_error_names_its_origin_and_its_key(#[case] origin: Origin, #[case] shown: &str) {
-        let error = ConfigError {
-            origin,
-            key: Some("a.b".to_owned()),
-            problem: Problem::NotUtf8,
-        };
+        let error = ConfigError { origin, key: Some("a.b".to_owned()), problem: Problem::NotUtf8 };
         assert_eq!(error.to_string(), shown);
     }
 
@@ -184,11 +166,8 @@ mod tests {
     fn an_error_is_one_line_whatever_its_parts_hold() {
         let path = "a\nb\u{1b}[31m\u{2028}".into();
         let origin = Origin::File { path, line: None };
-        let error = ConfigError {
-            origin,
-            key: Some("k\r".into()),
-            problem: Problem::Refused("v\u{85}".into()),
-        };
+        let error =
+            ConfigError { origin, key: Some("k\r".into()), problem: Problem::Refused("v\u{85}".into()) };
         assert_eq!(error.to_string(), "a\\nb\\u{1b}[31m\\u{2028}: k\\r: v\\u{85}");
     }
 }

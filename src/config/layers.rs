@@ -43,21 +43,13 @@ impl Layers {
         });
         let entry = |leaf: Leaf| {
             let origin = Origin::BuiltIn;
-            Entry {
-                key: leaf.key,
-                value: leaf.value.clone(),
-                origin,
-                default: leaf.value,
-            }
+            Entry { key: leaf.key, value: leaf.value.clone(), origin, default: leaf.value }
         };
         errors.or(Self(leaves.into_iter().map(entry).collect()))
     }
 
     pub(super) fn add_file(&mut self, path: &Path, errors: &mut ConfigErrors) {
-        let origin = |line| Origin::File {
-            path: path.to_owned(),
-            line,
-        };
+        let origin = |line| Origin::File { path: path.to_owned(), line };
         let bytes = match fs::read(path) {
             Ok(bytes) => bytes,
             Err(error) => return errors.add(origin(None), None, Problem::Unreadable(error)),
@@ -68,22 +60,13 @@ impl Layers {
         match parse(&text) {
             Err((line, problem)) => errors.add(origin(line), None, problem),
             Ok(leaves) => {
-                for Leaf {
-                    key,
-                    in_section,
-                    line,
-                    value,
-                } in leaves
-                {
+                for Leaf { key, in_section, line, value } in leaves {
                     if in_section {
                         self.set(&key, value, origin(line), errors);
                     } else if !self.is_section(&key) {
                         self.refuse(&key, origin(line), errors);
                     } else if !value.is_table() {
-                        let problem = Problem::WrongType {
-                            expected: "a table",
-                            got: type_of(&value),
-                        };
+                        let problem = Problem::WrongType { expected: "a table", got: type_of(&value) };
                         errors.add(origin(line), key, problem);
                     }
                 }
@@ -158,8 +141,7 @@ impl Layers {
     }
 
     pub(super) fn origin(&self, key: &str) -> Origin {
-        self.get(key)
-            .map_or(Origin::BuiltIn, |entry| entry.origin.clone())
+        self.get(key).map_or(Origin::BuiltIn, |entry| entry.origin.clone())
     }
 
     /// The environment and flags have only text, so it becomes what the default is.
@@ -180,10 +162,7 @@ impl Layers {
                 entry.origin = origin;
             }
             Some(entry) => {
-                let problem = Problem::WrongType {
-                    expected: type_of(&entry.default),
-                    got: type_of(&value),
-                };
+                let problem = Problem::WrongType { expected: type_of(&entry.default), got: type_of(&value) };
                 errors.add(origin, key.to_owned(), problem);
             }
         }

@@ -40,21 +40,11 @@ pub(super) fn parse(text: &str) -> Result<Vec<Leaf>, (Option<usize>, Problem)> {
                 let place = place.and_then(|place| place.get_ref().get(name.as_str()));
                 let line = place.map(|place| line(place.span().start));
                 let (key, value) = (format!("{section}.{name}"), value.clone());
-                leaves.push(Leaf {
-                    key,
-                    in_section: true,
-                    line,
-                    value,
-                });
+                leaves.push(Leaf { key, in_section: true, line, value });
             }
         } else {
             let line = place.map(|place| line(place.span().start));
-            leaves.push(Leaf {
-                key: section,
-                in_section: false,
-                line,
-                value,
-            });
+            leaves.push(Leaf { key: section, in_section: false, line, value });
         }
     }
     leaves.sort_by_key(|leaf| leaf.line);

@@ -10,14 +10,7 @@ use crate::units::written;
 
 /// Adds an error for each rule that `settings` break.
 pub(super) fn check(settings: &Settings, layers: &Layers, errors: &mut ConfigErrors) {
-    let Settings {
-        http,
-        admin,
-        auth,
-        store,
-        cache,
-        ..
-    } = settings;
+    let Settings { http, admin, auth, store, cache, .. } = settings;
 
     let mut rule = |keys: &[&str], holds: bool, problem: &dyn Fn() -> String| {
         // A key at fault stands at its default here, so that a broken rule would be none of the user's doing.
@@ -25,9 +18,7 @@ pub(super) fn check(settings: &Settings, layers: &Layers, errors: &mut ConfigErr
             return;
         }
         // The first key that somebody changed, for the defaults break no rule.
-        let changed = keys
-            .iter()
-            .find(|key| layers.get(key).is_some_and(Entry::is_changed));
+        let changed = keys.iter().find(|key| layers.get(key).is_some_and(Entry::is_changed));
         if let Some(key) = changed.or(keys.first()) {
             errors.add(layers.origin(key), (*key).to_owned(), Problem::Refused(problem()));
         }
@@ -51,25 +42,15 @@ pub(super) fn check(settings: &Settings, layers: &Layers, errors: &mut ConfigErr
             )
         },
     );
-    rule(
-        &["admin.bind", "http.bind"],
-        admin.bind.is_none_or(|bind| !clash(bind, http.bind)),
-        &|| "http.bind and admin.bind take the same port; change one of them".to_owned(),
-    );
-    rule(
-        &["store.deadline", "store.timeout"],
-        store.deadline >= store.timeout,
-        &|| {
-            let (deadline, timeout) = (written(store.deadline), written(store.timeout));
-            format!("store.deadline ({deadline}) must be at least store.timeout ({timeout})")
-        },
-    );
+    rule(&["admin.bind", "http.bind"], admin.bind.is_none_or(|bind| !clash(bind, http.bind)), &|| {
+        "http.bind and admin.bind take the same port; change one of them".to_owned()
+    });
+    rule(&["store.deadline", "store.timeout"], store.deadline >= store.timeout, &|| {
+        let (deadline, timeout) = (written(store.deadline), written(store.timeout));
+        format!("store.deadline ({deadline}) must be at least store.timeout ({timeout})")
+    });
     let log_in = || "has a user and no password; add one, or a password_file".to_owned();
-    rule(
-        &["store.url", "store.password_file"],
-        !store.url.lacks_password(),
-        &log_in,
-    );
+    rule(&["store.url", "store.password_file"], !store.url.lacks_password(), &log_in);
     rule(
         &["cache.url", "cache.password_file"],
         !cache.url.as_ref().is_some_and(StoreUrl::lacks_password),

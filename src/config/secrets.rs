@@ -16,43 +16,21 @@ const LARGEST: u64 = 64 * 1024;
 
 /// Puts salts and passwords in place that the `…_file` keys name files for.
 pub(super) fn resolve(settings: &mut Settings, layers: &Layers, errors: &mut ConfigErrors) {
-    let Settings {
-        auth, store, cache, ..
-    } = settings;
+    let Settings { auth, store, cache, .. } = settings;
     let is_set = |key: &str| layers.get(key).is_some_and(Entry::is_changed);
     // A URL at fault stands at its default here, which no password would fit.
     let (store_file, cache_file) = (
-        store
-            .password_file
-            .as_deref()
-            .filter(|_| !errors.concern("store.url")),
-        cache
-            .password_file
-            .as_deref()
-            .filter(|_| !errors.concern("cache.url")),
+        store.password_file.as_deref().filter(|_| !errors.concern("store.url")),
+        cache.password_file.as_deref().filter(|_| !errors.concern("cache.url")),
     );
     let outcomes = [
-        (
-            "auth.salt_file",
-            fill_salt(&mut auth.salt, auth.salt_file.as_deref(), "auth.salt", is_set),
-        ),
+        ("auth.salt_file", fill_salt(&mut auth.salt, auth.salt_file.as_deref(), "auth.salt", is_set)),
         (
             "auth.admin_salt_file",
-            fill_salt(
-                &mut auth.admin_salt,
-                auth.admin_salt_file.as_deref(),
-                "auth.admin_salt",
-                is_set,
-            ),
+            fill_salt(&mut auth.admin_salt, auth.admin_salt_file.as_deref(), "auth.admin_salt", is_set),
         ),
-        (
-            "store.password_file",
-            fill_password(Some(&mut store.url), store_file, "store.url"),
-        ),
-        (
-            "cache.password_file",
-            fill_password(cache.url.as_mut(), cache_file, "cache.url"),
-        ),
+        ("store.password_file", fill_password(Some(&mut store.url), store_file, "store.url")),
+        ("cache.password_file", fill_password(cache.url.as_mut(), cache_file, "cache.url")),
     ];
     for (key, outcome) in outcomes {
         if let Err(problem) = outcome {
@@ -79,10 +57,7 @@ fn fill_password(url: Option<&mut StoreUrl>, file: Option<&Path>, key: &str) -> 
     let Some(file) = file else { return Ok(()) };
     let url = url.ok_or_else(|| format!("{key} is not set; set it, or leave this out as well"))?;
     let password = read(file)?;
-    *url = url
-        .clone()
-        .with_password(password)
-        .map_err(|refused| format!("{key} {refused}"))?;
+    *url = url.clone().with_password(password).map_err(|refused| format!("{key} {refused}"))?;
     Ok(())
 }
 
@@ -94,14 +69,8 @@ fn read(file: &Path) -> Result<SecretString, String> {
         return Err(refused("too large for a secret"));
     }
     let text = String::from_utf8(bytes).map_err(|_| refused("not valid UTF-8"))?;
-    let line = text
-        .strip_suffix('\n')
-        .map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
-    if line.is_empty() {
-        Err(refused("is empty"))
-    } else {
-        Ok(line.into())
-    }
+    let line = text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
+    if line.is_empty() { Err(refused("is empty")) } else { Ok(line.into()) }
 }
 
 fn read_bounded(file: &Path) -> io::Result<Vec<u8>> {
@@ -141,10 +110,7 @@ mod tests {
     fn a_bad_secret_file_is_named(#[case] contents: &[u8], #[case] expected: &str) {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(&file, contents).unwrap();
-        assert_eq!(
-            read(file.path()).unwrap_err(),
-            format!("{}: {expected}", file.path().display())
-        );
+        assert_eq!(read(file.path()).unwrap_err(), format!("{}: {expected}", file.path().display()));
     }
 
     #[test]
@@ -159,9 +125,6 @@ mod tests {
     #[case::directory("/")]
     fn an_unreadable_secret_file_is_named(#[case] path: &str) {
         let problem = read(Path::new(path)).unwrap_err();
-        assert!(
-            problem.starts_with(&format!("{path}: cannot be read: ")),
-            "{problem}"
-        );
+        assert!(problem.starts_with(&format!("{path}: cannot be read: ")), "{problem}");
     }
 }

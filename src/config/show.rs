@@ -35,10 +35,9 @@ pub(super) fn effective_toml(layers: &Layers) -> String {
 fn shown(entry: &Entry) -> Value {
     match (entry.key.as_str(), &entry.value) {
         ("auth.salt" | "auth.admin_salt", _) => HIDDEN.into(),
-        ("store.url" | "cache.url", Value::String(url)) if !url.is_empty() => url
-            .parse()
-            .map_or_else(|_| HIDDEN.to_owned(), |url: StoreUrl| url.to_string())
-            .into(),
+        ("store.url" | "cache.url", Value::String(url)) if !url.is_empty() => {
+            url.parse().map_or_else(|_| HIDDEN.to_owned(), |url: StoreUrl| url.to_string()).into()
+        }
         (_, value) => value.clone(),
     }
 }

@@ -51,11 +51,8 @@ impl Given {
     }
 
     fn load(self) -> Result<Settings, ConfigErrors> {
-        let file = self
-            .folder
-            .as_ref()
-            .map(|folder| folder.path().join("x.toml"))
-            .filter(|path| path.exists());
+        let file =
+            self.folder.as_ref().map(|folder| folder.path().join("x.toml")).filter(|path| path.exists());
         Settings::load(file.as_deref(), self.environment, &self.flags)
     }
 
@@ -65,24 +62,14 @@ impl Given {
 
     /// The error lines, without the folder that the files are in.
     fn errors(self) -> Vec<String> {
-        let folder = self
-            .folder
-            .as_ref()
-            .map(|folder| format!("{}/", folder.path().display()));
+        let folder = self.folder.as_ref().map(|folder| format!("{}/", folder.path().display()));
         let errors = match self.load() {
             Ok(settings) => panic!("valid: {settings:?}"),
             Err(errors) => errors,
         };
         let lines = errors.to_string();
-        assert_eq!(
-            lines.lines().count(),
-            errors.iter().count(),
-            "one line each: {lines}"
-        );
-        lines
-            .lines()
-            .map(|line| line.replace(folder.as_deref().unwrap_or("\0"), ""))
-            .collect()
+        assert_eq!(lines.lines().count(), errors.iter().count(), "one line each: {lines}");
+        lines.lines().map(|line| line.replace(folder.as_deref().unwrap_or("\0"), "")).collect()
     }
 }
 

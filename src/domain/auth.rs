@@ -95,16 +95,9 @@ impl Authenticator {
             let previous = same(&self.admin_token(earlier), token);
             (Caller::Admin, current | previous)
         } else {
-            (
-                Caller::Partner,
-                same(&self.partner_token(&request.account, &request.login), token),
-            )
+            (Caller::Partner, same(&self.partner_token(&request.account, &request.login), token))
         };
-        if matches.into() {
-            Ok(caller)
-        } else {
-            Err(Forbidden)
-        }
+        if matches.into() { Ok(caller) } else { Err(Forbidden) }
     }
 
     /// The token of a partner: lower-case hex SHA-512 of `account + login + salt`.
@@ -116,12 +109,7 @@ impl Authenticator {
     /// The admin's token at `now`: lower-case hex SHA-512 of `YYYYMMDDHH + admin_salt`.
     #[must_use]
     pub fn admin_token(&self, now: DateTime<Utc>) -> String {
-        let hour = self
-            .policy
-            .timezone
-            .wall_clock(now)
-            .format("%Y%m%d%H")
-            .to_string();
+        let hour = self.policy.timezone.wall_clock(now).format("%Y%m%d%H").to_string();
         digest(&[&hour, self.policy.admin_salt.expose_secret()])
     }
 
@@ -133,9 +121,7 @@ impl Authenticator {
 }
 
 fn digest(parts: &[&str]) -> String {
-    let hasher = parts
-        .iter()
-        .fold(Sha512::new(), |hasher, part| hasher.chain_update(part));
+    let hasher = parts.iter().fold(Sha512::new(), |hasher, part| hasher.chain_update(part));
     lower_hex(&hasher.finalize())
 }
 

@@ -28,8 +28,7 @@ fn number(digits: &str, length: std::ops::RangeInclusive<usize>) -> Option<u32> 
 /// 1 March in other years. `None` beyond the calendar's end.
 pub(super) fn anniversary(born: NaiveDate, age: i32) -> Option<NaiveDate> {
     let year = born.year().checked_add(age)?;
-    born.with_year(year)
-        .or_else(|| NaiveDate::from_ymd_opt(year, 3, 1))
+    born.with_year(year).or_else(|| NaiveDate::from_ymd_opt(year, 3, 1))
 }
 
 impl<C> Field<C> for NaiveDate {
@@ -105,10 +104,7 @@ mod tests {
 
     #[test]
     fn a_leap_day_comes_round_in_leap_years() {
-        assert_eq!(
-            anniversary(parse_date("29.02.1956").unwrap(), 72),
-            parse_date("29.02.2028")
-        );
+        assert_eq!(anniversary(parse_date("29.02.1956").unwrap(), 72), parse_date("29.02.2028"));
     }
 
     proptest! {

@@ -108,12 +108,7 @@ pub(super) mod column {
 
 impl<'a, C> Form<'a, C> {
     pub(super) fn new(object: Object, context: &'a C) -> Self {
-        Self {
-            object,
-            context,
-            filled: Vec::new(),
-            faults: Faults::default(),
-        }
+        Self { object, context, filled: Vec::new(), faults: Faults::default() }
     }
 
     /// Takes one field out of the object. `None` means that a fault has been noted.
@@ -141,10 +136,7 @@ impl<'a, C> Form<'a, C> {
 
     /// Notes a fault that no single field can see.
     pub(super) fn refuse(&mut self, field: &'static str, reason: impl Into<Reason>) {
-        self.faults.0.push(Fault {
-            field,
-            reason: reason.into(),
-        });
+        self.faults.0.push(Fault { field, reason: reason.into() });
     }
 
     /// What was read, unless there was any fault.
@@ -158,10 +150,7 @@ impl<'a, C> Form<'a, C> {
 impl Faults {
     /// A single fault.
     pub fn one(field: &'static str, reason: impl Into<Reason>) -> Self {
-        Self(vec![Fault {
-            field,
-            reason: reason.into(),
-        }])
+        Self(vec![Fault { field, reason: reason.into() }])
     }
 
     /// The faults in the order of the request's table.

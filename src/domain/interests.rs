@@ -25,10 +25,7 @@ impl Interests {
     pub fn from_json(stored: &[u8]) -> Result<Self, MalformedInterests> {
         serde_json::from_slice(stored)
             .map(Self)
-            .map_err(|error| MalformedInterests {
-                line: error.line(),
-                column: error.column(),
-            })
+            .map_err(|error| MalformedInterests { line: error.line(), column: error.column() })
     }
 
     /// The value to store; [`Interests::from_json`] reads it back.
@@ -70,10 +67,7 @@ mod tests {
     #[test]
     fn an_error_does_not_quote_the_value() {
         let error = Interests::from_json(br#""a secret wish""#).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "not a JSON array of strings, see line 1, column 15"
-        );
+        assert_eq!(error.to_string(), "not a JSON array of strings, see line 1, column 15");
         assert!(!format!("{error:?}").contains("wish"));
     }
 

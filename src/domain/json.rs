@@ -89,20 +89,17 @@ impl Json {
 
         let refusal = Cell::new(None);
         let mut deserializer = serde_json::Deserializer::from_str(text);
-        Value {
-            depth: 0,
-            refusal: &refusal,
-        }
-        .deserialize(&mut deserializer)
-        .and_then(|json| deserializer.end().map(|()| json))
-        .map_err(|error| {
-            let (line, column) = (error.line(), error.column());
-            match refusal.get() {
-                None => BadJson::Syntax { line, column },
-                Some(Refusal::TooDeep) => BadJson::TooDeep,
-                Some(Refusal::RepeatedKey) => BadJson::RepeatedKey { line, column },
-            }
-        })
+        Value { depth: 0, refusal: &refusal }
+            .deserialize(&mut deserializer)
+            .and_then(|json| deserializer.end().map(|()| json))
+            .map_err(|error| {
+                let (line, column) = (error.line(), error.column());
+                match refusal.get() {
+                    None => BadJson::Syntax { line, column },
+                    Some(Refusal::TooDeep) => BadJson::TooDeep,
+                    Some(Refusal::RepeatedKey) => BadJson::RepeatedKey { line, column },
+                }
+            })
     }
 }
 
@@ -180,10 +177,7 @@ impl Value<'_> {
         if self.depth == MAX_DEPTH {
             return Err(self.refuse(Refusal::TooDeep));
         }
-        Ok(Self {
-            depth: self.depth + 1,
-            ..self
-        })
+        Ok(Self { depth: self.depth + 1, ..self })
     }
 }
 

@@ -69,10 +69,7 @@ mod tests {
     use rstest::rstest;
 
     fn interests(id: i64, names: &[&str]) -> (ClientId, Interests) {
-        (
-            ClientId(id),
-            Interests(names.iter().map(|&name| name.to_owned()).collect()),
-        )
+        (ClientId(id), Interests(names.iter().map(|&name| name.to_owned()).collect()))
     }
 
     #[rstest]

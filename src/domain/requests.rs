@@ -71,11 +71,8 @@ impl MethodRequest {
 // ===== impl OnlineScore =====
 
 impl OnlineScore {
-    const PAIRS: [(&'static str, &'static str); 3] = [
-        ("phone", "email"),
-        ("first_name", "last_name"),
-        ("gender", "birthday"),
-    ];
+    const PAIRS: [(&'static str, &'static str); 3] =
+        [("phone", "email"), ("first_name", "last_name"), ("gender", "birthday")];
 
     /// Reads the arguments.
     ///
@@ -86,10 +83,7 @@ impl OnlineScore {
     pub fn parse(arguments: Object, rules: &Rules) -> Result<Self, Faults> {
         let mut form = Form::new(arguments, rules);
         let read = Self::read(&mut form);
-        if !Self::PAIRS
-            .iter()
-            .any(|(one, other)| form.has(one) && form.has(other))
-        {
+        if !Self::PAIRS.iter().any(|(one, other)| form.has(one) && form.has(other)) {
             let reason = "must have phone and email, first_name and last_name, or gender and birthday";
             form.refuse("arguments", reason);
         }
@@ -135,11 +129,7 @@ impl ClientsInterests {
     #[must_use]
     pub fn unique_clients(&self) -> Vec<ClientId> {
         let mut seen = HashSet::with_capacity(self.client_ids.len());
-        self.client_ids
-            .iter()
-            .copied()
-            .filter(|client| seen.insert(*client))
-            .collect()
+        self.client_ids.iter().copied().filter(|client| seen.insert(*client)).collect()
     }
 }
 

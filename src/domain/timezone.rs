@@ -38,10 +38,7 @@ impl FromStr for TimeZoneChoice {
     fn from_str(name: &str) -> Result<Self, UnknownTimeZone> {
         match name {
             "local" => Ok(Self::Local),
-            _ => name
-                .parse()
-                .map(Self::Named)
-                .map_err(|_| UnknownTimeZone(name.to_owned())),
+            _ => name.parse().map(Self::Named).map_err(|_| UnknownTimeZone(name.to_owned())),
         }
     }
 }
@@ -76,10 +73,7 @@ mod tests {
     #[case::local_in_capitals("Local")]
     #[case::blank_after("UTC ")]
     fn an_unknown_zone_is_refused_by_name(#[case] name: &str) {
-        assert_eq!(
-            name.parse::<TimeZoneChoice>(),
-            Err(UnknownTimeZone(name.to_owned()))
-        );
+        assert_eq!(name.parse::<TimeZoneChoice>(), Err(UnknownTimeZone(name.to_owned())));
     }
 
     #[test]
@@ -95,9 +89,6 @@ mod tests {
     #[test]
     fn local_is_the_machines_own_zone() {
         let now = Utc::now();
-        assert_eq!(
-            TimeZoneChoice::Local.wall_clock(now),
-            now.with_timezone(&Local).naive_local()
-        );
+        assert_eq!(TimeZoneChoice::Local.wall_clock(now), now.with_timezone(&Local).naive_local());
     }
 }

@@ -105,11 +105,7 @@ impl<C> Field<C> for Email {
 
     fn parse(raw: Json, context: &C) -> Result<Self, Reason> {
         let text = String::parse(raw, context)?;
-        if text.contains('@') {
-            Ok(Self(Redacted::new(text)))
-        } else {
-            Err("must contain \"@\"".into())
-        }
+        if text.contains('@') { Ok(Self(Redacted::new(text))) } else { Err("must contain \"@\"".into()) }
     }
 }
 
@@ -226,11 +222,7 @@ impl Field<Rules> for Vec<ClientId> {
             return Err(format!("must hold at most {} ids", rules.max_client_ids).into());
         }
         let id = |item| {
-            if let Json::Integer(id) = item {
-                Ok(ClientId(id))
-            } else {
-                Err(WRONG_TYPE)
-            }
+            if let Json::Integer(id) = item { Ok(ClientId(id)) } else { Err(WRONG_TYPE) }
         };
         items.into_iter().map(id).collect()
     }

@@ -32,23 +32,13 @@ struct Readiness {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Part {
-    Store {
-        status: &'static str,
-        since: String,
-        breaker: &'static str,
-        last_error: Option<&'static str>,
-    },
-    Actor {
-        status: &'static str,
-        restarts: u64,
-    },
+    Store { status: &'static str, since: String, breaker: &'static str, last_error: Option<&'static str> },
+    Actor { status: &'static str, restarts: u64 },
 }
 
 /// The process lives. Asks nobody, so that a lost store never makes an orchestrator kill a service that still scores.
 pub(super) async fn healthz() -> HttpResponse {
-    HttpResponse::Ok()
-        .insert_header(ContentType::plaintext())
-        .body("ok\n")
+    HttpResponse::Ok().insert_header(ContentType::plaintext()).body("ok\n")
 }
 
 /// Ready, or degraded when a store is lost or an actor keeps falling: both still answer what can be answered. 503 only
@@ -70,13 +60,7 @@ pub(super) async fn readyz(plan: web::Data<AdminPlan>) -> HttpResponse {
     for vitals in plan.vitals.all() {
         degraded |= vitals.is_failing();
         let status = if vitals.is_failing() { "failing" } else { "running" };
-        parts.insert(
-            vitals.name(),
-            Part::Actor {
-                status,
-                restarts: vitals.restarts(),
-            },
-        );
+        parts.insert(vitals.name(), Part::Actor { status, restarts: vitals.restarts() });
     }
     let (status, mut response) = match plan.lifecycle.phase() {
         Phase::Starting => ("starting", HttpResponse::ServiceUnavailable()),
@@ -90,9 +74,7 @@ pub(super) async fn readyz(plan: web::Data<AdminPlan>) -> HttpResponse {
 /// All metrics, in Prometheus' text format.
 pub(super) async fn metrics(plan: web::Data<AdminPlan>) -> HttpResponse {
     match TextEncoder::new().encode_to_string(&plan.registry.gather()) {
-        Ok(text) => HttpResponse::Ok()
-            .content_type(prometheus::TEXT_FORMAT)
-            .body(text),
+        Ok(text) => HttpResponse::Ok().content_type(prometheus::TEXT_FORMAT).body(text),
         Err(error) => {
             tracing::error!(%error, "metrics cannot be encoded");
             HttpResponse::InternalServerError().finish()

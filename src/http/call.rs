@@ -55,11 +55,7 @@ pub(super) async fn call(
 ) -> HttpResponse {
     let begun = Instant::now();
     let in_flight = plan.metrics.begin();
-    let id = request
-        .extensions()
-        .get::<RequestId>()
-        .map(ToString::to_string)
-        .unwrap_or_default();
+    let id = request.extensions().get::<RequestId>().map(ToString::to_string).unwrap_or_default();
     let span = tracing::info_span!(
         "call",
         request_id = id,
@@ -70,11 +66,7 @@ pub(super) async fn call(
     let mut known = Known::default();
     let answering = answer(&request, payload, &plan, &dispatcher, &mut known);
     // A bug in here must not cost the client its connection.
-    let outcome = match AssertUnwindSafe(answering)
-        .catch_unwind()
-        .instrument(span.clone())
-        .await
-    {
+    let outcome = match AssertUnwindSafe(answering).catch_unwind().instrument(span.clone()).await {
         Ok(outcome) => outcome,
         Err(_) => Err(CallError::Internal.into()),
     };
@@ -84,9 +76,7 @@ pub(super) async fn call(
     let (code, took) = (response.status().as_u16(), begun.elapsed());
     let method = known.method.map_or(OTHER, Method::as_str);
     plan.metrics.answered(method, code, took);
-    span.record("method", method)
-        .record("account", &known.account)
-        .record("code", code);
+    span.record("method", method).record("account", &known.account).record("code", code);
     let (has, nclients) = match &known.context {
         CallContext::Unknown => (None, None),
         CallContext::Has(names) => (Some(names.join(",")), None),
@@ -121,10 +111,7 @@ async fn answer(
     known.account = request.account.chars().take(LOGGED_ACCOUNT).collect();
     known.method = Method::from_name(&request.method).ok();
 
-    let sent = dispatcher.send(CallMethod {
-        request,
-        received: received.into_std(),
-    });
+    let sent = dispatcher.send(CallMethod { request, received: received.into_std() });
     match timeout_at(received + plan.deadline, sent).await {
         Ok(Ok(handled)) => {
             known.context = handled.context;

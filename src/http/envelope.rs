@@ -64,13 +64,7 @@ impl Refusal {
 /// The response to a request.
 pub(super) fn respond(outcome: &Result<Answer, Refusal>) -> HttpResponse {
     match outcome {
-        Ok(answer) => json(
-            StatusCode::OK,
-            &Success {
-                code: 200,
-                response: answer,
-            },
-        ),
+        Ok(answer) => json(StatusCode::OK, &Success { code: 200, response: answer }),
         Err(refusal) => refuse(refusal),
     }
 }
@@ -78,13 +72,7 @@ pub(super) fn respond(outcome: &Result<Answer, Refusal>) -> HttpResponse {
 /// The response to a request that gets no answer.
 pub(super) fn refuse(refusal: &Refusal) -> HttpResponse {
     let status = refusal.status();
-    let mut response = json(
-        status,
-        &Failure {
-            code: status.as_u16(),
-            error: &refusal.text(),
-        },
-    );
+    let mut response = json(status, &Failure { code: status.as_u16(), error: &refusal.text() });
     let headers = response.headers_mut();
     match refusal {
         Refusal::Call(CallError::Unavailable) => {

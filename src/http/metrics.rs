@@ -27,10 +27,7 @@ impl HttpMetrics {
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
         let metrics = Self {
             requests: IntCounterVec::new(
-                Opts::new(
-                    "scoring_http_requests_total",
-                    "Answered requests, by method and status code.",
-                ),
+                Opts::new("scoring_http_requests_total", "Answered requests, by method and status code."),
                 &["method", "code"],
             )?,
             durations: HistogramVec::new(
@@ -60,12 +57,8 @@ impl HttpMetrics {
     }
 
     pub(super) fn answered(&self, method: &'static str, code: u16, took: Duration) {
-        self.requests
-            .with_label_values(&[method, code.to_string().as_str()])
-            .inc();
-        self.durations
-            .with_label_values(&[method])
-            .observe(took.as_secs_f64());
+        self.requests.with_label_values(&[method, code.to_string().as_str()]).inc();
+        self.durations.with_label_values(&[method]).observe(took.as_secs_f64());
     }
 }
 

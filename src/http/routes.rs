@@ -37,9 +37,7 @@ pub(super) fn admin(config: &mut ServiceConfig) {
 }
 
 fn get(path: &'static str, route: actix_web::Route) -> actix_web::Resource {
-    web::resource(path)
-        .route(route)
-        .default_service(web::to(|| wrong_verb("GET")))
+    web::resource(path).route(route).default_service(web::to(|| wrong_verb("GET")))
 }
 
 async fn not_found() -> HttpResponse {
@@ -61,10 +59,7 @@ pub(super) async fn every_answer(
     let mut answered = next.call(request).await?;
     answered.headers_mut().insert(HEADER, id.to_header());
     if lifecycle.phase() == Phase::Closing {
-        answered
-            .response_mut()
-            .head_mut()
-            .set_connection_type(ConnectionType::Close);
+        answered.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
     Ok(answered)
 }

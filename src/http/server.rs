@@ -79,15 +79,12 @@ pub fn serve_public(
 ///
 /// If the socket cannot be used.
 pub fn serve_admin(listener: TcpListener, plan: AdminPlan) -> io::Result<Server> {
-    let server = HttpServer::new(move || {
-        App::new()
-            .app_data(web::Data::new(plan.clone()))
-            .configure(routes::admin)
-    })
-    .workers(1)
-    .shutdown_timeout(1)
-    .disable_signals()
-    .listen(listener)?
-    .run();
+    let server =
+        HttpServer::new(move || App::new().app_data(web::Data::new(plan.clone())).configure(routes::admin))
+            .workers(1)
+            .shutdown_timeout(1)
+            .disable_signals()
+            .listen(listener)?
+            .run();
     Ok(server)
 }

@@ -56,17 +56,9 @@ fn address_or_off<'de, D: Deserializer<'de>>(input: D) -> Result<Option<SocketAd
 
 /// No name but `localhost` is looked up: whether a configuration is valid must not depend on a DNS server.
 fn parse_address(text: &str) -> Result<SocketAddr, String> {
-    let refused = || {
-        format!(
-            "expected an address such as \"127.0.0.1:8080\", got {}",
-            quoted(text)
-        )
-    };
+    let refused = || format!("expected an address such as \"127.0.0.1:8080\", got {}", quoted(text));
     match text.strip_prefix("localhost:") {
-        Some(port) => port
-            .parse()
-            .map(|port| (Ipv4Addr::LOCALHOST, port).into())
-            .map_err(|_| refused()),
+        Some(port) => port.parse().map(|port| (Ipv4Addr::LOCALHOST, port).into()).map_err(|_| refused()),
         None => text.parse().map_err(|_| refused()),
     }
 }

@@ -58,10 +58,7 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(7);
         let delays: Vec<_> = (0..1_000).map(|_| BACKOFF.delay(8, &mut random)).collect();
         let mean = delays.iter().sum::<Duration>() / 1_000;
-        assert!(
-            (Duration::from_millis(360)..Duration::from_millis(440)).contains(&mean),
-            "{mean:?}"
-        );
+        assert!((Duration::from_millis(360)..Duration::from_millis(440)).contains(&mean), "{mean:?}");
         assert!(delays.iter().min() < Some(&Duration::from_millis(20)));
         assert!(delays.iter().max() > Some(&Duration::from_millis(780)));
     }

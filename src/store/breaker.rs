@@ -20,11 +20,7 @@ pub struct BreakerPolicy {
 
 impl Default for BreakerPolicy {
     fn default() -> Self {
-        Self {
-            failures: 4,
-            probes: 3,
-            hold: Duration::from_millis(500),
-        }
+        Self { failures: 4, probes: 3, hold: Duration::from_millis(500) }
     }
 }
 
@@ -44,10 +40,7 @@ enum State {
 }
 
 impl State {
-    const CLOSED: Self = Self::Closed {
-        failures: 0,
-        last: None,
-    };
+    const CLOSED: Self = Self::Closed { failures: 0, last: None };
 }
 
 /// What an outcome did to the breaker.
@@ -64,11 +57,7 @@ pub enum Change {
 impl Breaker {
     /// A closed breaker.
     pub fn new(policy: BreakerPolicy) -> Self {
-        Self {
-            policy,
-            state: State::CLOSED,
-            changed: None,
-        }
+        Self { policy, state: State::CLOSED, changed: None }
     }
 
     /// Whether requests are to be refused without asking the store.
@@ -118,8 +107,7 @@ impl Breaker {
     }
 
     fn held(&self, now: Instant) -> bool {
-        self.changed
-            .is_none_or(|changed| now.saturating_duration_since(changed) >= self.policy.hold)
+        self.changed.is_none_or(|changed| now.saturating_duration_since(changed) >= self.policy.hold)
     }
 
     fn change(&mut self, to: State, now: Instant, change: Change) -> Change {

@@ -139,9 +139,7 @@ mod tests {
     use super::*;
 
     fn entries(range: std::ops::Range<u32>, value: &str) -> Vec<(String, Vec<u8>)> {
-        range
-            .map(|id| (format!("i:{id}"), value.as_bytes().to_vec()))
-            .collect()
+        range.map(|id| (format!("i:{id}"), value.as_bytes().to_vec())).collect()
     }
 
     fn file() -> (tempfile::TempDir, EmbeddedFile) {
@@ -153,9 +151,7 @@ mod tests {
     fn all(store: &dyn Bulk) -> Vec<(String, Vec<u8>)> {
         let mut found = Vec::new();
         let visited = store.for_each("i:", &mut |key, stored| {
-            let Stored::Value(value) = stored else {
-                panic!("{stored:?}")
-            };
+            let Stored::Value(value) = stored else { panic!("{stored:?}") };
             found.push((key.to_owned(), value));
             ControlFlow::Continue(())
         });
@@ -169,8 +165,7 @@ mod tests {
         let (_folder, file) = file();
         assert_eq!(all(&file), []);
         let written = Cell::new(0);
-        file.put_all(&entries(1..6, "a"), &|| written.set(written.get() + 1))
-            .unwrap();
+        file.put_all(&entries(1..6, "a"), &|| written.set(written.get() + 1)).unwrap();
         assert_eq!(written.get(), 5);
         assert_eq!(all(&file), entries(1..6, "a"));
         let keys = ["i:9".to_owned(), "i:1".to_owned()];

@@ -51,11 +51,7 @@ struct Embedded {
 impl EmbeddedConnector {
     /// A store in the file at `path`, made on the first connect, whose cache holds at most `cache_capacity` entries.
     pub fn new(path: PathBuf, cache_capacity: u64) -> Self {
-        Self {
-            path,
-            cache: LocalCache::new(cache_capacity),
-            opened: Arc::default(),
-        }
+        Self { path, cache: LocalCache::new(cache_capacity), opened: Arc::default() }
     }
 }
 
@@ -100,12 +96,7 @@ impl EmbeddedFile {
             table => table.map_err(storage)?,
         };
         keys.iter()
-            .map(|key| {
-                Ok(table
-                    .get(key.as_str())
-                    .map_err(storage)?
-                    .map(|value| value.value().to_vec()))
-            })
+            .map(|key| Ok(table.get(key.as_str()).map_err(storage)?.map(|value| value.value().to_vec())))
             .collect()
     }
 
@@ -125,9 +116,7 @@ impl EmbeddedFile {
             return Err(PutError::CalledOff);
         }
         // A disk that fails here may have taken the last page, or not.
-        transaction
-            .commit()
-            .map_err(|error| PutError::Unknown(storage(error)))
+        transaction.commit().map_err(|error| PutError::Unknown(storage(error)))
     }
 }
 

@@ -121,13 +121,7 @@ impl Link {
             reresolved: Cell::new(None),
         });
         let keeper = spawn_local(keep(shared.clone(), connector));
-        (
-            Self {
-                shared,
-                keeper: keeper.abort_handle(),
-            },
-            keeper,
-        )
+        (Self { shared, keeper: keeper.abort_handle() }, keeper)
     }
 
     pub(super) fn shared(&self) -> Rc<Shared> {
@@ -151,24 +145,16 @@ async fn keep(shared: Rc<Shared>, connector: Arc<dyn Connector>) {
         let begun = Instant::now();
         let ended = match connector.connect().await {
             Ok(connection) => {
-                shared
-                    .monitor
-                    .operation(Operation::Connect, None, begun.elapsed());
+                shared.monitor.operation(Operation::Connect, None, begun.elapsed());
                 shared.attach(connection.clone());
                 let ended = shared.watch(connection.as_ref()).await;
                 shared.detach();
                 shared.monitor.connection_lost(&ended);
-                failures = if begun.elapsed() >= LASTED {
-                    0
-                } else {
-                    failures + 1
-                };
+                failures = if begun.elapsed() >= LASTED { 0 } else { failures + 1 };
                 ended
             }
             Err(error) => {
-                shared
-                    .monitor
-                    .operation(Operation::Connect, Some(&error), begun.elapsed());
+                shared.monitor.operation(Operation::Connect, Some(&error), begun.elapsed());
                 failures += 1;
                 error
             }
@@ -186,10 +172,7 @@ async fn keep(shared: Rc<Shared>, connector: Arc<dyn Connector>) {
 
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Link")
-            .field("breaker", &self.breaker)
-            .field("up", &self.live().is_some())
-            .finish()
+        f.debug_struct("Link").field("breaker", &self.breaker).field("up", &self.live().is_some()).finish()
     }
 }
 
@@ -242,12 +225,8 @@ impl Shared {
 
     /// A request that began at `begun` found no connection at all. Why there is none is the keeper's to say.
     pub(super) fn found_no_connection(&self, operation: Operation, begun: Instant) {
-        self.monitor
-            .operation(operation, Some(&BackendError::TimedOut), begun.elapsed());
-        let change = self
-            .breaker
-            .borrow_mut()
-            .failed(begun.into_std(), Instant::now().into_std());
+        self.monitor.operation(operation, Some(&BackendError::TimedOut), begun.elapsed());
+        let change = self.breaker.borrow_mut().failed(begun.into_std(), Instant::now().into_std());
         self.report(change);
     }
 
@@ -256,11 +235,7 @@ impl Shared {
             return;
         }
         if matches!(error, BackendError::ReadOnly) {
-            if self
-                .reresolved
-                .get()
-                .is_some_and(|at| at.elapsed() < RERESOLVE_EVERY)
-            {
+            if self.reresolved.get().is_some_and(|at| at.elapsed() < RERESOLVE_EVERY) {
                 return;
             }
             self.reresolved.set(Some(Instant::now()));
@@ -270,10 +245,7 @@ impl Shared {
     }
 
     fn count_failure(&self, error: &BackendError, begun: Instant) {
-        let change = self
-            .breaker
-            .borrow_mut()
-            .failed(begun.into_std(), Instant::now().into_std());
+        let change = self.breaker.borrow_mut().failed(begun.into_std(), Instant::now().into_std());
         self.monitor.failed(error);
         self.report(change);
     }
@@ -288,10 +260,7 @@ impl Shared {
     fn attach(&self, connection: Arc<dyn Connection>) {
         let generation = self.generation.get() + 1;
         self.generation.set(generation);
-        self.live.replace(Some(Live {
-            generation,
-            connection,
-        }));
+        self.live.replace(Some(Live { generation, connection }));
         self.monitor.connected();
         self.changed.notify_waiters();
     }
@@ -330,8 +299,7 @@ impl Shared {
             let answered = timeout(self.policy.timeout, &mut answer).await;
             let is_late = answered.is_err();
             let outcome = answered.unwrap_or(Err(BackendError::TimedOut));
-            self.monitor
-                .operation(Operation::Probe, outcome.as_ref().err(), begun.elapsed());
+            self.monitor.operation(Operation::Probe, outcome.as_ref().err(), begun.elapsed());
             match outcome {
                 Ok(()) => {
                     let change = self.breaker.borrow_mut().probed(Instant::now().into_std());
@@ -348,12 +316,7 @@ impl Shared {
                     }
                 }
             }
-            sleep(if self.is_open() {
-                self.policy.probe
-            } else {
-                self.policy.heartbeat
-            })
-            .await;
+            sleep(if self.is_open() { self.policy.probe } else { self.policy.heartbeat }).await;
         }
     }
 }

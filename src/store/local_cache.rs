@@ -40,12 +40,7 @@ impl Expiry<String, Entry> for PerEntry {
 impl LocalCache {
     /// An empty cache for at most `capacity` entries.
     pub fn new(capacity: u64) -> Self {
-        Self {
-            entries: Cache::builder()
-                .max_capacity(capacity)
-                .expire_after(PerEntry)
-                .build(),
-        }
+        Self { entries: Cache::builder().max_capacity(capacity).expire_after(PerEntry).build() }
     }
 
     /// The value under `key`, unless it has expired or was evicted.

@@ -24,26 +24,16 @@ pub struct Memory {
 impl Memory {
     /// An empty store, whose cache holds at most `cache_capacity` entries.
     pub fn new(cache_capacity: u64) -> Self {
-        Self {
-            persistent: Arc::default(),
-            cache: LocalCache::new(cache_capacity),
-        }
+        Self { persistent: Arc::default(), cache: LocalCache::new(cache_capacity) }
     }
 
     /// Stores a persistent value.
     pub fn insert(&self, key: String, value: Vec<u8>) {
-        self.persistent
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(key, value);
+        self.persistent.write().unwrap_or_else(PoisonError::into_inner).insert(key, value);
     }
 
     fn read(&self, key: &str) -> Option<Vec<u8>> {
-        self.persistent
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(key)
-            .cloned()
+        self.persistent.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }
 }
 

@@ -132,10 +132,7 @@ impl StoreMetrics {
                 &["role"],
             )?,
             breaker: IntGaugeVec::new(
-                Opts::new(
-                    "scoring_store_breaker_state",
-                    "The circuit breaker: closed (0) or open (1).",
-                ),
+                Opts::new("scoring_store_breaker_state", "The circuit breaker: closed (0) or open (1)."),
                 &["role"],
             )?,
             operations: IntCounterVec::new(
@@ -146,11 +143,8 @@ impl StoreMetrics {
                 &["op", "outcome"],
             )?,
             durations: HistogramVec::new(
-                HistogramOpts::new(
-                    "scoring_store_operation_duration_seconds",
-                    "How long the store took.",
-                )
-                .buckets(exponential_buckets(50e-6, 2.5, 14)?),
+                HistogramOpts::new("scoring_store_operation_duration_seconds", "How long the store took.")
+                    .buckets(exponential_buckets(50e-6, 2.5, 14)?),
                 &["op"],
             )?,
         };
@@ -167,19 +161,9 @@ impl StoreMetrics {
 impl RoleStatus {
     /// A role that has no links yet.
     pub fn new(role: Role, metrics: StoreMetrics) -> Arc<Self> {
-        let state = State {
-            links: 0,
-            serving: 0,
-            open: 0,
-            since: SystemTime::now(),
-            last_error: None,
-            logged: None,
-        };
-        Arc::new(Self {
-            role,
-            metrics,
-            state: Mutex::new(state),
-        })
+        let state =
+            State { links: 0, serving: 0, open: 0, since: SystemTime::now(), last_error: None, logged: None };
+        Arc::new(Self { role, metrics, state: Mutex::new(state) })
     }
 
     /// Which role it is.
@@ -215,11 +199,7 @@ impl RoleStatus {
     /// Logs what a link found out about the store, if the log does not say so already.
     fn tell(&self, serving: bool) {
         let mut state = self.lock();
-        let news = if serving {
-            state.is_up().then_some(true)
-        } else {
-            Some(false)
-        };
+        let news = if serving { state.is_up().then_some(true) } else { Some(false) };
         if news.is_none() || news == state.logged {
             return;
         }
@@ -250,11 +230,7 @@ impl Monitor {
     /// A monitor for one more link of the role.
     pub fn new(status: Arc<RoleStatus>) -> Self {
         status.update(|state| state.links += 1);
-        Self {
-            status,
-            serving: false.into(),
-            open: false.into(),
-        }
+        Self { status, serving: false.into(), open: false.into() }
     }
 
     /// The link's role.
@@ -266,15 +242,9 @@ impl Monitor {
     pub fn operation(&self, operation: Operation, error: Option<&BackendError>, took: Duration) {
         let metrics = &self.status.metrics;
         let outcome = error.map_or("ok", BackendError::kind);
-        metrics
-            .operations
-            .with_label_values(&[operation.as_str(), outcome])
-            .inc();
+        metrics.operations.with_label_values(&[operation.as_str(), outcome]).inc();
         if error.is_none() {
-            metrics
-                .durations
-                .with_label_values(&[operation.as_str()])
-                .observe(took.as_secs_f64());
+            metrics.durations.with_label_values(&[operation.as_str()]).observe(took.as_secs_f64());
         }
     }
 

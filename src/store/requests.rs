@@ -41,10 +41,7 @@ pub struct PersistentRequests {
 impl CacheRequests {
     /// Requests over `link`.
     pub fn new(link: &Link) -> Self {
-        Self {
-            link: link.shared(),
-            writes: Rc::default(),
-        }
+        Self { link: link.shared(), writes: Rc::default() }
     }
 
     /// Reads `key` once, by `deadline` at the latest.
@@ -59,9 +56,8 @@ impl CacheRequests {
             return Err(BackendError::TimedOut);
         }
         let until = deadline.min(begun + self.link.policy.timeout);
-        let outcome = timeout_at(until, live.connection.get(key))
-            .await
-            .unwrap_or(Err(BackendError::TimedOut));
+        let outcome =
+            timeout_at(until, live.connection.get(key)).await.unwrap_or(Err(BackendError::TimedOut));
         match &outcome {
             Ok(_) => self.link.succeeded(Operation::Get, begun),
             Err(error) => self.link.failed(Operation::Get, error, live.generation, begun),
@@ -72,13 +68,8 @@ impl CacheRequests {
     /// Writes `key` once. What fails is counted and dropped.
     pub async fn set(&self, key: String, value: Vec<u8>, ttl: Duration) {
         let Some(_place) = Place::take(&self.writes) else {
-            let full = BackendError::WritesRefused {
-                code: "QUEUE".to_owned(),
-            };
-            return self
-                .link
-                .monitor
-                .operation(Operation::Set, Some(&full), Duration::ZERO);
+            let full = BackendError::WritesRefused { code: "QUEUE".to_owned() };
+            return self.link.monitor.operation(Operation::Set, Some(&full), Duration::ZERO);
         };
         let begun = Instant::now();
         let (outcome, generation) = match self.live() {
@@ -94,20 +85,13 @@ impl CacheRequests {
             Err(error) if error.remedy() == Remedy::Reconnect => {
                 self.link.failed(Operation::Set, &error, generation, begun);
             }
-            Err(error) => self
-                .link
-                .monitor
-                .operation(Operation::Set, Some(&error), begun.elapsed()),
+            Err(error) => self.link.monitor.operation(Operation::Set, Some(&error), begun.elapsed()),
         }
     }
 
     fn live(&self) -> Result<Live, BackendError> {
         let unavailable = BackendError::Disconnected(std::io::ErrorKind::NotConnected);
-        if self.link.is_open() {
-            Err(unavailable)
-        } else {
-            self.link.live().ok_or(unavailable)
-        }
+        if self.link.is_open() { Err(unavailable) } else { self.link.live().ok_or(unavailable) }
     }
 }
 
@@ -140,11 +124,7 @@ struct UnderWay {
 impl PersistentRequests {
     /// Requests over `link`, each tried up to `attempts` times.
     pub fn new(link: &Link, attempts: usize) -> Self {
-        Self {
-            link: link.shared(),
-            attempts,
-            budget: Rc::default(),
-        }
+        Self { link: link.shared(), attempts, budget: Rc::default() }
     }
 
     /// Reads all `keys`, in their order, by `deadline` at the latest.
@@ -197,8 +177,7 @@ impl PersistentRequests {
                     match &under_way {
                         Some(read) => {
                             let generation = read.live.generation;
-                            self.link
-                                .failed(Operation::GetMany, &BackendError::TimedOut, generation, begun);
+                            self.link.failed(Operation::GetMany, &BackendError::TimedOut, generation, begun);
                         }
                         None => self.link.found_no_connection(Operation::GetMany, begun),
                     }
@@ -219,16 +198,10 @@ impl PersistentRequests {
         let same = under_way.take_if(|read| read.live.generation == live.generation);
         let read = match same {
             Some(read) => read,
-            None => UnderWay {
-                reply: live.connection.get_many(keys.clone()),
-                live,
-            },
+            None => UnderWay { reply: live.connection.get_many(keys.clone()), live },
         };
         let read = under_way.insert(read);
-        read.reply
-            .as_mut()
-            .await
-            .map_err(|error| Some((error, read.live.generation)))
+        read.reply.as_mut().await.map_err(|error| Some((error, read.live.generation)))
     }
 
     /// Waits before a read is sent again, until `deadline` at the latest; false if the budget has no retry left.
@@ -236,10 +209,8 @@ impl PersistentRequests {
         if !self.budget.borrow_mut().spend() {
             return false;
         }
-        let delay = BETWEEN_TRIES.delay(
-            u32::try_from(attempt).unwrap_or(u32::MAX),
-            &mut fastrand::Rng::new(),
-        );
+        let delay =
+            BETWEEN_TRIES.delay(u32::try_from(attempt).unwrap_or(u32::MAX), &mut fastrand::Rng::new());
         sleep_until(deadline.min(Instant::now() + delay)).await;
         true
     }

@@ -125,11 +125,7 @@ impl Script {
 
     /// How many connections are open.
     pub(crate) fn open(&self) -> usize {
-        self.state()
-            .open
-            .iter()
-            .filter(|closed| !*closed.borrow())
-            .count()
+        self.state().open.iter().filter(|closed| !*closed.borrow()).count()
     }
 
     /// Plays `act`, then does `answer`.
@@ -171,12 +167,8 @@ impl Connector for Script {
         self.play(act, move |state| {
             let closed = watch::Sender::new(state.short_lived);
             state.open.push(closed.clone());
-            let connection: Arc<dyn Connection> = Arc::new(Wire {
-                number: state.connects.len(),
-                script,
-                closed,
-                owed_since: Arc::default(),
-            });
+            let connection: Arc<dyn Connection> =
+                Arc::new(Wire { number: state.connects.len(), script, closed, owed_since: Arc::default() });
             connection
         })
     }
@@ -243,9 +235,7 @@ impl Connection for Wire {
             }
             self.act(&state, &state.get_many)
         };
-        self.command(act, move |state| {
-            keys.iter().map(|key| state.values.get(key).cloned()).collect()
-        })
+        self.command(act, move |state| keys.iter().map(|key| state.values.get(key).cloned()).collect())
     }
 
     fn set(&self, key: String, value: Vec<u8>, _: Duration) -> Reply<()> {

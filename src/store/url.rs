@@ -75,10 +75,9 @@ impl StoreUrl {
     /// The URL has a password already, or is not of a kind that takes one.
     pub fn with_password(self, password: SecretString) -> Result<Self, StoreUrlError> {
         match self {
-            Self::Redis(target) if target.password.is_none() => Ok(Self::Redis(RedisTarget {
-                password: Some(password),
-                ..target
-            })),
+            Self::Redis(target) if target.password.is_none() => {
+                Ok(Self::Redis(RedisTarget { password: Some(password), ..target }))
+            }
             Self::Redis(_) => Err(StoreUrlError::PasswordTwice),
             Self::Embedded(_) | Self::Memory => Err(StoreUrlError::NoPasswordTaken),
         }

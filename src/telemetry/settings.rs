@@ -30,10 +30,7 @@ fn format<'de, D: Deserializer<'de>>(input: D) -> Result<Option<LogFormat>, D::E
     parsed_unless_empty(input, |text| match text {
         "pretty" => Ok(LogFormat::Pretty),
         "json" => Ok(LogFormat::Json),
-        _ => Err(format!(
-            "expected \"pretty\", \"json\" or \"\", got {}",
-            quoted(text)
-        )),
+        _ => Err(format!("expected \"pretty\", \"json\" or \"\", got {}", quoted(text))),
     })
 }
 
@@ -45,9 +42,6 @@ fn level<'de, D: Deserializer<'de>>(input: D) -> Result<Level, D::Error> {
         "info" => Ok(Level::INFO),
         "debug" => Ok(Level::DEBUG),
         "trace" => Ok(Level::TRACE),
-        _ => Err(format!(
-            "expected error, warn, info, debug or trace, got {}",
-            quoted(text)
-        )),
+        _ => Err(format!("expected error, warn, info, debug or trace, got {}", quoted(text))),
     })
 }

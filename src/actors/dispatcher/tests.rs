@@ -88,11 +88,7 @@ fn with_token(token: &str, login: &str, method: &str, arguments: &Value) -> Meth
 }
 
 fn score_call() -> MethodRequest {
-    call(
-        "h&f",
-        "online_score",
-        &json!({"phone": "79175002040", "email": "a@b"}),
-    )
+    call("h&f", "online_score", &json!({"phone": "79175002040", "email": "a@b"}))
 }
 
 fn interests_call(ids: &[i64]) -> MethodRequest {
@@ -168,9 +164,7 @@ fn the_admin_gets_42_without_a_word_to_scoring() {
 fn the_admins_interests_are_looked_up_like_anyones() {
     paused(async {
         let test = start();
-        let handled = test
-            .call(call("admin", "clients_interests", &json!({"client_ids": [1]})))
-            .await;
+        let handled = test.call(call("admin", "clients_interests", &json!({"client_ids": [1]}))).await;
         assert!(matches!(handled.outcome, Ok(Answer::Interests(_))));
     });
 }
@@ -228,11 +222,7 @@ fn a_call_that_comes_too_late_is_refused_before_any_work() {
         let request = score_call();
         let received = tokio::time::Instant::now().into_std();
         advance(DEADLINE).await;
-        let handled = test
-            .dispatcher
-            .send(CallMethod { request, received })
-            .await
-            .unwrap();
+        let handled = test.dispatcher.send(CallMethod { request, received }).await.unwrap();
         assert_eq!(handled.outcome, Err(CallError::Unavailable));
         assert_eq!(test.messages_to_peers(), 0);
     });
@@ -307,9 +297,7 @@ fn a_call_gives_its_place_back_however_it_ends() {
         let test = start();
         for _ in 0..2 * MAX_IN_FLIGHT {
             assert!(test.call(score_call()).await.outcome.is_ok());
-            let _ = test
-                .call(with_token("bad", "h&f", "online_score", &json!({})))
-                .await;
+            let _ = test.call(with_token("bad", "h&f", "online_score", &json!({}))).await;
             let _ = test.call(call("h&f", "online_score", &json!({}))).await;
             let admin = json!({"phone": "79175002040", "email": "a@b"});
             let _ = test.call(call("admin", "online_score", &admin)).await;
@@ -377,10 +365,7 @@ fn a_peer_that_is_stuck_makes_the_call_unavailable_at_its_deadline(#[case] reque
         let received = tokio::time::Instant::now();
         // The call had waited before it got here, and that counts.
         advance(100 * MILLI).await;
-        let call = CallMethod {
-            request,
-            received: received.into_std(),
-        };
+        let call = CallMethod { request, received: received.into_std() };
         let handled = test.dispatcher.send(call).await.unwrap();
         assert_eq!(handled.outcome, Err(CallError::Unavailable));
         assert!(received.elapsed() - DEADLINE <= MILLI, "{:?}", received.elapsed());

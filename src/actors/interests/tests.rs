@@ -91,10 +91,7 @@ fn a_store_actor_that_is_gone_is_an_outage() {
             clients: vec![ClientId(1)],
             deadline: Deadline::after(Instant::now().into_std(), BUDGET),
         });
-        assert!(matches!(
-            answer.await.unwrap(),
-            Err(InterestsError::Store(StoreError::Unavailable))
-        ));
+        assert!(matches!(answer.await.unwrap(), Err(InterestsError::Store(StoreError::Unavailable))));
     });
 }
 
@@ -110,20 +107,9 @@ fn a_store_actor_that_is_gone_is_an_outage() {
 fn a_malformed_value_is_an_error_that_names_the_client_and_not_the_value(#[case] value: &[u8]) {
     paused(async {
         let value = value.to_vec();
-        let store = Peer::new(Act::answer(move |_| {
-            Ok(vec![Some(b"[]".to_vec()), Some(value.clone())])
-        }));
+        let store = Peer::new(Act::answer(move |_| Ok(vec![Some(b"[]".to_vec()), Some(value.clone())])));
         let error = look_up(&store, &[1, 7]).await.unwrap_err();
-        assert!(
-            matches!(
-                error,
-                InterestsError::Malformed {
-                    client: ClientId(7),
-                    ..
-                }
-            ),
-            "{error:?}"
-        );
+        assert!(matches!(error, InterestsError::Malformed { client: ClientId(7), .. }), "{error:?}");
         assert!(!format!("{error:?}").contains("books"), "{error:?}");
     });
 }

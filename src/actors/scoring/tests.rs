@@ -11,13 +11,8 @@ const CACHE_TIMEOUT: Duration = Duration::from_millis(80);
 const BUDGET: Duration = Duration::from_millis(500);
 
 fn person(json: &str) -> OnlineScore {
-    let Ok(Json::Object(arguments)) = Json::parse(json.as_bytes()) else {
-        panic!("{json} is no object")
-    };
-    let rules = Rules {
-        today: chrono::NaiveDate::from_ymd_opt(2026, 6, 15).unwrap(),
-        max_client_ids: 1,
-    };
+    let Ok(Json::Object(arguments)) = Json::parse(json.as_bytes()) else { panic!("{json} is no object") };
+    let rules = Rules { today: chrono::NaiveDate::from_ymd_opt(2026, 6, 15).unwrap(), max_client_ids: 1 };
     OnlineScore::parse(arguments, &rules).unwrap()
 }
 
@@ -119,9 +114,6 @@ fn the_cache_is_waited_for_until_the_stricter_limit(#[case] budget: Duration, #[
         assert_eq!(told, (begun + expected).into_std());
         // What is written is worth writing until the call's own deadline.
         settle().await;
-        assert_eq!(
-            test.put.last().unwrap().deadline.instant(),
-            (begun + budget).into_std()
-        );
+        assert_eq!(test.put.last().unwrap().deadline.instant(), (begun + budget).into_std());
     });
 }

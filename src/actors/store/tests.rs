@@ -41,13 +41,7 @@ async fn start(role: Role) -> Test {
     let vitals = ActorMetrics::register(&registry).unwrap().vitals("store");
     let address = supervise(StoreActor::new(plan), RestartPolicy::default(), vitals.clone());
     settle().await;
-    Test {
-        script,
-        address,
-        vitals,
-        status,
-        lookups,
-    }
+    Test { script, address, vitals, status, lookups }
 }
 
 fn within(budget: Duration) -> Deadline {
@@ -62,19 +56,13 @@ impl Test {
     }
 
     async fn put(&self, score: f64, budget: Duration) {
-        let put = CachePut {
-            key: KEY.to_owned(),
-            score: Score::new(score).unwrap(),
-            deadline: within(budget),
-        };
+        let put =
+            CachePut { key: KEY.to_owned(), score: Score::new(score).unwrap(), deadline: within(budget) };
         self.address.send(put).await.unwrap();
     }
 
     fn store(&self, value: &str) {
-        self.script
-            .state()
-            .values
-            .insert(KEY.to_owned(), value.as_bytes().to_vec());
+        self.script.state().values.insert(KEY.to_owned(), value.as_bytes().to_vec());
     }
 
     fn counted(&self, result: &str) -> u64 {
@@ -142,10 +130,7 @@ fn a_score_whose_time_is_over_is_not_written() {
 fn a_read_whose_time_is_over_is_not_sent() {
     paused(async {
         let test = start(Role::Persistent).await;
-        let read = GetMany {
-            keys: Arc::from(["i:1".to_owned()]),
-            deadline: within(Duration::ZERO),
-        };
+        let read = GetMany { keys: Arc::from(["i:1".to_owned()]), deadline: within(Duration::ZERO) };
         assert_eq!(test.address.send(read).await.unwrap(), Err(StoreError::TimedOut));
         assert!(test.script.state().get_manys.is_empty());
     });
@@ -157,10 +142,7 @@ fn every_failure_of_a_persistent_read_is_told() {
         paused(async {
             let test = start(Role::Persistent).await;
             test.script.state().get_many = Act::Fail(error.clone());
-            let read = GetMany {
-                keys: Arc::from(["i:1".to_owned()]),
-                deadline: within(SECOND),
-            };
+            let read = GetMany { keys: Arc::from(["i:1".to_owned()]), deadline: within(SECOND) };
             let outcome = test.address.send(read).await.unwrap();
             assert_eq!(outcome, Err(StoreError::from(&error)));
         });
@@ -193,11 +175,7 @@ fn a_backend_that_panics_on_a_command_fails_that_request_only() {
     paused(async {
         let test = start(Role::Cache).await;
         test.script.state().set = Act::Panic;
-        let put = CachePut {
-            key: KEY.to_owned(),
-            score: Score::new(3.0).unwrap(),
-            deadline: within(SECOND),
-        };
+        let put = CachePut { key: KEY.to_owned(), score: Score::new(3.0).unwrap(), deadline: within(SECOND) };
         assert_eq!(test.address.send(put).await, Err(MailboxError::Closed));
         test.store("3");
         assert_eq!(test.get().await, Score::new(3.0));
@@ -208,13 +186,7 @@ fn a_backend_that_panics_on_a_command_fails_that_request_only() {
 #[test]
 fn the_connection_ends_with_the_actors_last_address() {
     paused(async {
-        let Test {
-            script,
-            address,
-            vitals,
-            status,
-            ..
-        } = start(Role::Cache).await;
+        let Test { script, address, vitals, status, .. } = start(Role::Cache).await;
         assert_eq!(script.open(), 1);
         drop(address);
         settle().await;

@@ -88,11 +88,7 @@ impl Actor for Faller {
         let told = {
             let mut world = self.world.borrow_mut();
             world.starts.push(Instant::now());
-            if world.always {
-                world.in_started
-            } else {
-                world.in_started.take()
-            }
+            if world.always { world.in_started } else { world.in_started.take() }
         };
         if let Some(told) = told {
             fall(told, ctx);
@@ -110,11 +106,7 @@ impl Supervised for Faller {
         self.state = (0, 0);
         let told = {
             let mut world = self.world.borrow_mut();
-            if world.always {
-                world.in_restarting
-            } else {
-                world.in_restarting.take()
-            }
+            if world.always { world.in_restarting } else { world.in_restarting.take() }
         };
         if let Some(told) = told {
             fall(told, ctx);
@@ -206,17 +198,9 @@ fn start() -> Test {
 
 fn start_in(world: Rc<RefCell<World>>) -> Test {
     let vitals = ActorMetrics::register(&Registry::new()).unwrap().vitals("faller");
-    let actor = Faller {
-        world: world.clone(),
-        state: (0, 0),
-        served: Vec::new(),
-    };
+    let actor = Faller { world: world.clone(), state: (0, 0), served: Vec::new() };
     let address = supervise(actor, RestartPolicy::default(), vitals.clone());
-    Test {
-        address,
-        vitals,
-        world,
-    }
+    Test { address, vitals, world }
 }
 
 impl Test {
@@ -243,14 +227,7 @@ fn an_actor_that_falls_in_a_handler_runs_again_at_once_and_serves_its_queue_in_o
         let queued: Vec<_> = (1..=5).map(|number| test.address.send(Serve(number))).collect();
 
         // One that stops has handled its message; one that panics has not.
-        assert_eq!(
-            falling.await,
-            if how == Fall::Panic {
-                Err(MailboxError::Closed)
-            } else {
-                Ok(())
-            }
-        );
+        assert_eq!(falling.await, if how == Fall::Panic { Err(MailboxError::Closed) } else { Ok(()) });
         let served: Vec<_> = join_all(queued).await.into_iter().map(Result::unwrap).collect();
         assert_eq!(served.last().unwrap(), &[1, 2, 3, 4, 5]);
         assert!(begun.elapsed() <= AT_ONCE, "{:?}", begun.elapsed());
@@ -456,11 +433,7 @@ fn an_actor_that_ends_while_failing_is_not_failing_for_ever() {
 #[case::an_actor_with_a_future_that_never_ends(true)]
 fn an_actor_ends_with_its_last_address_and_that_is_no_restart(#[case] busy: bool) {
     paused(async {
-        let Test {
-            address,
-            vitals,
-            world,
-        } = start();
+        let Test { address, vitals, world } = start();
         if busy {
             address.do_send(Hang);
         }
@@ -502,6 +475,25 @@ fn an_actor_that_panics_at_shutdown_takes_nothing_else_down(#[case] dropped: boo
     assert!(world.borrow().dropped);
 }
 
+/// Whoever drops the supervisor itself need not catch anything.
+#[test]
+fn dropping_a_supervisor_does_not_panic() {
+    let world = World::shared();
+    paused(async {
+        world.borrow_mut().panics_when_dropped = true;
+        let actor = Faller { world: world.clone(), state: (0, 0), served: Vec::new() };
+        let policy = RestartPolicy::default();
+        drop(Supervisor {
+            actor: Some(Context::new().into_future(actor)),
+            restarts: Restarts::new(policy),
+            policy,
+            vitals: ActorMetrics::register(&Registry::new()).unwrap().vitals("faller"),
+            phase: Phase::Running { stable: None },
+        });
+    });
+    assert!(world.borrow().dropped);
+}
+
 // ===== the log =====
 
 #[test]
@@ -513,12 +505,7 @@ fn a_restart_is_logged_once_with_its_reason() {
         test.address.send(State).await.unwrap();
     });
     assert_eq!(log.lines_with("actor restarts"), 1, "{}", log.text());
-    for field in [
-        "actor=\"faller\"",
-        "reason=\"panic\"",
-        "panic=\"as told\"",
-        "delay_ms=",
-    ] {
+    for field in ["actor=\"faller\"", "reason=\"panic\"", "panic=\"as told\"", "delay_ms="] {
         assert_eq!(log.lines_with(field), 1, "{}", log.text());
     }
 }

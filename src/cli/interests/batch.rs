@@ -100,18 +100,13 @@ impl Batch {
                 place.insert(Client { line, interests });
                 Ok(())
             }
-            Entry::Occupied(first) => Err(Fault::RepeatedId {
-                id,
-                line: first.get().line,
-            }),
+            Entry::Occupied(first) => Err(Fault::RepeatedId { id, line: first.get().line }),
         }
     }
 
     fn extend(&mut self, line: usize, (id, interest): (ClientId, Option<String>)) {
-        let client = self.clients.entry(id).or_insert_with(|| Client {
-            line,
-            interests: Interests::default(),
-        });
+        let client =
+            self.clients.entry(id).or_insert_with(|| Client { line, interests: Interests::default() });
         client.interests.0.extend(interest);
     }
 
@@ -158,10 +153,7 @@ mod tests {
     fn an_id_given_twice_is_a_fault_and_the_first_one_stays() {
         let text = "{\"id\":1,\"interests\":[\"a\"]}\n\n{\"id\":1,\"interests\":[\"a\"]}";
         let batch = read(text, Format::Ndjson);
-        let expected = Fault::RepeatedId {
-            id: ClientId(1),
-            line: 1,
-        };
+        let expected = Fault::RepeatedId { id: ClientId(1), line: 1 };
         assert_eq!(batch.faults, [(3, expected)]);
         assert_eq!(shown(batch), ["i:1=[\"a\"]"]);
     }

@@ -31,21 +31,10 @@ pub(super) fn run(place: &StorePlace) -> Result<(), Failure> {
                     complain("error", format_args!("client {id}: {why}"));
                 }
             }
-            if written.is_ok() {
-                ControlFlow::Continue(())
-            } else {
-                ControlFlow::Break(())
-            }
+            if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })
-        .map_err(|source| Failure::Read {
-            url: place.url.to_string(),
-            source,
-        })?;
+        .map_err(|source| Failure::Read { url: place.url.to_string(), source })?;
     written?;
     output.flush()?;
-    if malformed > 0 {
-        Err(Failure::Malformed(malformed))
-    } else {
-        Ok(())
-    }
+    if malformed > 0 { Err(Failure::Malformed(malformed)) } else { Ok(()) }
 }

@@ -26,10 +26,8 @@ pub(super) fn run(args: &GetArgs, place: &StorePlace) -> Result<(), Failure> {
     let ids: Vec<_> = args.ids.iter().copied().map(ClientId).collect();
     let keys: Vec<_> = ids.iter().map(ClientId::key).collect();
     let store = place.open(Purpose::Read)?;
-    let found = store.get_many(&keys).map_err(|source| Failure::Read {
-        url: place.url.to_string(),
-        source,
-    })?;
+    let found =
+        store.get_many(&keys).map_err(|source| Failure::Read { url: place.url.to_string(), source })?;
     let mut output = output::buffered();
     let mut malformed = 0;
     for (id, stored) in ids.into_iter().zip(found) {
@@ -42,9 +40,5 @@ pub(super) fn run(args: &GetArgs, place: &StorePlace) -> Result<(), Failure> {
         }
     }
     output.flush()?;
-    if malformed > 0 {
-        Err(Failure::Malformed(malformed))
-    } else {
-        Ok(())
-    }
+    if malformed > 0 { Err(Failure::Malformed(malformed)) } else { Ok(()) }
 }

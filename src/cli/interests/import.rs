@@ -69,39 +69,22 @@ pub(super) fn run(args: &ImportArgs, place: &StorePlace, gate: Gate) -> Result<(
     let watch = Writing::new(entries.len(), gate);
     let written = store.put_all(&entries, &watch);
     drop(watch);
-    written.map_err(|source| Failure::Write {
-        url: place.url.to_string(),
-        source,
-    })?;
+    written.map_err(|source| Failure::Write { url: place.url.to_string(), source })?;
     let clients = count(entries.len(), "client");
-    let but = if skipped {
-        format!(", skipped {bad}")
-    } else {
-        String::new()
-    };
+    let but = if skipped { format!(", skipped {bad}") } else { String::new() };
     say(format_args!("imported {clients}{but}"));
     Ok(())
 }
 
 fn read(args: &ImportArgs) -> Result<Batch, Failure> {
     let is_stdin = args.file == Path::new("-");
-    let by_ending = if is_stdin {
-        Some(Format::Ndjson)
-    } else {
-        Format::of(&args.file)
-    };
+    let by_ending = if is_stdin { Some(Format::Ndjson) } else { Format::of(&args.file) };
     let format = args.format.or(by_ending).ok_or_else(|| {
         let file = args.file.display();
-        Failure::Usage(format!(
-            "{file}: the ending does not tell the format; say it with --format"
-        ))
+        Failure::Usage(format!("{file}: the ending does not tell the format; say it with --format"))
     })?;
     let unreadable = |source| Failure::Input {
-        file: if is_stdin {
-            "standard input".into()
-        } else {
-            args.file.clone()
-        },
+        file: if is_stdin { "standard input".into() } else { args.file.clone() },
         source,
     };
     let (input, size): (Box<dyn Read>, _) = if is_stdin {
@@ -109,11 +92,7 @@ fn read(args: &ImportArgs) -> Result<Batch, Failure> {
     } else {
         let file = File::open(&args.file).map_err(unreadable)?;
         // A pipe has no size.
-        let size = file
-            .metadata()
-            .ok()
-            .filter(std::fs::Metadata::is_file)
-            .map(|data| data.len());
+        let size = file.metadata().ok().filter(std::fs::Metadata::is_file).map(|data| data.len());
         (Box::new(file), size)
     };
     let input = BufReader::with_capacity(BUFFER, progress::reading(input, size));

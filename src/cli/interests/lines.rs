@@ -27,11 +27,7 @@ pub(super) type Numbered<'a> = (usize, Result<&'a str, Fault>);
 
 impl<R: BufRead> Lines<R> {
     pub(super) fn new(input: R) -> Self {
-        Self {
-            input,
-            number: 0,
-            buffer: Vec::new(),
-        }
+        Self { input, number: 0, buffer: Vec::new() }
     }
 
     /// The next line that is not blank; none at the end.
@@ -56,11 +52,7 @@ impl<R: BufRead> Lines<R> {
         self.buffer.clear();
         // Two more for CRLF.
         let limit = LONGEST + 2;
-        let read = self
-            .input
-            .by_ref()
-            .take(limit as u64)
-            .read_until(b'\n', &mut self.buffer)?;
+        let read = self.input.by_ref().take(limit as u64).read_until(b'\n', &mut self.buffer)?;
         if read == 0 {
             return Ok(None);
         }
@@ -98,10 +90,7 @@ mod tests {
     }
 
     fn texts(lines: &[(usize, &str)]) -> Vec<(usize, Result<String, Fault>)> {
-        lines
-            .iter()
-            .map(|&(number, text)| (number, Ok(text.to_owned())))
-            .collect()
+        lines.iter().map(|&(number, text)| (number, Ok(text.to_owned()))).collect()
     }
 
     #[rstest]
@@ -144,11 +133,7 @@ mod tests {
     fn a_line_that_never_ends_is_not_kept() {
         let mut lines = Lines::new(io::BufReader::new(io::repeat(b'x').take(64 << 20)));
         assert!(matches!(lines.next(), Ok(Some((1, Err(Fault::TooLong))))));
-        assert!(
-            lines.buffer.capacity() <= 4 * LONGEST,
-            "{}",
-            lines.buffer.capacity()
-        );
+        assert!(lines.buffer.capacity() <= 4 * LONGEST, "{}", lines.buffer.capacity());
     }
 
     proptest! {

@@ -51,18 +51,14 @@ struct StorePlace {
 
 impl StorePlace {
     fn open(&self, purpose: Purpose) -> Result<Box<dyn Bulk>, Failure> {
-        open_bulk(&self.url, self.connect_timeout, purpose).map_err(|source| Failure::Open {
-            url: self.url.to_string(),
-            source,
-        })
+        open_bulk(&self.url, self.connect_timeout, purpose)
+            .map_err(|source| Failure::Open { url: self.url.to_string(), source })
     }
 }
 
 pub(super) fn run(command: InterestsCommand, settings: &Settings) -> Result<(), Failure> {
-    let place = StorePlace {
-        url: settings.store.url.clone(),
-        connect_timeout: settings.store.connect_timeout,
-    };
+    let place =
+        StorePlace { url: settings.store.url.clone(), connect_timeout: settings.store.connect_timeout };
     until_signal(move |gate| match command {
         InterestsCommand::Import(args) => import::run(&args, &place, gate),
         InterestsCommand::Export => export::run(&place),

@@ -29,11 +29,7 @@ pub(super) fn parse(line: &str) -> Result<(ClientId, Interests), Fault> {
 }
 
 fn string(json: Json) -> Option<String> {
-    if let Json::String(text) = json {
-        Some(text)
-    } else {
-        None
-    }
+    if let Json::String(text) = json { Some(text) } else { None }
 }
 
 #[cfg(test)]

@@ -30,10 +30,7 @@ pub(super) struct Writing {
 
 impl Writing {
     pub(super) fn new(entries: usize, gate: Gate) -> Self {
-        Self {
-            bar: bar(Some(entries as u64), ENTRIES),
-            gate,
-        }
+        Self { bar: bar(Some(entries as u64), ENTRIES), gate }
     }
 }
 
@@ -55,11 +52,8 @@ impl Drop for Writing {
 }
 
 fn bar(length: Option<u64>, template: &str) -> ProgressBar {
-    let target = if stderr().is_terminal() {
-        ProgressDrawTarget::stderr()
-    } else {
-        ProgressDrawTarget::hidden()
-    };
+    let target =
+        if stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
     let bar = ProgressBar::with_draw_target(length, target);
     if !bar.is_hidden() {
         bar.enable_steady_tick(Duration::from_millis(200));

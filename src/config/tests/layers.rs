@@ -62,11 +62,7 @@ fn the_keys_of_the_default_file_are_the_fields_of_the_settings() {
     assert!(layers.to_table().try_into::<Settings>().is_ok());
     for entry in layers.entries() {
         let mut table = layers.to_table();
-        table[entry.section()]
-            .as_table_mut()
-            .unwrap()
-            .remove(entry.name())
-            .unwrap();
+        table[entry.section()].as_table_mut().unwrap().remove(entry.name()).unwrap();
         assert!(table.try_into::<Settings>().is_err(), "{} is no field", entry.key);
     }
 }
@@ -89,10 +85,7 @@ fn a_file_that_comes_with_the_service_loads(#[case] file: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
     let settings = Settings::load(Some(&path), [], &[]).unwrap();
     assert_eq!(settings.store.attempts, 3);
-    assert_eq!(
-        settings.cache_url() == &settings.store.url,
-        file == "config/default.toml"
-    );
+    assert_eq!(settings.cache_url() == &settings.store.url, file == "config/default.toml");
 }
 
 #[test]

@@ -30,14 +30,8 @@ use crate::config::layers::Layers;
     "x.toml:1: store.timeout: unknown key, did you mean store.timeout?"
 )]
 #[case::section_as_value("store = 5", "x.toml:1: store: expected a table, got an integer")]
-#[case::section_as_array(
-    "[[store]]\nurl = \"memory:\"",
-    "x.toml:1: store: expected a table, got an array"
-)]
-#[case::integer_for_text(
-    "[auth]\nsalt = 123456",
-    "x.toml:2: auth.salt: expected a string, got an integer"
-)]
+#[case::section_as_array("[[store]]\nurl = \"memory:\"", "x.toml:1: store: expected a table, got an array")]
+#[case::integer_for_text("[auth]\nsalt = 123456", "x.toml:2: auth.salt: expected a string, got an integer")]
 #[case::text_for_integer(
     "[store]\nattempts = \"3\"",
     "x.toml:2: store.attempts: expected an integer, got a string"
@@ -74,29 +68,16 @@ fn a_mistake_in_a_file_is_named(#[case] contents: impl AsRef<[u8]>, #[case] expe
 fn a_syntax_error_names_its_line_and_shows_none_of_it(#[case] contents: &str, #[case] line: usize) {
     let errors = given().file(contents).errors();
     assert_eq!(errors.len(), 1);
-    assert!(
-        errors[0].starts_with(&format!("x.toml:{line}: not valid TOML: ")),
-        "{}",
-        errors[0]
-    );
-    assert!(
-        !errors[0].contains("hunter2") && !errors[0].contains("999"),
-        "{}",
-        errors[0]
-    );
+    assert!(errors[0].starts_with(&format!("x.toml:{line}: not valid TOML: ")), "{}", errors[0]);
+    assert!(!errors[0].contains("hunter2") && !errors[0].contains("999"), "{}", errors[0]);
 }
 
 #[rstest]
 #[case::missing("/nonexistent/x.toml")]
 #[case::directory("/")]
 fn a_file_that_cannot_be_read_is_named(#[case] path: &str) {
-    let errors = Settings::load(Some(Path::new(path)), [], &[])
-        .unwrap_err()
-        .to_string();
-    assert!(
-        errors.starts_with(&format!("{path}: cannot be read: ")),
-        "{errors}"
-    );
+    let errors = Settings::load(Some(Path::new(path)), [], &[]).unwrap_err().to_string();
+    assert!(errors.starts_with(&format!("{path}: cannot be read: ")), "{errors}");
 }
 
 #[rstest]
@@ -135,10 +116,7 @@ fn a_file_that_cannot_be_read_is_named(#[case] path: &str) {
 )]
 #[case::empty_salt("SCORING_AUTH__SALT", "", "auth.salt: must not be empty")]
 fn a_mistake_in_the_environment_is_named(#[case] name: &str, #[case] value: &str, #[case] expected: &str) {
-    assert_eq!(
-        given().env(name, value).errors(),
-        [format!("environment variable {name}: {expected}")]
-    );
+    assert_eq!(given().env(name, value).errors(), [format!("environment variable {name}: {expected}")]);
 }
 
 #[cfg(unix)]
@@ -146,14 +124,8 @@ fn a_mistake_in_the_environment_is_named(#[case] name: &str, #[case] value: &str
 fn a_variable_that_is_not_utf8_is_named() {
     use std::os::unix::ffi::OsStringExt;
     let mut given = given();
-    given.environment.push((
-        "SCORING_AUTH__SALT".into(),
-        OsString::from_vec(b"hunter\xff".to_vec()),
-    ));
-    assert_eq!(
-        given.errors(),
-        ["environment variable SCORING_AUTH__SALT: auth.salt: not valid UTF-8"]
-    );
+    given.environment.push(("SCORING_AUTH__SALT".into(), OsString::from_vec(b"hunter\xff".to_vec())));
+    assert_eq!(given.errors(), ["environment variable SCORING_AUTH__SALT: auth.salt: not valid UTF-8"]);
 }
 
 #[rstest]
@@ -182,10 +154,7 @@ fn a_variable_that_is_not_utf8_is_named() {
     "auth.timezone=Mars",
     r#"auth.timezone: expected "local", "UTC" or a time zone such as "Europe/Berlin", got "Mars""#
 )]
-#[case::grace(
-    "auth.admin_grace=61m",
-    r#"auth.admin_grace: must be from "0s" to "1h", got "61m""#
-)]
+#[case::grace("auth.admin_grace=61m", r#"auth.admin_grace: must be from "0s" to "1h", got "61m""#)]
 #[case::store_kind(
     "store.url=rediss://cache",
     "store.url: rediss:// is not supported by this version; use embedded:, memory:, redis:// or redis+unix://"
@@ -197,20 +166,11 @@ fn a_variable_that_is_not_utf8_is_named() {
 #[case::no_timeout("cache.timeout=0s", r#"cache.timeout: must be from "1ms" to "1m", got "0s""#)]
 #[case::short_ttl("cache.ttl=999ms", r#"cache.ttl: must be from "1s" to "30days", got "999ms""#)]
 #[case::no_capacity("cache.capacity=0", "cache.capacity: must be from 1 to 10000000, got 0")]
-#[case::nothing_in_flight(
-    "limits.max_in_flight=0",
-    "limits.max_in_flight: must be from 1 to 1000000, got 0"
-)]
+#[case::nothing_in_flight("limits.max_in_flight=0", "limits.max_in_flight: must be from 1 to 1000000, got 0")]
 #[case::no_ids("limits.client_ids=0", "limits.client_ids: must be from 1 to 1000000, got 0")]
-#[case::no_drain(
-    "shutdown.drain=0s",
-    r#"shutdown.drain: must be from "1s" to "10m", got "0s""#
-)]
+#[case::no_drain("shutdown.drain=0s", r#"shutdown.drain: must be from "1s" to "10m", got "0s""#)]
 #[case::log_format("log.format=xml", r#"log.format: expected "pretty", "json" or "", got "xml""#)]
-#[case::log_level(
-    "log.level=Info",
-    r#"log.level: expected error, warn, info, debug or trace, got "Info""#
-)]
+#[case::log_level("log.level=Info", r#"log.level: expected error, warn, info, debug or trace, got "Info""#)]
 fn a_mistake_in_a_flag_is_named(#[case] assignment: &str, #[case] expected: &str) {
     assert_eq!(given().set(assignment).errors(), [format!("--set: {expected}")]);
 }
@@ -247,20 +207,12 @@ fn all_mistakes_are_reported_at_once() {
     ];
     assert_eq!(errors.len(), starts.len(), "{errors:?}");
     for start in starts {
-        assert!(
-            errors.iter().any(|error| error.starts_with(start)),
-            "{start} in {errors:?}"
-        );
+        assert!(errors.iter().any(|error| error.starts_with(start)), "{start} in {errors:?}");
     }
 }
 
 fn any_key() -> impl Strategy<Value = String> {
-    let keys: Vec<_> = Layers::built_in()
-        .unwrap()
-        .entries()
-        .iter()
-        .map(|entry| entry.key.clone())
-        .collect();
+    let keys: Vec<_> = Layers::built_in().unwrap().entries().iter().map(|entry| entry.key.clone()).collect();
     prop::sample::select(keys)
 }
 

@@ -20,10 +20,7 @@ const PUBLIC: &str = "where auth.salt and auth.admin_salt must not be the public
 #[case::only_the_admins_own_salt(&["http.bind=0.0.0.0:80", "auth.admin_salt=b"], false)]
 #[case::swapped(&["http.bind=0.0.0.0:80", "auth.salt=42", "auth.admin_salt=Otus"], false)]
 fn public_salts_serve_loopback_only(#[case] assignments: &[&str], #[case] valid: bool) {
-    let loaded = assignments
-        .iter()
-        .fold(given(), |given, assignment| given.set(assignment))
-        .load();
+    let loaded = assignments.iter().fold(given(), |given, assignment| given.set(assignment)).load();
     assert_eq!(loaded.is_ok(), valid);
     if let Err(errors) = loaded {
         let line = errors.to_string();
@@ -58,10 +55,7 @@ fn a_public_salt_stays_public_in_a_file(#[case] salt: &str, #[case] valid: bool)
 #[case::admin_off("127.0.0.1:80", "", true)]
 fn listeners_do_not_share_a_port(#[case] http: &str, #[case] admin: &str, #[case] valid: bool) {
     let given = given().set("auth.allow_public_salts=true");
-    let loaded = given
-        .set(&format!("http.bind={http}"))
-        .set(&format!("admin.bind={admin}"))
-        .load();
+    let loaded = given.set(&format!("http.bind={http}")).set(&format!("admin.bind={admin}")).load();
     assert_eq!(loaded.is_ok(), valid, "{loaded:?}");
 }
 
@@ -74,10 +68,7 @@ fn a_try_fits_into_the_deadline(#[case] assignment: &str, #[case] blamed: Option
         (Ok(_), None) => {}
         (Err(errors), Some(key)) => {
             let line = errors.to_string();
-            assert!(
-                line.starts_with(&format!("--set: {key}: store.deadline (")),
-                "{line}"
-            );
+            assert!(line.starts_with(&format!("--set: {key}: store.deadline (")), "{line}");
         }
         (loaded, _) => panic!("{loaded:?}"),
     }
@@ -85,18 +76,9 @@ fn a_try_fits_into_the_deadline(#[case] assignment: &str, #[case] blamed: Option
 
 #[test]
 fn a_key_at_fault_breaks_no_rule_as_well() {
-    assert_eq!(
-        given()
-            .set("store.timeout=fast")
-            .set("store.deadline=10ms")
-            .errors()
-            .len(),
-        1
-    );
-    let errors = given()
-        .named("p", "hunter2")
-        .env_file("SCORING_STORE__PASSWORD_FILE", "p")
-        .set("store.url=x");
+    assert_eq!(given().set("store.timeout=fast").set("store.deadline=10ms").errors().len(), 1);
+    let errors =
+        given().named("p", "hunter2").env_file("SCORING_STORE__PASSWORD_FILE", "p").set("store.url=x");
     assert_eq!(errors.errors().len(), 1);
 }
 
@@ -105,11 +87,6 @@ fn a_key_at_fault_breaks_no_rule_as_well() {
 #[case::cache("cache.url")]
 fn a_user_needs_a_password(#[case] key: &str) {
     let errors = given().set(&format!("{key}=redis://app@cache")).errors();
-    assert_eq!(
-        errors,
-        [format!(
-            "--set: {key}: has a user and no password; add one, or a password_file"
-        )]
-    );
+    assert_eq!(errors, [format!("--set: {key}: has a user and no password; add one, or a password_file")]);
     given().set(&format!("{key}=redis://app:hunter2@cache")).ok();
 }

@@ -27,9 +27,7 @@ fn secrets_come_from_files() {
 
 #[test]
 fn a_cache_without_a_url_shares_the_stores_password() {
-    let given = given()
-        .named("p", "hunter2")
-        .env_file("SCORING_STORE__PASSWORD_FILE", "p");
+    let given = given().named("p", "hunter2").env_file("SCORING_STORE__PASSWORD_FILE", "p");
     let settings = given.set("store.url=redis://a").ok();
     assert_eq!(settings.cache_url(), &"redis://:hunter2@a".parse().unwrap());
 }
@@ -62,11 +60,7 @@ fn a_cache_without_a_url_shares_the_stores_password() {
 )]
 fn a_secret_file_needs_a_place_to_fill(#[case] name: &str, #[case] assignment: &str, #[case] expected: &str) {
     let name = format!("SCORING_{name}");
-    let errors = given()
-        .named("secret", "hunter2")
-        .env_file(&name, "secret")
-        .set(assignment)
-        .errors();
+    let errors = given().named("secret", "hunter2").env_file(&name, "secret").set(assignment).errors();
     assert_eq!(errors, [format!("environment variable {name}: {expected}")]);
 }
 
@@ -89,18 +83,8 @@ fn a_missing_secret_file_is_named(#[case] key: &str) {
 /// The file that `--config` names may repeat all defaults, the public salts too, and secrets come from files still.
 #[test]
 fn a_salt_file_goes_with_a_file_that_repeats_the_defaults() {
-    let given = given()
-        .file(include_str!("../../../config/default.toml"))
-        .named("salt", "hunter2");
-    assert_eq!(
-        given
-            .env_file("SCORING_AUTH__SALT_FILE", "salt")
-            .ok()
-            .auth
-            .salt
-            .expose_secret(),
-        "hunter2"
-    );
+    let given = given().file(include_str!("../../../config/default.toml")).named("salt", "hunter2");
+    assert_eq!(given.env_file("SCORING_AUTH__SALT_FILE", "salt").ok().auth.salt.expose_secret(), "hunter2");
 }
 
 #[rstest]

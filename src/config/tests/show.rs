@@ -32,26 +32,16 @@ fn the_settings_in_effect_name_their_origin() {
 #[test]
 fn the_settings_in_effect_have_every_key_in_the_order_of_the_default_file() {
     let keys = |text: &str| -> Vec<_> {
-        let lines = text
-            .lines()
-            .filter(|line| !line.is_empty() && !line.starts_with('#'));
-        lines
-            .map(|line| line.split(" = ").next().unwrap().to_owned())
-            .collect()
+        let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+        lines.map(|line| line.split(" = ").next().unwrap().to_owned()).collect()
     };
     let settings = given().ok();
-    assert_eq!(
-        keys(settings.effective_toml()),
-        keys(include_str!("../../../config/default.toml"))
-    );
+    assert_eq!(keys(settings.effective_toml()), keys(include_str!("../../../config/default.toml")));
 }
 
 #[test]
 fn the_settings_in_effect_are_a_valid_file() {
-    let settings = given()
-        .set("store.password_file=")
-        .set("auth.admin_login=a\n\"b\"'")
-        .ok();
+    let settings = given().set("store.password_file=").set("auth.admin_login=a\n\"b\"'").ok();
     let again = given().file(settings.effective_toml()).ok();
     assert_eq!(again.auth.admin_login, "a\n\"b\"'");
 }

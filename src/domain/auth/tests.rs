@@ -49,10 +49,7 @@ fn check(auth: &Authenticator, account: &str, login: &str, token: &str) -> Resul
 
 #[test]
 fn a_partners_token_is_the_contracts_digest() {
-    assert_eq!(
-        authenticator("UTC", 0).partner_token("horns&hoofs", "h&f"),
-        PARTNER
-    );
+    assert_eq!(authenticator("UTC", 0).partner_token("horns&hoofs", "h&f"), PARTNER);
 }
 
 #[rstest]
@@ -81,10 +78,7 @@ fn a_partner_is_known_by_its_token(
 #[test]
 fn an_empty_account_and_login_have_a_token_of_their_own() {
     let auth = authenticator("UTC", 0);
-    assert_eq!(
-        check(&auth, "", "", &lower_hex(&Sha512::digest("Otus"))),
-        Ok(Caller::Partner)
-    );
+    assert_eq!(check(&auth, "", "", &lower_hex(&Sha512::digest("Otus"))), Ok(Caller::Partner));
 }
 
 // ===== the admin =====
@@ -93,10 +87,7 @@ fn an_empty_account_and_login_have_a_token_of_their_own() {
 fn the_admins_token_is_the_contracts_digest() {
     // By hashlib, of `2024022923` + `42`.
     let expected = "4396d142c10c0bd4937c3ac7be33b67beefde539c8a3570fa4af2c2991147515de312dab5056b042cf1a2117e8b0860d2b14b2ed37c136591f4d881f5628049c";
-    assert_eq!(
-        authenticator("UTC", 0).admin_token(utc("2024-02-29T23:30:00Z")),
-        expected
-    );
+    assert_eq!(authenticator("UTC", 0).admin_token(utc("2024-02-29T23:30:00Z")), expected);
 }
 
 #[rstest]
@@ -113,10 +104,7 @@ fn the_admin_is_known_by_the_hours_token(
     #[case] token: String,
     #[case] expected: Result<Caller, Forbidden>,
 ) {
-    assert_eq!(
-        check(&authenticator("UTC", 0), "horns&hoofs", login, &token),
-        expected
-    );
+    assert_eq!(check(&authenticator("UTC", 0), "horns&hoofs", login, &token), expected);
 }
 
 #[test]
@@ -128,19 +116,10 @@ fn a_login_that_only_resembles_the_admins_is_a_partners() {
 
 #[test]
 fn the_admins_login_is_configurable() {
-    let policy = AuthPolicy {
-        admin_login: "root".to_owned(),
-        ..policy("UTC", Duration::ZERO)
-    };
+    let policy = AuthPolicy { admin_login: "root".to_owned(), ..policy("UTC", Duration::ZERO) };
     let auth = Authenticator::new(policy).unwrap();
-    assert_eq!(
-        check(&auth, "", "root", &hour_token("2024022923")),
-        Ok(Caller::Admin)
-    );
-    assert_eq!(
-        check(&auth, "", "admin", &hour_token("2024022923")),
-        Err(Forbidden)
-    );
+    assert_eq!(check(&auth, "", "root", &hour_token("2024022923")), Ok(Caller::Admin));
+    assert_eq!(check(&auth, "", "admin", &hour_token("2024022923")), Err(Forbidden));
 }
 
 /// Each case: the zone, the grace in minutes, an hour on its wall clock, and whether that hour's token holds at an instant.
@@ -182,11 +161,7 @@ fn an_hours_token_holds_for_its_hour_and_the_grace(
     #[case] holds: bool,
 ) {
     let auth = authenticator(zone, grace_minutes);
-    assert_eq!(
-        auth.check(&request("", "admin", &hour_token(hour)), utc(now))
-            .is_ok(),
-        holds
-    );
+    assert_eq!(auth.check(&request("", "admin", &hour_token(hour)), utc(now)).is_ok(), holds);
 }
 
 // ===== the policy =====
@@ -197,11 +172,7 @@ fn an_hours_token_holds_for_its_hour_and_the_grace(
 #[case::a_nanosecond_more(Duration::new(3600, 1), false)]
 #[case::for_ever(Duration::MAX, false)]
 fn the_grace_is_at_most_an_hour(#[case] grace: Duration, #[case] is_valid: bool) {
-    let expected = if is_valid {
-        None
-    } else {
-        Some(InvalidAuthPolicy::GraceTooLong(grace))
-    };
+    let expected = if is_valid { None } else { Some(InvalidAuthPolicy::GraceTooLong(grace)) };
     assert_eq!(Authenticator::new(policy("UTC", grace)).err(), expected);
 }
 
@@ -216,10 +187,7 @@ fn today_is_the_zones_date(#[case] zone: &str, #[case] date: &str) {
 
 #[test]
 fn debug_never_shows_a_salt() {
-    let policy = AuthPolicy {
-        admin_salt: "pepper".into(),
-        ..policy("UTC", Duration::ZERO)
-    };
+    let policy = AuthPolicy { admin_salt: "pepper".into(), ..policy("UTC", Duration::ZERO) };
     let shown = format!("{policy:?} {:?}", Authenticator::new(policy.clone()).unwrap());
     assert!(!shown.contains("Otus") && !shown.contains("pepper"), "{shown}");
 }

@@ -8,12 +8,7 @@ fn string(text: &str) -> Json {
 }
 
 fn object<const N: usize>(entries: [(&str, Json); N]) -> Json {
-    Json::Object(
-        entries
-            .into_iter()
-            .map(|(key, value)| (key.to_owned(), value))
-            .collect(),
-    )
+    Json::Object(entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
 }
 
 /// `depth` arrays in each other.
@@ -98,10 +93,7 @@ fn what_is_no_json_is_named_so(#[case] body: &str) {
 
 #[test]
 fn a_syntax_error_has_a_place() {
-    assert_eq!(
-        Json::parse(b"{\n  \"a\": x}"),
-        Err(BadJson::Syntax { line: 2, column: 8 })
-    );
+    assert_eq!(Json::parse(b"{\n  \"a\": x}"), Err(BadJson::Syntax { line: 2, column: 8 }));
 }
 
 #[rstest]
@@ -156,9 +148,7 @@ fn depth_counts_levels_and_not_brackets() {
 fn forty_thousand_keys_are_no_burden() {
     let entries: Vec<_> = (0..40_000).map(|key| format!("\"{key:x}\":0")).collect();
     let body = format!("{{{}}}", entries.join(","));
-    let Ok(Json::Object(mut object)) = Json::parse(body.as_bytes()) else {
-        panic!("it is an object")
-    };
+    let Ok(Json::Object(mut object)) = Json::parse(body.as_bytes()) else { panic!("it is an object") };
     assert_eq!(object.len(), 40_000);
     assert_eq!(object.remove("9c3f"), Some(Json::Integer(0)));
     assert_eq!(object.remove("9c40"), None);

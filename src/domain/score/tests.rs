@@ -6,10 +6,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::domain::{Json, Rules};
 
-const RULES: Rules = Rules {
-    today: NaiveDate::from_ymd_opt(2026, 6, 15).unwrap(),
-    max_client_ids: 1,
-};
+const RULES: Rules = Rules { today: NaiveDate::from_ymd_opt(2026, 6, 15).unwrap(), max_client_ids: 1 };
 
 fn person(arguments: &Value) -> OnlineScore {
     let Ok(Json::Object(arguments)) = Json::parse(arguments.to_string().as_bytes()) else {
@@ -82,10 +79,7 @@ fn a_key_is_the_md5_of_the_version_and_all_inputs() {
     let arguments =
         json!({"phone": "79175002040", "email": "stupnikov@otus.ru", "gender": 0, "birthday": "1.1.2000"});
     let person = person(&arguments);
-    assert_eq!(
-        encode(&person),
-        "v1;11:7917500204017:stupnikov@otus.ru--10:2000-01-011:0"
-    );
+    assert_eq!(encode(&person), "v1;11:7917500204017:stupnikov@otus.ru--10:2000-01-011:0");
     // By hashlib, of the text above.
     assert_eq!(cache_key(&person), "uid:a7934b2dda0148e7a96b11163e4e20b4");
 }

@@ -8,18 +8,13 @@ use super::*;
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn entries(pairs: &[(&str, &str)]) -> Vec<(String, Vec<u8>)> {
-    pairs
-        .iter()
-        .map(|&(key, value)| (key.to_owned(), value.into()))
-        .collect()
+    pairs.iter().map(|&(key, value)| (key.to_owned(), value.into())).collect()
 }
 
 fn get(file: &EmbeddedFile, keys: &[&str]) -> Vec<Option<String>> {
     let keys: Vec<_> = keys.iter().map(|&key| key.to_owned()).collect();
     let values = file.get_many(&keys).unwrap().into_iter();
-    values
-        .map(|value| value.map(|value| String::from_utf8(value).unwrap()))
-        .collect()
+    values.map(|value| value.map(|value| String::from_utf8(value).unwrap())).collect()
 }
 
 fn visited(file: &EmbeddedFile, prefix: &str) -> Vec<String> {
@@ -56,8 +51,7 @@ fn what_was_put_is_there_after_the_file_is_opened_again() {
 fn values_come_in_the_order_of_the_keys_and_missing_ones_are_none() {
     let (_folder, file) = fresh();
     assert_eq!(get(&file, &["i:1", "i:2"]), [None, None], "of an empty file");
-    file.put_all(&entries(&[("i:1", "a"), ("i:2", "b")]), &|| {})
-        .unwrap();
+    file.put_all(&entries(&[("i:1", "a"), ("i:2", "b")]), &|| {}).unwrap();
     assert_eq!(
         get(&file, &["i:2", "i:3", "i:1", "i:2"]),
         [Some("b".into()), None, Some("a".into()), Some("b".into())]
@@ -85,11 +79,7 @@ fn a_write_that_does_not_end_leaves_nothing_behind() {
 fn entries_are_visited_by_prefix_in_the_order_of_their_keys() {
     let (_folder, file) = fresh();
     assert!(visited(&file, "").is_empty());
-    file.put_all(
-        &entries(&[("i:2", ""), ("h:1", ""), ("i:10", ""), ("j:1", "")]),
-        &|| {},
-    )
-    .unwrap();
+    file.put_all(&entries(&[("i:2", ""), ("h:1", ""), ("i:10", ""), ("j:1", "")]), &|| {}).unwrap();
     assert_eq!(visited(&file, "i:"), ["i:10", "i:2"]);
     assert_eq!(visited(&file, ""), ["h:1", "i:10", "i:2", "j:1"]);
     assert!(visited(&file, "k").is_empty());
@@ -98,8 +88,7 @@ fn entries_are_visited_by_prefix_in_the_order_of_their_keys() {
 #[test]
 fn a_visitor_can_end_the_visit() {
     let (_folder, file) = fresh();
-    file.put_all(&entries(&[("i:1", ""), ("i:2", "")]), &|| {})
-        .unwrap();
+    file.put_all(&entries(&[("i:1", ""), ("i:2", "")]), &|| {}).unwrap();
     let mut visits = 0;
     file.for_each("i:", &mut |_, _| {
         visits += 1;
@@ -136,12 +125,7 @@ fn a_damaged_database(path: &Path) {
 
 fn a_database_cut_short(path: &Path) {
     drop(EmbeddedFile::open(path).unwrap());
-    fs::OpenOptions::new()
-        .write(true)
-        .open(path)
-        .unwrap()
-        .set_len(100)
-        .unwrap();
+    fs::OpenOptions::new().write(true).open(path).unwrap().set_len(100).unwrap();
 }
 
 #[rstest]
@@ -171,10 +155,7 @@ fn two_who_have_the_file_open_see_what_the_other_writes() {
     import.put_all(&entries(&[("i:1", "a")]), &|| {}).unwrap();
     assert_eq!(get(&service, &["i:1"]), [Some("a".into())]);
     service.put_all(&entries(&[("i:2", "b")]), &|| {}).unwrap();
-    assert_eq!(
-        get(&import, &["i:1", "i:2"]),
-        [Some("a".into()), Some("b".into())]
-    );
+    assert_eq!(get(&import, &["i:1", "i:2"]), [Some("a".into()), Some("b".into())]);
 }
 
 // ===== as a store =====
@@ -183,10 +164,7 @@ fn two_who_have_the_file_open_see_what_the_other_writes() {
 async fn all_connections_share_one_open_file_and_one_cache() {
     let folder = tempdir().unwrap();
     let connector = EmbeddedConnector::new(folder.path().join("scoring.redb"), 10);
-    let (one, other) = (
-        connector.connect().await.unwrap(),
-        connector.connect().await.unwrap(),
-    );
+    let (one, other) = (connector.connect().await.unwrap(), connector.connect().await.unwrap());
     one.set("uid:1".into(), b"3".to_vec(), HOUR).await.unwrap();
     assert_eq!(other.get("uid:1".into()).await.unwrap(), Some(b"3".to_vec()));
     let file = connector.opened.get().unwrap().clone();
@@ -202,10 +180,7 @@ async fn a_cached_value_is_gone_when_its_time_is_over_and_never_in_the_file() {
     let folder = tempdir().unwrap();
     let connector = EmbeddedConnector::new(folder.path().join("scoring.redb"), 10);
     let connection = connector.connect().await.unwrap();
-    connection
-        .set("uid:1".into(), b"3".to_vec(), Duration::ZERO)
-        .await
-        .unwrap();
+    connection.set("uid:1".into(), b"3".to_vec(), Duration::ZERO).await.unwrap();
     connection.set("uid:2".into(), b"3".to_vec(), HOUR).await.unwrap();
     assert_eq!(connection.get("uid:1".into()).await.unwrap(), None);
     assert!(visited(connector.opened.get().unwrap(), "").is_empty());

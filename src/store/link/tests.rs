@@ -43,15 +43,11 @@ fn refused() -> BackendError {
 }
 
 fn denied() -> BackendError {
-    BackendError::Denied {
-        code: "NOAUTH".to_owned(),
-    }
+    BackendError::Denied { code: "NOAUTH".to_owned() }
 }
 
 fn loading() -> BackendError {
-    BackendError::NotServing {
-        code: "LOADING".to_owned(),
-    }
+    BackendError::NotServing { code: "LOADING".to_owned() }
 }
 
 // ===== connecting =====
@@ -225,9 +221,7 @@ fn talks_nonsense(script: &Script) {
 }
 
 fn does_not_know_the_command(script: &Script) {
-    script.commands(&Act::Fail(BackendError::Refused {
-        code: "ERR".to_owned(),
-    }));
+    script.commands(&Act::Fail(BackendError::Refused { code: "ERR".to_owned() }));
 }
 
 #[rstest]
@@ -255,18 +249,10 @@ fn a_fault_opens_the_breaker_and_within_a_second_of_its_end_requests_are_answere
         while Instant::now() < over {
             let begun = Instant::now();
             get(&cache).await.unwrap_err();
-            assert_eq!(
-                begun.elapsed(),
-                Duration::ZERO,
-                "an open breaker makes no one wait"
-            );
+            assert_eq!(begun.elapsed(), Duration::ZERO, "an open breaker makes no one wait");
             sleep(Duration::from_millis(7)).await;
         }
-        assert_eq!(
-            script.state().gets,
-            sent,
-            "an open breaker lets no request through"
-        );
+        assert_eq!(script.state().gets, sent, "an open breaker lets no request through");
 
         script.heal();
         sleep(SECOND).await;
@@ -284,11 +270,8 @@ fn a_fault_opens_the_breaker_though_nobody_asks(
     paused(async {
         let script = Script::default();
         let status = status(role);
-        let (link, _keeper) = Link::start(
-            script.connector(),
-            LinkPolicy::new(TIMEOUT),
-            Monitor::new(status.clone()),
-        );
+        let (link, _keeper) =
+            Link::start(script.connector(), LinkPolicy::new(TIMEOUT), Monitor::new(status.clone()));
         sleep(SECOND).await;
         assert!(status.snapshot().up);
         fault(&script);
@@ -309,16 +292,12 @@ fn a_store_that_only_greets_fails_persistent_reads_at_once() {
         only_greets(&script);
         let begun = Instant::now();
         while begun.elapsed() < 3 * SECOND {
-            let _ = requests
-                .get_many(Arc::from(["i:1".to_owned()]), Instant::now() + SECOND / 2)
-                .await;
+            let _ = requests.get_many(Arc::from(["i:1".to_owned()]), Instant::now() + SECOND / 2).await;
             settle().await;
         }
         for _ in 0..100 {
             let begun = Instant::now();
-            let outcome = requests
-                .get_many(Arc::from(["i:1".to_owned()]), begun + SECOND / 2)
-                .await;
+            let outcome = requests.get_many(Arc::from(["i:1".to_owned()]), begun + SECOND / 2).await;
             assert_eq!(outcome, Err(StoreError::Unavailable));
             assert_eq!(begun.elapsed(), Duration::ZERO);
             sleep(Duration::from_millis(11)).await;

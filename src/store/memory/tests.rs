@@ -8,10 +8,7 @@ async fn clones_and_connections_share_what_is_stored() {
     let connection = memory.clone().connect().await.unwrap();
     memory.insert("i:1".into(), b"a".to_vec());
     let keys: Arc<[String]> = ["i:2", "i:1"].map(String::from).into();
-    assert_eq!(
-        connection.get_many(keys).await.unwrap(),
-        [None, Some(b"a".to_vec())]
-    );
+    assert_eq!(connection.get_many(keys).await.unwrap(), [None, Some(b"a".to_vec())]);
     connection.set("uid:1".into(), b"3".to_vec(), HOUR).await.unwrap();
     assert_eq!(memory.get("uid:1".into()).await.unwrap(), Some(b"3".to_vec()));
 }
@@ -29,9 +26,6 @@ async fn persistent_and_cached_values_do_not_meet() {
 #[tokio::test]
 async fn a_cached_value_is_gone_when_its_time_is_over() {
     let memory = Memory::new(10);
-    memory
-        .set("uid:1".into(), b"3".to_vec(), Duration::ZERO)
-        .await
-        .unwrap();
+    memory.set("uid:1".into(), b"3".to_vec(), Duration::ZERO).await.unwrap();
     assert_eq!(memory.get("uid:1".into()).await.unwrap(), None);
 }

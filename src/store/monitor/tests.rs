@@ -8,10 +8,7 @@ fn refused() -> BackendError {
 fn gauges(status: &RoleStatus) -> (i64, i64) {
     let role = [status.role.as_str()];
     let metrics = &status.metrics;
-    (
-        metrics.up.with_label_values(&role).get(),
-        metrics.breaker.with_label_values(&role).get(),
-    )
+    (metrics.up.with_label_values(&role).get(), metrics.breaker.with_label_values(&role).get())
 }
 
 #[test]

@@ -79,13 +79,11 @@ impl RedisBulk {
             Err(BackendError::WrongType) => {
                 let mut page = Vec::with_capacity(keys.len());
                 for key in keys {
-                    page.push(
-                        match self.ask::<Option<Vec<u8>>>(cmd("GET").arg(key).take()).await {
-                            Ok(value) => Stored::from(value),
-                            Err(BackendError::WrongType) => Stored::WrongKind,
-                            Err(error) => return Err(error),
-                        },
-                    );
+                    page.push(match self.ask::<Option<Vec<u8>>>(cmd("GET").arg(key).take()).await {
+                        Ok(value) => Stored::from(value),
+                        Err(BackendError::WrongType) => Stored::WrongKind,
+                        Err(error) => return Err(error),
+                    });
                 }
                 Ok(page)
             }
@@ -143,9 +141,7 @@ impl Bulk for RedisBulk {
 }
 
 async fn in_time<T>(answer: impl Future<Output = Result<T, BackendError>>) -> Result<T, BackendError> {
-    timeout(PROGRESS_WITHIN, answer)
-        .await
-        .unwrap_or(Err(BackendError::TimedOut))
+    timeout(PROGRESS_WITHIN, answer).await.unwrap_or(Err(BackendError::TimedOut))
 }
 
 /// Cuts `entries` into runs of about [`CHUNK_BYTES`], each of at least one entry.

@@ -47,10 +47,7 @@ pub(super) struct Commands {
 impl RedisConnector {
     /// A connector to `target` that gives up when resolving, connecting and logging in take longer than `timeout`.
     pub fn new(target: RedisTarget, timeout: Duration) -> Self {
-        Self {
-            target: Arc::new(target),
-            timeout,
-        }
+        Self { target: Arc::new(target), timeout }
     }
 }
 
@@ -80,9 +77,8 @@ impl RedisConnection {
     }
 
     async fn open(target: &RedisTarget) -> Result<Self, BackendError> {
-        let socket = socket::open(&target.address)
-            .await
-            .map_err(|error| BackendError::Disconnected(error.kind()))?;
+        let socket =
+            socket::open(&target.address).await.map_err(|error| BackendError::Disconnected(error.kind()))?;
         let pulse = Pulse::new();
         // The client itself says nothing on a new connection and bounds nothing in time: both are done here.
         let info = RedisConnectionInfo::default().set_skip_set_lib_name();
@@ -100,11 +96,7 @@ impl RedisConnection {
             drop(open);
         })
         .abort_handle();
-        Ok(Self {
-            commands: Commands { client, pulse },
-            driver,
-            closed,
-        })
+        Ok(Self { commands: Commands { client, pulse }, driver, closed })
     }
 }
 
@@ -179,12 +171,8 @@ impl Connection for RedisConnection {
     fn set(&self, key: String, value: Vec<u8>, ttl: Duration) -> Reply<()> {
         let ttl = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
         let commands = self.commands.clone();
-        async move {
-            commands
-                .run(redis::cmd("SET").arg(key).arg(value).arg("PX").arg(ttl).take())
-                .await
-        }
-        .boxed()
+        async move { commands.run(redis::cmd("SET").arg(key).arg(value).arg("PX").arg(ttl).take()).await }
+            .boxed()
     }
 
     fn silent_for(&self) -> Duration {

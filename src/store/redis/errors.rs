@@ -41,11 +41,7 @@ fn by_code(error: &RedisError) -> BackendError {
 
 fn io_error(error: &RedisError) -> BackendError {
     let kind = io_kind(error).unwrap_or(io::ErrorKind::Other);
-    if kind == io::ErrorKind::InvalidData {
-        BackendError::Protocol
-    } else {
-        BackendError::Disconnected(kind)
-    }
+    if kind == io::ErrorKind::InvalidData { BackendError::Protocol } else { BackendError::Disconnected(kind) }
 }
 
 /// The client shares its cause behind an `Arc`, and that is what a downcast meets first.

@@ -34,21 +34,14 @@ pub(super) struct Pulse {
 
 impl Pulse {
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self {
-            start: Instant::now(),
-            owed_since: AtomicU64::new(0),
-            unfinished: AtomicU64::new(0),
-        })
+        Arc::new(Self { start: Instant::now(), owed_since: AtomicU64::new(0), unfinished: AtomicU64::new(0) })
     }
 
     /// For how long an answer has been owed without a single byte coming back.
     pub(super) fn silent_for(&self) -> Duration {
         match self.owed_since.load(Relaxed) {
             0 => Duration::ZERO,
-            since => self
-                .start
-                .elapsed()
-                .saturating_sub(Duration::from_millis(since - 1)),
+            since => self.start.elapsed().saturating_sub(Duration::from_millis(since - 1)),
         }
     }
 

@@ -99,10 +99,7 @@ fn a_cache_read_that_is_not_answered_ends_on_time(
         let (_link, requests) = cache(&script).await;
         script.commands(&act);
         let begun = Instant::now();
-        assert!(matches!(
-            get(&requests, budget).await,
-            Err(BackendError::TimedOut)
-        ));
+        assert!(matches!(get(&requests, budget).await, Err(BackendError::TimedOut)));
         let late = begun.elapsed().saturating_sub(took);
         assert!(begun.elapsed() >= took && late <= MILLI, "{late:?} late");
         assert_eq!(script.state().gets, usize::from(!budget.is_zero()));
@@ -116,10 +113,7 @@ fn a_cache_read_without_a_connection_fails_at_once() {
         script.state().connect = Act::Hang;
         let (_link, requests) = cache(&script).await;
         let begun = Instant::now();
-        assert!(matches!(
-            get(&requests, SECOND).await,
-            Err(BackendError::Disconnected(NotConnected))
-        ));
+        assert!(matches!(get(&requests, SECOND).await, Err(BackendError::Disconnected(NotConnected))));
         assert_eq!(begun.elapsed(), Duration::ZERO);
     });
 }
@@ -185,10 +179,8 @@ fn values_come_in_the_order_of_the_keys_and_missing_ones_are_none() {
         for key in ["i:1", "i:2"] {
             script.state().values.insert(key.to_owned(), key.into());
         }
-        let values = requests
-            .get_many(keys(&["i:2", "i:3", "i:1", "i:2"]), Instant::now() + SECOND)
-            .await
-            .unwrap();
+        let values =
+            requests.get_many(keys(&["i:2", "i:3", "i:1", "i:2"]), Instant::now() + SECOND).await.unwrap();
         let expected = [Some("i:2"), None, Some("i:1"), Some("i:2")];
         assert_eq!(values, expected.map(|value| value.map(Vec::from)));
     });
@@ -325,9 +317,7 @@ fn an_outage_is_not_multiplied_by_retries() {
     paused(async {
         let script = Script::default();
         let (link, requests) = persistent(&script).await;
-        let loading = BackendError::NotServing {
-            code: "LOADING".to_owned(),
-        };
+        let loading = BackendError::NotServing { code: "LOADING".to_owned() };
         let mut first = 0;
         while !link.shared().is_open() {
             // One answer in two keeps the breaker closed.
@@ -353,9 +343,7 @@ fn nothing_is_sent_once_the_deadline_has_passed() {
         paused(async {
             let script = Script::default();
             let (_link, requests) = persistent(&script).await;
-            script.state().get_many = Act::Fail(BackendError::NotServing {
-                code: "LOADING".to_owned(),
-            });
+            script.state().get_many = Act::Fail(BackendError::NotServing { code: "LOADING".to_owned() });
             let deadline = Instant::now() + budget * MILLI;
             requests.get_many(keys(&["i:1"]), deadline).await.unwrap_err();
             assert!(script.state().last_sent.is_none_or(|sent| sent < deadline));
@@ -370,10 +358,7 @@ fn every_answer_belongs_to_its_question_among_many_that_are_abandoned() {
         let script = Script::default();
         let (_link, requests) = persistent(&script).await;
         for key in 0..500 {
-            script
-                .state()
-                .values
-                .insert(format!("i:{key}"), key.to_string().into());
+            script.state().values.insert(format!("i:{key}"), key.to_string().into());
         }
         script.commands(&Act::Slow(5 * MILLI));
         let reads = (0..500u64).map(|key| {

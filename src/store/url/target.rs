@@ -84,33 +84,17 @@ impl RedisTarget {
     }
 
     fn new(address: RedisAddress, url: &Url, database: i64) -> Result<Self, StoreUrlError> {
-        let username = Some(url.username())
-            .filter(|name| !name.is_empty())
-            .map(decoded)
-            .transpose()?;
-        let password = url
-            .password()
-            .filter(|password| !password.is_empty())
-            .map(decoded)
-            .transpose()?;
-        Ok(Self {
-            address,
-            username,
-            password: password.map(SecretString::from),
-            database,
-        })
+        let username = Some(url.username()).filter(|name| !name.is_empty()).map(decoded).transpose()?;
+        let password = url.password().filter(|password| !password.is_empty()).map(decoded).transpose()?;
+        Ok(Self { address, username, password: password.map(SecretString::from), database })
     }
 }
 
 impl PartialEq for RedisTarget {
     /// Not in constant time, which is fine: both sides are the operator's own.
     fn eq(&self, other: &Self) -> bool {
-        let exposed = |target: &Self| {
-            target
-                .password
-                .as_ref()
-                .map(|password| password.expose_secret().to_owned())
-        };
+        let exposed =
+            |target: &Self| target.password.as_ref().map(|password| password.expose_secret().to_owned());
         self.address == other.address
             && self.username == other.username
             && self.database == other.database
@@ -152,11 +136,7 @@ fn parse(text: &str, refused: StoreUrlError) -> Result<Url, StoreUrlError> {
         return Err(StoreUrlError::Blank);
     }
     let url = Url::parse(text).map_err(|_| refused)?;
-    if url.fragment().is_some() {
-        Err(refused)
-    } else {
-        Ok(url)
-    }
+    if url.fragment().is_some() { Err(refused) } else { Ok(url) }
 }
 
 fn is_host_char(c: char) -> bool {
@@ -188,10 +168,7 @@ fn encoded(text: &str) -> String {
 fn decoded(text: &str) -> Result<String, StoreUrlError> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
-    let digit = |b: Option<u8>| {
-        b.and_then(|b| char::from(b).to_digit(16))
-            .ok_or(StoreUrlError::Encoding)
-    };
+    let digit = |b: Option<u8>| b.and_then(|b| char::from(b).to_digit(16)).ok_or(StoreUrlError::Encoding);
     while let Some(byte) = rest.next() {
         bytes.push(match byte {
             b'%' => (digit(rest.next())? * 16 + digit(rest.next())?) as u8,

@@ -21,16 +21,10 @@ async fn with_old_data() -> Sandbox {
 async fn the_sample_can_be_imported_looked_at_and_exported() {
     let sandbox = Sandbox::new();
     let ended = sandbox.run(&["interests", "import", SAMPLE]).await;
-    assert_eq!(
-        (ended.succeeded(), ended.err.as_str()),
-        ("", "imported 5 clients\n")
-    );
+    assert_eq!((ended.succeeded(), ended.err.as_str()), ("", "imported 5 clients\n"));
     let found = sandbox.run(&["interests", "get", "1", "-9", "1"]).await;
     let books = r#"{"id":1,"interests":["books","hi-tech"]}"#;
-    assert_eq!(
-        found.succeeded(),
-        format!("{books}\n{{\"id\":-9,\"interests\":[]}}\n{books}\n")
-    );
+    assert_eq!(found.succeeded(), format!("{books}\n{{\"id\":-9,\"interests\":[]}}\n{books}\n"));
     let exported = sandbox.exported(&[]).await;
     assert_eq!(exported.len(), 5);
     assert_eq!(exported[0], books);
@@ -40,17 +34,9 @@ async fn the_sample_can_be_imported_looked_at_and_exported() {
 async fn what_is_exported_can_be_imported_elsewhere_as_the_same() {
     let sandbox = Sandbox::new();
     let lines: String = (-1_500..1_500)
-        .map(|id| {
-            format!(
-                "{}\n",
-                json!({ "id": id, "interests": ["\u{43a}\n\"\\", id.to_string()] })
-            )
-        })
+        .map(|id| format!("{}\n", json!({ "id": id, "interests": ["\u{43a}\n\"\\", id.to_string()] })))
         .collect();
-    sandbox
-        .feed(&lines, &["interests", "import", "-"])
-        .await
-        .succeeded();
+    sandbox.feed(&lines, &["interests", "import", "-"]).await.succeeded();
     let exported = sandbox.exported(&[]).await;
     assert_eq!(exported.len(), 3_000);
     let elsewhere = ["--set", "store.url=embedded:other.redb"];
@@ -64,17 +50,9 @@ async fn csv_is_known_by_its_ending_or_by_its_flag() {
     let sandbox = Sandbox::new();
     sandbox.write("x.csv", "\u{feff}id,interests\r\n1,books\r\n2,\r\n1,\"a, b\"\r\n");
     sandbox.run(&["interests", "import", "x.csv"]).await.succeeded();
-    let expected = [
-        r#"{"id":1,"interests":["books","a, b"]}"#,
-        r#"{"id":2,"interests":[]}"#,
-    ];
+    let expected = [r#"{"id":1,"interests":["books","a, b"]}"#, r#"{"id":2,"interests":[]}"#];
     assert_eq!(sandbox.exported(&[]).await, expected);
-    let again = sandbox
-        .feed(
-            "id,interests\n2,new",
-            &["interests", "import", "-", "--format", "csv"],
-        )
-        .await;
+    let again = sandbox.feed("id,interests\n2,new", &["interests", "import", "-", "--format", "csv"]).await;
     assert_eq!(again.err, "imported 1 client\n");
     assert_eq!(sandbox.exported(&[]).await[1], r#"{"id":2,"interests":["new"]}"#);
 }
@@ -92,23 +70,16 @@ async fn one_bad_line_and_nothing_is_imported_unless_they_are_to_be_skipped() {
     assert_eq!(ended.failed(1), expected);
     assert_eq!(sandbox.exported(&[]).await.join("\n") + "\n", OLD);
 
-    let ended = sandbox
-        .feed(input, &["interests", "import", "-", "--skip-bad"])
-        .await;
+    let ended = sandbox.feed(input, &["interests", "import", "-", "--skip-bad"]).await;
     ended.succeeded();
     assert!(ended.err.starts_with("skipped: line 3: id must be"), "{ended:?}");
-    assert!(
-        ended.err.ends_with("\nimported 1 client, skipped 2 bad lines\n"),
-        "{ended:?}"
-    );
+    assert!(ended.err.ends_with("\nimported 1 client, skipped 2 bad lines\n"), "{ended:?}");
     assert_eq!(sandbox.exported(&[]).await[0], r#"{"id":1,"interests":["new"]}"#);
 }
 
 #[tokio::test]
 async fn of_many_bad_lines_the_first_20_are_told_and_the_rest_counted() {
-    let ended = Sandbox::new()
-        .feed(&"x\n".repeat(25), &["interests", "import", "-"])
-        .await;
+    let ended = Sandbox::new().feed(&"x\n".repeat(25), &["interests", "import", "-"]).await;
     let lines = ended.failed(1);
     assert_eq!(lines.len(), 22);
     assert!(lines[19].starts_with("line 20: "), "{lines:?}");
@@ -134,10 +105,7 @@ async fn a_running_service_answers_with_what_is_imported_meanwhile() {
     assert_eq!(interests_of_client_1(&address).await, answer(&[]));
     for interests in [&["books"][..], &["cinema", "books"], &[]] {
         let line = json!({ "id": 1, "interests": interests }).to_string();
-        sandbox
-            .feed(&line, &["interests", "import", "-"])
-            .await
-            .succeeded();
+        sandbox.feed(&line, &["interests", "import", "-"]).await.succeeded();
         assert_eq!(interests_of_client_1(&address).await, answer(interests));
         assert_eq!(sandbox.exported(&[]).await.len(), 1, "reading beside the service");
     }
@@ -146,10 +114,7 @@ async fn a_running_service_answers_with_what_is_imported_meanwhile() {
 #[tokio::test]
 async fn a_malformed_value_is_named_and_the_others_come_all_the_same() {
     let sandbox = with_old_data().await;
-    sandbox
-        .store()
-        .put_all(&[("i:3".to_owned(), b"\"hidden\"".to_vec())], &|| ())
-        .unwrap();
+    sandbox.store().put_all(&[("i:3".to_owned(), b"\"hidden\"".to_vec())], &|| ()).unwrap();
     for arguments in [&["export"][..], &["get", "1", "3", "2"]] {
         let ended = sandbox.run(&[&["interests"], arguments].concat()).await;
         let lines = ended.failed(1);
@@ -198,8 +163,5 @@ async fn a_reader_that_goes_away_is_no_failure(#[case] arguments: &[&str]) {
     let mut command = sandbox.command(arguments);
     let child = command.stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
     let ended = child.wait_with_output().unwrap();
-    assert_eq!(
-        (ended.status.code(), ended.stderr.as_slice()),
-        (Some(0), &b""[..])
-    );
+    assert_eq!((ended.status.code(), ended.stderr.as_slice()), (Some(0), &b""[..]));
 }

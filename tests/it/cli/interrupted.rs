@@ -22,18 +22,13 @@ const WITHIN: Duration = Duration::from_secs(60);
 /// Many clients, each with one interest that is over a thousand bytes long.
 fn many(interest: &str) -> String {
     let interest = interest.repeat(500);
-    (0..CLIENTS)
-        .map(|id| format!("{{\"id\":{id},\"interests\":[\"{interest}\"]}}\n"))
-        .collect()
+    (0..CLIENTS).map(|id| format!("{{\"id\":{id},\"interests\":[\"{interest}\"]}}\n")).collect()
 }
 
 #[tokio::test]
 async fn an_import_that_is_killed_leaves_the_old_data_or_all_of_the_new() {
     let sandbox = Sandbox::new();
-    sandbox
-        .feed(&many("old"), &["interests", "import", "-"])
-        .await
-        .succeeded();
+    sandbox.feed(&many("old"), &["interests", "import", "-"]).await.succeeded();
     let size = || fs::metadata(sandbox.path("data/scoring.redb")).unwrap().len();
     let before = size();
     sandbox.write("new.ndjson", many("new"));
@@ -48,17 +43,8 @@ async fn an_import_that_is_killed_leaves_the_old_data_or_all_of_the_new() {
     let new = exported.iter().filter(|line| line.contains("new")).count();
     assert!(new == 0 || new == CLIENTS, "{new} of {CLIENTS} are new");
     // And the file is as good as ever.
-    sandbox
-        .run(&["interests", "import", "new.ndjson"])
-        .await
-        .succeeded();
-    assert!(
-        sandbox
-            .exported(&[])
-            .await
-            .iter()
-            .all(|line| line.contains("new"))
-    );
+    sandbox.run(&["interests", "import", "new.ndjson"]).await.succeeded();
+    assert!(sandbox.exported(&[]).await.iter().all(|line| line.contains("new")));
 }
 
 #[rstest]
@@ -79,10 +65,7 @@ async fn a_signal_while_it_waits_for_input_ends_it(
     import.handles_signals().await;
     import.signal(signal);
     let ended = import.ended().await;
-    assert_eq!(
-        ended.failed(code),
-        [format!("ended by {name}; nothing was changed")]
-    );
+    assert_eq!(ended.failed(code), [format!("ended by {name}; nothing was changed")]);
     assert!(!sandbox.path("data").exists());
 }
 
@@ -101,10 +84,7 @@ impl Watch for Hold {
 #[tokio::test]
 async fn a_signal_while_it_waits_for_another_writer_ends_it() {
     let sandbox = Sandbox::new();
-    sandbox
-        .feed("{\"id\":1,\"interests\":[]}", &["interests", "import", "-"])
-        .await
-        .succeeded();
+    sandbox.feed("{\"id\":1,\"interests\":[]}", &["interests", "import", "-"]).await.succeeded();
     let store = sandbox.store();
     let (release, released) = channel();
     let writer = thread::spawn(move || store.put_all(&[], &Hold(released.into())).is_err());

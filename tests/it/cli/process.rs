@@ -43,9 +43,7 @@ pub struct Ended {
 
 impl Sandbox {
     pub fn new() -> Self {
-        Self {
-            folder: tempfile::tempdir().unwrap(),
-        }
+        Self { folder: tempfile::tempdir().unwrap() }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -69,10 +67,7 @@ impl Sandbox {
                 command.env_remove(name);
             }
         }
-        command
-            .args(arguments)
-            .current_dir(self.folder.path())
-            .stdin(Stdio::null());
+        command.args(arguments).current_dir(self.folder.path()).stdin(Stdio::null());
         command
     }
 
@@ -83,15 +78,8 @@ impl Sandbox {
     pub fn spawn(&self, mut command: Command) -> Process {
         let [out, err] = ["out", "err"].map(|name| self.path(&format!("{name}-{}", fastrand::u64(..))));
         // Files, unlike pipes, never fill up.
-        let child = command
-            .stdout(File::create(&out).unwrap())
-            .stderr(File::create(&err).unwrap())
-            .spawn();
-        Process {
-            child: child.unwrap(),
-            out,
-            err,
-        }
+        let child = command.stdout(File::create(&out).unwrap()).stderr(File::create(&err).unwrap()).spawn();
+        Process { child: child.unwrap(), out, err }
     }
 
     pub async fn run(&self, arguments: &[&str]) -> Ended {
@@ -137,9 +125,7 @@ impl Process {
     pub async fn logged(&self, message: &str, within: Duration) -> Value {
         let find = || {
             let lines = self.out();
-            let mut lines = lines
-                .lines()
-                .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            let mut lines = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
             lines.find(|line| line["message"] == message)
         };
         eventually(within, message, async || find().is_some()).await;
@@ -165,11 +151,7 @@ impl Process {
             status.is_some()
         })
         .await;
-        Ended {
-            code: status.unwrap().code(),
-            out: self.out(),
-            err: read(&self.err),
-        }
+        Ended { code: status.unwrap().code(), out: self.out(), err: read(&self.err) }
     }
 }
 

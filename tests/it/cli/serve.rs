@@ -64,9 +64,6 @@ async fn a_port_that_is_taken_is_named_in_one_line(#[case] key: &str, #[case] ot
     let ended = Sandbox::new().run(&["--set", &taken, "--set", &free]).await;
     let lines = ended.failed(2);
     assert_eq!(lines.len(), 1, "{lines:?}");
-    assert!(
-        lines[0].starts_with(&format!("{key}: cannot listen on {address}: ")),
-        "{lines:?}"
-    );
+    assert!(lines[0].starts_with(&format!("{key}: cannot listen on {address}: ")), "{lines:?}");
     assert!(!ended.out.contains("listening"), "{ended:?}");
 }

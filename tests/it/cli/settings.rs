@@ -6,10 +6,7 @@ use sha2::{Digest, Sha512};
 use super::process::Sandbox;
 
 fn sha512(text: &str) -> String {
-    Sha512::digest(text)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    Sha512::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[rstest]
@@ -41,10 +38,7 @@ async fn wrong_usage_is_exit_code_2(#[case] arguments: &[&str]) {
 #[tokio::test]
 async fn check_config_shows_where_each_value_comes_from_and_no_secret() {
     let sandbox = Sandbox::new();
-    sandbox.write(
-        "x.toml",
-        "[auth]\nsalt = \"hunter2\"\n[store]\nurl = \"redis://:hunter2@cache/1\"\n",
-    );
+    sandbox.write("x.toml", "[auth]\nsalt = \"hunter2\"\n[store]\nurl = \"redis://:hunter2@cache/1\"\n");
     let mut command = sandbox.command(&["check-config", "--config", "x.toml", "--set", "log.level=warn"]);
     command.env("SCORING_AUTH__ADMIN_SALT", "hunter2");
     let ended = sandbox.spawn(command).ended().await;
@@ -70,36 +64,17 @@ async fn check_config_shows_where_each_value_comes_from_and_no_secret() {
 #[tokio::test]
 async fn every_subcommand_names_all_that_is_wrong_with_the_settings(#[case] arguments: &[&str]) {
     let sandbox = Sandbox::new();
-    sandbox.write(
-        "x.toml",
-        "[store]\ntimeot = \"1s\"\n[auth]\nsalt = 7\nsalt_file = \"hunter2\"\n",
-    );
-    let given = [
-        "--config",
-        "x.toml",
-        "--set",
-        "store.url=mysql:hunter2",
-        "--set",
-        "x",
-    ];
+    sandbox.write("x.toml", "[store]\ntimeot = \"1s\"\n[auth]\nsalt = 7\nsalt_file = \"hunter2\"\n");
+    let given = ["--config", "x.toml", "--set", "store.url=mysql:hunter2", "--set", "x"];
     let ended = sandbox.run(&[given.as_slice(), arguments].concat()).await;
     let mut lines = ended.failed(2);
     lines.sort_unstable();
     assert_eq!(lines.len(), 5, "{lines:?}");
     assert!(lines[0].starts_with("--set: "), "{lines:?}");
-    assert!(
-        lines[1].starts_with("--set: store.url: expected a URL"),
-        "{lines:?}"
-    );
-    assert_eq!(
-        lines[2],
-        "x.toml:2: store.timeot: unknown key, did you mean store.timeout?"
-    );
+    assert!(lines[1].starts_with("--set: store.url: expected a URL"), "{lines:?}");
+    assert_eq!(lines[2], "x.toml:2: store.timeot: unknown key, did you mean store.timeout?");
     assert_eq!(lines[3], "x.toml:4: auth.salt: expected a string, got an integer");
-    assert!(
-        lines[4].starts_with("x.toml:5: auth.salt_file: hunter2: cannot be read"),
-        "{lines:?}"
-    );
+    assert!(lines[4].starts_with("x.toml:5: auth.salt_file: hunter2: cannot be read"), "{lines:?}");
     assert_eq!(ended.out, "");
     assert!(!ended.err.contains("mysql"), "a URL may hold a password");
 }
@@ -120,21 +95,13 @@ async fn a_partners_token_is_the_contracts_digest(#[case] arguments: &[&str], #[
 async fn the_admins_token_is_the_hours() {
     let now = || sha512(&format!("{}42", chrono::Utc::now().format("%Y%m%d%H"))) + "\n";
     let before = now();
-    let ended = Sandbox::new()
-        .run(&["token", "--admin", "--set", "auth.timezone=UTC"])
-        .await;
+    let ended = Sandbox::new().run(&["token", "--admin", "--set", "auth.timezone=UTC"]).await;
     // The hour may have turned meanwhile.
-    assert!(
-        [before, now()].contains(&ended.succeeded().to_owned()),
-        "{ended:?}"
-    );
+    assert!([before, now()].contains(&ended.succeeded().to_owned()), "{ended:?}");
 }
 
 #[tokio::test]
 async fn a_partners_token_for_the_admins_login_is_refused() {
     let ended = Sandbox::new().run(&["token", "--login", "admin"]).await;
-    assert_eq!(
-        ended.failed(2),
-        ["the login admin is the admin's; use --admin for its token"]
-    );
+    assert_eq!(ended.failed(2), ["the login admin is the admin's; use --admin for its token"]);
 }

@@ -44,11 +44,9 @@ async fn row_05_half_open_connection_is_rebuilt() {
     let before = store.door.accepted();
     store.freeze_existing();
     app.scores_right().await;
-    eventually(
-        ALL_IS_OK_WITHIN,
-        "interests are answered over a new connection",
-        async || app.interests(&[1]).await.status == 200,
-    )
+    eventually(ALL_IS_OK_WITHIN, "interests are answered over a new connection", async || {
+        app.interests(&[1]).await.status == 200
+    })
     .await;
     assert!(store.door.accepted() > before);
     app.recovers().await;
@@ -82,10 +80,7 @@ async fn row_07_cut_off_in_the_middle_of_a_reply_is_retried_once() {
     store.forget();
     store.set(Fault::CutMidReply(5).on_key("i:1").times(1));
     app.interests_right().await;
-    let asked = store
-        .seen("MGET")
-        .into_iter()
-        .filter(|command| command.args == ["i:1", "i:2"]);
+    let asked = store.seen("MGET").into_iter().filter(|command| command.args == ["i:1", "i:2"]);
     assert_eq!(asked.count(), 2);
     app.scores_right().await;
     app.recovers().await;
@@ -103,10 +98,7 @@ async fn row_07_store_that_always_cuts_its_replies_off() {
 #[tokio::test]
 async fn row_11_latency_of_100_ms_costs_the_cache_and_nothing_else() {
     let (_store, proxy, app) = behind_proxy().await;
-    proxy.set(Conditions {
-        latency: Duration::from_millis(50),
-        ..Conditions::default()
-    });
+    proxy.set(Conditions { latency: Duration::from_millis(50), ..Conditions::default() });
     for _ in 0..10 {
         app.scores_right().await;
         app.interests_right().await;
@@ -118,10 +110,7 @@ async fn row_11_latency_of_100_ms_costs_the_cache_and_nothing_else() {
 #[tokio::test]
 async fn row_12_latency_of_seconds() {
     let (_store, proxy, app) = behind_proxy().await;
-    proxy.set(Conditions {
-        latency: Duration::from_secs(1),
-        ..Conditions::default()
-    });
+    proxy.set(Conditions { latency: Duration::from_secs(1), ..Conditions::default() });
     app.is_degraded().await;
     proxy.heal();
     app.recovers().await;
@@ -150,15 +139,11 @@ async fn row_02_store_lost_and_found_under_load() {
     for _ in 0..2 {
         store.door.shut();
         store.door.reset_existing();
-        eventually(ALL_IS_OK_WITHIN, "the loss is noticed", async || {
-            app.readiness().await == "degraded"
-        })
-        .await;
+        eventually(ALL_IS_OK_WITHIN, "the loss is noticed", async || app.readiness().await == "degraded")
+            .await;
         store.door.open();
-        eventually(ALL_IS_OK_WITHIN, "the store is back in use", async || {
-            app.readiness().await == "ready"
-        })
-        .await;
+        eventually(ALL_IS_OK_WITHIN, "the store is back in use", async || app.readiness().await == "ready")
+            .await;
     }
     let tally = load.end().await;
     assert!(tally.slowest_score <= SCORE_BOUND, "{tally:?}");

@@ -21,10 +21,7 @@ const FIRST_ID: i64 = 1_000;
 async fn row_27_no_answer_ever_belongs_to_another_request() {
     let store = seeded();
     for id in 0..CLIENTS * CALLS {
-        store.put(
-            &format!("i:{}", FIRST_ID + id),
-            format!(r#"["of {}"]"#, FIRST_ID + id),
-        );
+        store.put(&format!("i:{}", FIRST_ID + id), format!(r#"["of {}"]"#, FIRST_ID + id));
     }
     let proxy = Proxy::seeded(store.addr(), 27);
     let app = Arc::new(TestApp::on(&format!("redis://{}", proxy.addr())).await);
@@ -32,10 +29,7 @@ async fn row_27_no_answer_ever_belongs_to_another_request() {
     proxy.set(Conditions {
         latency: Duration::from_millis(1),
         jitter: Duration::from_millis(20),
-        loss: Some(Loss {
-            chance: 0.01,
-            stall: Duration::from_millis(200),
-        }),
+        loss: Some(Loss { chance: 0.01, stall: Duration::from_millis(200) }),
         ..Conditions::default()
     });
 
@@ -70,8 +64,5 @@ async fn row_27_no_answer_ever_belongs_to_another_request() {
     while let Some(client) = clients.join_next().await {
         answered += client.expect("an answer belonged to another request");
     }
-    assert!(
-        answered > CLIENTS * CALLS / 4,
-        "only {answered} answers could be checked"
-    );
+    assert!(answered > CLIENTS * CALLS / 4, "only {answered} answers could be checked");
 }

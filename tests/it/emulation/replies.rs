@@ -36,6 +36,21 @@ async fn row_14_connections_are_kept_while_the_store_is_loading() {
     assert_eq!(store.door.accepted(), before);
 }
 
+/// Values are paired with ids by their places, so a reply of another length must be the answer to something else.
+#[rstest]
+#[case::too_few(b"*1\r\n$11\r\n[\"hockey\"] \r\n")]
+#[case::too_many(b"*3\r\n$11\r\n[\"hockey\"] \r\n$-1\r\n$-1\r\n")]
+#[case::no_array(b"+OK\r\n")]
+#[tokio::test]
+async fn a_reply_of_another_shape_is_never_taken_for_interests(#[case] reply: &'static [u8]) {
+    let (store, app) = on_resp().await;
+    store.set(Fault::Raw(reply).on_key("i:1"));
+    app.interests_refused().await;
+    app.scores_right().await;
+    store.heal();
+    app.recovers().await;
+}
+
 /// A wrong password is tried again, but slowly, and works as soon as it is right.
 #[tokio::test]
 async fn row_17_wrong_password() {
@@ -43,16 +58,12 @@ async fn row_17_wrong_password() {
     store.require_login("service", "right");
     let app = TestApp::on(&format!("redis://service:wrong@{}", store.addr())).await;
     app.is_degraded().await;
-    assert_eq!(
-        app.admin("/readyz").await.body["parts"]["persistent"]["last_error"],
-        "denied"
-    );
+    assert_eq!(app.admin("/readyz").await.body["parts"]["persistent"]["last_error"], "denied");
     let attempts = store.seen("AUTH").len();
     assert!(attempts <= 12, "{attempts} attempts to log in");
 
     store.require_login("service", "wrong");
-    app.recovers_within(Duration::from_secs(5 * u64::from(SLACK)))
-        .await;
+    app.recovers_within(Duration::from_secs(5 * u64::from(SLACK))).await;
 }
 
 #[tokio::test]
@@ -89,17 +100,9 @@ async fn row_19_a_key_of_another_type_is_a_miss_for_a_score_and_a_500_for_intere
     store.forget();
     for ids in [&[7][..], &[1, 7], &[8, 7, 1]] {
         let reply = app.interests(ids).await;
-        assert_eq!(
-            (reply.status, reply.error()),
-            (500, "Internal Server Error"),
-            "{ids:?}"
-        );
+        assert_eq!((reply.status, reply.error()), (500, "Internal Server Error"), "{ids:?}");
     }
-    assert_eq!(
-        asked_for(&store, "i:7"),
-        3,
-        "a bad value must not be asked for again"
-    );
+    assert_eq!(asked_for(&store, "i:7"), 3, "a bad value must not be asked for again");
     // Many more than would open the breaker, had they been held against the store.
     for _ in 0..20 {
         assert_eq!(app.interests(&[7]).await.status, 500);
@@ -122,11 +125,7 @@ async fn row_20_stored_interests_that_are_no_list_of_strings_are_a_500(#[case] v
     store.forget();
     let reply = app.interests(&[1, 7]).await;
     assert_eq!((reply.status, reply.error()), (500, "Internal Server Error"));
-    assert_eq!(
-        asked_for(&store, "i:7"),
-        1,
-        "a bad value must not be asked for again"
-    );
+    assert_eq!(asked_for(&store, "i:7"), 1, "a bad value must not be asked for again");
     app.interests_right().await;
     assert_eq!(app.readiness().await, "ready");
 }
@@ -147,9 +146,7 @@ async fn row_20_a_cached_score_that_is_none_is_computed_again_and_overwritten(#[
     store.put(&key, value);
     assert_eq!(app.online_score(&person).await.score(), 5.0);
     eventually(ALL_IS_OK_WITHIN, "the cached value is overwritten", async || {
-        store
-            .stored(&key)
-            .is_some_and(|value| value == b"5" || value == b"5.0")
+        store.stored(&key).is_some_and(|value| value == b"5" || value == b"5.0")
     })
     .await;
 }
@@ -167,11 +164,7 @@ async fn a_score_comes_from_the_cache_even_if_it_is_0() {
 async fn a_score_is_cached_for_an_hour() {
     let (store, app) = on_resp().await;
     let key = cache_key(&app, &store, &Person::full()).await;
-    let set = store
-        .seen("SET")
-        .into_iter()
-        .find(|command| command.args[0] == key)
-        .unwrap();
+    let set = store.seen("SET").into_iter().find(|command| command.args[0] == key).unwrap();
     assert_eq!(set.args[2..], ["PX", "3600000"]);
 }
 
@@ -182,11 +175,7 @@ async fn any_number_of_ids_is_read_in_one_round_trip() {
     let ids: Vec<_> = (0..10_000).collect();
     let reply = app.interests(&ids).await;
     assert_eq!(reply.response().as_object().unwrap().len(), 10_000);
-    let reads: Vec<_> = store
-        .seen("MGET")
-        .into_iter()
-        .filter(|command| command.args.len() > 1)
-        .collect();
+    let reads: Vec<_> = store.seen("MGET").into_iter().filter(|command| command.args.len() > 1).collect();
     assert_eq!(reads.len(), 1);
     assert_eq!(reads[0].args.len(), 10_000);
 }
@@ -195,18 +184,11 @@ async fn any_number_of_ids_is_read_in_one_round_trip() {
 async fn cache_key(app: &TestApp, store: &RespServer, person: &Person) -> String {
     store.forget();
     assert_eq!(app.online_score(person).await.score(), person.score());
-    eventually(ALL_IS_OK_WITHIN, "the score is cached", async || {
-        !store.seen("SET").is_empty()
-    })
-    .await;
+    eventually(ALL_IS_OK_WITHIN, "the score is cached", async || !store.seen("SET").is_empty()).await;
     store.seen("SET").remove(0).args.remove(0)
 }
 
 /// How often `key` was read together with others or alone, not counting the look that tells a wrong type from nothing.
 fn asked_for(store: &RespServer, key: &str) -> usize {
-    store
-        .seen("MGET")
-        .iter()
-        .filter(|command| command.args.iter().any(|asked| asked == key))
-        .count()
+    store.seen("MGET").iter().filter(|command| command.args.iter().any(|asked| asked == key)).count()
 }

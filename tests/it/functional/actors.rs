@@ -63,11 +63,7 @@ async fn seeded_app() -> Arc<TestApp> {
         memory.insert(key.to_owned(), value.into());
     }
     Arc::new(
-        TestApp::with_stores(Stores {
-            cache: Arc::new(memory.clone()),
-            persistent: Arc::new(memory),
-        })
-        .await,
+        TestApp::with_stores(Stores { cache: Arc::new(memory.clone()), persistent: Arc::new(memory) }).await,
     )
 }
 
@@ -125,10 +121,7 @@ async fn requests_queued_behind_a_fall_are_served(#[case] actor: &str) {
             "scoring" => tree.scoring.do_send(Fall::PanicInHandler),
             _ => tree.dispatcher.do_send(Fall::PanicInHandler),
         }
-        eventually(ALL_IS_OK_WITHIN, "the actor is back", async || {
-            app.restarts(actor).await > before
-        })
-        .await;
+        eventually(ALL_IS_OK_WITHIN, "the actor is back", async || app.restarts(actor).await > before).await;
     }
     drop(tree);
     // The message that fell was ours, so not one of the clients' calls was lost.
@@ -159,10 +152,7 @@ async fn row_29_a_store_that_panics_each_time_it_starts_degrades_the_service_and
     for (key, value) in TestApp::seeds() {
         memory.insert(key.to_owned(), value.into());
     }
-    let cursed = Cursed {
-        memory: Some(memory),
-        ..Cursed::default()
-    };
+    let cursed = Cursed { memory: Some(memory), ..Cursed::default() };
     cursed.panics.store(true, Relaxed);
     let app = TestApp::with_stores(Stores {
         cache: Arc::new(cursed.clone()),
@@ -182,14 +172,8 @@ async fn row_29_a_store_that_panics_each_time_it_starts_degrades_the_service_and
         app.interests_refused().await;
     }
     // Full jitter up to 800 ms makes about five starts a second for the two roles together; chance may double that.
-    let (attempts, seconds) = (
-        cursed.attempts.load(Relaxed) - attempts,
-        begun.elapsed().as_secs_f64(),
-    );
-    assert!(
-        attempts as f64 <= 20.0 * seconds + 10.0,
-        "{attempts} starts in {seconds} s"
-    );
+    let (attempts, seconds) = (cursed.attempts.load(Relaxed) - attempts, begun.elapsed().as_secs_f64());
+    assert!(attempts as f64 <= 20.0 * seconds + 10.0, "{attempts} starts in {seconds} s");
 
     cursed.panics.store(false, Relaxed);
     app.recovers_within(2 * ALL_IS_OK_WITHIN).await;

@@ -41,18 +41,8 @@ async fn an_unknown_path_is_404_and_a_wrong_verb_405(
     let app = TestApp::spawn().await;
     let reply = app.send(app.request(verb, path)).await;
     assert_eq!(reply.status, status);
-    assert_eq!(
-        reply.error(),
-        if status == 404 {
-            "Not Found"
-        } else {
-            "Method Not Allowed"
-        }
-    );
-    assert_eq!(
-        reply.headers.get("allow").map(|allow| allow.to_str().unwrap()),
-        allow
-    );
+    assert_eq!(reply.error(), if status == 404 { "Not Found" } else { "Method Not Allowed" });
+    assert_eq!(reply.headers.get("allow").map(|allow| allow.to_str().unwrap()), allow);
 }
 
 #[rstest]
@@ -65,10 +55,7 @@ async fn a_call_may_be_posted_there(#[case] path: &str) {
     let app = TestApp::spawn().await;
     let person = Person::full();
     let body = call("online_score", person.arguments()).to_string();
-    let request = app
-        .request(Method::POST, path)
-        .header("content-type", "text/html")
-        .body(body);
+    let request = app.request(Method::POST, path).header("content-type", "text/html").body(body);
     assert_eq!(app.send(request).await.score(), 5.0);
 }
 
@@ -83,10 +70,7 @@ async fn a_body_over_the_limit_is_413_whether_its_length_is_announced_or_not() {
     assert_eq!((announced.status, announced.error()), (413, "Payload Too Large"));
 
     let chunks = futures_util::stream::iter(
-        large
-            .chunks(100)
-            .map(|chunk| Ok::<_, std::io::Error>(chunk.to_vec()))
-            .collect::<Vec<_>>(),
+        large.chunks(100).map(|chunk| Ok::<_, std::io::Error>(chunk.to_vec())).collect::<Vec<_>>(),
     );
     let chunked = app.post(reqwest::Body::wrap_stream(chunks)).await;
     assert_eq!((chunked.status, chunked.error()), (413, "Payload Too Large"));
@@ -108,14 +92,8 @@ async fn a_body_that_never_ends_is_408() {
 #[tokio::test]
 async fn the_request_id_comes_back(#[case] given: &str, #[case] taken: bool) {
     let app = TestApp::spawn().await;
-    for (verb, path) in [
-        (Method::POST, "/method"),
-        (Method::GET, "/method"),
-        (Method::GET, "/nowhere"),
-    ] {
-        let reply = app
-            .send(app.request(verb, path).header("x-request-id", given))
-            .await;
+    for (verb, path) in [(Method::POST, "/method"), (Method::GET, "/method"), (Method::GET, "/nowhere")] {
+        let reply = app.send(app.request(verb, path).header("x-request-id", given)).await;
         let id = reply.headers["x-request-id"].to_str().unwrap();
         assert_eq!(id == given, taken, "{id}");
         assert!(!id.is_empty() && id.bytes().all(|byte| byte.is_ascii_graphic()));
@@ -139,21 +117,14 @@ async fn a_score_is_the_same_from_the_cache_and_for_admin_always_42() {
     let first = app.online_score(&person).await.score();
     assert_eq!(first, person.score());
     let hits = r#"scoring_cache_lookups_total{result="hit"}"#;
-    crate::tools::eventually(
-        std::time::Duration::from_secs(5),
-        "the score is cached",
-        async || {
-            assert_eq!(app.online_score(&person).await.score(), first);
-            app.metric(hits).await >= 1.0
-        },
-    )
+    crate::tools::eventually(std::time::Duration::from_secs(5), "the score is cached", async || {
+        assert_eq!(app.online_score(&person).await.score(), first);
+        app.metric(hits).await >= 1.0
+    })
     .await;
 
     let admin = json!({"login": "admin", "method": "online_score", "arguments": person.arguments()});
-    assert_eq!(
-        *app.post(crate::harness::sign(admin).to_string()).await.response(),
-        json!({"score": 42})
-    );
+    assert_eq!(*app.post(crate::harness::sign(admin).to_string()).await.response(), json!({"score": 42}));
     let bad = json!({"login": "admin", "method": "online_score", "arguments": {}});
     assert_eq!(app.post(crate::harness::sign(bad).to_string()).await.status, 422);
 }
@@ -161,10 +132,7 @@ async fn a_score_is_the_same_from_the_cache_and_for_admin_always_42() {
 /// Any bytes at all are answered, with one of the contract's answers.
 #[test]
 fn any_body_gets_one_of_the_contracts_answers() {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let app = runtime.block_on(TestApp::spawn());
     let json_like = r#"[\{\}\[\]":,0-9a-z\\ untrelofas-]{0,60}"#;
     let bodies = prop_oneof![
@@ -172,20 +140,17 @@ fn any_body_gets_one_of_the_contracts_answers() {
         json_like.prop_map(String::into_bytes),
         any_call().prop_map(|call| call.to_string().into_bytes()),
     ];
-    TestRunner::new(ProptestConfig {
-        failure_persistence: None,
-        ..ProptestConfig::with_cases(600)
-    })
-    .run(&bodies, |body| {
-        let reply = runtime.block_on(app.post(body));
-        prop_assert!([200, 400, 403, 422].contains(&reply.status), "{:?}", reply);
-        prop_assert_eq!(&reply.body["code"], &json!(reply.status));
-        let key = if reply.status == 200 { "response" } else { "error" };
-        prop_assert!(reply.body.get(key).is_some());
-        prop_assert_eq!(reply.body.as_object().unwrap().len(), 2);
-        Ok(())
-    })
-    .unwrap();
+    TestRunner::new(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(600) })
+        .run(&bodies, |body| {
+            let reply = runtime.block_on(app.post(body));
+            prop_assert!([200, 400, 403, 422].contains(&reply.status), "{:?}", reply);
+            prop_assert_eq!(&reply.body["code"], &json!(reply.status));
+            let key = if reply.status == 200 { "response" } else { "error" };
+            prop_assert!(reply.body.get(key).is_some());
+            prop_assert_eq!(reply.body.as_object().unwrap().len(), 2);
+            Ok(())
+        })
+        .unwrap();
     runtime.block_on(async { drop(app) });
 }
 
@@ -202,17 +167,8 @@ fn any_call() -> impl Strategy<Value = serde_json::Value> {
         Just(json!("a@b")),
         Just(json!([1, 2, 2])),
     ];
-    const NAMES: &[&str] = &[
-        "phone",
-        "email",
-        "first_name",
-        "last_name",
-        "birthday",
-        "gender",
-        "client_ids",
-        "date",
-        "other",
-    ];
+    const NAMES: &[&str] =
+        &["phone", "email", "first_name", "last_name", "birthday", "gender", "client_ids", "date", "other"];
     let arguments = proptest::collection::btree_map(proptest::sample::select(NAMES), leaf, 0..9);
     let method = proptest::sample::select(&["online_score", "clients_interests", "other", ""][..]);
     (method, arguments).prop_map(|(method, arguments)| call(method, json!(arguments)))

@@ -31,10 +31,7 @@ pub async fn all_cases_hold(app: &TestApp) {
             let ids = case["request"]["arguments"]["client_ids"].as_array().unwrap();
             let answer = reply.response().as_object().unwrap();
             assert_eq!(answer.len() as u64, nclients, "{name}");
-            assert!(
-                ids.iter().all(|id| answer[&id.to_string()] == json!(["books"])),
-                "{name}: {answer:?}"
-            );
+            assert!(ids.iter().all(|id| answer[&id.to_string()] == json!(["books"])), "{name}: {answer:?}");
         }
         if let Some(has) = expected["has"].as_array() {
             assert!(reply.score() >= 0.0 && !has.is_empty(), "{name}");
@@ -70,32 +67,16 @@ async fn every_official_case_holds(#[case] kind: &str) {
     use std::sync::Arc;
 
     let folder = tempfile::tempdir().unwrap();
-    let entries: Vec<_> = IDS
-        .iter()
-        .map(|id| (format!("i:{id}"), br#"["books"]"#.to_vec()))
-        .collect();
+    let entries: Vec<_> = IDS.iter().map(|id| (format!("i:{id}"), br#"["books"]"#.to_vec())).collect();
     let app = if kind == "memory" {
         let memory = Memory::new(100);
-        entries
-            .into_iter()
-            .for_each(|(key, value)| memory.insert(key, value));
-        TestApp::with_stores(Stores {
-            cache: Arc::new(memory.clone()),
-            persistent: Arc::new(memory),
-        })
-        .await
+        entries.into_iter().for_each(|(key, value)| memory.insert(key, value));
+        TestApp::with_stores(Stores { cache: Arc::new(memory.clone()), persistent: Arc::new(memory) }).await
     } else {
         let path = folder.path().join("scoring.redb");
-        EmbeddedFile::open(&path)
-            .unwrap()
-            .put_all(&entries, &|| {})
-            .unwrap();
+        EmbeddedFile::open(&path).unwrap().put_all(&entries, &|| {}).unwrap();
         let embedded = Arc::new(EmbeddedConnector::new(path, 100));
-        TestApp::with_stores(Stores {
-            cache: embedded.clone(),
-            persistent: embedded,
-        })
-        .await
+        TestApp::with_stores(Stores { cache: embedded.clone(), persistent: embedded }).await
     };
     all_cases_hold(&app).await;
 }

@@ -41,9 +41,7 @@ async fn row_42_no_accepted_request_fails(#[case] keep_alive: bool) {
         });
     }
     eventually(Duration::from_secs(10), "the clients are busy", async || {
-        app.metric(r#"scoring_http_requests_total{code="200",method="online_score"}"#)
-            .await
-            > 100.0
+        app.metric(r#"scoring_http_requests_total{code="200",method="online_score"}"#).await > 100.0
     })
     .await;
 

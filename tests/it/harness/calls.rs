@@ -20,18 +20,12 @@ pub struct Person {
 impl Person {
     /// A person of whom everything is known: a score of 5.
     pub fn full() -> Self {
-        Self {
-            number: fastrand::u64(..),
-            parts: 7,
-        }
+        Self { number: fastrand::u64(..), parts: 7 }
     }
 
     /// A person of whom something is known.
     pub fn any() -> Self {
-        Self {
-            number: fastrand::u64(..),
-            parts: fastrand::u8(1..8),
-        }
+        Self { number: fastrand::u64(..), parts: fastrand::u8(1..8) }
     }
 
     /// The arguments of `online_score`.
@@ -87,15 +81,9 @@ fn partner_token(account: &str, login: &str) -> String {
 
 /// The admin's token of this hour.
 fn admin_token() -> String {
-    sha512(&format!(
-        "{}{ADMIN_SALT}",
-        chrono::Local::now().format("%Y%m%d%H")
-    ))
+    sha512(&format!("{}{ADMIN_SALT}", chrono::Local::now().format("%Y%m%d%H")))
 }
 
 fn sha512(text: &str) -> String {
-    Sha512::digest(text)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    Sha512::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }

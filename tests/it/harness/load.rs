@@ -46,10 +46,7 @@ impl Load {
                 tally
             });
         }
-        Self {
-            running,
-            clients: set,
-        }
+        Self { running, clients: set }
     }
 
     /// Stops the clients and adds up what they saw.

@@ -84,18 +84,12 @@ impl TestApp {
             actix_web::rt::System::new().block_on(async move {
                 let on_tree = move |tree: &Tree| known.lock().unwrap().push(tree.clone());
                 let app = Application::assemble(&settings, stores, on_tree).unwrap();
-                started
-                    .send((app.address(), app.admin_address().unwrap()))
-                    .unwrap();
+                started.send((app.address(), app.admin_address().unwrap())).unwrap();
                 app.run_until(async { _ = stopped.await }).await.unwrap();
             });
         });
         let (address, admin_address) = addresses.await.unwrap();
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .timeout(Duration::from_secs(30))
-            .build()
-            .unwrap();
+        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().unwrap();
         let app = Self {
             address,
             admin_address,
@@ -138,8 +132,7 @@ impl TestApp {
 
     /// `clients_interests`.
     pub async fn interests(&self, ids: &[i64]) -> Reply {
-        self.call("clients_interests", serde_json::json!({ "client_ids": ids }))
-            .await
+        self.call("clients_interests", serde_json::json!({ "client_ids": ids })).await
     }
 
     /// A request to the public listener.
@@ -159,18 +152,12 @@ impl TestApp {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let body = response.bytes().await?;
         let took = begun.elapsed();
-        Ok(Reply {
-            status,
-            headers,
-            body: serde_json::from_slice(&body).unwrap_or_default(),
-            took,
-        })
+        Ok(Reply { status, headers, body: serde_json::from_slice(&body).unwrap_or_default(), took })
     }
 
     /// `GET` from the operators' listener.
     pub async fn admin(&self, path: &str) -> Reply {
-        self.send(self.client.get(format!("http://{}{path}", self.admin_address)))
-            .await
+        self.send(self.client.get(format!("http://{}{path}", self.admin_address))).await
     }
 
     /// What `/readyz` calls the state, after it has answered 200.
@@ -184,9 +171,7 @@ impl TestApp {
     pub async fn metric(&self, series: &str) -> f64 {
         let url = format!("http://{}/metrics", self.admin_address);
         let text = self.client.get(url).send().await.unwrap().text().await.unwrap();
-        let value = text
-            .lines()
-            .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
         value.map_or(0.0, |value| value.parse().unwrap())
     }
 
@@ -247,10 +232,6 @@ pub fn settings(assignments: &[&str]) -> Settings {
         "store.url=memory:",
         "shutdown.grace=0s",
     ];
-    let assignments: Vec<_> = always
-        .iter()
-        .chain(assignments)
-        .map(ToString::to_string)
-        .collect();
+    let assignments: Vec<_> = always.iter().chain(assignments).map(ToString::to_string).collect();
     Settings::load(None, [], &assignments).unwrap()
 }

@@ -62,14 +62,10 @@ impl TestApp {
     pub async fn is_degraded(&self) {
         self.scores_right().await;
         self.interests_refused().await;
-        eventually(
-            NOTICED_WITHIN,
-            "readiness says degraded and the gauge is 0",
-            async || {
-                self.readiness().await == "degraded"
-                    && self.metric(r#"scoring_store_up{role="persistent"}"#).await == 0.0
-            },
-        )
+        eventually(NOTICED_WITHIN, "readiness says degraded and the gauge is 0", async || {
+            self.readiness().await == "degraded"
+                && self.metric(r#"scoring_store_up{role="persistent"}"#).await == 0.0
+        })
         .await;
         eventually(NOTICED_WITHIN, "interests are refused at once", async || {
             self.interests_refused().await <= REFUSED_AT_ONCE

@@ -35,15 +35,9 @@ async fn app_on(url: &str) -> Arc<TestApp> {
 async fn every_official_case_holds_on_redis(#[case] unix: bool) {
     let redis = RedisServer::start().await;
     for id in IDS {
-        redis
-            .command::<()>(&["SET", &format!("i:{id}"), r#"["books"]"#])
-            .await;
+        redis.command::<()>(&["SET", &format!("i:{id}"), r#"["books"]"#]).await;
     }
-    let url = if unix {
-        format!("redis+unix://{}", redis.socket().display())
-    } else {
-        redis.url()
-    };
+    let url = if unix { format!("redis+unix://{}", redis.socket().display()) } else { redis.url() };
     let app = TestApp::on(&url).await;
     all_cases_hold(&app).await;
 }
@@ -51,36 +45,17 @@ async fn every_official_case_holds_on_redis(#[case] unix: bool) {
 #[tokio::test]
 async fn user_password_and_database_are_used() {
     let redis = RedisServer::start().await;
-    redis
-        .command::<()>(&["ACL", "SETUSER", "scores", "on", ">p@ss/word", "~*", "+@all"])
-        .await;
-    redis
-        .command::<()>(&["ACL", "SETUSER", "default", "on", "nopass", "~*", "+@all"])
-        .await;
+    redis.command::<()>(&["ACL", "SETUSER", "scores", "on", ">p@ss/word", "~*", "+@all"]).await;
+    redis.command::<()>(&["ACL", "SETUSER", "default", "on", "nopass", "~*", "+@all"]).await;
     let url = format!("redis://scores:p%40ss%2Fword@{}/3", redis.addr());
     let app = TestApp::on(&url).await;
-    eventually(ALL_IS_OK_WITHIN, "the store is up", async || {
-        app.readiness().await == "ready"
+    eventually(ALL_IS_OK_WITHIN, "the store is up", async || app.readiness().await == "ready").await;
+    app.scores_right().await;
+    eventually(ALL_IS_OK_WITHIN, "the score is cached in database 3", async || {
+        redis.command::<String>(&["INFO", "keyspace"]).await.contains("db3:keys=1")
     })
     .await;
-    app.scores_right().await;
-    eventually(
-        ALL_IS_OK_WITHIN,
-        "the score is cached in database 3",
-        async || {
-            redis
-                .command::<String>(&["INFO", "keyspace"])
-                .await
-                .contains("db3:keys=1")
-        },
-    )
-    .await;
-    assert!(
-        redis
-            .command::<String>(&["CLIENT", "LIST"])
-            .await
-            .contains("user=scores")
-    );
+    assert!(redis.command::<String>(&["CLIENT", "LIST"]).await.contains("user=scores"));
 }
 
 #[tokio::test]
@@ -159,10 +134,7 @@ async fn row_20_a_cached_score_that_is_none_is_overwritten() {
     let cached = async || redis.command::<BTreeSet<String>>(&["KEYS", "uid:*"]).await;
     let before = cached().await;
     app.online_score(&person).await.score();
-    eventually(ALL_IS_OK_WITHIN, "the score is cached", async || {
-        cached().await.len() > before.len()
-    })
-    .await;
+    eventually(ALL_IS_OK_WITHIN, "the score is cached", async || cached().await.len() > before.len()).await;
     let key = cached().await.difference(&before).next().unwrap().clone();
     for nonsense in ["NaN", "-1", "five", ""] {
         redis.command::<()>(&["SET", &key, nonsense]).await;

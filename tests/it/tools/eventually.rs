@@ -62,9 +62,6 @@ mod tests {
     #[tokio::test(start_paused = true)]
     #[should_panic(expected = "still not so after 1s: an answer")]
     async fn a_poll_that_hangs_is_cut_off() {
-        eventually(Duration::from_secs(1), "an answer", async || {
-            std::future::pending().await
-        })
-        .await;
+        eventually(Duration::from_secs(1), "an answer", async || std::future::pending().await).await;
     }
 }

@@ -28,10 +28,7 @@ impl FullBacklog {
         let queued = (0..=BACKLOG)
             .map(|_| TcpStream::connect_timeout(&port.addr(), Duration::from_secs(1)).unwrap())
             .collect();
-        Self {
-            _listener: listener,
-            _queued: queued,
-        }
+        Self { _listener: listener, _queued: queued }
     }
 }
 

@@ -33,9 +33,7 @@ impl ReservedPort {
     /// Listens on the port. Only one listener at a time is possible.
     pub fn listen(&self, backlog: i32) -> TcpListener {
         let socket = bind(self.addr);
-        socket
-            .listen(backlog)
-            .expect("a reserved port has one listener at a time");
+        socket.listen(backlog).expect("a reserved port has one listener at a time");
         socket.set_nonblocking(true).unwrap();
         socket.into()
     }
@@ -58,10 +56,7 @@ mod tests {
     fn a_reserved_port_refuses_until_it_is_listened_on_and_again_after() {
         let port = ReservedPort::new();
         for _ in 0..2 {
-            assert_eq!(
-                TcpStream::connect(port.addr()).unwrap_err().kind(),
-                ErrorKind::ConnectionRefused
-            );
+            assert_eq!(TcpStream::connect(port.addr()).unwrap_err().kind(), ErrorKind::ConnectionRefused);
             let _listener = port.listen(8);
             TcpStream::connect(port.addr()).unwrap();
         }

@@ -15,10 +15,7 @@ fn clients_interests(arguments: &Value) -> Result<ClientsInterests, String> {
 #[case::repeated(json!([2, 1, 2]), &[2, 1, 2])]
 fn client_ids_are_kept_as_given(#[case] ids: Value, #[case] expected: &[i64]) {
     let request = clients_interests(&json!({"client_ids": ids})).unwrap();
-    assert_eq!(
-        request.client_ids.iter().map(|id| id.0).collect::<Vec<_>>(),
-        expected
-    );
+    assert_eq!(request.client_ids.iter().map(|id| id.0).collect::<Vec<_>>(), expected);
     assert_eq!(request.nclients(), expected.len());
 }
 
@@ -26,10 +23,7 @@ fn client_ids_are_kept_as_given(#[case] ids: Value, #[case] expected: &[i64]) {
 fn repeated_clients_are_asked_for_once_in_first_seen_order() {
     let request = clients_interests(&json!({"client_ids": [2, 1, 2]})).unwrap();
     assert_eq!(request.unique_clients(), [ClientId(2), ClientId(1)]);
-    assert_eq!(
-        request.unique_clients().first().map(ClientId::key),
-        Some("i:2".to_owned())
-    );
+    assert_eq!(request.unique_clients().first().map(ClientId::key), Some("i:2".to_owned()));
 }
 
 #[rstest]
@@ -74,8 +68,5 @@ fn a_bad_date_is_refused(#[case] date: Value, #[case] reason: &str) {
 #[test]
 fn every_fault_of_clients_interests_is_named() {
     let faults = clients_interests(&json!({"date": "XXX"})).unwrap_err();
-    assert_eq!(
-        faults,
-        "client_ids: is required; date: must be a date written DD.MM.YYYY"
-    );
+    assert_eq!(faults, "client_ids: is required; date: must be a date written DD.MM.YYYY");
 }

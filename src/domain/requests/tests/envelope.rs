@@ -113,8 +113,5 @@ fn a_method_is_known_by_its_name(#[case] name: &str, #[case] method: Method) {
 #[case::empty("")]
 fn an_unknown_method_is_a_fault(#[case] name: &str) {
     let faults = Method::from_name(name).unwrap_err();
-    assert_eq!(
-        faults.to_string(),
-        "method: must be online_score or clients_interests"
-    );
+    assert_eq!(faults.to_string(), "method: must be online_score or clients_interests");
 }

@@ -93,10 +93,7 @@ fn a_bad_argument_of_online_score_is_named(#[case] field: &str, #[case] value: V
 #[test]
 fn a_phone_is_the_same_as_a_string_and_as_an_integer() {
     let as_integer = with(full_person(), "phone", Some(json!(79_175_002_040_i64)));
-    assert_eq!(
-        online_score(&as_integer, &RULES),
-        online_score(&full_person(), &RULES)
-    );
+    assert_eq!(online_score(&as_integer, &RULES), online_score(&full_person(), &RULES));
 }
 
 #[rstest]
@@ -159,10 +156,7 @@ fn a_leap_day_child_is_70_on_the_first_of_march(
     #[case] (year, month, day): (i32, u32, u32),
     #[case] passes: bool,
 ) {
-    let rules = Rules {
-        today: NaiveDate::from_ymd_opt(year, month, day).unwrap(),
-        ..RULES
-    };
+    let rules = Rules { today: NaiveDate::from_ymd_opt(year, month, day).unwrap(), ..RULES };
     let arguments = json!({"gender": 1, "birthday": "29.02.1956"});
     assert_eq!(online_score(&arguments, &rules).is_ok(), passes);
 }

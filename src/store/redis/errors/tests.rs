@@ -13,42 +13,18 @@ fn reply(line: &str) -> RedisError {
 }
 
 #[rstest]
-#[case::loading(
-    "LOADING Redis is loading the dataset in memory",
-    "not_serving",
-    Remedy::Retry
-)]
+#[case::loading("LOADING Redis is loading the dataset in memory", "not_serving", Remedy::Retry)]
 #[case::busy("BUSY Redis is busy running a script", "not_serving", Remedy::Retry)]
-#[case::try_again(
-    "TRYAGAIN Multiple keys request during rehashing",
-    "not_serving",
-    Remedy::Retry
-)]
+#[case::try_again("TRYAGAIN Multiple keys request during rehashing", "not_serving", Remedy::Retry)]
 #[case::cluster_down("CLUSTERDOWN The cluster is down", "not_serving", Remedy::Retry)]
 #[case::master_down("MASTERDOWN Link with MASTER is down", "not_serving", Remedy::Retry)]
-#[case::read_only(
-    "READONLY You can't write against a read only replica.",
-    "read_only",
-    Remedy::Reconnect
-)]
+#[case::read_only("READONLY You can't write against a read only replica.", "read_only", Remedy::Reconnect)]
 #[case::no_auth("NOAUTH Authentication required.", "denied", Remedy::Wait)]
 #[case::wrong_pass("WRONGPASS invalid username-password pair", "denied", Remedy::Wait)]
 #[case::no_perm("NOPERM No permissions to access a key", "denied", Remedy::Wait)]
-#[case::oom(
-    "OOM command not allowed when used memory > 'maxmemory'.",
-    "writes_refused",
-    Remedy::DropWrite
-)]
-#[case::misconf(
-    "MISCONF Redis is configured to save RDB snapshots",
-    "writes_refused",
-    Remedy::DropWrite
-)]
-#[case::no_replicas(
-    "NOREPLICAS Not enough good replicas to write.",
-    "writes_refused",
-    Remedy::DropWrite
-)]
+#[case::oom("OOM command not allowed when used memory > 'maxmemory'.", "writes_refused", Remedy::DropWrite)]
+#[case::misconf("MISCONF Redis is configured to save RDB snapshots", "writes_refused", Remedy::DropWrite)]
+#[case::no_replicas("NOREPLICAS Not enough good replicas to write.", "writes_refused", Remedy::DropWrite)]
 #[case::wrong_type(
     "WRONGTYPE Operation against a key holding the wrong kind of value",
     "wrong_type",
@@ -92,10 +68,7 @@ fn an_error_of_the_socket_asks_for_a_new_connection_and_keeps_its_kind(
     #[case] text: &str,
 ) {
     let error = sort(&io::Error::from(kind).into());
-    assert_eq!(
-        (error.to_string().as_str(), error.remedy()),
-        (text, Remedy::Reconnect)
-    );
+    assert_eq!((error.to_string().as_str(), error.remedy()), (text, Remedy::Reconnect));
 }
 
 #[rstest]
@@ -123,12 +96,6 @@ fn bytes_that_are_no_reply_ask_for_a_new_connection(#[case] bytes: &[u8]) {
 
 #[test]
 fn a_value_of_the_wrong_kind_is_told_from_an_outage() {
-    assert_eq!(
-        StoreError::from(&sort(&reply("WRONGTYPE of a key"))),
-        StoreError::BadValue
-    );
-    assert_eq!(
-        StoreError::from(&sort(&reply("LOADING it still is"))),
-        StoreError::Unavailable
-    );
+    assert_eq!(StoreError::from(&sort(&reply("WRONGTYPE of a key"))), StoreError::BadValue);
+    assert_eq!(StoreError::from(&sort(&reply("LOADING it still is"))), StoreError::Unavailable);
 }

@@ -88,15 +88,10 @@ impl Door {
             accepted: AtomicUsize::new(0),
             held: AtomicUsize::new(0),
             decrees: watch::Sender::new(Decrees::default()),
-            state: Mutex::new(State {
-                way: Way::Shut,
-                orders: 0,
-            }),
+            state: Mutex::new(State { way: Way::Shut, orders: 0 }),
             tasks: Mutex::default(),
         };
-        let door = Self {
-            inner: Arc::new(inner),
-        };
+        let door = Self { inner: Arc::new(inner) };
         door.open();
         door
     }
@@ -129,14 +124,12 @@ impl Door {
 
     /// Lets new connects go nowhere, as a firewall that drops packets does. Existing connections stay.
     pub fn clog(&self) {
-        self.inner
-            .order(|| Way::Clogged(FullBacklog::on(&self.inner.port)));
+        self.inner.order(|| Way::Clogged(FullBacklog::on(&self.inner.port)));
     }
 
     /// Accepts new connections only to close them at once, after `last_words` if there are any.
     pub fn turn_away(&self, last_words: &'static str) {
-        self.inner
-            .order(|| Way::Open(self.inner.listen(Some(last_words))));
+        self.inner.order(|| Way::Open(self.inner.listen(Some(last_words))));
     }
 
     /// Is shut for `period`, closing all connections, then open for `period`, and so on until another call.
@@ -182,8 +175,7 @@ impl Inner {
     }
 
     fn decree(&self, change: impl FnOnce(&mut Decrees, usize)) {
-        self.decrees
-            .send_modify(|decrees| change(decrees, self.accepted.load(Ordering::SeqCst)));
+        self.decrees.send_modify(|decrees| change(decrees, self.accepted.load(Ordering::SeqCst)));
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {

@@ -40,10 +40,7 @@ async fn a_shut_door_refuses_until_it_is_opened_and_keeps_old_connections() {
     let door = echo();
     let mut old = connected(&door).await;
     door.shut();
-    assert_eq!(
-        connect(&door).await.unwrap_err().kind(),
-        ErrorKind::ConnectionRefused
-    );
+    assert_eq!(connect(&door).await.unwrap_err().kind(), ErrorKind::ConnectionRefused);
     assert!(echoes(&mut old).await.unwrap());
     door.open();
     connected(&door).await;
@@ -54,10 +51,7 @@ async fn shutting_and_opening_take_effect_at_once_on_many_threads() {
     let door = echo();
     for _ in 0..100 {
         door.shut();
-        assert_eq!(
-            connect(&door).await.unwrap_err().kind(),
-            ErrorKind::ConnectionRefused
-        );
+        assert_eq!(connect(&door).await.unwrap_err().kind(), ErrorKind::ConnectionRefused);
         door.open();
         connected(&door).await;
     }
@@ -78,12 +72,7 @@ async fn those_turned_away_hear_the_last_words_and_are_counted() {
     let door = echo();
     door.turn_away("go away");
     let mut heard = String::new();
-    connect(&door)
-        .await
-        .unwrap()
-        .read_to_string(&mut heard)
-        .await
-        .unwrap();
+    connect(&door).await.unwrap().read_to_string(&mut heard).await.unwrap();
     assert_eq!((heard.as_str(), door.accepted(), door.held()), ("go away", 1, 0));
 
     door.turn_away("");
@@ -103,10 +92,7 @@ async fn a_flapping_door_refuses_and_accepts_in_turn_and_closes_what_it_accepted
     }
     door.open();
     let mut new = connected(&door).await;
-    assert!(
-        timeout(A_WHILE, new.read(&mut [0])).await.is_err(),
-        "the flapping goes on"
-    );
+    assert!(timeout(A_WHILE, new.read(&mut [0])).await.is_err(), "the flapping goes on");
 }
 
 #[tokio::test]
@@ -123,10 +109,7 @@ async fn reset_connections_get_an_rst() {
     let door = echo();
     let mut old = connected(&door).await;
     door.reset_existing();
-    assert_eq!(
-        old.read(&mut [0]).await.unwrap_err().kind(),
-        ErrorKind::ConnectionReset
-    );
+    assert_eq!(old.read(&mut [0]).await.unwrap_err().kind(), ErrorKind::ConnectionReset);
     connected(&door).await;
 }
 
@@ -137,10 +120,7 @@ async fn frozen_connections_take_bytes_but_never_answer_while_new_ones_work() {
     door.freeze_existing();
     assert!(timeout(A_WHILE, echoes(&mut old)).await.is_err());
     connected(&door).await;
-    assert!(
-        timeout(A_WHILE, old.read(&mut [0])).await.is_err(),
-        "it is frozen for ever"
-    );
+    assert!(timeout(A_WHILE, old.read(&mut [0])).await.is_err(), "it is frozen for ever");
     door.drop_existing();
     eventually(SOON, "all are gone", async || door.held() == 0).await;
 }

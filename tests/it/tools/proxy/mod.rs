@@ -148,12 +148,7 @@ impl Network {
         let seed = self.seed.wrapping_add(2 * number as u64);
         tokio::try_join!(
             self.pass(client.0, store.1, self.to_store.subscribe(), seed),
-            self.pass(
-                store.0,
-                client.1,
-                self.to_client.subscribe(),
-                seed.wrapping_add(1)
-            ),
+            self.pass(store.0, client.1, self.to_client.subscribe(), seed.wrapping_add(1)),
         )?;
         Ok(())
     }
@@ -166,10 +161,7 @@ impl Network {
         seed: u64,
     ) -> io::Result<()> {
         let (sender, parcels) = mpsc::channel(CHUNKS);
-        tokio::try_join!(
-            self.send(from, sender, conditions, seed),
-            self.deliver(parcels, to)
-        )?;
+        tokio::try_join!(self.send(from, sender, conditions, seed), self.deliver(parcels, to))?;
         Ok(())
     }
 
@@ -197,9 +189,7 @@ impl Network {
             if length == 0 {
                 return Ok(());
             }
-            let left = now_in_force
-                .cut_after
-                .map_or(usize::MAX, |limit| limit.saturating_sub(passed));
+            let left = now_in_force.cut_after.map_or(usize::MAX, |limit| limit.saturating_sub(passed));
             let is_last = length >= left;
             length = length.min(left);
             passed += length;
@@ -210,17 +200,7 @@ impl Network {
             }
             let arrival = schedule.arrival(Instant::now(), length, &now_in_force);
             let bytes = chunk[..length].to_vec();
-            if parcels
-                .send(Parcel {
-                    bytes,
-                    arrival,
-                    healed,
-                    is_last,
-                })
-                .await
-                .is_err()
-                || is_last
-            {
+            if parcels.send(Parcel { bytes, arrival, healed, is_last }).await.is_err() || is_last {
                 return std::future::pending().await;
             }
         }

@@ -50,18 +50,12 @@ pub(super) struct Schedule {
 
 impl Schedule {
     pub(super) fn new(seed: u64, now: Instant) -> Self {
-        Self {
-            random: fastrand::Rng::with_seed(seed),
-            sent: now,
-            arrived: now,
-        }
+        Self { random: fastrand::Rng::with_seed(seed), sent: now, arrived: now }
     }
 
     /// When a chunk of so many bytes that is sent `now` arrives.
     pub(super) fn arrival(&mut self, now: Instant, bytes: usize, conditions: &Conditions) -> Instant {
-        let sending = conditions
-            .bandwidth
-            .map_or(0.0, |bandwidth| bytes as f64 / bandwidth as f64);
+        let sending = conditions.bandwidth.map_or(0.0, |bandwidth| bytes as f64 / bandwidth as f64);
         self.sent = self.sent.max(now) + Duration::from_secs_f64(sending);
         let jitter = conditions.jitter.mul_f64(self.random.f64());
         let stall = conditions.loss.map_or(Duration::ZERO, |loss| self.stall(loss));
@@ -89,9 +83,7 @@ mod tests {
     fn arrivals(conditions: Conditions, sent: impl IntoIterator<Item = u32>) -> Vec<u128> {
         let start = Instant::now();
         let mut schedule = Schedule::new(1, start);
-        let arrivals = sent
-            .into_iter()
-            .map(|at| schedule.arrival(start + at * MS, 1_000, &conditions));
+        let arrivals = sent.into_iter().map(|at| schedule.arrival(start + at * MS, 1_000, &conditions));
         arrivals.map(|arrival| (arrival - start).as_millis()).collect()
     }
 
@@ -102,49 +94,29 @@ mod tests {
 
     #[test]
     fn latency_delays_each_chunk_but_not_the_rate() {
-        let conditions = Conditions {
-            latency: 100 * MS,
-            ..Conditions::default()
-        };
+        let conditions = Conditions { latency: 100 * MS, ..Conditions::default() };
         assert_eq!(arrivals(conditions, [0, 1, 2]), [100, 101, 102]);
     }
 
     #[test]
     fn jitter_keeps_the_order() {
-        let conditions = Conditions {
-            jitter: 50 * MS,
-            ..Conditions::default()
-        };
+        let conditions = Conditions { jitter: 50 * MS, ..Conditions::default() };
         let arrivals = arrivals(conditions, 0..100);
         assert!(arrivals.is_sorted());
-        assert!(
-            arrivals
-                .iter()
-                .zip(0..)
-                .all(|(arrival, sent)| (sent..sent + 150).contains(arrival))
-        );
+        assert!(arrivals.iter().zip(0..).all(|(arrival, sent)| (sent..sent + 150).contains(arrival)));
         assert!(arrivals.iter().zip(0..).any(|(arrival, sent)| *arrival > sent));
     }
 
     #[test]
     fn bandwidth_sends_one_chunk_after_the_other() {
-        let conditions = Conditions {
-            bandwidth: Some(100_000),
-            latency: 5 * MS,
-            ..Conditions::default()
-        };
+        let conditions = Conditions { bandwidth: Some(100_000), latency: 5 * MS, ..Conditions::default() };
         assert_eq!(arrivals(conditions, [0, 0, 100]), [15, 25, 115]);
     }
 
     #[test]
     fn a_loss_holds_up_what_is_behind_it_and_doubles_while_it_lasts() {
-        let conditions = |chance| Conditions {
-            loss: Some(Loss {
-                chance,
-                stall: 200 * MS,
-            }),
-            ..Conditions::default()
-        };
+        let conditions =
+            |chance| Conditions { loss: Some(Loss { chance, stall: 200 * MS }), ..Conditions::default() };
         assert_eq!(arrivals(conditions(1.0), [0, 1]), [6_200, 6_201]);
         assert_eq!(arrivals(conditions(0.0), [0, 1]), [0, 1]);
 
@@ -158,11 +130,7 @@ mod tests {
 
     #[test]
     fn a_seed_says_it_all_and_catching_up_forgets_the_delay() {
-        let conditions = Conditions {
-            jitter: 50 * MS,
-            latency: 1_000 * MS,
-            ..Conditions::default()
-        };
+        let conditions = Conditions { jitter: 50 * MS, latency: 1_000 * MS, ..Conditions::default() };
         assert_eq!(arrivals(conditions, 0..9), arrivals(conditions, 0..9));
 
         let start = Instant::now();

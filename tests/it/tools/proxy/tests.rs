@@ -66,10 +66,7 @@ async fn a_unix_socket_can_be_behind_it() {
 async fn latency_adds_up_over_both_ways_but_not_over_commands() {
     let store = RespServer::start();
     let proxy = Proxy::to(store.addr());
-    proxy.set(Conditions {
-        latency: A_WHILE,
-        ..Conditions::default()
-    });
+    proxy.set(Conditions { latency: A_WHILE, ..Conditions::default() });
     let mut stream = connect(&proxy).await;
     let start = Instant::now();
     for _ in 0..20 {
@@ -88,18 +85,12 @@ async fn latency_adds_up_over_both_ways_but_not_over_commands() {
 async fn each_direction_can_be_late_alone() {
     let store = RespServer::start();
     let proxy = Proxy::to(store.addr());
-    let late = Conditions {
-        latency: FOR_EVER,
-        ..Conditions::default()
-    };
+    let late = Conditions { latency: FOR_EVER, ..Conditions::default() };
     let mut stream = connect(&proxy).await;
 
     proxy.set_to_client(late);
     stream.write_all(PING).await.unwrap();
-    eventually(Duration::from_secs(5), "the store gets it", async || {
-        store.seen("PING").len() == 1
-    })
-    .await;
+    eventually(Duration::from_secs(5), "the store gets it", async || store.seen("PING").len() == 1).await;
     assert!(is_silent(&mut stream).await);
     proxy.heal();
     pong(&mut stream).await;
@@ -118,14 +109,8 @@ async fn a_loss_stalls_the_stream() {
     let proxy = Proxy::seeded(store.addr(), 7);
     let mut stream = connect(&proxy).await;
     ping(&mut stream).await;
-    let loss = Loss {
-        chance: 0.5,
-        stall: Duration::from_millis(20),
-    };
-    proxy.set_to_client(Conditions {
-        loss: Some(loss),
-        ..Conditions::default()
-    });
+    let loss = Loss { chance: 0.5, stall: Duration::from_millis(20) };
+    proxy.set_to_client(Conditions { loss: Some(loss), ..Conditions::default() });
     let start = Instant::now();
     for _ in 0..8 {
         ping(&mut stream).await;
@@ -139,10 +124,7 @@ async fn bandwidth_is_limited() {
     let store = RespServer::start();
     store.put("k", [b'x'; 20_000]);
     let proxy = Proxy::to(store.addr());
-    proxy.set_to_client(Conditions {
-        bandwidth: Some(100_000),
-        ..Conditions::default()
-    });
+    proxy.set_to_client(Conditions { bandwidth: Some(100_000), ..Conditions::default() });
     let mut stream = connect(&proxy).await;
     let start = Instant::now();
     stream.write_all(b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n").await.unwrap();
@@ -158,10 +140,7 @@ async fn what_fell_into_a_black_hole_is_gone_but_others_recover() {
     ping(&mut struck).await;
     ping(&mut idle).await;
 
-    proxy.set(Conditions {
-        black_hole: true,
-        ..Conditions::default()
-    });
+    proxy.set(Conditions { black_hole: true, ..Conditions::default() });
     struck.write_all(PING).await.unwrap();
     let mut new = connect(&proxy).await;
     new.write_all(PING).await.unwrap();
@@ -180,10 +159,7 @@ async fn a_connection_is_cut_after_so_many_bytes() {
     let proxy = Proxy::to(store.addr());
     let mut stream = connect(&proxy).await;
     ping(&mut stream).await;
-    proxy.set_to_client(Conditions {
-        cut_after: Some(3),
-        ..Conditions::default()
-    });
+    proxy.set_to_client(Conditions { cut_after: Some(3), ..Conditions::default() });
     stream.write_all(PING).await.unwrap();
     let mut reply = String::new();
     stream.read_to_string(&mut reply).await.unwrap();
@@ -197,10 +173,7 @@ async fn its_door_can_reset_freeze_and_refuse() {
     let mut reset = connect(&proxy).await;
     ping(&mut reset).await;
     proxy.door.reset_existing();
-    assert_eq!(
-        reset.read(&mut [0]).await.unwrap_err().kind(),
-        ErrorKind::ConnectionReset
-    );
+    assert_eq!(reset.read(&mut [0]).await.unwrap_err().kind(), ErrorKind::ConnectionReset);
 
     let mut frozen = connect(&proxy).await;
     ping(&mut frozen).await;

@@ -51,12 +51,7 @@ impl RedisServer {
         let dir = tempfile::tempdir().unwrap();
         let options: Vec<_> = options.iter().map(|&option| option.to_owned()).collect();
         let process = Mutex::new(Process::spawn("redis-server", &port, dir.path(), &options));
-        let server = Self {
-            port,
-            dir,
-            options,
-            process,
-        };
+        let server = Self { port, dir, options, process };
         server.answers().await;
         server
     }
@@ -83,9 +78,7 @@ impl RedisServer {
     /// When Redis is not there, answers with an error or something else than `T`, or takes over 5 s.
     pub async fn command<T: FromRedisValue>(&self, words: &[&str]) -> T {
         let answer = tokio::time::timeout(ANSWER_WITHIN, self.ask(words)).await;
-        answer
-            .unwrap_or_else(|_| panic!("redis took over {ANSWER_WITHIN:?} for {words:?}"))
-            .unwrap()
+        answer.unwrap_or_else(|_| panic!("redis took over {ANSWER_WITHIN:?} for {words:?}")).unwrap()
     }
 
     /// `CONFIG SET`.
@@ -95,14 +88,12 @@ impl RedisServer {
 
     /// Closes the connections of all clients, and says how many those were.
     pub async fn client_kill(&self) -> usize {
-        self.command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"])
-            .await
+        self.command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]).await
     }
 
     /// Holds back the commands of all clients for `duration`: with `mode` `WRITE` those that write, with `ALL` all.
     pub async fn client_pause(&self, duration: Duration, mode: &str) {
-        self.command::<()>(&["CLIENT", "PAUSE", &duration.as_millis().to_string(), mode])
-            .await;
+        self.command::<()>(&["CLIENT", "PAUSE", &duration.as_millis().to_string(), mode]).await;
     }
 
     /// Ends the process without a goodbye, and returns when it is gone.
@@ -123,11 +114,8 @@ impl RedisServer {
         let pid = self.process.lock().unwrap().pid();
         kill_process(pid, Signal::STOP).unwrap();
         // Without NOWAIT the kernel would report one stop only once, and stopping twice would wait for ever.
-        waitid(
-            WaitId::Pid(pid),
-            WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT,
-        )
-        .unwrap();
+        waitid(WaitId::Pid(pid), WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)
+            .unwrap();
     }
 
     /// Lets a stopped process go on.
@@ -150,9 +138,8 @@ impl RedisServer {
         let url = format!("redis+unix://{}?user=tools&pass=any", self.socket().display());
         // The client's own limit of half a second is too short for a command that blocks the server on purpose.
         let patient = AsyncConnectionConfig::new().set_response_timeout(None);
-        let mut connection = Client::open(url)?
-            .get_multiplexed_async_connection_with_config(&patient)
-            .await?;
+        let mut connection =
+            Client::open(url)?.get_multiplexed_async_connection_with_config(&patient).await?;
         let mut command = cmd(words[0]);
         command.arg(&words[1..]);
         command.query_async(&mut connection).await
@@ -165,14 +152,7 @@ impl Process {
     fn spawn(program: &str, port: &ReservedPort, dir: &Path, options: &[String]) -> Self {
         let child = Command::new(program)
             .args(["--bind", "127.0.0.1", "--port", &port.addr().port().to_string()])
-            .args([
-                "--unixsocket",
-                "redis.sock",
-                "--logfile",
-                "log",
-                "--daemonize",
-                "no",
-            ])
+            .args(["--unixsocket", "redis.sock", "--logfile", "log", "--daemonize", "no"])
             .args(["--save", "", "--appendonly", "no"])
             .args(TOOLS_USER)
             .args(options)

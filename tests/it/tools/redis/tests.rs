@@ -11,23 +11,15 @@ const A_WHILE: Duration = Duration::from_millis(100);
 
 async fn client(url: &str) -> RedisResult<redis::aio::MultiplexedConnection> {
     let config = AsyncConnectionConfig::new().set_response_timeout(Some(ANSWER_WITHIN));
-    Client::open(url)?
-        .get_multiplexed_async_connection_with_config(&config)
-        .await
+    Client::open(url)?.get_multiplexed_async_connection_with_config(&config).await
 }
 
 #[tokio::test]
 async fn it_answers_over_tcp_and_over_its_socket() {
     let server = RedisServer::start().await;
     server.command::<()>(&["SET", "k", "v"]).await;
-    for url in [
-        server.url(),
-        format!("redis+unix://{}", server.socket().display()),
-    ] {
-        assert_eq!(
-            client(&url).await.unwrap().get("k").await.unwrap().as_deref(),
-            Some("v")
-        );
+    for url in [server.url(), format!("redis+unix://{}", server.socket().display())] {
+        assert_eq!(client(&url).await.unwrap().get("k").await.unwrap().as_deref(), Some("v"));
     }
 }
 

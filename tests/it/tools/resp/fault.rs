@@ -62,18 +62,12 @@ pub(super) struct Script {
 impl Fault {
     /// Befalls only these commands, for example [`DATA`].
     pub fn on(self, commands: &'static [&'static str]) -> Rule {
-        Rule {
-            commands: Some(commands),
-            ..self.into()
-        }
+        Rule { commands: Some(commands), ..self.into() }
     }
 
     /// Befalls only commands that name this key.
     pub fn on_key(self, key: &str) -> Rule {
-        Rule {
-            key: Some(key.to_owned()),
-            ..self.on(DATA)
-        }
+        Rule { key: Some(key.to_owned()), ..self.on(DATA) }
     }
 
     /// Befalls only the next `n` commands.
@@ -149,12 +143,7 @@ impl Fault {
 
 impl From<Fault> for Rule {
     fn from(fault: Fault) -> Self {
-        Self {
-            fault,
-            commands: None,
-            key: None,
-            left: usize::MAX,
-        }
+        Self { fault, commands: None, key: None, left: usize::MAX }
     }
 }
 
@@ -166,9 +155,7 @@ impl Rule {
 
     fn fits(&self, command: &Command) -> bool {
         self.left > 0
-            && self
-                .commands
-                .is_none_or(|names| names.contains(&command.name.as_str()))
+            && self.commands.is_none_or(|names| names.contains(&command.name.as_str()))
             && self.key.as_ref().is_none_or(|key| command.args.contains(key))
     }
 }

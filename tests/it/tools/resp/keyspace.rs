@@ -41,12 +41,9 @@ impl Keyspace {
         match (command.name.as_str(), keys.as_slice()) {
             ("GET", [key]) if matches!(self.0.get(key), Some(Value::Other)) => wire::error(WRONG_TYPE),
             ("GET", [key]) => wire::bulk(self.text(key), protocol),
-            ("MGET", [_, ..]) => wire::array(
-                &keys
-                    .iter()
-                    .map(|key| wire::bulk(self.text(key), protocol))
-                    .collect::<Vec<_>>(),
-            ),
+            ("MGET", [_, ..]) => {
+                wire::array(&keys.iter().map(|key| wire::bulk(self.text(key), protocol)).collect::<Vec<_>>())
+            }
             // How long the key is to live is on record as an argument, and that is all.
             ("SET", [key, _, ..]) => {
                 self.put(key, &raw[1]);
@@ -67,9 +64,9 @@ impl Keyspace {
             ("DEL", [_, ..]) => {
                 wire::integer(keys.iter().filter(|key| self.0.remove(*key).is_some()).count())
             }
-            (name, _) => wire::error(&format!(
-                "ERR unknown command '{name}', or a wrong number of arguments"
-            )),
+            (name, _) => {
+                wire::error(&format!("ERR unknown command '{name}', or a wrong number of arguments"))
+            }
         }
     }
 }

@@ -137,10 +137,7 @@ impl RespServer {
 
     /// Those of them that have this name, in capitals.
     pub fn seen(&self, name: &str) -> Vec<Command> {
-        self.commands()
-            .into_iter()
-            .filter(|command| command.name == name)
-            .collect()
+        self.commands().into_iter().filter(|command| command.name == name).collect()
     }
 
     /// Forgets the commands, so that a test can count from here.
@@ -155,20 +152,13 @@ impl Shared {
     async fn serve(&self, connection: usize, stream: &mut TcpStream) -> io::Result<()> {
         let (from, mut to) = stream.split();
         let mut from = BufReader::new(from);
-        let mut session = Session {
-            protocol: 2,
-            logged_in: self.login.lock().unwrap().is_none(),
-        };
+        let mut session = Session { protocol: 2, logged_in: self.login.lock().unwrap().is_none() };
 
         while let Some(mut parts) = wire::read_command(&mut from).await? {
             let raw = parts.split_off(parts.len().min(1));
             let text = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).into_owned();
             let name = parts.first().map(text).unwrap_or_default().to_uppercase();
-            let command = Command {
-                connection,
-                name,
-                args: raw.iter().map(text).collect(),
-            };
+            let command = Command { connection, name, args: raw.iter().map(text).collect() };
             self.commands.lock().unwrap().push(command.clone());
 
             let mut answer = || self.answer(&command, &raw, &mut session);
@@ -218,11 +208,7 @@ impl Shared {
             _ if !session.logged_in => wire::error("NOAUTH Authentication required."),
             ("PING", []) => wire::simple("PONG"),
             ("SELECT", [_]) | ("CLIENT", [_, ..]) => wire::simple("OK"),
-            _ => self
-                .keyspace
-                .lock()
-                .unwrap()
-                .answer(command, raw, session.protocol),
+            _ => self.keyspace.lock().unwrap().answer(command, raw, session.protocol),
         }
     }
 

@@ -14,9 +14,7 @@ const A_WHILE: Duration = Duration::from_millis(100);
 
 async fn client(url: &str) -> redis::RedisResult<redis::aio::MultiplexedConnection> {
     let config = redis::AsyncConnectionConfig::new().set_response_timeout(Some(SOON));
-    redis::Client::open(url)?
-        .get_multiplexed_async_connection_with_config(&config)
-        .await
+    redis::Client::open(url)?.get_multiplexed_async_connection_with_config(&config).await
 }
 
 /// Sends one command over a connection of its own, without a handshake.
@@ -27,10 +25,7 @@ async fn send(server: &RespServer, words: &[&str]) -> TcpStream {
 }
 
 async fn write(stream: &mut TcpStream, words: &[&str]) {
-    let words: Vec<_> = words
-        .iter()
-        .map(|word| wire::bulk(Some(word.as_bytes()), 2))
-        .collect();
+    let words: Vec<_> = words.iter().map(|word| wire::bulk(Some(word.as_bytes()), 2)).collect();
     stream.write_all(&wire::array(&words)).await.unwrap();
 }
 
@@ -60,21 +55,14 @@ async fn a_healthy_server_works_as_a_small_redis(#[case] query: &str) {
 
     assert_eq!(redis.ping().await.unwrap(), "PONG");
     redis.set_ex("a", "0", 60).await.unwrap();
-    redis::cmd("SET")
-        .arg(&["a", "1", "PX", "60000"])
-        .exec_async(&mut redis)
-        .await
-        .unwrap();
+    redis::cmd("SET").arg(&["a", "1", "PX", "60000"]).exec_async(&mut redis).await.unwrap();
     redis.mset(&[("b", "2"), ("c", "3")]).await.unwrap();
     assert_eq!(redis.get("a").await.unwrap().as_deref(), Some("1"));
     assert_eq!(redis.get("none").await.unwrap(), None);
     let values = redis.mget(&["a", "none", "c"]).await.unwrap();
     assert_eq!(values, [Some("1".to_owned()), None, Some("3".to_owned())]);
     assert_eq!(redis.del(&["a", "b", "none"]).await.unwrap(), 2);
-    assert_eq!(
-        (server.stored("a"), server.stored("c")),
-        (None, Some(b"3".to_vec()))
-    );
+    assert_eq!((server.stored("a"), server.stored("c")), (None, Some(b"3".to_vec())));
     assert!(redis::cmd("NOSUCH").exec_async(&mut redis).await.is_err());
 }
 
@@ -86,11 +74,7 @@ async fn it_records_what_it_was_asked() {
     redis.mget(&["i:1", "i:2"]).await.unwrap();
     redis.set_ex("s", "5.0", 60).await.unwrap();
 
-    let mget = Command {
-        connection: 0,
-        name: "MGET".into(),
-        args: vec!["i:1".into(), "i:2".into()],
-    };
+    let mget = Command { connection: 0, name: "MGET".into(), args: vec!["i:1".into(), "i:2".into()] };
     assert_eq!(server.seen("MGET"), [mget]);
     assert_eq!(server.commands().len(), 2);
     assert_eq!(server.seen("SETEX")[0].args, ["s", "60", "5.0"]);
@@ -103,23 +87,13 @@ async fn it_asks_for_a_login() {
     let with = |login: &str| format!("redis://{login}@{}", server.addr());
 
     assert!(client(&with("ann:secret")).await.unwrap().ping().await.is_ok());
-    assert!(
-        client(&(with("ann:secret") + "?protocol=resp3"))
-            .await
-            .unwrap()
-            .ping()
-            .await
-            .is_ok()
-    );
+    assert!(client(&(with("ann:secret") + "?protocol=resp3")).await.unwrap().ping().await.is_ok());
     assert!(client(&with("ann:wrong")).await.is_err());
     assert!(client(&(with("ann:wrong") + "?protocol=resp3")).await.is_err());
     let mut stranger = send(&server, &["GET", "k"]).await;
     assert_eq!(read(&mut stranger, 8).await, "-NOAUTH ");
     write(&mut stranger, &["AUTH", "secret"]).await;
-    assert!(
-        read(&mut stranger, 50).await.contains("-WRONGPASS"),
-        "a password alone is for the default user"
-    );
+    assert!(read(&mut stranger, 50).await.contains("-WRONGPASS"), "a password alone is for the default user");
 }
 
 #[tokio::test]
@@ -162,16 +136,7 @@ async fn a_sliced_reply_comes_byte_by_byte_and_is_right() {
     let mut first = [0; 64];
     assert_eq!(stream.read(&mut first).await.unwrap(), 1);
     assert_eq!(read(&mut stream, 10).await, "5\r\nvalue\r\n");
-    assert_eq!(
-        client(&server.url())
-            .await
-            .unwrap()
-            .get("k")
-            .await
-            .unwrap()
-            .as_deref(),
-        Some("value")
-    );
+    assert_eq!(client(&server.url()).await.unwrap().get("k").await.unwrap().as_deref(), Some("value"));
 }
 
 #[tokio::test]
@@ -191,10 +156,7 @@ async fn a_huge_length_is_followed_by_as_much_filler_as_asked_for_then_silence()
         assert_eq!(read(&mut stream, 13 + filler).await.len(), 13 + filler);
         assert!(is_silent(&mut stream).await);
     }
-    eventually(SOON, "clients that left are gone", async || {
-        server.door.held() == 0
-    })
-    .await;
+    eventually(SOON, "clients that left are gone", async || server.door.held() == 0).await;
 }
 
 #[rstest]
@@ -224,11 +186,7 @@ async fn an_error_befalls_the_commands_that_it_would_in_a_real_redis(
         let mut stream = send(&server, &words).await;
         stream.shutdown().await.unwrap();
         let is_befallen = befallen.split(' ').any(|name| name == words[0]);
-        assert_eq!(
-            read_to_end(stream).await.starts_with(code),
-            is_befallen,
-            "{command:?}"
-        );
+        assert_eq!(read_to_end(stream).await.starts_with(code), is_befallen, "{command:?}");
     }
 }
 
@@ -271,9 +229,7 @@ async fn a_full_server_tells_new_clients_so_until_it_is_healed() {
     let mut old = client(&server.url()).await.unwrap();
     server.max_clients();
     assert!(
-        read_to_end(TcpStream::connect(server.addr()).await.unwrap())
-            .await
-            .contains("max number of clients")
+        read_to_end(TcpStream::connect(server.addr()).await.unwrap()).await.contains("max number of clients")
     );
     assert!(old.ping().await.is_ok());
     server.heal();

@@ -25,16 +25,11 @@ async fn read_length(from: &mut (impl AsyncBufRead + Unpin), sign: char) -> Resu
     if from.read_line(&mut line).await? == 0 {
         return Ok(None);
     }
-    match line
-        .trim_end()
-        .strip_prefix(sign)
-        .and_then(|length| length.parse().ok())
-    {
+    match line.trim_end().strip_prefix(sign).and_then(|length| length.parse().ok()) {
         Some(length) => Ok(Some(length)),
-        None => Err(Error::new(
-            ErrorKind::InvalidData,
-            format!("{line:?} where {sign:?} and a length belong"),
-        )),
+        None => {
+            Err(Error::new(ErrorKind::InvalidData, format!("{line:?} where {sign:?} and a length belong")))
+        }
     }
 }
 
@@ -69,13 +64,9 @@ pub(super) fn array(items: &[Vec<u8>]) -> Vec<u8> {
 
 /// A map, which RESP2 writes as an array of keys and values in turn.
 pub(super) fn map(pairs: &[(&str, Vec<u8>)], protocol: u8) -> Vec<u8> {
-    let items = pairs
-        .iter()
-        .map(|(key, value)| [bulk(Some(key.as_bytes()), protocol), value.clone()].concat());
-    let head = if protocol == 3 {
-        format!("%{}\r\n", pairs.len())
-    } else {
-        format!("*{}\r\n", 2 * pairs.len())
-    };
+    let items =
+        pairs.iter().map(|(key, value)| [bulk(Some(key.as_bytes()), protocol), value.clone()].concat());
+    let head =
+        if protocol == 3 { format!("%{}\r\n", pairs.len()) } else { format!("*{}\r\n", 2 * pairs.len()) };
     [head.into_bytes(), items.collect::<Vec<_>>().concat()].concat()
 }
