@@ -12,6 +12,7 @@
 mod cli;
 mod emulation;
 mod functional;
+mod fuzz;
 mod harness;
 mod real;
 mod tools;

@@ -1,0 +1,129 @@
+//! Mutates the files of `tests/corpus` and feeds them to everything that reads what others wrote: request bodies, stored
+//! scores and interests, configuration files.
+//!
+//! Property tests make input from a grammar, so they reach deep and stay close to it. This one starts from real files
+//! and breaks them: flips, cuts, repeats and splices bytes, also those of other files. Nothing may panic, and what is
+//! accepted must keep its promises. The seed is fixed, so a failure comes back; `FUZZ_ROUNDS` makes it longer.
+
+use std::{fs, path::Path};
+
+use chrono::NaiveDate;
+use scoring_api::{
+    config::Settings,
+    domain::{ClientsInterests, Interests, Json, MethodRequest, OnlineScore, Rules, Score, cache_key},
+};
+
+/// Mutations of each file. All targets together take a few seconds.
+const ROUNDS: usize = 1_500;
+
+/// What tends to matter to a parser.
+const TOKENS: &[&[u8]] = &[
+    b"{", b"}", b"[", b"]", b"\"", b"\\", b"\\u0000", b"\\ud800", b":", b",", b"null", b"-", b"1e999",
+    b"\xff", b"\0", b"\n", b"=", b"'''",
+];
+
+/// Runs `target` on every file of a corpus, as it is and mutated.
+fn fuzz(corpus: &str, target: impl Fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(corpus);
+    let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    // Folders are listed in any order; a seed must mean the same everywhere.
+    paths.sort();
+    let files: Vec<_> = paths.iter().map(|path| fs::read(path).unwrap()).collect();
+    assert!(!files.is_empty());
+    let rounds = std::env::var("FUZZ_ROUNDS").map_or(ROUNDS, |rounds| rounds.parse().unwrap());
+    let mut random = fastrand::Rng::with_seed(42);
+    for file in &files {
+        target(file);
+        for _ in 0..rounds {
+            let mut input = file.clone();
+            for _ in 0..random.usize(1..5) {
+                mutate(&mut input, &files, &mut random);
+            }
+            target(&input);
+        }
+    }
+}
+
+fn mutate(input: &mut Vec<u8>, files: &[Vec<u8>], random: &mut fastrand::Rng) {
+    let at = random.usize(0..=input.len());
+    let end = (at + random.usize(0..16)).min(input.len());
+    match random.u8(..7) {
+        0 if at < input.len() => input[at] ^= 1 << random.u8(..8),
+        1 => input.truncate(at),
+        2 => drop(input.drain(at..end)),
+        3 => input.splice(at..at, random.choice(TOKENS).unwrap().iter().copied()).for_each(drop),
+        4 => {
+            let again = input[at..end].to_vec();
+            input.splice(at..at, again).for_each(drop);
+        }
+        5 => {
+            let other = random.choice(files).unwrap();
+            let from = random.usize(0..=other.len());
+            let to = (from + random.usize(0..64)).min(other.len());
+            input.splice(at..end, other[from..to].iter().copied()).for_each(drop);
+        }
+        _ => input.insert(at, random.u8(..)),
+    }
+}
+
+#[test]
+fn a_request_body_is_refused_or_keeps_the_contracts_promises() {
+    let today = NaiveDate::from_ymd_opt(2026, 11, 22).unwrap();
+    let rules = Rules { today, max_client_ids: 100 };
+    fuzz("body", |body| {
+        let Ok(json) = Json::parse(body) else { return };
+        let request = match MethodRequest::from_json(json) {
+            Ok(request) => request,
+            Err(faults) => return assert!(!faults.to_string().is_empty()),
+        };
+        assert!(!request.method.is_empty());
+        match OnlineScore::parse(request.arguments.clone(), &rules) {
+            Ok(person) => {
+                assert!((0.0..=5.0).contains(&Score::compute(&person).value()));
+                assert!(person.present().count() >= 2);
+                assert_eq!(cache_key(&person).len(), "uid:".len() + 32);
+            }
+            Err(faults) => assert!(faults.iter().count() > 0),
+        }
+        if let Ok(wanted) = ClientsInterests::parse(request.arguments, &rules) {
+            assert!((1..=100).contains(&wanted.nclients()));
+            assert!((1..=wanted.nclients()).contains(&wanted.unique_clients().len()));
+        }
+    });
+}
+
+#[test]
+fn a_cached_score_is_a_miss_or_a_finite_number_from_0_on() {
+    fuzz("score", |stored| {
+        if let Some(score) = Score::from_cached(stored) {
+            assert!(score.value().is_finite() && score.value() >= 0.0, "{score:?}");
+            assert_eq!(Score::from_cached(score.to_cached().as_bytes()), Some(score));
+        }
+    });
+}
+
+#[test]
+fn stored_interests_are_malformed_or_a_list_of_strings() {
+    fuzz("interests", |stored| {
+        if let Ok(interests) = Interests::from_json(stored) {
+            assert_eq!(Interests::from_json(interests.to_json().as_bytes()).unwrap(), interests);
+        }
+    });
+}
+
+#[test]
+fn a_configuration_file_is_refused_line_by_line_or_loads_again_as_it_is_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let (given, shown) = (folder.path().join("given.toml"), folder.path().join("shown.toml"));
+    fuzz("config", |file| {
+        fs::write(&given, file).unwrap();
+        match Settings::load(Some(&given), [], &[]) {
+            Err(errors) => assert!(errors.to_string().lines().all(|line| !line.trim().is_empty())),
+            Ok(settings) => {
+                fs::write(&shown, settings.effective_toml()).unwrap();
+                let again = Settings::load(Some(&shown), [], &[]).unwrap_or_else(|errors| panic!("{errors}"));
+                assert_eq!(again.limits.max_in_flight, settings.limits.max_in_flight);
+            }
+        }
+    });
+}
