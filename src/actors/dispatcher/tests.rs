@@ -8,8 +8,9 @@ use super::*;
 use crate::{
     actors::{
         restarts::RestartPolicy,
-        supervisor::{ActorMetrics, supervise},
+        supervisor::supervise,
         testing::{Act, Peer},
+        vitals::ActorMetrics,
     },
     domain::{AuthPolicy, ClientId, Forbidden, Interests, Json, MalformedInterests, Score, TimeZoneChoice},
     store::StoreError,
