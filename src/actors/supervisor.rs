@@ -114,10 +114,13 @@ impl<A: Actor<Context = Context<A>> + Supervised> Future for Supervisor<A> {
                         // Nobody is left to send it anything: that is the end, not a fall.
                         Ok(_) if !actor.ctx().connected() => return Poll::Ready(()),
                         Ok(Poll::Pending) if due && this.watchdog.is_stuck() => {
-                            this.fell(Reason::Stuck, None)
+                            this.fell(Reason::Stuck, None);
                         }
                         Ok(Poll::Pending) => {
-                            if let Some(timer) = stable {
+                            // One that reads no messages is not well, however long it has not fallen.
+                            if let Some(timer) = stable
+                                && this.watchdog.is_answered()
+                            {
                                 ready!(timer.as_mut().poll(cx));
                                 *stable = None;
                                 this.vitals.set_failing(true, false);

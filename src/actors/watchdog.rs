@@ -59,6 +59,11 @@ impl Watchdog {
         }
     }
 
+    /// Whether the actor owes no beat.
+    pub(super) fn is_answered(&self) -> bool {
+        self.answered.get()
+    }
+
     /// Whether the actor is stuck: to be asked once for each tick, after the beat and the actor's turn.
     pub(super) fn is_stuck(&mut self) -> bool {
         if self.answered.get() {

@@ -162,17 +162,23 @@ fn an_actor_that_gets_stuck_each_time_it_starts_stays_marked_as_stuck_and_then_a
         let test = start_told(InStarted { waits: true, ..InStarted::default() });
         sleep(BACK_WITHIN).await;
         let marked = Instant::now();
+        let (mut failing, mut restarts, mut ever_failing) = (false, 0, false);
         while marked.elapsed() < 20 * SECOND {
             assert!(test.vitals.is_stuck(), "after {:?}", marked.elapsed());
+            // Only a fall tells how often it falls. That it does not for a while is no sign of health.
+            let fell = test.vitals.restarts() > restarts;
+            assert!(test.vitals.is_failing() || !failing || fell, "well again after {:?}", marked.elapsed());
+            (failing, restarts) = (test.vitals.is_failing(), test.vitals.restarts());
+            ever_failing |= failing;
             sleep(MILLI).await;
         }
-        assert!(test.vitals.is_failing());
+        assert!(ever_failing);
         assert!((10..25).contains(&test.found_stuck()), "{}", test.found_stuck());
 
         test.in_started.borrow_mut().waits = false;
         let cured = Instant::now();
         test.address.send(Hello).await.unwrap();
-        assert!(cured.elapsed() <= 2 * SECOND, "{:?}", cured.elapsed());
+        assert!(cured.elapsed() <= BACK_WITHIN + SECOND, "{:?}", cured.elapsed());
         sleep(SECOND).await;
         assert!(!test.vitals.is_stuck() && !test.vitals.is_failing());
     });
