@@ -19,7 +19,7 @@ use tokio::{
 use crate::{
     actors::{
         Tree, TreePlan, TreeVitals,
-        dispatcher::DispatcherPlan,
+        dispatcher::{DispatcherPlan, ShedCalls},
         restarts::RestartPolicy,
         store::{CacheLookups, StorePlan},
     },
@@ -153,6 +153,7 @@ impl Application {
             dispatcher: DispatcherPlan {
                 authenticator: Arc::new(Authenticator::new(settings.auth.policy())?),
                 admission: Arc::new(Semaphore::new(settings.limits.max_in_flight)),
+                shed: ShedCalls::register(&registry)?,
                 deadline: settings.store.deadline * 19 / 20,
                 max_client_ids: settings.limits.client_ids,
                 clock: Utc::now,

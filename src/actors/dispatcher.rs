@@ -10,6 +10,7 @@ use std::{
 use actix::prelude::*;
 use chrono::{DateTime, Utc};
 use futures_util::future::{LocalBoxFuture, ready};
+use prometheus::{IntCounterVec, Opts, Registry};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout_at,
@@ -62,6 +63,8 @@ pub struct DispatcherPlan {
     pub authenticator: Arc<Authenticator>,
     /// One permit for each call that may be in flight, shared by all workers.
     pub admission: Arc<Semaphore>,
+    /// Where calls that are refused by admission are counted.
+    pub shed: ShedCalls,
     /// How long a call may take from its arrival.
     pub deadline: Duration,
     /// The most ids in one call of `clients_interests`.
@@ -69,6 +72,12 @@ pub struct DispatcherPlan {
     /// The wall clock, for tokens and birthdays.
     pub clock: fn() -> DateTime<Utc>,
 }
+
+/// Counts calls that were refused before any work was done on them, by the reason. Clones share the counts.
+///
+/// A call whose caller had given up waiting before the dispatcher came to it is not seen here: actix drops its message.
+#[derive(Debug, Clone)]
+pub struct ShedCalls(IntCounterVec);
 
 /// Answers [`CallMethod`]. Holds no state of its own.
 #[derive(Debug)]
@@ -83,6 +92,50 @@ enum Checked {
     AdminScore,
     Score(OnlineScore),
     Interests(ClientsInterests),
+}
+
+/// Why admission refused a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shed {
+    Overload,
+    Deadline,
+}
+
+// ===== impl ShedCalls =====
+
+impl ShedCalls {
+    /// Makes the counter and registers it.
+    ///
+    /// # Errors
+    ///
+    /// If it is registered already.
+    pub fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let shed = IntCounterVec::new(
+            Opts::new(
+                "scoring_requests_shed_total",
+                "Calls refused before any work: too many in flight (overload), or come too late (deadline).",
+            ),
+            &["reason"],
+        )?;
+        for reason in [Shed::Overload, Shed::Deadline] {
+            shed.with_label_values(&[reason.as_str()]);
+        }
+        registry.register(Box::new(shed.clone()))?;
+        Ok(Self(shed))
+    }
+
+    fn count(&self, shed: Shed) {
+        self.0.with_label_values(&[shed.as_str()]).inc();
+    }
+}
+
+impl Shed {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Overload => "overload",
+            Self::Deadline => "deadline",
+        }
+    }
 }
 
 // ===== impl DispatcherActor =====
@@ -150,7 +203,10 @@ impl Handler<CallMethod> for DispatcherActor {
         let deadline = Deadline::after(msg.received, self.plan.deadline);
         let admitted = match admit(&self.plan.admission, deadline) {
             Ok(permit) => permit,
-            Err(refused) => return Box::pin(ready(Handled::from(refused))),
+            Err(shed) => {
+                self.plan.shed.count(shed);
+                return Box::pin(ready(Handled::from(CallError::Unavailable)));
+            }
         };
         match self.check(msg.request) {
             Err(refused) => Box::pin(ready(Handled::from(refused))),
@@ -173,11 +229,11 @@ impl From<CallError> for Handled {
 }
 
 /// A call that came too late, or while too many others are in flight, costs no more than this.
-fn admit(admission: &Arc<Semaphore>, deadline: Deadline) -> Result<OwnedSemaphorePermit, CallError> {
+fn admit(admission: &Arc<Semaphore>, deadline: Deadline) -> Result<OwnedSemaphorePermit, Shed> {
     if deadline.has_passed(tokio::time::Instant::now().into_std()) {
-        return Err(CallError::Unavailable);
+        return Err(Shed::Deadline);
     }
-    admission.clone().try_acquire_owned().map_err(|_| CallError::Unavailable)
+    admission.clone().try_acquire_owned().map_err(|_| Shed::Overload)
 }
 
 /// Waits for a peer, which may be stuck or fall while it handles the message.

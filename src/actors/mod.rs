@@ -17,5 +17,7 @@ pub mod supervisor;
 #[cfg(test)]
 mod testing;
 mod tree;
+pub mod vitals;
+mod watchdog;
 
 pub use tree::{Tree, TreePlan, TreeVitals};

@@ -14,7 +14,8 @@ use super::{
     restarts::RestartPolicy,
     scoring::ScoringActor,
     store::{StoreActor, StorePlan},
-    supervisor::{ActorMetrics, Vitals, supervise},
+    supervisor::supervise,
+    vitals::{ActorMetrics, Vitals},
 };
 
 /// What every tree is started from.

@@ -42,10 +42,10 @@ pub(super) async fn healthz() -> HttpResponse {
 }
 
 /// Ready, or degraded when a store is lost or an actor keeps falling: both still answer what can be answered. 503 only
-/// while starting and draining.
+/// while starting and draining, and when an actor is stuck: whatever needs that one is not answered at all.
 pub(super) async fn readyz(plan: web::Data<AdminPlan>) -> HttpResponse {
     let mut parts = BTreeMap::new();
-    let mut degraded = false;
+    let (mut degraded, mut stuck) = (false, false);
     for role in &plan.roles {
         let state = role.snapshot();
         degraded |= !state.up;
@@ -58,13 +58,19 @@ pub(super) async fn readyz(plan: web::Data<AdminPlan>) -> HttpResponse {
         parts.insert(role.role().as_str(), part);
     }
     for vitals in plan.vitals.all() {
-        degraded |= vitals.is_failing();
-        let status = if vitals.is_failing() { "failing" } else { "running" };
+        let status = match (vitals.is_stuck(), vitals.is_failing()) {
+            (true, _) => "stuck",
+            (false, true) => "failing",
+            (false, false) => "running",
+        };
+        stuck |= status == "stuck";
+        degraded |= status == "failing";
         parts.insert(vitals.name(), Part::Actor { status, restarts: vitals.restarts() });
     }
     let (status, mut response) = match plan.lifecycle.phase() {
         Phase::Starting => ("starting", HttpResponse::ServiceUnavailable()),
         Phase::Draining | Phase::Closing => ("draining", HttpResponse::ServiceUnavailable()),
+        Phase::Serving if stuck => ("stuck", HttpResponse::ServiceUnavailable()),
         Phase::Serving if degraded => ("degraded", HttpResponse::Ok()),
         Phase::Serving => ("ready", HttpResponse::Ok()),
     };

@@ -8,8 +8,9 @@ use super::*;
 use crate::{
     actors::{
         restarts::RestartPolicy,
-        supervisor::{ActorMetrics, supervise},
+        supervisor::supervise,
         testing::{Act, Peer},
+        vitals::ActorMetrics,
     },
     domain::{AuthPolicy, ClientId, Forbidden, Interests, Json, MalformedInterests, Score, TimeZoneChoice},
     store::StoreError,
@@ -24,6 +25,7 @@ struct Test {
     scoring: Peer<RateScore>,
     interests: Peer<LookUpInterests>,
     admission: Arc<Semaphore>,
+    shed: ShedCalls,
     dispatcher: Addr<DispatcherActor>,
 }
 
@@ -53,19 +55,23 @@ fn start_at(clock: fn() -> DateTime<Utc>) -> Test {
         Ok(msg.clients.iter().map(interested).collect())
     }));
     let admission = Arc::new(Semaphore::new(MAX_IN_FLIGHT));
+    let registry = Registry::new();
+    let shed = ShedCalls::register(&registry).unwrap();
     let plan = DispatcherPlan {
         authenticator: Arc::new(authenticator()),
         admission: admission.clone(),
+        shed: shed.clone(),
         deadline: DEADLINE,
         max_client_ids: 3,
         clock,
     };
     let dispatcher = DispatcherActor::new(plan, scoring.recipient(), interests.recipient());
-    let metrics = ActorMetrics::register(&prometheus::Registry::new()).unwrap();
+    let metrics = ActorMetrics::register(&registry).unwrap();
     Test {
         scoring,
         interests,
         admission,
+        shed,
         dispatcher: supervise(dispatcher, RestartPolicy::default(), metrics.vitals("dispatcher")),
     }
 }
@@ -107,6 +113,11 @@ impl Test {
 
     fn messages_to_peers(&self) -> usize {
         self.scoring.received.get() + self.interests.received.get()
+    }
+
+    /// How many calls were shed for overload, and for their deadline.
+    fn shed(&self) -> [u64; 2] {
+        [Shed::Overload, Shed::Deadline].map(|shed| self.shed.0.with_label_values(&[shed.as_str()]).get())
     }
 
     fn free(&self) -> usize {
@@ -225,6 +236,7 @@ fn a_call_that_comes_too_late_is_refused_before_any_work() {
         let handled = test.dispatcher.send(CallMethod { request, received }).await.unwrap();
         assert_eq!(handled.outcome, Err(CallError::Unavailable));
         assert_eq!(test.messages_to_peers(), 0);
+        assert_eq!(test.shed(), [0, 1]);
     });
 }
 
@@ -276,8 +288,12 @@ fn one_call_more_than_may_be_in_flight_is_refused_at_once_and_admitted_when_one_
         assert_eq!(begun.elapsed(), Duration::ZERO);
         assert_eq!(test.interests.received.get(), 0);
 
+        assert_eq!(test.shed(), [1, 0]);
+
         join_all(in_flight).await;
         assert!(test.call(interests_call(&[1])).await.outcome.is_ok());
+        // Those in flight missed their deadline after they had been admitted, which is another matter.
+        assert_eq!(test.shed(), [1, 0]);
     });
 }
 

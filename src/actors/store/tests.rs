@@ -6,7 +6,8 @@ use super::*;
 use crate::{
     actors::{
         restarts::RestartPolicy,
-        supervisor::{ActorMetrics, Vitals, supervise},
+        supervisor::supervise,
+        vitals::{ActorMetrics, Vitals},
     },
     store::{
         Role,

@@ -5,7 +5,10 @@ use prometheus::Registry;
 use rstest::rstest;
 
 use super::*;
-use crate::testing::{Log, paused, settle};
+use crate::{
+    actors::vitals::ActorMetrics,
+    testing::{Log, paused, settle},
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 const AT_ONCE: Duration = Duration::from_millis(100);
@@ -204,11 +207,6 @@ fn start_in(world: Rc<RefCell<World>>) -> Test {
 }
 
 impl Test {
-    fn counted(&self, reason: Reason) -> u64 {
-        let labels = [self.vitals.name, reason.as_str()];
-        self.vitals.counter.with_label_values(&labels).get()
-    }
-
     fn starts(&self) -> usize {
         self.world.borrow().starts.len()
     }
@@ -319,7 +317,7 @@ fn restarts_are_counted_by_their_reason() {
             let _ = test.address.send(FallInHandler(how)).await;
             test.address.send(State).await.unwrap();
         }
-        assert_eq!((test.counted(Reason::Panic), test.counted(Reason::Stop)), (2, 1));
+        assert_eq!((test.vitals.restarts_by(Reason::Panic), test.vitals.restarts_by(Reason::Stop)), (2, 1));
         assert_eq!(test.vitals.restarts(), 3);
     });
 }
@@ -482,14 +480,8 @@ fn dropping_a_supervisor_does_not_panic() {
     paused(async {
         world.borrow_mut().panics_when_dropped = true;
         let actor = Faller { world: world.clone(), state: (0, 0), served: Vec::new() };
-        let policy = RestartPolicy::default();
-        drop(Supervisor {
-            actor: Some(Context::new().into_future(actor)),
-            restarts: Restarts::new(policy),
-            policy,
-            vitals: ActorMetrics::register(&Registry::new()).unwrap().vitals("faller"),
-            phase: Phase::Running { stable: None },
-        });
+        let vitals = ActorMetrics::register(&Registry::new()).unwrap().vitals("faller");
+        drop(Supervisor::new(Context::new().into_future(actor), RestartPolicy::default(), vitals));
     });
     assert!(world.borrow().dropped);
 }

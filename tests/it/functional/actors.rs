@@ -1,12 +1,14 @@
-//! Actors that fall, in a service that is being used: rows 28 to 31 of the fault table.
+//! Actors that fall or get stuck, in a service that is being used: rows 28 to 32 of the fault table.
 //!
 //! The messages that make an actor fall are of this crate, so nothing of the kind ships in the service.
 
 use std::{
+    future::pending,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -21,12 +23,15 @@ use scoring_api::{
 };
 
 use crate::{
-    harness::{ALL_IS_OK_WITHIN, Load, Person, SLACK, TestApp},
+    harness::{ALL_IS_OK_WITHIN, INTERESTS_BOUND, Load, Person, SLACK, TestApp},
     tools::eventually,
 };
 
 /// An actor that fell is back within this.
 const BACK_WITHIN: Duration = Duration::from_millis(100 * SLACK as u64);
+
+/// An actor that was stuck is back within this.
+const STUCK_IS_OVER_WITHIN: Duration = Duration::from_millis(2_000 * SLACK as u64);
 
 /// Makes an actor fall.
 #[derive(Debug, Clone, Copy, Message)]
@@ -35,6 +40,10 @@ enum Fall {
     Stop,
     PanicInHandler,
     PanicInFuture,
+    /// Reads no messages any more.
+    GetStuck,
+    /// Blocks the thread, for a time.
+    Block(Duration),
 }
 
 macro_rules! can_fall {
@@ -49,6 +58,8 @@ macro_rules! can_fall {
                     Fall::PanicInFuture => {
                         ctx.spawn(async { panic!("told to panic in a future") }.into_actor(self));
                     }
+                    Fall::GetStuck => ctx.wait(pending().into_actor(self)),
+                    Fall::Block(time) => block_thread(time),
                 }
             }
         }
@@ -56,6 +67,26 @@ macro_rules! can_fall {
 }
 
 can_fall!(StoreActor, ScoringActor, InterestsActor, DispatcherActor);
+
+/// What no actor ever should do.
+fn block_thread(time: Duration) {
+    let begun = Instant::now();
+    while let Some(left) = time.checked_sub(begun.elapsed()) {
+        thread::park_timeout(left);
+    }
+}
+
+fn tell(app: &TestApp, actor: &str, fall: Fall) {
+    let tree = app.tree();
+    match actor {
+        "persistent_store" => tree.persistent_store.do_send(fall),
+        "cache_store" => tree.cache_store.do_send(fall),
+        "scoring" => tree.scoring.do_send(fall),
+        "interests" => tree.interests.do_send(fall),
+        "dispatcher" => tree.dispatcher.do_send(fall),
+        other => panic!("{other}"),
+    }
+}
 
 async fn seeded_app() -> Arc<TestApp> {
     let memory = Memory::new(100);
@@ -85,17 +116,7 @@ async fn an_actor_that_falls_is_back_under_the_same_address(#[case] actor: &str,
     let app = seeded_app().await;
     app.is_ok().await;
 
-    let tree = app.tree();
-    match actor {
-        "persistent_store" => tree.persistent_store.do_send(fall),
-        "cache_store" => tree.cache_store.do_send(fall),
-        "scoring" => tree.scoring.do_send(fall),
-        "interests" => tree.interests.do_send(fall),
-        "dispatcher" => tree.dispatcher.do_send(fall),
-        other => panic!("{other}"),
-    }
-    drop(tree);
-
+    tell(&app, actor, fall);
     let fell = Instant::now();
     let back = async || {
         app.interests(&[1]).await.status == 200 && app.online_score(&Person::any()).await.status == 200
@@ -113,17 +134,12 @@ async fn an_actor_that_falls_is_back_under_the_same_address(#[case] actor: &str,
 #[tokio::test]
 async fn requests_queued_behind_a_fall_are_served(#[case] actor: &str) {
     let app = seeded_app().await;
-    let tree = app.tree();
     let load = Load::start(&app, 8);
     for _ in 0..3 {
         let before = app.restarts(actor).await;
-        match actor {
-            "scoring" => tree.scoring.do_send(Fall::PanicInHandler),
-            _ => tree.dispatcher.do_send(Fall::PanicInHandler),
-        }
+        tell(&app, actor, Fall::PanicInHandler);
         eventually(ALL_IS_OK_WITHIN, "the actor is back", async || app.restarts(actor).await > before).await;
     }
-    drop(tree);
     // The message that fell was ours, so not one of the clients' calls was lost.
     let tally = load.end().await;
     assert!(tally.scores > 0 && tally.interests > 0);
@@ -177,4 +193,72 @@ async fn row_29_a_store_that_panics_each_time_it_starts_degrades_the_service_and
 
     cursed.panics.store(false, Relaxed);
     app.recovers_within(2 * ALL_IS_OK_WITHIN).await;
+}
+
+/// The parts that `/readyz` calls stuck. It must refuse if there are any, and only then.
+async fn stuck_parts(app: &TestApp) -> Vec<String> {
+    let ready = app.admin("/readyz").await;
+    let stuck: Vec<_> = ready.body["parts"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .filter(|(_, part)| part["status"] == "stuck")
+        .collect();
+    assert_eq!(ready.status == 503, !stuck.is_empty(), "{ready:?}");
+    assert_eq!(ready.body["status"] == "stuck", !stuck.is_empty(), "{ready:?}");
+    stuck.into_iter().map(|(name, _)| name.clone()).collect()
+}
+
+/// Calls that need the actor are refused by their deadline; those that do not are answered as ever. Readiness says which
+/// actor it is, and then it is back with nothing to show for it but the count.
+#[rstest]
+#[case::row_32_dispatcher("dispatcher", 503, 503)]
+#[case::row_32_scoring("scoring", 503, 200)]
+#[case::row_32_interests("interests", 200, 503)]
+#[case::row_32_cache("cache_store", 200, 200)]
+#[case::row_32_store("persistent_store", 200, 503)]
+#[tokio::test]
+async fn an_actor_that_is_stuck_is_noticed_and_comes_back(
+    #[case] actor: &str,
+    #[case] score: u16,
+    #[case] interests: u16,
+) {
+    let app = seeded_app().await;
+    app.is_ok().await;
+    tell(&app, actor, Fall::GetStuck);
+    let begun = Instant::now();
+
+    let person = Person::any();
+    let (scored, looked_up) = tokio::join!(app.online_score(&person), app.interests(&[1, 2]));
+    assert_eq!((scored.status, looked_up.status), (score, interests));
+    assert!(scored.took.max(looked_up.took) <= INTERESTS_BOUND, "{scored:?}, {looked_up:?}");
+
+    eventually(STUCK_IS_OVER_WITHIN, "readiness says so", async || stuck_parts(&app).await == [actor]).await;
+    eventually(STUCK_IS_OVER_WITHIN, "readiness takes it back", async || stuck_parts(&app).await.is_empty())
+        .await;
+    assert!(begun.elapsed() <= STUCK_IS_OVER_WITHIN, "{:?}", begun.elapsed());
+    app.recovers().await;
+    assert_eq!(
+        app.metric(&format!(r#"scoring_actor_restarts_total{{actor="{actor}",reason="stuck"}}"#)).await,
+        1.0
+    );
+    assert_eq!(app.restarts(actor).await, 1);
+}
+
+/// Nothing can be done about it from inside the process. But readiness, which is answered on another thread, can tell.
+#[tokio::test]
+async fn row_32_a_blocked_thread_is_told_by_readiness_and_restarts_nothing() {
+    let app = seeded_app().await;
+    app.is_ok().await;
+    tell(&app, "scoring", Fall::Block(Duration::from_secs(4)));
+    eventually(STUCK_IS_OVER_WITHIN, "readiness says so", async || {
+        stuck_parts(&app).await == ["cache_store", "dispatcher", "interests", "persistent_store", "scoring"]
+    })
+    .await;
+    eventually(STUCK_IS_OVER_WITHIN, "readiness takes it back", async || stuck_parts(&app).await.is_empty())
+        .await;
+    app.recovers().await;
+    for actor in ["cache_store", "dispatcher", "interests", "persistent_store", "scoring"] {
+        assert_eq!(app.restarts(actor).await, 0, "{actor}");
+    }
 }

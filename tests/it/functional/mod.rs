@@ -3,4 +3,5 @@
 mod actors;
 mod http;
 pub mod official;
+mod overload;
 mod stop;

@@ -25,7 +25,7 @@ use tokio::sync::oneshot;
 pub use self::{
     calls::{Person, call, sign},
     load::Load,
-    rows::{ALL_IS_OK_WITHIN, SCORE_BOUND, SLACK},
+    rows::{ALL_IS_OK_WITHIN, INTERESTS_BOUND, SCORE_BOUND, SLACK},
 };
 use crate::tools::eventually;
 
@@ -75,7 +75,8 @@ impl TestApp {
         Self::start(settings(&[]), stores).await
     }
 
-    async fn start(settings: Settings, stores: Stores) -> Self {
+    /// A service with these settings, on given stores.
+    pub async fn start(settings: Settings, stores: Stores) -> Self {
         let trees = Arc::<Mutex<Vec<Tree>>>::default();
         let (started, addresses) = oneshot::channel();
         let (stop, stopped) = oneshot::channel::<()>();

@@ -1,0 +1,215 @@
+//! How the actors fare: what readiness, metrics and the log say of them.
+//!
+//! An actor is stuck in one of two ways, and each is told in a way of its own. One that reads no messages is found out by
+//! its supervisor, which says so. One that blocks its thread blocks its supervisor with it: nobody there can say
+//! anything, so it is judged by how long ago its supervisor last ran, by whoever asks.
+
+use std::{
+    any::Any,
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use prometheus::{IntCounterVec, Opts, Registry};
+use tokio::time::Instant;
+
+/// A supervisor that has not run for this long is on a thread that is blocked. It means to run every quarter of a second.
+const BLOCKED_AFTER: Duration = Duration::from_secs(2);
+
+/// Why an actor was restarted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// It panicked.
+    Panic,
+    /// It stopped.
+    Stop,
+    /// It read no messages any more.
+    Stuck,
+}
+
+/// How the actors of one name fare, over all workers.
+pub struct Vitals {
+    name: &'static str,
+    restarts: AtomicU64,
+    failing: AtomicUsize,
+    counter: IntCounterVec,
+    /// Of each actor that runs. Locked when one starts and when readiness is asked for.
+    pulses: Mutex<Vec<Weak<Pulse>>>,
+}
+
+/// The metrics that all actors share.
+#[derive(Debug, Clone)]
+pub struct ActorMetrics {
+    restarts: IntCounterVec,
+}
+
+/// One actor's signs of life, written on its own thread and read on any other.
+pub(super) struct Pulse {
+    began: Instant,
+    /// When its supervisor last ran, in milliseconds since it `began`.
+    seen_ms: AtomicU64,
+    stuck: AtomicBool,
+}
+
+// ===== impl Reason =====
+
+impl Reason {
+    const ALL: [Self; 3] = [Self::Panic, Self::Stop, Self::Stuck];
+
+    /// The reason's name in metrics and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Panic => "panic",
+            Self::Stop => "stop",
+            Self::Stuck => "stuck",
+        }
+    }
+}
+
+// ===== impl ActorMetrics =====
+
+impl ActorMetrics {
+    /// Makes the metrics and registers them.
+    ///
+    /// # Errors
+    ///
+    /// If one of them is registered already.
+    pub fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let restarts = IntCounterVec::new(
+            Opts::new("scoring_actor_restarts_total", "Restarts of actors, by the reason."),
+            &["actor", "reason"],
+        )?;
+        registry.register(Box::new(restarts.clone()))?;
+        Ok(Self { restarts })
+    }
+
+    /// The vitals of the actors called `name`.
+    pub fn vitals(&self, name: &'static str) -> Arc<Vitals> {
+        for reason in Reason::ALL {
+            self.restarts.with_label_values(&[name, reason.as_str()]);
+        }
+        Arc::new(Vitals {
+            name,
+            restarts: AtomicU64::new(0),
+            failing: AtomicUsize::new(0),
+            counter: self.restarts.clone(),
+            pulses: Mutex::default(),
+        })
+    }
+}
+
+// ===== impl Vitals =====
+
+impl Vitals {
+    /// The actors' name.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// How often an actor of this name was restarted.
+    pub fn restarts(&self) -> u64 {
+        self.restarts.load(Relaxed)
+    }
+
+    /// How often for that reason.
+    #[cfg(test)]
+    pub(super) fn restarts_by(&self, reason: Reason) -> u64 {
+        self.counter.with_label_values(&[self.name, reason.as_str()]).get()
+    }
+
+    /// Whether any actor of this name falls too often.
+    pub fn is_failing(&self) -> bool {
+        self.failing.load(Relaxed) > 0
+    }
+
+    /// Whether any actor of this name reads no messages, or has its thread blocked. Can be asked on any thread.
+    pub fn is_stuck(&self) -> bool {
+        let mut pulses = self.pulses.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut stuck = false;
+        pulses.retain(|pulse| match pulse.upgrade() {
+            Some(pulse) => {
+                stuck |= pulse.is_stuck();
+                true
+            }
+            None => false,
+        });
+        stuck
+    }
+
+    /// The pulse of an actor that starts. It is looked at for as long as it is held.
+    pub(super) fn new_pulse(&self) -> Arc<Pulse> {
+        let pulse = Arc::new(Pulse {
+            began: Instant::now(),
+            seen_ms: AtomicU64::new(0),
+            stuck: AtomicBool::new(false),
+        });
+        self.pulses.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&pulse));
+        pulse
+    }
+
+    pub(super) fn restarted(&self, reason: Reason, panic: Option<&(dyn Any + Send)>, delay: Duration) {
+        self.restarts.fetch_add(1, Relaxed);
+        self.counter.with_label_values(&[self.name, reason.as_str()]).inc();
+        // Only a message that stands in the source is logged: one made at run time could hold personal data.
+        let panic = panic.and_then(|panic| panic.downcast_ref::<&'static str>()).copied();
+        tracing::error!(
+            actor = self.name,
+            reason = reason.as_str(),
+            panic,
+            delay_ms = millis(delay),
+            "actor restarts"
+        );
+    }
+
+    pub(super) fn set_failing(&self, was: bool, is: bool) {
+        match (was, is) {
+            (false, true) => {
+                self.failing.fetch_add(1, Relaxed);
+                tracing::error!(actor = self.name, "actor is failing");
+            }
+            (true, false) => {
+                self.failing.fetch_sub(1, Relaxed);
+                tracing::info!(actor = self.name, "actor is well again");
+            }
+            (true, true) | (false, false) => {}
+        }
+    }
+}
+
+impl fmt::Debug for Vitals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Vitals")
+            .field("name", &self.name)
+            .field("restarts", &self.restarts())
+            .field("failing", &self.is_failing())
+            .field("stuck", &self.is_stuck())
+            .finish_non_exhaustive()
+    }
+}
+
+// ===== impl Pulse =====
+
+impl Pulse {
+    /// The supervisor runs.
+    pub(super) fn seen(&self) {
+        self.seen_ms.store(millis(self.began.elapsed()), Relaxed);
+    }
+
+    /// Whether the actor reads its messages, as far as its supervisor knows.
+    pub(super) fn set_stuck(&self, stuck: bool) {
+        self.stuck.store(stuck, Relaxed);
+    }
+
+    fn is_stuck(&self) -> bool {
+        let seen = Duration::from_millis(self.seen_ms.load(Relaxed));
+        self.stuck.load(Relaxed) || self.began.elapsed().saturating_sub(seen) > BLOCKED_AFTER
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,87 @@
+//! Notices an actor that is stuck without a panic: one that reads no messages any more.
+//!
+//! An actor whose context waits ([`AsyncContext::wait`]) neither reads messages nor polls futures of its own until the wait
+//! is over. So every now and then its supervisor gives it a future of its own, a *beat*: an actor that does not come round
+//! to that does not come round to its messages either. A beat is no message, so that no actor has to know of it and no
+//! address has to be held, which would keep the actor alive.
+//!
+//! Patience is counted in ticks of the watchdog's own timer, each of which comes after the actor had its turn. A thread
+//! that is busy makes the watchdog as late as the actor, and ticks that were missed are not made up for.
+
+use std::{cell::Cell, rc::Rc, sync::Arc, task::Context as Task, time::Duration};
+
+use actix::{fut::wrap_future, prelude::*};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
+
+use super::vitals::Pulse;
+
+/// Time between beats.
+const BEAT_EVERY: Duration = Duration::from_millis(250);
+
+/// An actor is stuck when it has owed a beat for this many ticks: after 1 s, and back well within 2 s.
+const PATIENCE: u32 = 4;
+
+/// See the [module](self).
+pub(super) struct Watchdog {
+    ticks: Interval,
+    answered: Rc<Cell<bool>>,
+    owed_for: u32,
+    pulse: Arc<Pulse>,
+}
+
+// ===== impl Watchdog =====
+
+impl Watchdog {
+    /// A watchdog over an actor that starts now.
+    pub(super) fn new(pulse: Arc<Pulse>) -> Self {
+        let mut ticks = interval_at(Instant::now() + BEAT_EVERY, BEAT_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { ticks, answered: Rc::new(Cell::new(true)), owed_for: 0, pulse }
+    }
+
+    /// Whether it is time for [`beat`](Self::beat); wakes the task when it is. That it is asked shows that the thread is
+    /// not blocked, whatever the actor does.
+    pub(super) fn poll_tick(&mut self, task: &mut Task<'_>) -> bool {
+        let mut due = false;
+        while self.ticks.poll_tick(task).is_ready() {
+            self.pulse.seen();
+            due = true;
+        }
+        due
+    }
+
+    /// Gives the actor a beat, to be polled next, unless it owes one.
+    pub(super) fn beat<A: Actor<Context = Context<A>>>(&mut self, ctx: &mut Context<A>) {
+        if self.answered.replace(false) {
+            self.owed_for = 0;
+            let answered = self.answered.clone();
+            ctx.spawn(wrap_future::<_, A>(async move { answered.set(true) }));
+        }
+    }
+
+    /// Whether the actor owes no beat.
+    pub(super) fn is_answered(&self) -> bool {
+        self.answered.get()
+    }
+
+    /// Whether the actor is stuck: to be asked once for each tick, after the beat and the actor's turn.
+    pub(super) fn is_stuck(&mut self) -> bool {
+        if self.answered.get() {
+            self.pulse.set_stuck(false);
+            return false;
+        }
+        self.owed_for += 1;
+        if self.owed_for > PATIENCE {
+            self.pulse.set_stuck(true);
+        }
+        self.owed_for > PATIENCE
+    }
+
+    /// The actor was restarted, and what it owed is gone. One that was stuck counts as such until it answers a beat.
+    pub(super) fn restarted(&mut self) {
+        self.answered.set(true);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,314 @@
+use std::{cell::RefCell, future::pending, rc::Weak};
+
+use futures_util::future::BoxFuture;
+use prometheus::Registry;
+use rstest::rstest;
+use tokio::{
+    sync::oneshot,
+    time::{advance, sleep},
+};
+
+use super::*;
+use crate::{
+    actors::{
+        restarts::RestartPolicy,
+        supervisor::supervise,
+        vitals::{ActorMetrics, Reason, Vitals},
+    },
+    testing::{Log, paused, settle},
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MILLI: Duration = Duration::from_millis(1);
+
+/// From being stuck to being back: at most a tick until the next beat is due, the patience, and the wait for a restart.
+const BACK_WITHIN: Duration = Duration::from_millis(1_300);
+
+/// What an actor is told to do each time that it starts.
+#[derive(Default)]
+struct InStarted {
+    waits: bool,
+    panics: bool,
+}
+
+struct Waiter {
+    in_started: Rc<RefCell<InStarted>>,
+    _alive: Rc<()>,
+}
+
+/// Reads no messages until this resolves.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Wait(BoxFuture<'static, ()>);
+
+/// Is answered at once by an actor that reads its messages.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Hello;
+
+/// Makes the actor fall.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Panic;
+
+impl Actor for Waiter {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let told = self.in_started.borrow();
+        assert!(!told.panics, "as told");
+        if told.waits {
+            ctx.wait(wrap_future(pending()));
+        }
+    }
+}
+
+impl Supervised for Waiter {}
+
+impl Handler<Wait> for Waiter {
+    type Result = ();
+
+    fn handle(&mut self, wait: Wait, ctx: &mut Self::Context) {
+        ctx.wait(wrap_future(wait.0));
+    }
+}
+
+impl Handler<Hello> for Waiter {
+    type Result = ();
+
+    fn handle(&mut self, _: Hello, _: &mut Self::Context) {}
+}
+
+impl Handler<Panic> for Waiter {
+    type Result = ();
+
+    fn handle(&mut self, _: Panic, _: &mut Self::Context) {
+        panic!("as told");
+    }
+}
+
+struct Test {
+    address: Addr<Waiter>,
+    vitals: Arc<Vitals>,
+    in_started: Rc<RefCell<InStarted>>,
+    alive: Weak<()>,
+}
+
+fn start() -> Test {
+    start_told(InStarted::default())
+}
+
+fn start_told(told: InStarted) -> Test {
+    let vitals = ActorMetrics::register(&Registry::new()).unwrap().vitals("waiter");
+    start_another(told, vitals)
+}
+
+fn start_another(told: InStarted, vitals: Arc<Vitals>) -> Test {
+    let (in_started, held) = (Rc::new(RefCell::new(told)), Rc::new(()));
+    let alive = Rc::downgrade(&held);
+    let actor = Waiter { in_started: in_started.clone(), _alive: held };
+    let address = supervise(actor, RestartPolicy::default(), vitals.clone());
+    Test { address, vitals, in_started, alive }
+}
+
+impl Test {
+    async fn gets_stuck(&self) {
+        self.address.do_send(Wait(Box::pin(pending())));
+        settle().await;
+    }
+
+    fn found_stuck(&self) -> u64 {
+        self.vitals.restarts_by(Reason::Stuck)
+    }
+}
+
+// ===== an actor that reads no messages =====
+
+/// Wherever between two beats it gets stuck.
+#[rstest]
+fn row_32_an_actor_that_is_stuck_is_back_in_time_and_serves_its_queue(
+    #[values(0, 1, 125, 249, 250)] after_ms: u64,
+) {
+    paused(async {
+        let test = start();
+        sleep(SECOND + Duration::from_millis(after_ms)).await;
+        let begun = Instant::now();
+        test.gets_stuck().await;
+        test.address.send(Hello).await.unwrap();
+        let took = begun.elapsed();
+        assert!(took >= SECOND && took <= BACK_WITHIN, "{took:?}");
+
+        sleep(10 * SECOND).await;
+        assert_eq!((test.found_stuck(), test.vitals.restarts()), (1, 1));
+    });
+}
+
+#[test]
+fn readiness_says_stuck_from_when_it_is_noticed_until_the_actor_has_answered_a_beat() {
+    paused(async {
+        let test = start();
+        test.gets_stuck().await;
+        assert!(!test.vitals.is_stuck(), "nobody can know yet");
+        test.address.send(Hello).await.unwrap();
+        assert!(test.vitals.is_stuck(), "it has to prove itself first");
+        sleep(BEAT_EVERY).await;
+        assert!(!test.vitals.is_stuck());
+    });
+}
+
+#[test]
+fn an_actor_that_gets_stuck_each_time_it_starts_stays_marked_as_stuck_and_then_as_failing() {
+    paused(async {
+        let test = start_told(InStarted { waits: true, ..InStarted::default() });
+        sleep(BACK_WITHIN).await;
+        let marked = Instant::now();
+        let (mut failing, mut restarts, mut ever_failing) = (false, 0, false);
+        while marked.elapsed() < 20 * SECOND {
+            assert!(test.vitals.is_stuck(), "after {:?}", marked.elapsed());
+            // Only a fall tells how often it falls. That it does not for a while is no sign of health.
+            let fell = test.vitals.restarts() > restarts;
+            assert!(test.vitals.is_failing() || !failing || fell, "well again after {:?}", marked.elapsed());
+            (failing, restarts) = (test.vitals.is_failing(), test.vitals.restarts());
+            ever_failing |= failing;
+            sleep(MILLI).await;
+        }
+        assert!(ever_failing);
+        assert!((10..25).contains(&test.found_stuck()), "{}", test.found_stuck());
+
+        test.in_started.borrow_mut().waits = false;
+        let cured = Instant::now();
+        test.address.send(Hello).await.unwrap();
+        assert!(cured.elapsed() <= BACK_WITHIN + SECOND, "{:?}", cured.elapsed());
+        sleep(SECOND).await;
+        assert!(!test.vitals.is_stuck() && !test.vitals.is_failing());
+    });
+}
+
+#[test]
+fn a_restart_because_it_was_stuck_is_logged_once_with_its_reason() {
+    let (log, _guard) = Log::capture();
+    paused(async {
+        let test = start();
+        test.gets_stuck().await;
+        test.address.send(Hello).await.unwrap();
+    });
+    assert_eq!(log.lines_with("actor restarts"), 1, "{}", log.text());
+    assert_eq!(log.lines_with("reason=\"stuck\""), 1, "{}", log.text());
+}
+
+// ===== what is no fault of the actor's =====
+
+#[test]
+fn waits_that_end_in_time_are_no_fault_however_many() {
+    paused(async {
+        let test = start();
+        for _ in 0..50 {
+            test.address.do_send(Wait(Box::pin(sleep(900 * MILLI))));
+            test.address.send(Hello).await.unwrap();
+            assert!(!test.vitals.is_stuck());
+        }
+        assert_eq!(test.vitals.restarts(), 0);
+    });
+}
+
+/// The actor waits for another task of its thread, and has no chance to be told: the clock jumps over seconds.
+#[test]
+fn a_thread_that_is_busy_is_not_held_against_its_actors() {
+    paused(async {
+        let test = start();
+        let (tell, told) = oneshot::channel::<()>();
+        test.address.do_send(Wait(Box::pin(async { _ = told.await })));
+        settle().await;
+        for _ in 0..3 {
+            advance(10 * SECOND).await;
+            settle().await;
+        }
+        tell.send(()).unwrap();
+        test.address.send(Hello).await.unwrap();
+        sleep(10 * SECOND).await;
+        assert_eq!(test.vitals.restarts(), 0);
+    });
+}
+
+#[test]
+fn an_actor_that_waits_to_be_restarted_is_not_stuck() {
+    paused(async {
+        let test = start_told(InStarted { panics: true, ..InStarted::default() });
+        let begun = Instant::now();
+        while begun.elapsed() < 30 * SECOND {
+            assert!(!test.vitals.is_stuck(), "after {:?}", begun.elapsed());
+            sleep(10 * MILLI).await;
+        }
+        assert_eq!(test.found_stuck(), 0);
+        assert!(test.vitals.restarts_by(Reason::Panic) > 10);
+    });
+}
+
+/// A beat that was owed when the actor fell is not owed by the restarted one.
+#[test]
+fn a_fall_while_a_beat_is_owed_leaves_no_trace() {
+    paused(async {
+        let test = start();
+        for _ in 0..10 {
+            test.address.do_send(Wait(Box::pin(sleep(900 * MILLI))));
+            assert!(test.address.send(Panic).await.is_err());
+            sleep(2 * SECOND).await;
+        }
+        assert_eq!((test.found_stuck(), test.vitals.restarts()), (0, 10));
+    });
+}
+
+// ===== a thread that is blocked =====
+
+#[test]
+fn row_32_a_blocked_thread_is_seen_from_outside_and_cures_itself_without_a_restart() {
+    paused(async {
+        let test = start();
+        sleep(SECOND).await;
+        advance(1_900 * MILLI).await;
+        settle().await;
+        assert!(!test.vitals.is_stuck(), "late is not blocked");
+        // No task runs while the clock is advanced, and nobody but this one asks.
+        advance(2_300 * MILLI).await;
+        assert!(test.vitals.is_stuck());
+        settle().await;
+        assert!(!test.vitals.is_stuck());
+        assert_eq!(test.vitals.restarts(), 0);
+    });
+}
+
+// ===== the end =====
+
+#[rstest]
+#[case::a_healthy_one(false)]
+#[case::one_that_is_stuck(true)]
+fn a_watched_actor_ends_with_its_last_address(#[case] stuck: bool) {
+    paused(async {
+        let test = start();
+        if stuck {
+            test.gets_stuck().await;
+        }
+        sleep(BEAT_EVERY * 2).await;
+        assert_eq!(test.alive.strong_count(), 1);
+        drop(test.address);
+        sleep(BEAT_EVERY + MILLI).await;
+        assert_eq!(test.alive.strong_count(), 0);
+        assert_eq!(test.vitals.restarts(), 0);
+    });
+}
+
+/// Vitals are shared by all workers: what ends takes its mark along, and hides nobody else's.
+#[test]
+fn readiness_looks_at_every_actor_that_runs_and_at_no_other() {
+    paused(async {
+        let healthy = start();
+        let stuck = start_another(InStarted { waits: true, ..InStarted::default() }, healthy.vitals.clone());
+        let ends = start_another(InStarted::default(), healthy.vitals.clone());
+        drop(ends);
+        sleep(BACK_WITHIN).await;
+        assert!(healthy.vitals.is_stuck());
+        drop(stuck.address);
+        sleep(3 * SECOND).await;
+        assert!(!healthy.vitals.is_stuck());
+    });
+}

@@ -1,0 +1,143 @@
+//! More load than can be served: row 33 of the fault table.
+//!
+//! What the service can do is known exactly, whatever the machine: so many calls at a time, each of which takes the store
+//! a fixed time. The load is *open-loop*: calls start by the clock, however long the ones before them take, as they do when
+//! they come from the world at large.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::future::BoxFuture;
+use scoring_api::{
+    app::Stores,
+    store::{Connection, Connector, Memory, Reply as StoreReply},
+};
+use tokio::{
+    task::JoinSet,
+    time::{MissedTickBehavior, interval, sleep},
+};
+
+use crate::harness::{ALL_IS_OK_WITHIN, SLACK, TestApp, settings};
+
+/// How long a read takes, and how many there may be at a time: together 100 calls a second, few enough that neither
+/// clients nor service are short of a core.
+const READ_TAKES: Duration = Duration::from_millis(40);
+const MAX_IN_FLIGHT: u32 = 4;
+const CAPACITY: u32 = 1_000 / 40 * MAX_IN_FLIGHT;
+
+/// How long each load lasts.
+const LASTS: Duration = Duration::from_secs(1);
+
+/// The longest that a refusal may take.
+const REFUSED_WITHIN: Duration = Duration::from_millis(10 * SLACK as u64);
+
+/// A store whose reads take their time, side by side.
+#[derive(Debug, Clone)]
+struct Slow(Memory);
+
+impl Connector for Slow {
+    fn connect(&self) -> StoreReply<Arc<dyn Connection>> {
+        let connection: Arc<dyn Connection> = Arc::new(self.clone());
+        Box::pin(async { Ok(connection) })
+    }
+}
+
+impl Connection for Slow {
+    fn get(&self, key: String) -> StoreReply<Option<Vec<u8>>> {
+        self.0.get(key)
+    }
+
+    fn get_many(&self, keys: Arc<[String]>) -> StoreReply<Vec<Option<Vec<u8>>>> {
+        let reply = self.0.get_many(keys);
+        Box::pin(async {
+            sleep(READ_TAKES).await;
+            reply.await
+        })
+    }
+
+    fn set(&self, key: String, value: Vec<u8>, ttl: Duration) -> StoreReply<()> {
+        self.0.set(key, value, ttl)
+    }
+
+    fn silent_for(&self) -> Duration {
+        self.0.silent_for()
+    }
+
+    fn closed(&self) -> BoxFuture<'static, ()> {
+        self.0.closed()
+    }
+
+    fn close(&self) {
+        self.0.close();
+    }
+}
+
+/// What came of a load: how long each call took, in order.
+#[derive(Debug, Default)]
+struct Outcome {
+    served: Vec<Duration>,
+    refused: Vec<Duration>,
+}
+
+/// Sends calls of `clients_interests` at `times` the rate that can be served.
+async fn load(app: &Arc<TestApp>, times: u32) -> Outcome {
+    let mut ticks = interval(Duration::from_secs(1) / (CAPACITY * times));
+    // A client that was held up makes up for it: the load is what it is said to be.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let mut calls = JoinSet::new();
+    let begun = Instant::now();
+    while begun.elapsed() < LASTS {
+        ticks.tick().await;
+        let app = app.clone();
+        calls.spawn(async move { app.interests(&[1, 2]).await });
+    }
+    let mut outcome = Outcome::default();
+    while let Some(reply) = calls.join_next().await {
+        let reply = reply.unwrap();
+        match reply.status {
+            200 => outcome.served.push(reply.took),
+            _ => {
+                assert_eq!((reply.status, reply.error()), (503, "Service Unavailable"));
+                assert!(reply.headers.contains_key("retry-after"));
+                outcome.refused.push(reply.took);
+            }
+        }
+    }
+    outcome.served.sort();
+    outcome.refused.sort();
+    outcome
+}
+
+fn percentile(sorted: &[Duration], percent: usize) -> Duration {
+    sorted[(sorted.len() - 1) * percent / 100]
+}
+
+#[tokio::test]
+async fn row_33_five_times_the_load_that_can_be_served_costs_the_served_nothing_and_the_excess_little() {
+    let memory = Memory::new(100);
+    for (key, value) in TestApp::seeds() {
+        memory.insert(key.to_owned(), value.into());
+    }
+    let stores = Stores { cache: Arc::new(memory.clone()), persistent: Arc::new(Slow(memory)) };
+    let limit = format!("limits.max_in_flight={MAX_IN_FLIGHT}");
+    let app = Arc::new(TestApp::start(settings(&[&limit]), stores).await);
+    app.recovers().await;
+
+    let (one, two, five) = (load(&app, 1).await, load(&app, 2).await, load(&app, 5).await);
+    app.recovers_within(ALL_IS_OK_WITHIN).await;
+
+    let goodput = [&one, &two, &five].map(|outcome| outcome.served.len());
+    let refused = [&one, &two, &five].map(|outcome| outcome.refused.len());
+    let peak = goodput.into_iter().max().unwrap();
+    assert!(five.served.len() * 10 >= peak * 7, "served {goodput:?}");
+    let slowest = percentile(&five.served, 99);
+    assert!(slowest <= 2 * READ_TAKES * SLACK, "at five times the load, p99 of the served is {slowest:?}");
+    assert!(refused[1] > 0 && refused[2] > refused[1], "refused {refused:?}");
+    // Of these the median: calls that queue would all be late, and the few that are late otherwise waited for a core.
+    let typical = percentile(&five.refused, 50);
+    assert!(typical <= REFUSED_WITHIN, "at five times the load, a refusal takes {typical:?}");
+    let shed = app.metric(r#"scoring_requests_shed_total{reason="overload"}"#).await;
+    assert_eq!(shed, refused.into_iter().sum::<usize>() as f64);
+}
