@@ -1,6 +1,10 @@
 //! The method handler through the actors, over HTTP: on the stores that need no server, and on doubles.
 
 mod actors;
+mod heads;
 mod http;
+mod leavers;
 pub mod official;
+mod slow;
 mod stop;
+mod verbatim;
