@@ -83,7 +83,7 @@ async fn leave(app: &TestApp, store: &Slow, number: usize) {
         }
     }
     // Some hang up, some crash.
-    if number % 3 == 0 {
+    if number.is_multiple_of(3) {
         drop(wire);
     } else {
         wire.crash();
