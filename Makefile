@@ -25,7 +25,7 @@ test-real: ## real redis-server processes, killed and stopped
 lint: ## format, clippy, documentation, and the direction of imports
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --locked --no-deps --document-private-items
 	scripts/layers
 
 format: ## rewrite the sources in the house's format

@@ -9,7 +9,7 @@ use std::{
 
 use actix_web::dev::Server;
 use chrono::Utc;
-use prometheus::Registry;
+use prometheus::{Registry, core::Collector};
 use tokio::{
     select,
     sync::Semaphore,
@@ -57,6 +57,7 @@ pub struct Application {
     admin: Option<Server>,
     lifecycle: Lifecycle,
     metrics: HttpMetrics,
+    registry: Registry,
     shutdown: ShutdownSettings,
 }
 
@@ -192,7 +193,7 @@ impl Application {
             lifecycle: lifecycle.clone(),
             roles: [cache_status, persistent_status],
             vitals,
-            registry,
+            registry: registry.clone(),
         };
         let admin =
             admin.map(|bound| bound.serve(|listener| http::serve_admin(listener, plan))).transpose()?;
@@ -204,6 +205,7 @@ impl Application {
             admin,
             lifecycle,
             metrics,
+            registry,
             shutdown: settings.shutdown.clone(),
         })
     }
@@ -216,6 +218,15 @@ impl Application {
     /// Where the operators' listener is, unless it is turned off.
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.admin_address
+    }
+
+    /// Has the operators' listener show metrics of the process that are none of the service's own.
+    ///
+    /// # Errors
+    ///
+    /// If they are shown already.
+    pub fn publish(&self, metrics: impl Collector + 'static) -> Result<(), BuildError> {
+        Ok(self.registry.register(Box::new(metrics))?)
     }
 
     /// Serves until `stop` resolves, then ends gracefully: unready first, still accepting for the grace period, then

@@ -3,27 +3,47 @@
 //! Lines go to standard output through a bounded queue and a thread of their own: a blocked pipe or a full disk costs
 //! lines, never a request its time.
 
+mod lost_lines;
 pub mod settings;
 
 use std::{
     io::{IsTerminal, stdout},
     panic,
+    sync::mpsc,
+    thread,
+    time::Duration,
 };
 
 use tracing::Level;
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{filter::Targets, fmt, layer::SubscriberExt, registry, util::SubscriberInitExt};
 
-use self::settings::{LogFormat, LogSettings};
+pub use self::lost_lines::LostLines;
+use self::{
+    lost_lines::{Counting, Unwritten},
+    settings::{LogFormat, LogSettings},
+};
 
 /// Lines that may wait to be written. More are dropped.
 const QUEUED_LINES: usize = 16_384;
 
-/// Starts the log of this process. What is queued is written when the guard is dropped.
+/// How long the end of the process waits for what is queued to be written.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// The log of this process. When it is dropped, what is queued is written, if somebody takes it.
+pub struct Log {
+    lost: LostLines,
+    writing: Option<WorkerGuard>,
+}
+
+/// Starts the log of this process.
 ///
 /// Panics are logged with their place and without their message, which could hold personal data.
-pub fn init(settings: &LogSettings) -> WorkerGuard {
-    let (writer, guard) = NonBlockingBuilder::default().buffered_lines_limit(QUEUED_LINES).finish(stdout());
+pub fn init(settings: &LogSettings) -> Log {
+    let unwritten = Unwritten::default();
+    let out = Counting { writer: stdout(), unwritten: unwritten.clone() };
+    let (writer, writing) = NonBlockingBuilder::default().buffered_lines_limit(QUEUED_LINES).finish(out);
+    let lost = LostLines::new(writer.error_counter(), unwritten);
     let on_terminal = stdout().is_terminal();
     let format = settings.format.unwrap_or(if on_terminal { LogFormat::Pretty } else { LogFormat::Json });
     // What actix says at "info" about its threads is of no use to operators.
@@ -51,5 +71,29 @@ pub fn init(settings: &LogSettings) -> WorkerGuard {
         let place = panic.location().map(ToString::to_string);
         tracing::error!(place, "panic");
     }));
-    guard
+    Log { lost, writing: Some(writing) }
+}
+
+// ===== impl Log =====
+
+impl Log {
+    /// The count of lines that never got out.
+    pub fn lost_lines(&self) -> LostLines {
+        self.lost.clone()
+    }
+}
+
+impl Drop for Log {
+    /// If nobody reads standard output and the queue is full, the guard says so on standard output, and waits for ever. So
+    /// it is left behind on a thread of its own.
+    fn drop(&mut self) {
+        let (done, waiting) = mpsc::channel::<()>();
+        let writing = self.writing.take();
+        thread::spawn(move || {
+            drop(writing);
+            drop(done);
+        });
+        // Resolves by an error either way: it is done, or it takes too long.
+        _ = waiting.recv_timeout(LAST_WORDS);
+    }
 }

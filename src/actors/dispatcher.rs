@@ -20,9 +20,12 @@ use super::{
     interests::{InterestsError, LookUpInterests},
     scoring::RateScore,
 };
-use crate::domain::{
-    Answer, Authenticator, CallError, Caller, ClientsInterests, Deadline, Method, MethodRequest, OnlineScore,
-    Rules,
+use crate::{
+    domain::{
+        Answer, Authenticator, CallError, Caller, ClientsInterests, Deadline, Method, MethodRequest,
+        OnlineScore, Rules,
+    },
+    store::StoreError,
 };
 
 /// Asks for the answer to a method call.
@@ -47,7 +50,7 @@ pub struct Handled {
 /// What a call's log line says about its arguments. Never their values.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum CallContext {
-    /// The arguments were not read, or not valid.
+    /// The call was refused before its arguments were looked at, or they have nothing to count.
     #[default]
     Unknown,
     /// `online_score`: the names of the arguments that are not empty.
@@ -101,6 +104,14 @@ enum Shed {
     Deadline,
 }
 
+// ===== impl CallContext =====
+
+impl From<Option<usize>> for CallContext {
+    fn from(nclients: Option<usize>) -> Self {
+        nclients.map_or(Self::Unknown, Self::Clients)
+    }
+}
+
 // ===== impl ShedCalls =====
 
 impl ShedCalls {
@@ -150,27 +161,27 @@ impl DispatcherActor {
         Self { plan, scoring, interests }
     }
 
-    fn check(&self, request: MethodRequest) -> Result<(Checked, CallContext), CallError> {
+    /// Checks a call, and notes what its log line says as soon as that is known: also of a call that is then refused.
+    fn check(&self, request: MethodRequest, context: &mut CallContext) -> Result<Checked, CallError> {
         let now = (self.plan.clock)();
         let authenticator = &self.plan.authenticator;
         let caller = authenticator.check(&request, now)?;
         let method = Method::from_name(&request.method)?;
         let rules = Rules { today: authenticator.today(now), max_client_ids: self.plan.max_client_ids };
-        Ok(match method {
+        match method {
             Method::OnlineScore => {
+                *context = CallContext::Has(OnlineScore::present(&request.arguments));
                 let person = OnlineScore::parse(request.arguments, &rules)?;
-                let context = CallContext::Has(person.present().collect());
-                match caller {
-                    Caller::Admin => (Checked::AdminScore, context),
-                    Caller::Partner => (Checked::Score(person), context),
-                }
+                Ok(match caller {
+                    Caller::Admin => Checked::AdminScore,
+                    Caller::Partner => Checked::Score(person),
+                })
             }
             Method::ClientsInterests => {
-                let wanted = ClientsInterests::parse(request.arguments, &rules)?;
-                let context = CallContext::Clients(wanted.nclients());
-                (Checked::Interests(wanted), context)
+                *context = ClientsInterests::nclients(&request.arguments).into();
+                Ok(Checked::Interests(ClientsInterests::parse(request.arguments, &rules)?))
             }
-        })
+        }
     }
 
     /// Sends a checked call to the actor that answers it.
@@ -184,7 +195,10 @@ impl DispatcherActor {
             Checked::Interests(wanted) => {
                 let reply =
                     self.interests.send(LookUpInterests { clients: wanted.unique_clients(), deadline });
-                Box::pin(async move { Ok(Answer::Interests(within(deadline, reply).await??)) })
+                Box::pin(async move {
+                    let found = within(deadline, reply).await?;
+                    found.map(Answer::Interests).map_err(|error| refuse(&error))
+                })
             }
         }
     }
@@ -205,12 +219,14 @@ impl Handler<CallMethod> for DispatcherActor {
             Ok(permit) => permit,
             Err(shed) => {
                 self.plan.shed.count(shed);
-                return Box::pin(ready(Handled::from(CallError::Unavailable)));
+                let outcome = Err(CallError::Unavailable);
+                return Box::pin(ready(Handled { outcome, context: CallContext::Unknown }));
             }
         };
-        match self.check(msg.request) {
-            Err(refused) => Box::pin(ready(Handled::from(refused))),
-            Ok((call, context)) => {
+        let mut context = CallContext::Unknown;
+        match self.check(msg.request, &mut context) {
+            Err(refused) => Box::pin(ready(Handled { outcome: Err(refused), context })),
+            Ok(call) => {
                 let answer = self.route(call, deadline);
                 Box::pin(async move {
                     let outcome = answer.await;
@@ -219,12 +235,6 @@ impl Handler<CallMethod> for DispatcherActor {
                 })
             }
         }
-    }
-}
-
-impl From<CallError> for Handled {
-    fn from(error: CallError) -> Self {
-        Self { outcome: Err(error), context: CallContext::Unknown }
     }
 }
 
@@ -248,13 +258,18 @@ async fn within<T>(
     }
 }
 
-impl From<InterestsError> for CallError {
-    fn from(error: InterestsError) -> Self {
-        use crate::store::StoreError;
-        match error {
-            InterestsError::Malformed { .. } | InterestsError::Store(StoreError::BadValue) => Self::Internal,
-            InterestsError::Store(StoreError::Unavailable | StoreError::TimedOut) => Self::Unavailable,
+/// What the caller is told. An outage is counted and logged by the store; a bad value is known here only.
+fn refuse(error: &InterestsError) -> CallError {
+    match error {
+        InterestsError::Malformed { source, .. } => {
+            tracing::error!(%error, %source, "bad value in the store");
+            CallError::Internal
         }
+        InterestsError::Store(StoreError::BadValue) => {
+            tracing::error!(%error, "bad value in the store");
+            CallError::Internal
+        }
+        InterestsError::Store(StoreError::Unavailable | StoreError::TimedOut) => CallError::Unavailable,
     }
 }
 

@@ -8,11 +8,12 @@ use crate::{app::Application, config::Settings, telemetry};
 /// Serves until the first signal, then ends gracefully, which counts as success. A second signal ends the process at once.
 pub(super) fn run(settings: &Settings) -> Result<(), Failure> {
     // Dropped last: it writes what is queued.
-    let _log = telemetry::init(&settings.log);
+    let log = telemetry::init(&settings.log);
     actix_web::rt::System::new().block_on(async {
         // Before anything is to be seen of the service: whoever sees it may end it.
         let mut signals = Signals::listen().map_err(Failure::Start)?;
         let app = Application::build(settings)?;
+        app.publish(log.lost_lines())?;
         let (stop, stopped) = oneshot::channel();
         let twice = async {
             signals.next().await;

@@ -47,11 +47,19 @@ pub(super) fn is_empty_string(raw: &Json) -> bool {
 pub(super) struct Form<'a, C> {
     object: Object,
     context: &'a C,
-    filled: Vec<&'static str>,
     faults: Faults,
 }
 
-/// Declares a request: a struct, and `read`, which fills it from a [`Form`].
+/// What [`request!`] makes of a table.
+pub(super) trait Table<C>: Sized {
+    /// `None` if the form has found a fault.
+    fn read(form: &mut Form<'_, C>) -> Option<Self>;
+
+    /// The names of the fields that are there and not empty, be they valid or not, in the order of the table.
+    fn filled(object: &Object) -> Vec<&'static str>;
+}
+
+/// Declares a request: a struct, and the [`Table`] that fills it from a [`Form`].
 ///
 /// The columns are the contract's: the field, its type, whether it is `required` or `optional`, whether it is
 /// `nullable` or must be `filled`, and its rule. Absent optional fields and empty nullable ones get their type's
@@ -69,16 +77,26 @@ macro_rules! request {
             $( #[doc = $rule] pub $field: $type, )*
         }
 
-        impl $name {
-            /// `None` if the form has found a fault.
-            fn read<C>(form: &mut $crate::domain::fields::Form<'_, C>) -> Option<Self>
-            where
-                $( $type: $crate::domain::fields::Field<C>, )*
-            {
+        impl<C> $crate::domain::fields::Table<C> for $name
+        where
+            $( $type: $crate::domain::fields::Field<C>, )*
+        {
+            fn read(form: &mut $crate::domain::fields::Form<'_, C>) -> Option<Self> {
                 use $crate::domain::fields::column::*;
                 // Every field is read before the first `?`, so that each can report its fault.
                 $( let $field = form.take(stringify!($field), $presence(), $emptiness()); )*
                 Some(Self { $( $field: $field?, )* })
+            }
+
+            fn filled(object: &$crate::domain::json::Object) -> Vec<&'static str> {
+                use $crate::domain::fields::Field;
+                let mut names = Vec::new();
+                $(
+                    if object.get(stringify!($field)).is_some_and(|raw| !<$type as Field<C>>::is_empty(raw)) {
+                        names.push(stringify!($field));
+                    }
+                )*
+                names
             }
         }
     };
@@ -108,7 +126,7 @@ pub(super) mod column {
 
 impl<'a, C> Form<'a, C> {
     pub(super) fn new(object: Object, context: &'a C) -> Self {
-        Self { object, context, filled: Vec::new(), faults: Faults::default() }
+        Self { object, context, faults: Faults::default() }
     }
 
     /// Takes one field out of the object. `None` means that a fault has been noted.
@@ -121,17 +139,9 @@ impl<'a, C> Form<'a, C> {
         let value = match self.object.remove(name) {
             None => if_absent.ok_or(Reason::Borrowed("is required")),
             Some(raw) if T::is_empty(&raw) => if_empty.ok_or(Reason::Borrowed("must not be empty")),
-            Some(raw) => {
-                self.filled.push(name);
-                T::parse(raw, self.context)
-            }
+            Some(raw) => T::parse(raw, self.context),
         };
         value.map_err(|reason| self.refuse(name, reason)).ok()
-    }
-
-    /// Whether a field that has been taken was there and not empty, be it valid or not.
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.filled.contains(&name)
     }
 
     /// Notes a fault that no single field can see.

@@ -120,6 +120,11 @@ impl fmt::Debug for Json {
 // ===== impl Object =====
 
 impl Object {
+    /// The value of `key`, if there is one.
+    pub(super) fn get(&self, key: &str) -> Option<&Json> {
+        self.0.get(key)
+    }
+
     /// Takes the value of `key` out, if there is one.
     pub fn remove(&mut self, key: &str) -> Option<Json> {
         self.0.remove(key)

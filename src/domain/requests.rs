@@ -1,11 +1,10 @@
 //! What a client may ask for: the contract's tables, and the rules that span more than one field.
 
 use std::collections::HashSet;
-use std::str::FromStr;
 
 use chrono::NaiveDate;
 
-use super::fields::{Faults, Form, request};
+use super::fields::{Faults, Form, Table, request};
 use super::json::{Json, Object};
 use super::redacted::Redacted;
 use super::values::{Birthday, ClientId, Email, Gender, Name, Phone, Rules};
@@ -81,27 +80,21 @@ impl OnlineScore {
     /// Every fault, in the order of the table, and last that no pair is complete. A pair counts as complete if both
     /// its values are there, so a client that mistypes its phone is not told that it sent none.
     pub fn parse(arguments: Object, rules: &Rules) -> Result<Self, Faults> {
+        let present = Self::present(&arguments);
         let mut form = Form::new(arguments, rules);
         let read = Self::read(&mut form);
-        if !Self::PAIRS.iter().any(|(one, other)| form.has(one) && form.has(other)) {
+        if !Self::PAIRS.iter().any(|(one, other)| present.contains(one) && present.contains(other)) {
             let reason = "must have phone and email, first_name and last_name, or gender and birthday";
             form.refuse("arguments", reason);
         }
         form.finish(read)
     }
 
-    /// The names of the arguments that are not empty, in the order of the table: `has` in the call's context.
-    pub fn present(&self) -> impl Iterator<Item = &'static str> + use<> {
-        [
-            ("phone", self.phone.is_some()),
-            ("email", self.email.is_some()),
-            ("first_name", self.first_name.is_some()),
-            ("last_name", self.last_name.is_some()),
-            ("birthday", self.birthday.is_some()),
-            ("gender", self.gender.is_some()),
-        ]
-        .into_iter()
-        .filter_map(|(name, is_present)| is_present.then_some(name))
+    /// The names of the arguments that are not empty, be they valid or not, in the order of the table: `has` in the call's
+    /// context.
+    #[must_use]
+    pub fn present(arguments: &Object) -> Vec<&'static str> {
+        <Self as Table<Rules>>::filled(arguments)
     }
 }
 
@@ -119,10 +112,13 @@ impl ClientsInterests {
         form.finish(read)
     }
 
-    /// How many ids were given, repeated ones included: `nclients` in the call's context.
+    /// How many ids were given, repeated ones included: `nclients` in the call's context. `None` if they are no array.
     #[must_use]
-    pub fn nclients(&self) -> usize {
-        self.client_ids.len()
+    pub fn nclients(arguments: &Object) -> Option<usize> {
+        match arguments.get("client_ids") {
+            Some(Json::Array(ids)) => Some(ids.len()),
+            Some(_) | None => None,
+        }
     }
 
     /// Every client once, in the order in which they were first given.
@@ -155,14 +151,6 @@ impl Method {
             Self::OnlineScore => "online_score",
             Self::ClientsInterests => "clients_interests",
         }
-    }
-}
-
-impl FromStr for Method {
-    type Err = Faults;
-
-    fn from_str(name: &str) -> Result<Self, Faults> {
-        Self::from_name(name)
     }
 }
 

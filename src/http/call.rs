@@ -1,19 +1,16 @@
 //! `POST /method`: bytes in, a message to the dispatcher, bytes out, and one log line.
 
-use std::{
-    panic::AssertUnwindSafe,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use actix::Addr;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
-use futures_util::FutureExt;
 use tokio::time::timeout_at;
 use tracing::{Instrument, field};
 
 use super::{
     body,
     envelope::{Refusal, respond},
+    guard::{Panicked, guarded},
     metrics::{HttpMetrics, OTHER},
     request_id::RequestId,
 };
@@ -65,10 +62,10 @@ pub(super) async fn call(
     );
     let mut known = Known::default();
     let answering = answer(&request, payload, &plan, &dispatcher, &mut known);
-    // A bug in here must not cost the client its connection.
-    let outcome = match AssertUnwindSafe(answering).catch_unwind().instrument(span.clone()).await {
+    // Guarded here as well, so that a call which somebody panicked over is counted and logged like any other.
+    let outcome = match guarded(answering).instrument(span.clone()).await {
         Ok(outcome) => outcome,
-        Err(_) => Err(CallError::Internal.into()),
+        Err(Panicked) => Err(CallError::Internal.into()),
     };
     let response = respond(&outcome);
     drop(in_flight);

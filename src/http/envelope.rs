@@ -19,8 +19,12 @@ const RETRY_AFTER_SECONDS: &str = "1";
 pub(super) enum Refusal {
     #[error(transparent)]
     Call(#[from] CallError),
-    #[error("the body did not arrive in time")]
+    #[error("the head or the body did not arrive in time")]
     TooSlow,
+    #[error("the head is malformed")]
+    BadHead,
+    #[error("the head is larger than allowed")]
+    HeadTooLarge,
     #[error("the body is larger than allowed")]
     TooLarge,
     #[error("the connection or its encoding broke before the body was complete")]
@@ -35,12 +39,15 @@ impl Refusal {
     /// The one table from errors to statuses.
     pub(super) fn status(&self) -> StatusCode {
         match self {
-            Self::Call(CallError::BadRequest(_)) | Self::BrokenBody => StatusCode::BAD_REQUEST,
+            Self::Call(CallError::BadRequest(_)) | Self::BadHead | Self::BrokenBody => {
+                StatusCode::BAD_REQUEST
+            }
             Self::Call(CallError::Forbidden(_)) => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::WrongVerb { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Call(CallError::Invalid(_)) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Call(CallError::Internal) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Call(CallError::Unavailable) => StatusCode::SERVICE_UNAVAILABLE,
@@ -51,11 +58,14 @@ impl Refusal {
     fn text(&self) -> String {
         match self {
             Self::Call(CallError::Invalid(faults)) => faults.to_string(),
-            Self::Call(CallError::BadRequest(_)) | Self::BrokenBody => format!("Bad Request: {self}"),
+            Self::Call(CallError::BadRequest(_)) | Self::BadHead | Self::BrokenBody => {
+                format!("Bad Request: {self}")
+            }
             Self::Call(CallError::Forbidden(_) | CallError::Internal | CallError::Unavailable)
             | Self::NotFound
             | Self::WrongVerb { .. }
             | Self::TooSlow
+            | Self::HeadTooLarge
             | Self::TooLarge => self.status().canonical_reason().unwrap_or_default().to_owned(),
         }
     }
@@ -81,8 +91,12 @@ pub(super) fn refuse(refusal: &Refusal) -> HttpResponse {
         Refusal::WrongVerb { allow } => {
             headers.insert(ALLOW, HeaderValue::from_static(allow));
         }
-        // What is left of the body is not worth reading, so the connection cannot be used again.
-        Refusal::TooSlow | Refusal::TooLarge | Refusal::BrokenBody => {
+        // What is left of the request is not worth reading, so the connection cannot be used again.
+        Refusal::TooSlow
+        | Refusal::TooLarge
+        | Refusal::BrokenBody
+        | Refusal::BadHead
+        | Refusal::HeadTooLarge => {
             response.head_mut().set_connection_type(ConnectionType::Close);
         }
         Refusal::Call(_) | Refusal::NotFound => {}

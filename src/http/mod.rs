@@ -3,7 +3,9 @@
 mod admin;
 mod body;
 mod call;
+mod connection;
 mod envelope;
+mod guard;
 mod lifecycle;
 mod metrics;
 mod request_id;

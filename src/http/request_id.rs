@@ -28,7 +28,8 @@ impl RequestId {
         self.0.clone()
     }
 
-    fn random() -> Self {
+    /// A new one.
+    pub(super) fn random() -> Self {
         let id = format!("{:032x}", fastrand::u128(..));
         // Hexadecimal digits always make a header value.
         Self(HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("0")))

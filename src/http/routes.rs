@@ -11,7 +11,9 @@ use actix_web::{
 
 use super::{
     admin, call,
+    connection::{OurTurn, Turn},
     envelope::{Refusal, refuse},
+    guard::{Lost, Panicked, guarded},
     lifecycle::{Lifecycle, Phase},
     request_id::{HEADER, RequestId},
 };
@@ -48,18 +50,27 @@ async fn wrong_verb(allow: &'static str) -> HttpResponse {
     refuse(&Refusal::WrongVerb { allow })
 }
 
-/// Gives every request an id, which comes back on its answer, and asks clients to leave once no more are accepted.
+/// Gives every request an id, which comes back on its answer; makes an answer of a panic; and asks clients to leave once
+/// no more are accepted.
 pub(super) async fn every_answer(
     lifecycle: web::Data<Lifecycle>,
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let mut ours = request.conn_data::<Turn>().map(Turn::begin);
     let id = RequestId::from_headers(request.headers());
     request.extensions_mut().insert(id.clone());
-    let mut answered = next.call(request).await?;
+    let answering = guarded(async { next.call(request).await });
+    let mut answered = answering.await.map_err(|Panicked| Lost(id.clone()))??;
     answered.headers_mut().insert(HEADER, id.to_header());
     if lifecycle.phase() == Phase::Closing {
         answered.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
+    if answered.response().head().connection_type() == ConnectionType::Close {
+        ours.iter_mut().for_each(OurTurn::was_the_last);
+    }
     Ok(answered)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,18 +1,32 @@
 //! The two listeners.
 
 use std::{
+    future::ready,
     io,
     net::{Shutdown, SocketAddr, TcpListener},
+    time::Duration,
 };
 
-use actix_web::{App, HttpServer, dev::Server, middleware::from_fn, web};
+use actix_http::{HttpService, error::DispatchError};
+use actix_server::ServerBuilder;
+use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_web::{
+    App, HttpServer,
+    dev::{AppConfig, Server},
+    middleware::from_fn,
+    rt::net::TcpStream,
+    web,
+};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use super::{AdminPlan, CallPlan, Lifecycle, routes, settings::HttpSettings};
+use super::{AdminPlan, CallPlan, Lifecycle, connection::Connection, routes, settings::HttpSettings};
 use crate::actors::{Tree, TreePlan};
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1024;
+
+/// How long a connection may take to close.
+const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Binds `address`. Nothing is accepted yet.
 ///
@@ -50,27 +64,47 @@ pub fn serve_public(
     lifecycle: Lifecycle,
     tree: TreePlan,
     on_tree: impl Fn(&Tree) + Clone + Send + 'static,
-    drain: std::time::Duration,
+    drain: Duration,
 ) -> io::Result<Server> {
-    let server = HttpServer::new(move || {
+    let (patience, keep_alive) = (settings.head_timeout, settings.keep_alive);
+    let builder =
+        ServerBuilder::new().workers(settings.workers).shutdown_timeout(drain.as_secs()).disable_signals();
+    let stopping = builder.graceful_shutdown_signal();
+    // actix's own `HttpServer` would not let us in between it and the socket, which `Connection` has to be.
+    let serve = move || {
         let tree = Tree::start(&tree);
         on_tree(&tree);
-        App::new()
+        let app = App::new()
             .app_data(web::Data::new(plan.clone()))
             .app_data(web::Data::new(lifecycle.clone()))
             .app_data(web::Data::new(tree.dispatcher))
             .configure(routes::public)
             .wrap(from_fn(routes::every_answer))
-    })
-    .workers(settings.workers)
-    .client_request_timeout(settings.head_timeout)
-    .keep_alive(settings.keep_alive)
-    .tcp_nodelay(true)
-    .shutdown_timeout(drain.as_secs())
-    .disable_signals()
-    .listen(listener)?
-    .run();
-    Ok(server)
+            .into_factory()
+            .map_err(|error| error.error_response());
+        let stopping = stopping.clone();
+        let http = HttpService::build()
+            .graceful_shutdown_signal(move || {
+                let stopping = stopping.clone();
+                async move { stopping.notified().await }
+            })
+            .keep_alive(keep_alive)
+            // The connection sees to that.
+            .client_request_timeout(Duration::ZERO)
+            .client_disconnect_timeout(DISCONNECT_TIMEOUT)
+            .on_connect_ext(|connection: &Connection, data| {
+                data.insert(connection.turn());
+            })
+            .h1(map_config(app, |()| AppConfig::default()));
+        fn_service(move |io: TcpStream| {
+            let client = io.peer_addr().ok();
+            // Answers go out whole: to wait for more of them would only be a delay. If it cannot be set, it is just slower.
+            _ = io.set_nodelay(true);
+            ready(Ok::<_, DispatchError>((Connection::new(io, patience), client)))
+        })
+        .and_then(http)
+    };
+    Ok(builder.listen("public", listener, serve)?.run())
 }
 
 /// Serves the operators' listener.

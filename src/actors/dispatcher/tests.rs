@@ -201,25 +201,26 @@ fn a_bad_token_is_refused_before_anything_else_is_looked_at(
 }
 
 #[rstest]
-#[case::unknown_method_and_bad_arguments("h&f", "nonsense", json!({"phone": 1}), "method")]
-#[case::unknown_method_of_the_admin("admin", "nonsense", json!({"phone": 1}), "method")]
-#[case::bad_arguments_of_a_score("h&f", "online_score", json!({"phone": 1, "email": "a@b"}), "phone")]
-#[case::bad_arguments_of_the_admin("admin", "online_score", json!({"phone": 1, "email": "a@b"}), "phone")]
-#[case::no_arguments_of_the_admin("admin", "online_score", json!({}), "arguments")]
-#[case::bad_arguments_of_interests("h&f", "clients_interests", json!({"client_ids": []}), "client_ids")]
-#[case::too_many_clients("h&f", "clients_interests", json!({"client_ids": [1, 2, 3, 4]}), "client_ids")]
-#[case::born_tomorrow("h&f", "online_score", json!({"gender": 1, "birthday": "16.06.2026"}), "birthday")]
+#[case::unknown_method_and_bad_arguments("h&f", "nonsense", json!({"phone": 1}), "method", CallContext::Unknown)]
+#[case::unknown_method_of_the_admin("admin", "nonsense", json!({"phone": 1}), "method", CallContext::Unknown)]
+#[case::bad_arguments_of_a_score("h&f", "online_score", json!({"phone": 1, "email": "a@b"}), "phone", CallContext::Has(vec!["phone", "email"]))]
+#[case::bad_arguments_of_the_admin("admin", "online_score", json!({"phone": 1, "email": "a@b"}), "phone", CallContext::Has(vec!["phone", "email"]))]
+#[case::no_arguments_of_the_admin("admin", "online_score", json!({}), "arguments", CallContext::Has(vec![]))]
+#[case::bad_arguments_of_interests("h&f", "clients_interests", json!({"client_ids": []}), "client_ids", CallContext::Clients(0))]
+#[case::too_many_clients("h&f", "clients_interests", json!({"client_ids": [1, 2, 3, 4]}), "client_ids", CallContext::Clients(4))]
+#[case::born_tomorrow("h&f", "online_score", json!({"gender": 1, "birthday": "16.06.2026"}), "birthday", CallContext::Has(vec!["birthday", "gender"]))]
 fn a_good_token_gets_to_know_the_first_fault_and_no_peer_hears_of_it(
     #[case] login: &str,
     #[case] method: &str,
     #[case] arguments: Value,
     #[case] field: &str,
+    #[case] context: CallContext,
 ) {
     paused(async {
         let test = start();
         let handled = test.call(call(login, method, &arguments)).await;
         assert_eq!(fault(&handled), field);
-        assert_eq!(handled.context, CallContext::Unknown);
+        assert_eq!(handled.context, context);
         assert_eq!(test.messages_to_peers(), 0);
         assert_eq!(test.free(), MAX_IN_FLIGHT);
     });

@@ -1,5 +1,6 @@
 //! The command line as its users have it: the real binary, its exit codes, and what it writes where.
 
+mod exhausted;
 mod interests;
 mod interrupted;
 mod on_redis;

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use scoring_api::store::EmbeddedFile;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -117,6 +117,12 @@ impl Process {
         read(&self.out)
     }
 
+    /// How many files and sockets the process may have open from now on.
+    pub fn limit_files(&self, count: u64) {
+        let limit = Rlimit { current: Some(count), maximum: Some(count) };
+        prlimit(Some(Pid::from_child(&self.child)), Resource::Nofile, limit).unwrap();
+    }
+
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
@@ -130,6 +136,11 @@ impl Process {
         };
         eventually(within, message, async || find().is_some()).await;
         find().unwrap()
+    }
+
+    /// Waits for anything of this kind in the log.
+    pub async fn logged_that(&self, part: &str, within: Duration) {
+        eventually(within, part, async || self.out().contains(part)).await;
     }
 
     /// Waits until the process handles SIGTERM itself.

@@ -1,7 +1,11 @@
 //! The method handler through the actors, over HTTP: on the stores that need no server, and on doubles.
 
 mod actors;
+mod heads;
 mod http;
+mod leavers;
 pub mod official;
 mod overload;
+mod slow;
 mod stop;
+mod verbatim;

@@ -6,6 +6,7 @@
 mod calls;
 mod load;
 mod rows;
+mod wire;
 
 use std::{
     net::SocketAddr,
@@ -26,6 +27,7 @@ pub use self::{
     calls::{Person, call, sign},
     load::Load,
     rows::{ALL_IS_OK_WITHIN, INTERESTS_BOUND, SCORE_BOUND, SLACK},
+    wire::{Wire, post},
 };
 use crate::tools::eventually;
 
@@ -72,7 +74,12 @@ impl TestApp {
 
     /// A service on given stores.
     pub async fn with_stores(stores: Stores) -> Self {
-        Self::start(settings(&[]), stores).await
+        Self::with(&[], stores).await
+    }
+
+    /// A service with these settings on given stores.
+    pub async fn with(assignments: &[&str], stores: Stores) -> Self {
+        Self::start(settings(assignments), stores).await
     }
 
     /// A service with these settings, on given stores.
@@ -109,6 +116,11 @@ impl TestApp {
     /// Tells the service to stop, as SIGTERM does.
     pub fn stop(&self) {
         drop(self.stop.lock().unwrap().take());
+    }
+
+    /// Where the public listener is.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// The first worker's actors.

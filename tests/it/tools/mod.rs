@@ -20,6 +20,7 @@ mod resp;
 
 pub use self::door::Door;
 pub use self::eventually::eventually;
+pub use self::port::ReservedPort;
 pub use self::proxy::{Conditions, Loss, Proxy, Upstream};
 pub use self::redis::RedisServer;
 pub use self::resp::{Command, DATA, Fault, READS, RespServer, Rule, WRITES};

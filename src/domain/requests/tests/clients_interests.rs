@@ -16,7 +16,16 @@ fn clients_interests(arguments: &Value) -> Result<ClientsInterests, String> {
 fn client_ids_are_kept_as_given(#[case] ids: Value, #[case] expected: &[i64]) {
     let request = clients_interests(&json!({"client_ids": ids})).unwrap();
     assert_eq!(request.client_ids.iter().map(|id| id.0).collect::<Vec<_>>(), expected);
-    assert_eq!(request.nclients(), expected.len());
+}
+
+#[rstest]
+#[case::repeated_ids_count(json!({"client_ids": [2, 1, 2]}), Some(3))]
+#[case::invalid_ids_count(json!({"client_ids": ["1", null]}), Some(2))]
+#[case::none(json!({"client_ids": []}), Some(0))]
+#[case::no_array(json!({"client_ids": {"1": 2}}), None)]
+#[case::absent(json!({}), None)]
+fn counts_the_ids_as_given(#[case] arguments: Value, #[case] count: Option<usize>) {
+    assert_eq!(ClientsInterests::nclients(&object(&arguments)), count);
 }
 
 #[test]

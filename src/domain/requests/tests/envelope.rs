@@ -102,7 +102,7 @@ fn unknown_fields_are_ignored() {
 #[case::online_score("online_score", Method::OnlineScore)]
 #[case::clients_interests("clients_interests", Method::ClientsInterests)]
 fn a_method_is_known_by_its_name(#[case] name: &str, #[case] method: Method) {
-    assert_eq!(name.parse(), Ok(method));
+    assert_eq!(Method::from_name(name), Ok(method));
     assert_eq!(method.as_str(), name);
 }
 

@@ -1,0 +1,81 @@
+//! Counts the lines of the log that never got out: those that found the queue full, and those that could not be written.
+
+use std::{
+    io::{self, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use prometheus::{
+    IntCounter, Opts,
+    core::{Collector, Desc},
+    proto::MetricFamily,
+};
+use tracing_appender::non_blocking::ErrorCounter;
+
+/// The metric `scoring_log_lines_dropped_total`. Clones share the count.
+#[derive(Debug, Clone)]
+pub struct LostLines {
+    unqueued: ErrorCounter,
+    unwritten: Unwritten,
+}
+
+/// How many lines the writer could not write.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Unwritten(Arc<AtomicU64>);
+
+/// A writer of whole lines that counts those it cannot write.
+pub(super) struct Counting<W> {
+    pub(super) writer: W,
+    pub(super) unwritten: Unwritten,
+}
+
+// ===== impl LostLines =====
+
+impl LostLines {
+    pub(super) fn new(unqueued: ErrorCounter, unwritten: Unwritten) -> Self {
+        Self { unqueued, unwritten }
+    }
+
+    fn metric(&self) -> prometheus::Result<IntCounter> {
+        let help =
+            "Lines of the log that were lost because nobody took them in time, or that could not be written.";
+        let metric = IntCounter::with_opts(Opts::new("scoring_log_lines_dropped_total", help))?;
+        let unqueued = u64::try_from(self.unqueued.dropped_lines()).unwrap_or(u64::MAX);
+        metric.inc_by(unqueued.saturating_add(self.unwritten.0.load(Relaxed)));
+        Ok(metric)
+    }
+}
+
+/// The counts are kept elsewhere, so the metric is made when it is asked for.
+impl Collector for LostLines {
+    fn desc(&self) -> Vec<&Desc> {
+        Vec::new()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        self.metric().map(|metric| metric.collect()).unwrap_or_default()
+    }
+}
+
+// ===== impl Counting =====
+
+impl<W: Write> Write for Counting<W> {
+    fn write(&mut self, part: &[u8]) -> io::Result<usize> {
+        self.writer.write(part)
+    }
+
+    fn write_all(&mut self, line: &[u8]) -> io::Result<()> {
+        let written = self.writer.write_all(line);
+        if written.is_err() {
+            self.unwritten.0.fetch_add(1, Relaxed);
+        }
+        written
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+}

@@ -1,0 +1,105 @@
+//! HTTP byte by byte, for what no client library would send.
+
+use std::{
+    io,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use socket2::SockRef;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream},
+    net::TcpStream,
+    time::timeout,
+};
+
+use super::Reply;
+
+/// Whoever waits for longer waits for ever.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A connection to a service.
+pub struct Wire(BufStream<TcpStream>);
+
+// ===== impl Wire =====
+
+impl Wire {
+    pub async fn to(address: SocketAddr) -> Self {
+        Self(BufStream::new(TcpStream::connect(address).await.unwrap()))
+    }
+
+    /// Sends bytes, to a service that may have hung up.
+    pub async fn send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        self.0.write_all(bytes.as_ref()).await?;
+        self.0.flush().await
+    }
+
+    /// Sends a byte every 20 ms, until the service has had enough and says so.
+    pub async fn drip(&mut self, byte: u8) -> Reply {
+        let begun = Instant::now();
+        let mut ticks = tokio::time::interval(Duration::from_millis(20));
+        while timeout(Duration::ZERO, self.0.fill_buf()).await.is_err() {
+            assert!(begun.elapsed() < PATIENCE, "still being listened to");
+            ticks.tick().await;
+            _ = self.send([byte]).await;
+        }
+        Reply { took: begun.elapsed(), ..self.answer().await }
+    }
+
+    /// The next answer, interim ones aside.
+    pub async fn answer(&mut self) -> Reply {
+        loop {
+            let reply = timeout(PATIENCE, self.any_answer()).await.expect("an answer").unwrap();
+            if reply.status >= 200 {
+                return reply;
+            }
+        }
+    }
+
+    /// Whether the service hangs up, without another word.
+    pub async fn is_closed(&mut self) -> bool {
+        let rest = timeout(PATIENCE, self.0.fill_buf()).await.expect("the end of the connection");
+        rest.map_or(true, |rest| rest.is_empty())
+    }
+
+    /// Resolves when there is something to read, or the end.
+    pub async fn answered(&mut self) {
+        _ = self.0.fill_buf().await;
+    }
+
+    /// Leaves with a reset, as a client that crashed does.
+    pub fn crash(self) {
+        SockRef::from(self.0.get_ref()).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+
+    async fn any_answer(&mut self) -> io::Result<Reply> {
+        let begun = Instant::now();
+        let mut line = self.line().await?;
+        let status = line.split(' ').nth(1).and_then(|status| status.parse().ok());
+        let status = status.ok_or_else(|| io::Error::other(format!("no status line: {line:?}")))?;
+        let mut headers = reqwest::header::HeaderMap::new();
+        loop {
+            line = self.line().await?;
+            let Some((name, value)) = line.split_once(": ") else { break };
+            let name = name.parse::<reqwest::header::HeaderName>().unwrap();
+            headers.insert(name, value.parse().unwrap());
+        }
+        let length =
+            headers.get("content-length").map_or(0, |length| length.to_str().unwrap().parse().unwrap());
+        let mut body = vec![0; length];
+        self.0.read_exact(&mut body).await?;
+        let body = serde_json::from_slice(&body).unwrap_or_default();
+        Ok(Reply { status, headers, body, took: begun.elapsed() })
+    }
+
+    async fn line(&mut self) -> io::Result<String> {
+        let mut line = String::new();
+        self.0.read_line(&mut line).await?;
+        Ok(line.trim_end().to_owned())
+    }
+}
+
+/// A call's request.
+pub fn post(body: &str) -> String {
+    format!("POST /method HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+}
