@@ -5,7 +5,7 @@ use prometheus::Registry;
 use rstest::rstest;
 use tokio::{
     sync::oneshot,
-    time::{advance, sleep},
+    time::{advance, sleep, timeout},
 };
 
 use super::*;
@@ -117,6 +117,11 @@ impl Test {
         settle().await;
     }
 
+    /// Waits until the actor reads its messages.
+    async fn says_hello(&self) {
+        timeout(60 * SECOND, self.address.send(Hello)).await.expect("the actor is stuck").unwrap();
+    }
+
     fn found_stuck(&self) -> u64 {
         self.vitals.restarts_by(Reason::Stuck)
     }
@@ -134,7 +139,7 @@ fn row_32_an_actor_that_is_stuck_is_back_in_time_and_serves_its_queue(
         sleep(SECOND + Duration::from_millis(after_ms)).await;
         let begun = Instant::now();
         test.gets_stuck().await;
-        test.address.send(Hello).await.unwrap();
+        test.says_hello().await;
         let took = begun.elapsed();
         assert!(took >= SECOND && took <= BACK_WITHIN, "{took:?}");
 
@@ -149,7 +154,7 @@ fn readiness_says_stuck_from_when_it_is_noticed_until_the_actor_has_answered_a_b
         let test = start();
         test.gets_stuck().await;
         assert!(!test.vitals.is_stuck(), "nobody can know yet");
-        test.address.send(Hello).await.unwrap();
+        test.says_hello().await;
         assert!(test.vitals.is_stuck(), "it has to prove itself first");
         sleep(BEAT_EVERY).await;
         assert!(!test.vitals.is_stuck());
@@ -177,7 +182,7 @@ fn an_actor_that_gets_stuck_each_time_it_starts_stays_marked_as_stuck_and_then_a
 
         test.in_started.borrow_mut().waits = false;
         let cured = Instant::now();
-        test.address.send(Hello).await.unwrap();
+        test.says_hello().await;
         assert!(cured.elapsed() <= BACK_WITHIN + SECOND, "{:?}", cured.elapsed());
         sleep(SECOND).await;
         assert!(!test.vitals.is_stuck() && !test.vitals.is_failing());
@@ -190,7 +195,7 @@ fn a_restart_because_it_was_stuck_is_logged_once_with_its_reason() {
     paused(async {
         let test = start();
         test.gets_stuck().await;
-        test.address.send(Hello).await.unwrap();
+        test.says_hello().await;
     });
     assert_eq!(log.lines_with("actor restarts"), 1, "{}", log.text());
     assert_eq!(log.lines_with("reason=\"stuck\""), 1, "{}", log.text());
@@ -204,7 +209,7 @@ fn waits_that_end_in_time_are_no_fault_however_many() {
         let test = start();
         for _ in 0..50 {
             test.address.do_send(Wait(Box::pin(sleep(900 * MILLI))));
-            test.address.send(Hello).await.unwrap();
+            test.says_hello().await;
             assert!(!test.vitals.is_stuck());
         }
         assert_eq!(test.vitals.restarts(), 0);
@@ -224,7 +229,7 @@ fn a_thread_that_is_busy_is_not_held_against_its_actors() {
             settle().await;
         }
         tell.send(()).unwrap();
-        test.address.send(Hello).await.unwrap();
+        test.says_hello().await;
         sleep(10 * SECOND).await;
         assert_eq!(test.vitals.restarts(), 0);
     });
