@@ -30,6 +30,7 @@ use crate::{
         Connector, EmbeddedConnector, LinkPolicy, Memory, RedisConnector, Role, RoleStatus, StoreMetrics,
         url::StoreUrl,
     },
+    telemetry,
 };
 
 /// Of a time that a caller is promised, the part that is spent on waiting. The rest is for getting the answer out.
@@ -259,6 +260,7 @@ impl Application {
         // actix drops connections that it has accepted and not begun to serve when it stops. So first the socket refuses
         // new ones, then what has been accepted is answered, and only then are the workers stopped.
         self.lifecycle.closing();
+        telemetry::expect_no_accepts();
         http::refuse_new(&self.listener)?;
         public.pause().await;
         let ending = async {
@@ -266,8 +268,11 @@ impl Application {
             public.stop(true).await;
         };
         if timeout(self.shutdown.drain, ending).await.is_err() {
-            tracing::warn!(in_flight = self.metrics.in_flight(), "stopping before everything was answered");
+            let in_flight = self.metrics.in_flight();
+            tracing::warn!(in_flight, "stopping before everything was answered");
             public.stop(false).await;
+            let cut_off = format!("{in_flight} requests were not answered within shutdown.drain");
+            return Err(io::Error::new(io::ErrorKind::TimedOut, cut_off));
         }
         if let Some(admin) = admin {
             admin.stop(false).await;

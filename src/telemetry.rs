@@ -9,14 +9,24 @@ pub mod settings;
 use std::{
     io::{IsTerminal, stdout},
     panic,
-    sync::mpsc,
+    sync::{
+        atomic::{AtomicBool, Ordering::Relaxed},
+        mpsc,
+    },
     thread,
     time::Duration,
 };
 
-use tracing::Level;
+use tracing::{Level, Metadata};
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::{filter::Targets, fmt, layer::SubscriberExt, registry, util::SubscriberInitExt};
+use tracing_subscriber::{
+    Layer,
+    filter::{Targets, dynamic_filter_fn},
+    fmt,
+    layer::SubscriberExt,
+    registry,
+    util::SubscriberInitExt,
+};
 
 pub use self::lost_lines::LostLines;
 use self::{
@@ -50,28 +60,31 @@ pub fn init(settings: &LogSettings) -> Log {
     let filter = Targets::new()
         .with_default(settings.level)
         .with_target("actix_server", settings.level.min(Level::WARN));
-    let lines = registry().with(filter);
     // Fields stand in the lines themselves, so that each can be read alone; spans would repeat them.
-    match format {
-        LogFormat::Json => lines
-            .with(
-                fmt::layer()
-                    .json()
-                    .flatten_event(true)
-                    .with_current_span(false)
-                    .with_span_list(false)
-                    .with_writer(writer),
-            )
-            .init(),
-        LogFormat::Pretty => {
-            lines.with(fmt::layer().compact().with_ansi(on_terminal).with_writer(writer)).init();
-        }
-    }
+    let lines = fmt::layer().with_writer(writer);
+    let lines = match format {
+        LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).boxed(),
+        LogFormat::Pretty => lines.compact().with_ansi(on_terminal).boxed(),
+    };
+    let wanted = dynamic_filter_fn(|what, _| what.is_event() && !is_expected(what));
+    registry().with(filter).with(lines.with_filter(wanted)).init();
     panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string);
         tracing::error!(place, "panic");
     }));
     Log { lost, writing: Some(writing) }
+}
+
+/// From now on it is no news that the listener cannot be accepted from: the service has closed it.
+pub fn expect_no_accepts() {
+    ACCEPTS_EXPECTED.store(false, Relaxed);
+}
+
+/// One for the process, like the log that it is about.
+static ACCEPTS_EXPECTED: AtomicBool = AtomicBool::new(true);
+
+fn is_expected(what: &Metadata<'_>) -> bool {
+    what.target() == "actix_server::accept" && !ACCEPTS_EXPECTED.load(Relaxed)
 }
 
 // ===== impl Log =====

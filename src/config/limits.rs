@@ -29,8 +29,6 @@ pub struct ShutdownSettings {
     #[serde(deserialize_with = "units::duration::<_, 0, LONGEST_STEP>")]
     pub grace: Duration,
     /// How long calls in progress then have to finish, 1 s to 10 min; 20 s by default.
-    ///
-    /// At least a second, since actix-web counts it in whole ones.
     #[serde(deserialize_with = "units::duration::<_, SECOND, LONGEST_STEP>")]
     pub drain: Duration,
 }

@@ -59,6 +59,9 @@ pub(super) async fn call(
         method = field::Empty,
         account = field::Empty,
         code = field::Empty,
+        duration = field::Empty,
+        has = field::Empty,
+        nclients = field::Empty,
     );
     let mut known = Known::default();
     let answering = answer(&request, payload, &plan, &dispatcher, &mut known);
@@ -73,24 +76,21 @@ pub(super) async fn call(
     let (code, took) = (response.status().as_u16(), begun.elapsed());
     let method = known.method.map_or(OTHER, Method::as_str);
     plan.metrics.answered(method, code, took);
-    span.record("method", method).record("account", &known.account).record("code", code);
-    let (has, nclients) = match &known.context {
+
+    let account = known.account;
+    let (has, nclients) = match known.context {
         CallContext::Unknown => (None, None),
         CallContext::Has(names) => (Some(names.join(",")), None),
-        CallContext::Clients(count) => (None, Some(*count)),
+        CallContext::Clients(count) => (None, Some(count)),
     };
-    span.in_scope(|| {
-        tracing::info!(
-            request_id = id,
-            method,
-            account = known.account,
-            code,
-            duration = took.as_secs_f64(),
-            has,
-            nclients,
-            "call"
-        );
-    });
+    let duration = took.as_secs_f64();
+    span.record("method", method)
+        .record("account", &account)
+        .record("code", code)
+        .record("duration", duration);
+    span.record("has", &has).record("nclients", nclients);
+    let _entered = span.entered();
+    tracing::info!(request_id = id, method, account, code, duration, has, nclients, "call");
     response
 }
 

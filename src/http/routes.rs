@@ -1,20 +1,24 @@
 //! The route tables of both listeners, and what holds for every answer.
 
+use std::time::Instant;
+
 use actix_web::{
-    Error, HttpMessage, HttpResponse,
+    Error, FromRequest, Handler, HttpMessage, HttpResponse, Resource,
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
-    http::ConnectionType,
+    guard,
+    http::{ConnectionType, StatusCode},
     middleware::Next,
     web::{self, ServiceConfig},
 };
 
 use super::{
-    admin, call,
+    CallPlan, admin, call,
     connection::{OurTurn, Turn},
     envelope::{Refusal, refuse},
     guard::{Lost, Panicked, guarded},
     lifecycle::{Lifecycle, Phase},
+    metrics::OTHER,
     request_id::{HEADER, RequestId},
 };
 
@@ -32,14 +36,22 @@ pub(super) fn public(config: &mut ServiceConfig) {
 /// The operators' listener.
 pub(super) fn admin(config: &mut ServiceConfig) {
     config
-        .service(get("/healthz", web::get().to(admin::healthz)))
-        .service(get("/readyz", web::get().to(admin::readyz)))
-        .service(get("/metrics", web::get().to(admin::metrics)))
+        .service(get("/healthz", admin::healthz))
+        .service(get("/readyz", admin::readyz))
+        .service(get("/metrics", admin::metrics))
         .default_service(web::to(not_found));
 }
 
-fn get(path: &'static str, route: actix_web::Route) -> actix_web::Resource {
-    web::resource(path).route(route).default_service(web::to(|| wrong_verb("GET")))
+/// Load balancers like to ask with `HEAD`.
+fn get<F, Args>(path: &'static str, answer: F) -> Resource
+where
+    F: Handler<Args, Output = HttpResponse>,
+    Args: FromRequest + 'static,
+{
+    let read = guard::Any(guard::Get()).or(guard::Head());
+    web::resource(path)
+        .route(web::route().guard(read).to(answer))
+        .default_service(web::to(|| wrong_verb("GET, HEAD")))
 }
 
 async fn not_found() -> HttpResponse {
@@ -54,15 +66,22 @@ async fn wrong_verb(allow: &'static str) -> HttpResponse {
 /// no more are accepted.
 pub(super) async fn every_answer(
     lifecycle: web::Data<Lifecycle>,
+    plan: web::Data<CallPlan>,
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let mut ours = request.conn_data::<Turn>().map(Turn::begin);
+    let begun = Instant::now();
     let id = RequestId::from_headers(request.headers());
     request.extensions_mut().insert(id.clone());
     let answering = guarded(async { next.call(request).await });
     let mut answered = answering.await.map_err(|Panicked| Lost(id.clone()))??;
     answered.headers_mut().insert(HEADER, id.to_header());
+    let status = answered.status();
+    // A call counts itself, for only it knows its method.
+    if status == StatusCode::NOT_FOUND || status == StatusCode::METHOD_NOT_ALLOWED {
+        plan.metrics.answered(OTHER, status.as_u16(), begun.elapsed());
+    }
     if lifecycle.phase() == Phase::Closing {
         answered.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }

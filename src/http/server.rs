@@ -67,8 +67,11 @@ pub fn serve_public(
     drain: Duration,
 ) -> io::Result<Server> {
     let (patience, keep_alive) = (settings.head_timeout, settings.keep_alive);
-    let builder =
-        ServerBuilder::new().workers(settings.workers).shutdown_timeout(drain.as_secs()).disable_signals();
+    // actix counts in whole seconds. It is only a last resort: the caller keeps to `drain` itself.
+    let builder = ServerBuilder::new()
+        .workers(settings.workers)
+        .shutdown_timeout(drain.as_secs() + 1)
+        .disable_signals();
     let stopping = builder.graceful_shutdown_signal();
     // actix's own `HttpServer` would not let us in between it and the socket, which `Connection` has to be.
     let serve = move || {

@@ -12,7 +12,7 @@ use secrecy::SecretString;
 
 pub use target::{RedisAddress, RedisTarget};
 
-/// Where a store is. Equal URLs are the same place, so a cache and a store with equal ones can share a connection.
+/// Where a store is. Equal URLs are the same place: a store inside this process is then one for both roles.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreUrl {
     /// `embedded:PATH`: a database file of our own.
