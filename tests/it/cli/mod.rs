@@ -3,6 +3,7 @@
 mod exhausted;
 mod interests;
 mod interrupted;
+mod log;
 mod on_redis;
 mod process;
 mod serve;

@@ -97,9 +97,13 @@ impl Sandbox {
     /// A service that listens, and where it does.
     pub async fn serve(&self, arguments: &[&str]) -> (Process, String) {
         let service = self.start(&[ON_FREE_PORTS.as_slice(), arguments].concat());
-        let line = service.logged("listening", LISTENS_WITHIN).await;
-        let address = line["address"].as_str().unwrap().to_owned();
-        (service, address)
+        let listens = || service.out().lines().find(|line| line.contains("listening")).map(str::to_owned);
+        eventually(LISTENS_WITHIN, "the service listens", async || listens().is_some()).await;
+        // In either format, the first address in that line is the public one.
+        let line = listens().unwrap();
+        let (_, address) = line.split_once("127.0.0.1:").unwrap();
+        let port = address.split(|c: char| !c.is_ascii_digit()).next().unwrap();
+        (service, format!("127.0.0.1:{port}"))
     }
 
     /// What `interests export` prints, line by line.

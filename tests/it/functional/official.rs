@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use crate::harness::{TestApp, sign};
 
-const CASES: &str = include_str!("../official.json");
+/// The suite.
+pub const CASES: &str = include_str!("../official.json");
 
 /// The ids that the cases ask for; each has interests stored.
 pub const IDS: [i64; 4] = [0, 1, 2, 3];
@@ -33,13 +34,14 @@ pub async fn all_cases_hold(app: &TestApp) {
             assert_eq!(answer.len() as u64, nclients, "{name}");
             assert!(ids.iter().all(|id| answer[&id.to_string()] == json!(["books"])), "{name}: {answer:?}");
         }
-        if let Some(has) = expected["has"].as_array() {
-            assert!(reply.score() >= 0.0 && !has.is_empty(), "{name}");
+        if !expected["has"].is_null() {
+            assert!(reply.score() >= 0.0, "{name}");
         }
     }
 }
 
-fn request(case: &Value) -> Value {
+/// The case's request, signed as it says.
+pub fn request(case: &Value) -> Value {
     let mut request = case["request"].clone();
     let today = chrono::Local::now().format("%d.%m.%Y").to_string();
     if request["arguments"]["date"] == "@today" {

@@ -1,0 +1,119 @@
+//! The log: one line for each call, with its context, and nothing of the person's or of the secrets.
+
+use rstest::rstest;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use super::process::Sandbox;
+use crate::{
+    functional::official::{CASES, request},
+    harness::{call, sign},
+};
+
+/// Posts all bodies in turn to a service that logs as told, ends it, and returns what it logged.
+async fn logged(bodies: &[String], options: &[&str]) -> String {
+    let sandbox = Sandbox::new();
+    let mut arguments = vec!["serve", "--set", "shutdown.grace=0s"];
+    arguments.extend(options);
+    let (service, address) = sandbox.serve(&arguments).await;
+    let client = reqwest::Client::new();
+    for (number, body) in bodies.iter().enumerate() {
+        let url = format!("http://{address}/method");
+        client.post(url).header("x-request-id", number.to_string()).body(body.clone()).send().await.unwrap();
+    }
+    drop(client);
+    service.signal(Signal::TERM);
+    service.ended().await.succeeded().to_owned()
+}
+
+#[tokio::test]
+async fn every_official_case_is_one_line_with_its_context() {
+    let suite: Value = serde_json::from_str(CASES).unwrap();
+    let cases = suite["cases"].as_array().unwrap();
+    let bodies: Vec<_> = cases.iter().map(|case| request(case).to_string()).collect();
+    let log = logged(&bodies, &[]).await;
+    let lines: Vec<Value> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .filter(|line: &Value| line["message"] == "call")
+        .collect();
+    assert_eq!(lines.len(), cases.len());
+    for (number, (line, case)) in lines.iter().zip(cases).enumerate() {
+        let name = &case["name"];
+        assert_eq!(line["request_id"], number.to_string(), "{name}");
+        assert_eq!(line["code"], case["expect"]["code"], "{name}");
+        assert!(line["duration"].as_f64().unwrap() > 0.0, "{name}");
+        // Only an envelope that was read tells whose call it is.
+        if case["expect"]["code"] == 200 {
+            assert_eq!(line["account"], case["request"]["account"], "{name}");
+            assert_eq!(line["method"], case["request"]["method"], "{name}");
+        }
+        if let Some(has) = case["expect"]["has"].as_array() {
+            let mut logged: Vec<_> = line["has"].as_str().unwrap().split(',').collect();
+            logged.sort_unstable();
+            assert_eq!(json!(logged), json!(has), "{name}");
+        }
+        if !case["expect"]["nclients"].is_null() {
+            assert_eq!(line["nclients"], case["expect"]["nclients"], "{name}");
+        }
+    }
+}
+
+/// A call that is refused for its arguments has a context as well.
+#[rstest]
+#[case::a_score(call("online_score", json!({"gender": 5, "phone": 1})), "has", json!("phone,gender"))]
+#[case::interests(call("clients_interests", json!({"client_ids": [1, 2, 2], "date": "x"})), "nclients", json!(3))]
+#[tokio::test]
+async fn a_refused_calls_context_is_logged(#[case] body: Value, #[case] field: &str, #[case] value: Value) {
+    let log = logged(&[body.to_string()], &[]).await;
+    let line = log.lines().find(|line| line.contains(r#""message":"call""#)).unwrap();
+    let line: Value = serde_json::from_str(line).unwrap();
+    assert_eq!((&line["code"], &line[field]), (&json!(422), &value));
+}
+
+#[rstest]
+#[case::as_json("json")]
+#[case::for_people("pretty")]
+#[tokio::test]
+async fn nothing_of_the_person_and_no_secret_is_logged_at_any_level(#[case] format: &str) {
+    let person = json!({
+        "phone": "79161234567", "email": "private@example.com", "first_name": "Melchior", "last_name": "Balthasar",
+        "birthday": "24.12.1999", "gender": 1,
+    });
+    let mut broken = person.clone();
+    broken["phone"] = "89161234567".into();
+    let bodies = [
+        call("online_score", person.clone()),
+        call("online_score", broken),
+        sign(json!({"login": "admin", "method": "online_score", "arguments": person})),
+        json!({"login": "Melchior", "token": "private@example.com", "method": "79161234567", "arguments": {}}),
+    ];
+    let tokens: Vec<_> = bodies.iter().map(|body| body["token"].as_str().unwrap().to_owned()).collect();
+    let bodies: Vec<_> = bodies.iter().map(ToString::to_string).collect();
+    let (format, salt) = (format!("log.format={format}"), "auth.admin_salt=saltandpepper");
+    let log = logged(&bodies, &["--set", &format, "--set", "log.level=trace", "--set", salt]).await;
+    assert!(log.matches("request_id").count() >= bodies.len());
+    let secrets = [
+        "9161234567",
+        "private@",
+        "Melchior",
+        "Balthasar",
+        "24.12.1999",
+        "1999-12-24",
+        "Otus",
+        "saltandpepper",
+    ];
+    for secret in secrets.into_iter().chain(tokens.iter().map(String::as_str)) {
+        let line = log.lines().find(|line| line.contains(secret));
+        assert!(line.is_none(), "{secret} stands in the log: {line:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_log_for_people_says_each_field_once() {
+    let log = logged(&[call("online_score", json!({})).to_string()], &["--set", "log.format=pretty"]).await;
+    let line = log.lines().find(|line| line.contains("code=422")).unwrap();
+    for field in ["request_id=", "method=", "account=", "code=", "duration="] {
+        assert_eq!(line.matches(field).count(), 1, "{line}");
+    }
+}
