@@ -23,6 +23,7 @@ mod show;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -60,6 +61,9 @@ pub struct Settings {
     /// Made while loading, when the origins are still known, so that no secret is kept for it.
     #[serde(skip)]
     effective: String,
+    /// Where the keys come from that are not defaults.
+    #[serde(skip)]
+    origins: BTreeMap<String, String>,
 }
 
 // ===== impl Settings =====
@@ -93,12 +97,18 @@ impl Settings {
         secrets::resolve(&mut settings, &layers, &mut errors);
         rules::check(&settings, &layers, &mut errors);
         settings.effective = show::effective_toml(&layers);
+        settings.origins = show::origins(&layers);
         errors.or(settings)
     }
 
     /// Where scores are kept. Equal to `store.url` unless `cache.url` says otherwise.
     pub fn cache_url(&self) -> &StoreUrl {
         self.cache.url.as_ref().unwrap_or(&self.store.url)
+    }
+
+    /// Where `key` was set, unless it is a default: a file and its line, a variable, or the command line.
+    pub fn origin(&self, key: &str) -> Option<&str> {
+        self.origins.get(key).map(String::as_str)
     }
 
     /// The settings in effect as TOML, in the order of `config/default.toml`: secrets are `"***"`, and a comment says

@@ -10,7 +10,7 @@ use std::{
 use super::signals::Stop;
 use crate::{
     app::BuildError,
-    config::error::ConfigErrors,
+    config::{Settings, error::ConfigErrors},
     domain::InvalidAuthPolicy,
     store::{BackendError, OpenBulkError, PutError},
 };
@@ -28,8 +28,8 @@ pub(super) enum Failure {
     #[error(transparent)]
     Config(#[from] ConfigErrors),
     /// The settings are fine by themselves, but not here: a port is taken.
-    #[error(transparent)]
-    Build(#[from] BuildError),
+    #[error("{origin}{source}")]
+    Build { origin: String, source: BuildError },
     #[error("auth: {0}")]
     Auth(#[from] InvalidAuthPolicy),
     /// Arguments that clap cannot judge.
@@ -62,6 +62,15 @@ pub(super) enum Failure {
 // ===== impl Failure =====
 
 impl Failure {
+    /// Names the place of the setting that is at fault, as the faults of a configuration do.
+    pub(super) fn build(source: BuildError, settings: &Settings) -> Self {
+        let origin = match &source {
+            BuildError::Listen { key, .. } => settings.origin(key),
+            BuildError::Auth(_) | BuildError::Metrics(_) => None,
+        };
+        Self::Build { origin: origin.map(|origin| format!("{origin}: ")).unwrap_or_default(), source }
+    }
+
     /// Says on standard error what is wrong, and tells the exit code.
     pub(super) fn report(&self) -> ExitCode {
         if !self.is_closed_pipe() {
@@ -80,11 +89,11 @@ impl Failure {
     fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::Auth(_) | Self::Usage(_) => USAGE,
-            Self::Build(BuildError::Listen { .. } | BuildError::Auth(_)) => USAGE,
+            Self::Build { source: BuildError::Listen { .. } | BuildError::Auth(_), .. } => USAGE,
             // It is the setting that names a store which cannot be used so.
             Self::Open { source: OpenBulkError::Memory, .. } => USAGE,
             Self::Output(_) if self.is_closed_pipe() => 0,
-            Self::Build(BuildError::Metrics(_))
+            Self::Build { source: BuildError::Metrics(_), .. }
             | Self::Start(_)
             | Self::Serve(_)
             | Self::Open { .. }

@@ -12,8 +12,8 @@ pub(super) fn run(settings: &Settings) -> Result<(), Failure> {
     actix_web::rt::System::new().block_on(async {
         // Before anything is to be seen of the service: whoever sees it may end it.
         let mut signals = Signals::listen().map_err(Failure::Start)?;
-        let app = Application::build(settings)?;
-        app.publish(log.lost_lines())?;
+        let app = Application::build(settings).map_err(|error| Failure::build(error, settings))?;
+        app.publish(log.lost_lines()).map_err(|error| Failure::build(error, settings))?;
         let (stop, stopped) = oneshot::channel();
         let twice = async {
             signals.next().await;

@@ -1,5 +1,6 @@
 //! The settings in effect, written as a configuration file.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use toml::Value;
@@ -30,6 +31,12 @@ pub(super) fn effective_toml(layers: &Layers) -> String {
         };
     }
     text
+}
+
+/// Where each key was set that is not a default.
+pub(super) fn origins(layers: &Layers) -> BTreeMap<String, String> {
+    let given = layers.entries().iter().filter(|entry| !matches!(entry.origin, Origin::BuiltIn));
+    given.map(|entry| (entry.key.clone(), one_line(&entry.origin.to_string()))).collect()
 }
 
 fn shown(entry: &Entry) -> Value {

@@ -60,10 +60,13 @@ async fn a_second_signal_ends_it_at_once(#[case] second: Signal, #[case] code: i
 async fn a_port_that_is_taken_is_named_in_one_line(#[case] key: &str, #[case] other: &str) {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
-    let (taken, free) = (format!("{key}={address}"), format!("{other}=127.0.0.1:0"));
-    let ended = Sandbox::new().run(&["--set", &taken, "--set", &free]).await;
+    let sandbox = Sandbox::new();
+    sandbox.write("port.toml", format!("# one line down\n{key} = \"{address}\"\n"));
+    let free = format!("{other}=127.0.0.1:0");
+    let ended = sandbox.run(&["--config", "port.toml", "--set", &free]).await;
     let lines = ended.failed(2);
     assert_eq!(lines.len(), 1, "{lines:?}");
-    assert!(lines[0].starts_with(&format!("{key}: cannot listen on {address}: ")), "{lines:?}");
+    let expected = format!("port.toml:2: {key}: cannot listen on {address}: ");
+    assert!(lines[0].starts_with(&expected), "{lines:?}");
     assert!(!ended.out.contains("listening"), "{ended:?}");
 }
