@@ -4,6 +4,7 @@
 //! stalls gets more connections, as it would from clients who do not know of each other.
 
 use std::{
+    collections::VecDeque,
     io::{self, ErrorKind},
     net::SocketAddr,
     sync::Mutex,
@@ -39,11 +40,12 @@ pub struct Answer {
     body: Vec<u8>,
 }
 
-/// A service, and the idle connections to it.
+/// A service, and the idle connections to it, longest idle first: the service ends one that it gets no call on for
+/// seconds with a 408, and a call that is just being sent would take that for its answer.
 pub struct Target {
     public: SocketAddr,
     admin: SocketAddr,
-    idle: Mutex<Vec<Connection>>,
+    idle: Mutex<VecDeque<Connection>>,
 }
 
 /// Which method was called.
@@ -173,10 +175,10 @@ impl Target {
 
     /// Opens idle connections until there are so many.
     pub async fn connect(&self, connections: usize) -> io::Result<()> {
-        let mut opened = Vec::new();
+        let mut opened = VecDeque::new();
         let idle = self.idle.lock().unwrap().len();
         for _ in idle..connections {
-            opened.push(Connection::open(self.public).await?);
+            opened.push_back(Connection::open(self.public).await?);
         }
         self.idle.lock().unwrap().append(&mut opened);
         Ok(())
@@ -189,14 +191,14 @@ impl Target {
 
     /// `POST /method` with this body.
     pub async fn post(&self, body: &str) -> io::Result<Answer> {
-        let idle = self.idle.lock().unwrap().pop();
+        let idle = self.idle.lock().unwrap().pop_front();
         let mut connection = match idle {
             Some(connection) => connection,
             None => Connection::open(self.public).await?,
         };
         let answer = connection.exchange(post(body).as_bytes()).await?;
         if !answer.is_last() {
-            self.idle.lock().unwrap().push(connection);
+            self.idle.lock().unwrap().push_back(connection);
         }
         Ok(answer)
     }
