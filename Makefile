@@ -1,6 +1,6 @@
 # One entry for every chore; CI runs the same.
 
-.PHONY: run test test-unit test-functional test-emulation test-real lint format docs
+.PHONY: run test test-unit test-functional test-emulation test-real faults soak lint format docs
 
 run: ## serve on 127.0.0.1:8080 with the embedded store
 	cargo run -- --config config/default.toml
@@ -21,6 +21,13 @@ test-emulation: ## a store and a network inside the test process that misbehave
 test-real: ## real redis-server processes, killed and stopped
 	scripts/need-redis
 	cargo test --locked --test it -- real:: tools::redis
+
+faults: ## break the release binary's surroundings row by row, measure it, and write docs/faults.md; 4 minutes
+	scripts/need-redis
+	cargo bench --locked --bench faults
+
+soak: ## faults at random for 10 minutes; SOAK_SECONDS=60 for less, SOAK_SEED=… to repeat
+	cargo bench --locked --bench faults -- soak
 
 lint: ## format, clippy, documentation, and the direction of imports
 	cargo fmt --check

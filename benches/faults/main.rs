@@ -1,0 +1,144 @@
+//! The fault table, executed: `make faults`, and `make soak`.
+//!
+//! Runs the release binary as a process, breaks what it depends on row by row, and measures what its clients see.
+//!
+//! # Layout
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `table.rs` | the rows: fault, what it must show, bounds |
+//! | `row.rs` | what a row is made of |
+//! | `world.rs` | the store behind the service, and how each fault befalls it |
+//! | `measure.rs` | runs a row of the store's and judges it |
+//! | `own.rs` | rows with a procedure of their own |
+//! | `soak.rs` | faults at random, for long |
+//! | `service.rs`, `client.rs`, `load.rs` | the process, who calls it, and how often |
+//! | `report.rs` | the table of results |
+
+#![allow(
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "it is a tool for this repository: it reports on standard output, and a panic is a row that failed"
+)]
+
+mod client;
+mod load;
+mod measure;
+mod own;
+mod report;
+mod row;
+mod service;
+mod soak;
+mod table;
+mod world;
+
+#[path = "../../tests/it/harness/calls.rs"]
+#[allow(dead_code, reason = "shared with the tests, which use more of it")]
+mod calls;
+#[path = "../../tests/it/tools/mod.rs"]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "shared with the tests, which use more of it; its own tests run there"
+)]
+mod tools;
+
+use std::{panic::AssertUnwindSafe, process::ExitCode};
+
+use futures_util::FutureExt;
+use tokio::{
+    select,
+    signal::unix::{SignalKind, signal},
+};
+
+use self::{
+    report::{Line, Result},
+    row::{Kind, Miss, Outcome, Row},
+    table::ROWS,
+};
+
+/// `cargo bench --bench faults -- [row_05 row_12…]`, or `-- soak`.
+#[tokio::main(worker_threads = 2)]
+async fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    // Cargo says so when it is meant to be run as a benchmark. Any other time it is only being tried out.
+    if !arguments.iter().any(|argument| argument == "--bench") {
+        println!("run by `make faults` or `make soak`");
+        return ExitCode::SUCCESS;
+    }
+    let wanted: Vec<String> = arguments.into_iter().filter(|argument| argument != "--bench").collect();
+    let mut interrupt = signal(SignalKind::interrupt()).unwrap();
+    let mut terminate = signal(SignalKind::terminate()).unwrap();
+    // Whatever ends this, the processes it started end with it, as what stands for them is dropped.
+    select! {
+        all_ok = run(&wanted) => if all_ok { ExitCode::SUCCESS } else { ExitCode::FAILURE },
+        _ = interrupt.recv() => ExitCode::from(130),
+        _ = terminate.recv() => ExitCode::from(143),
+    }
+}
+
+async fn run(wanted: &[String]) -> bool {
+    if wanted == ["soak"] {
+        let soak = soak::run().await;
+        soak.lines().for_each(|line| println!("soak: {line}"));
+        report::write_soak(&soak);
+        return soak.is_ok();
+    }
+    let is_wanted =
+        |row: &Row| wanted.iter().any(|name| format!("row_{}", row.id).starts_with(name.as_str()));
+    let rows: Vec<_> = ROWS.iter().filter(|row| wanted.is_empty() || is_wanted(row)).collect();
+    if rows.is_empty() {
+        println!(
+            "no such row; there are: {}",
+            ROWS.iter().map(|row| format!("row_{} ", row.id)).collect::<String>()
+        );
+        return false;
+    }
+    report::print_headings();
+    let mut lines = Vec::new();
+    for row in rows {
+        let line = line(row).await;
+        report::print(&line);
+        lines.push(line);
+    }
+    let missed: Vec<_> = lines.iter().filter(|line| !line.is_ok()).map(|line| line.row.id).collect();
+    println!("{} rows, missed: {missed:?}", lines.len());
+    if wanted.is_empty() {
+        report::write(&lines);
+    }
+    missed.is_empty()
+}
+
+/// Runs a row, and once more if it misses.
+async fn line(row: &'static Row) -> Line {
+    let first = attempt(row).await;
+    let line = Line { row, result: first, again: Vec::new() };
+    if line.is_ok() {
+        return line;
+    }
+    report::print(&line);
+    let again = match line.result {
+        Result::Store(measured) => measured.outcome.missed,
+        Result::Own(outcome) => outcome.missed,
+        Result::NotRun => Vec::new(),
+    };
+    Line { row, result: attempt(row).await, again }
+}
+
+async fn attempt(row: &Row) -> Result {
+    let attempt = async {
+        match &row.kind {
+            Kind::Store(expected) => Result::Store(Box::new(measure::measure(row.id, expected).await)),
+            Kind::Own(run) => Result::Own(run().await),
+            Kind::Test(_) | Kind::Absent(_) => Result::NotRun,
+        }
+    };
+    AssertUnwindSafe(attempt).catch_unwind().await.unwrap_or_else(|_| {
+        let missed = vec![Miss::Outcome("it panicked, see above".to_owned())];
+        Result::Own(Outcome { missed, ..Outcome::default() })
+    })
+}

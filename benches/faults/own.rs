@@ -1,0 +1,409 @@
+//! Rows that have a procedure of their own: what clients, signals and the machine do.
+
+use std::{
+    io::ErrorKind,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use futures_util::future::LocalBoxFuture;
+use rustix::process::Signal;
+use serde_json::json;
+use tokio::{task::JoinSet, time::sleep};
+
+use crate::{
+    calls::{Person, call},
+    client::{Connection, Method, Sample, Seen, post},
+    load::{Load, some_clients},
+    measure::{Latencies, latencies},
+    row::{Outcome, ms},
+    service::Service,
+    tools::{RespServer, eventually},
+    world::filled_store,
+};
+
+/// What growth of the memory is no leak.
+const GROWTH_KIB: u64 = 10 * 1024;
+/// How many files more or less are no leak.
+const FILES: usize = 5;
+
+/// A service with these settings on a healthy store.
+async fn start(settings: &[&str]) -> (RespServer, Service) {
+    let store = filled_store();
+    let url = format!("store.url={}", store.url());
+    let service = Service::start(&[&[url.as_str()], settings].concat()).await;
+    let ready = async || service.target.is_ready().await;
+    eventually(Duration::from_secs(5), "the service is ready", ready).await;
+    (store, service)
+}
+
+/// Row 34.
+pub fn clients_go_away() -> LocalBoxFuture<'static, Outcome> {
+    const CLIENTS: usize = 10_000;
+    const AT_ONCE: usize = 50;
+    Box::pin(async {
+        let mut out = Outcome::default();
+        let (_store, service) = start(&[]).await;
+        let target = service.target.clone();
+        let load = Load::start(target.clone(), 100).await;
+        sleep(Duration::from_secs(1)).await;
+        let before = service.usage();
+
+        let mut clients = JoinSet::new();
+        for _ in 0..AT_ONCE {
+            let target = target.clone();
+            clients.spawn(async move {
+                for _ in 0..CLIENTS / AT_ONCE {
+                    let body = call("online_score", Person::any().arguments()).to_string();
+                    let request = post(&body);
+                    // In the middle of the head or of the body, or behind it.
+                    let sent = fastrand::usize(1..=request.len());
+                    let Ok(mut connection) = Connection::open(target.public()).await else { continue };
+                    if connection.send(&request.as_bytes()[..sent]).await.is_ok() && fastrand::bool() {
+                        _ = connection.get_ref().set_zero_linger();
+                    }
+                }
+            });
+        }
+        clients.join_all().await;
+        let after = settled(&service, before.files).await;
+        judge_load(&load.end().await, Duration::from_millis(100), &mut out);
+        out.note(format!("RSS {} → {} KiB", before.rss_kib, after.rss_kib));
+        out.note(format!("files {} → {}", before.files, after.files));
+        out.must(after.rss_kib <= before.rss_kib + GROWTH_KIB, "memory grew");
+        out.must(after.files <= before.files + FILES, "files are still open");
+        out
+    })
+}
+
+/// Row 36.
+pub fn large_bodies() -> LocalBoxFuture<'static, Outcome> {
+    const CLIENTS: usize = 20;
+    const CHUNKS: usize = 1_024;
+    Box::pin(async {
+        let mut out = Outcome::default();
+        let (_store, service) = start(&[]).await;
+        let target = service.target.clone();
+        let load = Load::start(target.clone(), 100).await;
+        sleep(Duration::from_secs(1)).await;
+        let before = service.usage();
+        let mut highest = before.rss_kib;
+
+        let announced = Connection::open(target.public()).await;
+        let head = "POST /method HTTP/1.1\r\nhost: api\r\ncontent-length: 100000000\r\n\r\n";
+        let answer = match announced {
+            Ok(mut connection) => connection.exchange(head.as_bytes()).await,
+            Err(error) => Err(error),
+        };
+        let fits = answer.as_ref().is_ok_and(|answer| answer.is_error(413, "Payload Too Large"));
+        out.must(fits, format!("announced: {answer:?}"));
+
+        let mut clients = JoinSet::new();
+        for _ in 0..CLIENTS {
+            let target = target.clone();
+            clients.spawn(async move {
+                let mut connection = Connection::open(target.public()).await?;
+                let head = "POST /method HTTP/1.1\r\nhost: api\r\ntransfer-encoding: chunked\r\n\r\n";
+                connection.send(head.as_bytes()).await?;
+                let chunk = format!("10000\r\n{}\r\n", " ".repeat(0x10000));
+                let mut sent = 0;
+                // Goes on until the service has had enough.
+                while sent < CHUNKS && connection.send(chunk.as_bytes()).await.is_ok() {
+                    sent += 1;
+                }
+                std::io::Result::Ok((sent, connection.receive().await))
+            });
+        }
+        let mut refused = 0;
+        let mut most = 0;
+        loop {
+            tokio::select! {
+                client = clients.join_next() => match client {
+                    None => break,
+                    Some(Ok(Ok((sent, answer)))) => {
+                        most = most.max(sent);
+                        refused += usize::from(answer.is_ok_and(|a| a.is_error(413, "Payload Too Large")));
+                    }
+                    Some(failed) => out.must(false, format!("{failed:?}")),
+                },
+                () = sleep(Duration::from_millis(2)) => highest = highest.max(service.usage().rss_kib),
+            }
+        }
+        judge_load(&load.end().await, Duration::from_millis(100), &mut out);
+        let grown = highest.saturating_sub(before.rss_kib);
+        out.note(format!("{refused} of {CLIENTS} chunked: 413; at most {} KiB sent", most * 64));
+        out.note(format!("RSS +{grown} KiB"));
+        // The limit and 64 KiB for each, and what a process grows by anyway.
+        let allowed = (CLIENTS * (256 + 64)) as u64 + 4 * 1024;
+        out.must(grown <= allowed, format!("RSS grew by {grown} KiB"));
+        // Who still sends when it is refused may see a reset before the answer.
+        out.must(refused > 0, "no chunked body was answered 413");
+        out
+    })
+}
+
+/// Row 38.
+pub fn bad_heads() -> LocalBoxFuture<'static, Outcome> {
+    Box::pin(async {
+        let mut out = Outcome::default();
+        let (_store, service) = start(&[]).await;
+        let body = call("online_score", Person::full().arguments()).to_string();
+        let length = body.len();
+        let with = |headers: &str| format!("POST /method HTTP/1.1\r\nhost: api\r\n{headers}\r\n{body}");
+        let many: String = (0..110).map(|n| format!("x-{n}: y\r\n")).collect();
+        let cases = [
+            ("CL+TE", with(&format!("content-length: {length}\r\ntransfer-encoding: chunked\r\n"))),
+            ("two CLs", with(&format!("content-length: {length}\r\ncontent-length: 3\r\n"))),
+            ("112 headers", with(&format!("{many}content-length: {length}\r\n"))),
+            ("long request line", format!("POST /{} HTTP/1.1\r\nhost: api\r\n\r\n", "x".repeat(200_000))),
+        ];
+        for (name, request) in cases {
+            let answer = match Connection::open(service.target.public()).await {
+                Ok(mut connection) => {
+                    // The service may answer and close before it has read all.
+                    _ = connection.send(request.as_bytes()).await;
+                    connection.receive().await
+                }
+                Err(error) => Err(error),
+            };
+            match answer {
+                Ok(answer) => {
+                    out.note(format!("{name}: {}", answer.code));
+                    out.must([400, 431].contains(&answer.code), format!("{name}: {}", answer.code));
+                }
+                Err(error) => {
+                    out.note(format!("{name}: no answer"));
+                    out.must(false, format!("{name}: {error}"));
+                }
+            }
+        }
+        let sample = service.target.score(&Person::any(), Instant::now()).await;
+        out.must(sample.seen == Seen::Right, format!("a good call after that: {:?}", sample.seen));
+        out
+    })
+}
+
+/// Row 42, one signal. Clients go on until they are refused a connection, and must see nothing else.
+pub fn sigterm() -> LocalBoxFuture<'static, Outcome> {
+    const GRACE: Duration = Duration::from_millis(500);
+    const DRAIN: Duration = Duration::from_secs(20);
+    Box::pin(async {
+        let mut out = Outcome::default();
+        let (_store, mut service) = start(&["shutdown.grace=500ms"]).await;
+        let target = service.target.clone();
+        let answered = Arc::new(AtomicUsize::new(0));
+        let mut clients = JoinSet::new();
+        for number in 0..24 {
+            let (address, answered) = (target.public(), answered.clone());
+            // Two of three keep their connections alive.
+            clients.spawn(call_until_refused(address, number % 3 > 0, answered));
+        }
+        sleep(Duration::from_secs(1)).await;
+        let before = answered.load(Relaxed);
+        service.signal(Signal::TERM);
+        sleep(GRACE / 5).await;
+        let (code, state) = target.readiness().await;
+        out.must((code, state.as_str()) == (503, "draining"), format!("/readyz {code} {state}"));
+        let end = service.ends(GRACE + DRAIN + Duration::from_secs(2)).await;
+        match end {
+            Some((code, took)) => {
+                let took = took + GRACE / 5;
+                out.note(format!("exits after {}", ms(took)));
+                out.must(code == Some(0), format!("exit code {code:?}"));
+                out.within("exit", took, GRACE + DRAIN);
+            }
+            None => out.must(false, "does not exit"),
+        }
+        let failed: Vec<_> = clients.join_all().await.into_iter().flatten().collect();
+        out.note(format!(
+            "{} calls answered before the signal, {} after, {} failed",
+            before,
+            answered.load(Relaxed) - before,
+            failed.len()
+        ));
+        out.must(
+            failed.is_empty(),
+            format!("{} accepted calls failed, such as {:?}", failed.len(), failed.first()),
+        );
+        out
+    })
+}
+
+/// Why a call failed that had a connection, if one did.
+async fn call_until_refused(
+    address: std::net::SocketAddr,
+    keep_alive: bool,
+    answered: Arc<AtomicUsize>,
+) -> Option<String> {
+    let mut kept: Option<Connection> = None;
+    let end = Instant::now() + Duration::from_secs(30);
+    while Instant::now() < end {
+        let mut connection = match kept.take() {
+            Some(connection) => connection,
+            None => match Connection::open(address).await {
+                Ok(connection) => connection,
+                Err(error) if error.kind() == ErrorKind::ConnectionRefused => return None,
+                Err(error) => return Some(format!("connect: {error}")),
+            },
+        };
+        let body = call("clients_interests", json!({ "client_ids": some_clients() })).to_string();
+        let request = if keep_alive {
+            post(&body)
+        } else {
+            post(&body).replacen("host: api", "host: api\r\nconnection: close", 1)
+        };
+        match connection.exchange(request.as_bytes()).await {
+            Ok(answer) if answer.code == 200 => {
+                answered.fetch_add(1, Relaxed);
+                kept = (keep_alive && !answer.is_last()).then_some(connection);
+            }
+            Ok(answer) => return Some(format!("{} {}", answer.code, answer.text())),
+            Err(error) => return Some(error.to_string()),
+        }
+        sleep(Duration::from_millis(5)).await;
+    }
+    Some("never refused".to_owned())
+}
+
+/// Row 42, two signals.
+pub fn sigterm_twice() -> LocalBoxFuture<'static, Outcome> {
+    Box::pin(async {
+        let mut out = Outcome::default();
+        let (_store, mut service) = start(&["shutdown.grace=5s"]).await;
+        let load = Load::start(service.target.clone(), 100).await;
+        sleep(Duration::from_millis(500)).await;
+        service.signal(Signal::TERM);
+        sleep(Duration::from_millis(100)).await;
+        service.signal(Signal::TERM);
+        match service.ends(Duration::from_secs(20)).await {
+            Some((code, took)) => {
+                out.note(format!("exits {} after the second, with {}", ms(took), code.unwrap_or_default()));
+                out.within("exit", took, Duration::from_millis(500));
+            }
+            None => out.must(false, "does not exit"),
+        }
+        drop(load);
+        out
+    })
+}
+
+/// Row 43.
+pub fn out_of_files() -> LocalBoxFuture<'static, Outcome> {
+    const SPARE: usize = 10;
+    Box::pin(async {
+        let mut out = Outcome::default();
+        let (_store, service) = start(&[]).await;
+        let target = service.target.clone();
+        let load = Load::start(target.clone(), 100).await;
+        sleep(Duration::from_secs(1)).await;
+        let full = service.usage().files + SPARE;
+        service.limit_files(full);
+        let onset = Instant::now();
+
+        let mut idle = Vec::new();
+        for _ in 0..4 * SPARE {
+            idle.push(Connection::open(target.public()).await);
+        }
+        sleep(Duration::from_secs(2)).await;
+        out.note(format!("files {} of {full}", service.usage().files));
+        out.must(service.usage().files >= full - 1, "the files never ran out");
+        drop(idle);
+
+        let freed = Instant::now();
+        let mut accepted = None;
+        while freed.elapsed() < Duration::from_secs(5) && accepted.is_none() {
+            let body = post(&call("online_score", Person::any().arguments()).to_string());
+            if let Ok(mut connection) = Connection::open(target.public()).await {
+                let answer = connection.exchange(body.as_bytes()).await;
+                accepted = answer.is_ok_and(|a| a.code == 200).then(|| freed.elapsed());
+            }
+        }
+        match accepted {
+            Some(took) => {
+                out.note(format!("accepts {} after files are free", ms(took)));
+                out.within("accepting", took, Duration::from_secs(1));
+            }
+            None => out.must(false, "accepts no more"),
+        }
+        let samples = load.end().await;
+        out.note(format!(
+            "{} calls on open connections meanwhile",
+            samples.iter().filter(|s| s.at > onset).count()
+        ));
+        judge_load(&samples, Duration::from_millis(100), &mut out);
+        out
+    })
+}
+
+/// Row 44.
+pub fn blocked_log() -> LocalBoxFuture<'static, Outcome> {
+    const CALLS: usize = 30_000;
+    const AT_ONCE: usize = 16;
+    Box::pin(async {
+        let mut out = Outcome::default();
+        let store = filled_store();
+        let service = Service::start_with_blocked_log(&[&format!("store.url={}", store.url())]).await;
+        let target = service.target.clone();
+        // More lines than the pipe and the queue hold, so that some are lost.
+        let mut clients = JoinSet::new();
+        for _ in 0..AT_ONCE {
+            let target = target.clone();
+            clients.spawn(async move {
+                for _ in 0..CALLS / AT_ONCE {
+                    let sample = target.score(&Person::any(), Instant::now()).await;
+                    if sample.seen != Seen::Right {
+                        return Some(sample.seen);
+                    }
+                }
+                None
+            });
+        }
+        let failed: Vec<_> = clients.join_all().await.into_iter().flatten().collect();
+        out.must(failed.is_empty(), format!("{:?}", failed.first()));
+        let load = Load::start(target.clone(), 300).await;
+        sleep(Duration::from_secs(2)).await;
+        judge_load(&load.end().await, Duration::from_millis(100), &mut out);
+        let counted =
+            lost_lines(&target.admin("/metrics").await.map_or_else(|_| String::new(), |a| a.text()));
+        match counted {
+            Some(lines) => out.note(format!("{lines} lost lines counted")),
+            None => out.must(false, "lost lines are counted in no metric"),
+        }
+        out
+    })
+}
+
+/// The counter of lost lines, whatever it is called.
+fn lost_lines(metrics: &str) -> Option<f64> {
+    let is_it = |name: &str| name.contains("log") && (name.contains("lost") || name.contains("dropped"));
+    let lines = metrics.lines().filter(|line| !line.starts_with('#'));
+    let values = lines.filter_map(|line| line.rsplit_once(' ')).filter(|(name, _)| is_it(name));
+    values.filter_map(|(_, value)| value.parse().ok()).find(|lines| *lines > 0.0)
+}
+
+/// The others' calls: all right, none late.
+fn judge_load(samples: &[Sample], bound: Duration, out: &mut Outcome) {
+    let wrong = samples.iter().filter(|s| s.seen != Seen::Right);
+    if let Some(first) = wrong.clone().next() {
+        out.must(false, format!("others: {} calls failed, such as {:?}", wrong.count(), first.seen));
+    }
+    let samples: Vec<_> = samples.iter().collect();
+    let Latencies { p99, worst } = latencies(&samples, Method::OnlineScore);
+    out.note(format!("others' score: p99 {}, worst {}", ms(p99), ms(worst)));
+    out.within("others' score: worst", worst, bound);
+}
+
+/// What it holds once its files are back to what they were, or after two seconds.
+async fn settled(service: &Service, files: usize) -> crate::service::Usage {
+    let begun = Instant::now();
+    loop {
+        let usage = service.usage();
+        if usage.files <= files + FILES || begun.elapsed() > Duration::from_secs(2) {
+            return usage;
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+}

@@ -1,0 +1,153 @@
+//! The release binary as a process of its own, and what the kernel says of it.
+
+use std::{
+    fs::{self, File},
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    path::PathBuf,
+    process::{Child, ChildStdout, Command, Stdio},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{client::Target, tools::eventually};
+
+const STARTS_WITHIN: Duration = Duration::from_secs(10);
+const ON_FREE_PORTS: [&str; 2] = ["http.bind=127.0.0.1:0", "admin.bind=127.0.0.1:0"];
+
+/// A service that listens. Dropping it kills and reaps the process.
+pub struct Service {
+    pub target: Arc<Target>,
+    process: Process,
+    dir: TempDir,
+    /// Held open and not read, if the log goes into a pipe.
+    _pipe: Option<BufReader<ChildStdout>>,
+}
+
+struct Process(Child);
+
+/// What the service holds of the machine.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Usage {
+    pub rss_kib: u64,
+    pub files: usize,
+    pub threads: u64,
+}
+
+// ===== impl Service =====
+
+impl Service {
+    /// Starts it with these settings. Its log goes to a file.
+    pub async fn start(settings: &[&str]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let out = File::create(log_path(&dir)).unwrap();
+        let process = Process::spawn(&dir, settings, out.into());
+        let mut line = None;
+        eventually(STARTS_WITHIN, "the service listens", async || {
+            let log = fs::read_to_string(log_path(&dir)).unwrap_or_default();
+            line = log.lines().find_map(listening);
+            line.is_some()
+        })
+        .await;
+        Self { target: Arc::new(line.unwrap()), process, dir, _pipe: None }
+    }
+
+    /// The same, with a log that goes into a pipe which nobody reads any more once the service listens.
+    pub async fn start_with_blocked_log(settings: &[&str]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut process = Process::spawn(&dir, settings, Stdio::piped());
+        let mut pipe = BufReader::new(process.0.stdout.take().unwrap());
+        let reading = tokio::task::spawn_blocking(move || {
+            let found = (&mut pipe).lines().map_while(Result::ok).find_map(|line| listening(&line));
+            (found, pipe)
+        });
+        let (found, pipe) = tokio::time::timeout(STARTS_WITHIN, reading).await.unwrap().unwrap();
+        Self { target: Arc::new(found.expect("the service listens")), process, dir, _pipe: Some(pipe) }
+    }
+
+    /// All that it has logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(log_path(&self.dir)).unwrap_or_default()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(self.process.pid(), signal).unwrap();
+    }
+
+    /// Lets it have no more than so many open files.
+    pub fn limit_files(&self, most: usize) {
+        let limit = Rlimit { current: Some(most as u64), maximum: Some(most as u64) };
+        prlimit(Some(self.process.pid()), Resource::Nofile, limit).unwrap();
+    }
+
+    pub fn usage(&self) -> Usage {
+        let proc = PathBuf::from(format!("/proc/{}", self.process.0.id()));
+        let status = fs::read_to_string(proc.join("status")).unwrap_or_default();
+        let number = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+            line.split_whitespace().next()?.parse().ok()
+        };
+        Usage {
+            rss_kib: number("VmRSS:").unwrap_or(0),
+            files: fs::read_dir(proc.join("fd")).map_or(0, Iterator::count),
+            threads: number("Threads:").unwrap_or(0),
+        }
+    }
+
+    /// Its exit code and how long it took to exit; none if it has not by then.
+    pub async fn ends(&mut self, within: Duration) -> Option<(Option<i32>, Duration)> {
+        let begun = Instant::now();
+        while begun.elapsed() < within {
+            if let Some(status) = self.process.0.try_wait().unwrap() {
+                return Some((status.code(), begun.elapsed()));
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        None
+    }
+}
+
+// ===== impl Process =====
+
+impl Process {
+    fn spawn(dir: &TempDir, settings: &[&str], out: Stdio) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_scoring-api"));
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("SCORING_") {
+                command.env_remove(name);
+            }
+        }
+        for setting in ON_FREE_PORTS.iter().chain(settings) {
+            command.args(["--set", setting]);
+        }
+        command.current_dir(dir.path()).stdin(Stdio::null()).stdout(out);
+        Self(command.spawn().unwrap())
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.0)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        _ = self.0.kill();
+        _ = self.0.wait();
+    }
+}
+
+fn log_path(dir: &TempDir) -> PathBuf {
+    dir.path().join("log")
+}
+
+/// Where a service listens, if this line of its log says so.
+fn listening(line: &str) -> Option<Target> {
+    let line: Value = serde_json::from_str(line).ok()?;
+    let address = |name: &str| line[name].as_str()?.parse::<SocketAddr>().ok();
+    (line["message"] == "listening")
+        .then(|| Some(Target::new(address("address")?, address("admin_address")?)))?
+}

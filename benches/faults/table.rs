@@ -1,0 +1,297 @@
+//! The fault table: every row, what it must show, and within which bounds.
+
+use std::time::Duration;
+
+use crate::{
+    own,
+    row::{
+        Bad, Bounds, Cause, Expected, Interests,
+        Kind::{Absent, Own, Store, Test},
+        Row,
+    },
+    tools::{Fault, READS},
+};
+
+const fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+/// Whatever happens to the store.
+const BOUND: Bounds =
+    Bounds { score: ms(100), interests: ms(600), open_score: Some(ms(1)), open_interests: Some(ms(5)) };
+/// The same where the breaker has no reason to open.
+const NEVER_OPEN: Bounds = Bounds { open_score: None, open_interests: None, ..BOUND };
+const R1: Option<Duration> = Some(ms(1_000));
+
+/// Right scores, refused interests, a readiness that says so; all OK within a second.
+const fn degraded(cause: Cause) -> Expected {
+    Expected {
+        cause,
+        interests: Interests::Refused,
+        readiness: Some("degraded"),
+        bounds: BOUND,
+        recovery: R1,
+    }
+}
+
+/// Right scores and interests.
+const fn ok(cause: Cause) -> Expected {
+    Expected {
+        cause,
+        interests: Interests::Served,
+        readiness: Some("ready"),
+        bounds: NEVER_OPEN,
+        recovery: None,
+    }
+}
+
+const fn denied(cause: Cause) -> Expected {
+    Expected { recovery: Some(ms(5_000)), ..degraded(cause) }
+}
+
+const fn row(id: &'static str, fault: &'static str, must: &'static str, kind: super::row::Kind) -> Row {
+    Row { id, fault, must, kind }
+}
+
+/// In the order of the table.
+pub const ROWS: &[Row] = &[
+    row("01", "store down when the service starts", "starts; D; R1", Store(degraded(Cause::DownAtStart))),
+    row("02", "store killed with -9", "D; R1", Store(degraded(Cause::Kill9))),
+    row("03_stopped", "store stopped with SIGSTOP", "D; R1", Store(degraded(Cause::Stop))),
+    row("03_script", "store blocked by a slow script", "D; R1", Store(degraded(Cause::Script))),
+    row("04", "accepts, never answers", "D; R1", Store(degraded(Cause::Replies(|| Fault::Stall.into())))),
+    row(
+        "05",
+        "half-open: old connections dead, new ones work",
+        "D at most; rebuilt within 1 s of the onset",
+        Store(Expected {
+            interests: Interests::Either,
+            readiness: Some("ready"),
+            recovery: R1,
+            ..ok(Cause::Freeze)
+        }),
+    ),
+    row("06", "connect goes nowhere (full backlog)", "D; R1", Store(degraded(Cause::Clog))),
+    row(
+        "07_now_and_then",
+        "a reply cut off in the middle, each 200 ms",
+        "score OK; reads retried",
+        Store(Expected { recovery: R1, ..ok(Cause::CutsNowAndThen) }),
+    ),
+    row(
+        "07_always",
+        "every reply cut off in the middle",
+        "D; R1",
+        Store(degraded(Cause::Replies(|| Fault::CutMidReply(3).on(READS)))),
+    ),
+    row(
+        "08_garbage",
+        "garbage instead of RESP",
+        "D; memory does not grow; R1",
+        Store(degraded(Cause::Replies(|| Fault::Garbage.into()))),
+    ),
+    row(
+        "08_length",
+        "a length prefix of 1 GB, and silence",
+        "D; memory does not grow; R1",
+        Store(degraded(Cause::Replies(|| Fault::HugeLength(100_000).into()))),
+    ),
+    row("09", "replies arrive byte by byte", "OK", Store(ok(Cause::Replies(|| Fault::Slice.into())))),
+    row(
+        "10",
+        "refused and accepted in turn, 10 times a second",
+        "D at most; 2 changes of state a second at most; R1",
+        Store(Expected { interests: Interests::Either, readiness: None, recovery: R1, ..ok(Cause::Flap) }),
+    ),
+    row(
+        "11",
+        "100 ms of extra latency",
+        "score OK without the cache; interests OK; R1",
+        Store(Expected {
+            readiness: Some("degraded"),
+            bounds: Bounds { open_score: Some(ms(1)), ..NEVER_OPEN },
+            recovery: R1,
+            ..ok(Cause::Latency(ms(100)))
+        }),
+    ),
+    row("12_1s", "1 s of extra latency", "D; R1", Store(degraded(Cause::Latency(ms(1_000))))),
+    row("12_10s", "10 s of extra latency", "D; R1", Store(degraded(Cause::Latency(ms(10_000))))),
+    row(
+        "13",
+        "5 % of packets lost, each a stall of 200 ms or more",
+        "score OK; 97 % of reads OK; R1",
+        Store(Expected {
+            interests: Interests::Mostly(97.0),
+            readiness: None,
+            recovery: R1,
+            ..ok(Cause::Loss(0.05))
+        }),
+    ),
+    row("14_loading", "-LOADING", "D; connection kept; R1", Store(degraded(Cause::Replies(Fault::loading)))),
+    row("14_busy", "-BUSY", "D; connection kept; R1", Store(degraded(Cause::Replies(Fault::busy)))),
+    row(
+        "15",
+        "-READONLY",
+        "reads OK; writes dropped, connection re-resolved; R1",
+        Store(Expected { recovery: R1, ..ok(Cause::Replies(Fault::readonly)) }),
+    ),
+    row("16_oom", "-OOM", "OK; writes dropped and counted", Store(ok(Cause::Replies(Fault::oom)))),
+    row(
+        "16_misconf",
+        "-MISCONF",
+        "OK; writes dropped and counted",
+        Store(ok(Cause::Replies(Fault::misconf))),
+    ),
+    row("17_noauth", "-NOAUTH", "D; slow retries; 5 s", Store(denied(Cause::Replies(Fault::noauth)))),
+    row("17_noperm", "-NOPERM", "D; slow retries; 5 s", Store(denied(Cause::Replies(Fault::noperm)))),
+    row(
+        "17_wrongpass",
+        "-WRONGPASS from the start",
+        "D; slow retries; secret never logged; 5 s",
+        Store(denied(Cause::WrongPassword)),
+    ),
+    row("18", "max number of clients reached", "D; R1", Store(degraded(Cause::MaxClients))),
+    row(
+        "19",
+        "-WRONGTYPE under a key of interests",
+        "500 for that client within 5 ms, no retry; others OK",
+        Store(ok(Cause::BadInterests(Bad::Type))),
+    ),
+    row(
+        "20_interests",
+        "stored interests that are none",
+        "500 for that client within 5 ms, no retry; others OK",
+        Store(ok(Cause::BadInterests(Bad::Value))),
+    ),
+    row(
+        "20_score",
+        "a cached score that is none",
+        "computed again and overwritten",
+        Store(ok(Cause::BadScores)),
+    ),
+    row(
+        "21",
+        "CLIENT KILL every 100 ms",
+        "score OK; 99 % of reads OK; R1",
+        Store(Expected {
+            interests: Interests::Mostly(99.0),
+            readiness: None,
+            recovery: R1,
+            ..ok(Cause::ClientKill)
+        }),
+    ),
+    row(
+        "22",
+        "connection dropped while idle, then a call",
+        "OK; 50 ms on top at most",
+        Store(ok(Cause::DroppedWhileIdle)),
+    ),
+    row(
+        "23",
+        "CLIENT PAUSE … WRITE",
+        "OK: nobody waits for a cache write; R1",
+        Store(Expected { recovery: R1, ..ok(Cause::PauseWrites) }),
+    ),
+    row(
+        "24",
+        "name resolves elsewhere or not at all",
+        "D, then OK at the new address",
+        Test("store::redis (names are resolved at each connect)"),
+    ),
+    row("25", "Sentinel failover", "D until a primary is promoted", Absent("no Sentinel URLs yet")),
+    row("26", "cluster: slot moved, primary killed", "OK through redirects", Absent("no cluster URLs yet")),
+    row(
+        "27",
+        "10,000 cancelled or late reads among good ones",
+        "no answer belongs to another call",
+        Test("row_27_no_answer_ever_belongs_to_another_request"),
+    ),
+    row(
+        "28",
+        "the store actor panics",
+        "queued calls are served",
+        Test("an_actor_that_falls_is_back_under_the_same_address::row_28_*"),
+    ),
+    row(
+        "29",
+        "the store actor panics each time it starts",
+        "D; no core used up",
+        Test("row_29_a_store_that_panics_each_time_it_starts_degrades_the_service_and_uses_up_no_core"),
+    ),
+    row(
+        "30",
+        "the scoring or interests actor panics",
+        "that call: 500",
+        Test(
+            "an_actor_that_falls_is_back_under_the_same_address::row_30_*, requests_queued_behind_a_fall_are_served::row_30_scoring",
+        ),
+    ),
+    row(
+        "31",
+        "the dispatcher panics",
+        "that call: 500",
+        Test(
+            "an_actor_that_falls_is_back_under_the_same_address::row_31_*, requests_queued_behind_a_fall_are_served::row_31_dispatcher",
+        ),
+    ),
+    row(
+        "32",
+        "an actor is stuck",
+        "calls fail by their deadline; readiness says so",
+        Test("none yet for the stuck actor"),
+    ),
+    row(
+        "33",
+        "five times the load",
+        "excess: 503 within 10 ms",
+        Test("one_call_more_than_may_be_in_flight_is_refused_at_once_and_admitted_when_one_ends"),
+    ),
+    row("34", "10,000 clients go away in the middle of a call", "nothing leaks", Own(own::clients_go_away)),
+    row("35", "a head, a body that never ends", "408", Test("a_body_that_never_ends_is_408")),
+    row(
+        "36",
+        "bodies over the limit, announced and chunked",
+        "413; at most 64 KiB buffered past it",
+        Own(own::large_bodies),
+    ),
+    row(
+        "37",
+        "deep nesting, duplicate keys, broken text",
+        "400 or 422",
+        Test("any_body_gets_one_of_the_contracts_answers"),
+    ),
+    row("38", "CL+TE, two CLs, 97 headers, a long request line", "400 or 431", Own(own::bad_heads)),
+    row(
+        "39",
+        "wrong verb; unknown path",
+        "405 with Allow; 404",
+        Test("an_unknown_path_is_404_and_a_wrong_verb_405"),
+    ),
+    row(
+        "42_once",
+        "SIGTERM under load",
+        "no accepted call fails; exits within the grace period",
+        Own(own::sigterm),
+    ),
+    row("42_twice", "a second SIGTERM", "exits at once", Own(own::sigterm_twice)),
+    row(
+        "43",
+        "out of file descriptors",
+        "open connections work; accepts resume within 1 s",
+        Own(own::out_of_files),
+    ),
+    row(
+        "44",
+        "standard output is blocked",
+        "calls do not wait; lost lines are counted",
+        Own(own::blocked_log),
+    ),
+    row(
+        "45",
+        "bad configuration",
+        "one clear line, exit code 2",
+        Test(
+            "every_subcommand_names_all_that_is_wrong_with_the_settings, a_port_that_is_taken_is_named_in_one_line",
+        ),
+    ),
+];
