@@ -13,7 +13,7 @@ use actix_web::{
 };
 
 use super::{
-    CallPlan, admin, call,
+    HttpMetrics, admin, call,
     connection::{OurTurn, Turn},
     envelope::{Refusal, refuse},
     guard::{Lost, Panicked, guarded},
@@ -66,7 +66,7 @@ async fn wrong_verb(allow: &'static str) -> HttpResponse {
 /// no more are accepted.
 pub(super) async fn every_answer(
     lifecycle: web::Data<Lifecycle>,
-    plan: web::Data<CallPlan>,
+    metrics: web::Data<HttpMetrics>,
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
@@ -80,7 +80,7 @@ pub(super) async fn every_answer(
     let status = answered.status();
     // A call counts itself, for only it knows its method.
     if status == StatusCode::NOT_FOUND || status == StatusCode::METHOD_NOT_ALLOWED {
-        plan.metrics.answered(OTHER, status.as_u16(), begun.elapsed());
+        metrics.answered(OTHER, status.as_u16(), begun.elapsed());
     }
     if lifecycle.phase() == Phase::Closing {
         answered.response_mut().head_mut().set_connection_type(ConnectionType::Close);

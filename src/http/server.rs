@@ -78,6 +78,7 @@ pub fn serve_public(
         let tree = Tree::start(&tree);
         on_tree(&tree);
         let app = App::new()
+            .app_data(web::Data::new(plan.metrics.clone()))
             .app_data(web::Data::new(plan.clone()))
             .app_data(web::Data::new(lifecycle.clone()))
             .app_data(web::Data::new(tree.dispatcher))

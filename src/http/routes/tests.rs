@@ -3,6 +3,7 @@
 use std::{io, net::Ipv4Addr};
 
 use actix_web::{App, HttpServer, middleware::from_fn, rt};
+use prometheus::Registry;
 use rstest::rstest;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream},
@@ -54,6 +55,7 @@ async fn row_40_a_panic_is_500_on_a_connection_that_stays_usable(#[case] path: &
     let server = HttpServer::new(|| {
         App::new()
             .app_data(web::Data::new(Lifecycle::default()))
+            .app_data(web::Data::new(HttpMetrics::register(&Registry::new()).unwrap()))
             .route("/now", web::get().to(panics))
             .route("/later", web::get().to(panics_later))
             .default_service(web::to(not_found))

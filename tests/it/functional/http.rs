@@ -45,6 +45,17 @@ async fn an_unknown_path_is_404_and_a_wrong_verb_405(
     assert_eq!(reply.headers.get("allow").map(|allow| allow.to_str().unwrap()), allow);
 }
 
+#[tokio::test]
+async fn unknown_paths_and_wrong_verbs_are_counted() {
+    let app = TestApp::spawn().await;
+    app.send(app.request(Method::GET, "/nowhere")).await;
+    app.send(app.request(Method::GET, "/method")).await;
+    for code in [404, 405] {
+        let series = format!(r#"scoring_http_requests_total{{code="{code}",method="other"}}"#);
+        assert_eq!(app.metric(&series).await, 1.0, "{series}");
+    }
+}
+
 #[rstest]
 #[case::plain("/method")]
 #[case::slash("/method/")]
