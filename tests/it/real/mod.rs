@@ -152,13 +152,11 @@ async fn row_20_a_cached_score_that_is_none_is_overwritten() {
 async fn row_21_connections_killed_all_the_time() {
     let redis = seeded().await;
     let app = app_on(&redis.url()).await;
-    let load = Load::start(&app, 8);
+    let load = Load::start(&app, 4);
+    let mut pace = tokio::time::interval(Duration::from_millis(100));
     for _ in 0..20 {
+        pace.tick().await;
         redis.client_kill().await;
-        eventually(ALL_IS_OK_WITHIN, "both roles are connected again", async || {
-            redis.command::<String>(&["CLIENT", "LIST"]).await.lines().count() >= 3
-        })
-        .await;
     }
     let tally = load.end().await;
     assert!(tally.refused_interests * 100 <= tally.interests, "{tally:?}");
