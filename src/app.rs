@@ -21,7 +21,7 @@ use crate::{
         Tree, TreePlan, TreeVitals,
         dispatcher::{DispatcherPlan, ShedCalls},
         restarts::RestartPolicy,
-        store::{CacheLookups, StorePlan},
+        store::{CacheLookups, CachePlan, PersistentPlan, RolePlan},
     },
     config::{Settings, limits::ShutdownSettings},
     domain::{Authenticator, InvalidAuthPolicy},
@@ -141,16 +141,9 @@ impl Application {
         let vitals = TreeVitals::register(&registry)?;
         let lifecycle = Lifecycle::default();
 
-        let lookups = CacheLookups::register(&registry)?;
         let cache_timeout = waiting(settings.cache.timeout);
-        let store_plan = |connector, timeout, status| StorePlan {
-            connector,
-            policy: LinkPolicy::new(timeout),
-            attempts: settings.store.attempts,
-            ttl: settings.cache.ttl,
-            status,
-            lookups: lookups.clone(),
-        };
+        let role =
+            |connector, timeout, status| RolePlan { connector, policy: LinkPolicy::new(timeout), status };
         let tree = TreePlan {
             dispatcher: DispatcherPlan {
                 authenticator: Arc::new(Authenticator::new(settings.auth.policy())?),
@@ -160,8 +153,15 @@ impl Application {
                 max_client_ids: settings.limits.client_ids,
                 clock: Utc::now,
             },
-            cache: store_plan(stores.cache, cache_timeout, cache_status.clone()),
-            persistent: store_plan(stores.persistent, settings.store.timeout, persistent_status.clone()),
+            cache: CachePlan {
+                role: role(stores.cache, cache_timeout, cache_status.clone()),
+                ttl: settings.cache.ttl,
+                lookups: CacheLookups::register(&registry)?,
+            },
+            persistent: PersistentPlan {
+                role: role(stores.persistent, settings.store.timeout, persistent_status.clone()),
+                attempts: settings.store.attempts,
+            },
             cache_timeout,
             restarts: RestartPolicy::default(),
             vitals: vitals.clone(),

@@ -13,7 +13,7 @@ use super::{
     interests::InterestsActor,
     restarts::RestartPolicy,
     scoring::ScoringActor,
-    store::{StoreActor, StorePlan},
+    store::{CacheActor, CachePlan, PersistentActor, PersistentPlan},
     supervisor::supervise,
     vitals::{ActorMetrics, Vitals},
 };
@@ -23,10 +23,10 @@ use super::{
 pub struct TreePlan {
     /// The dispatcher.
     pub dispatcher: DispatcherPlan,
-    /// The cache's store actor.
-    pub cache: StorePlan,
-    /// The persistent store's actor.
-    pub persistent: StorePlan,
+    /// The cache actor.
+    pub cache: CachePlan,
+    /// The persistent actor.
+    pub persistent: PersistentPlan,
     /// How long a score waits for the cache.
     pub cache_timeout: Duration,
     /// How fallen actors are restarted.
@@ -53,8 +53,8 @@ pub struct Tree {
     pub dispatcher: Addr<DispatcherActor>,
     pub scoring: Addr<ScoringActor>,
     pub interests: Addr<InterestsActor>,
-    pub cache_store: Addr<StoreActor>,
-    pub persistent_store: Addr<StoreActor>,
+    pub cache_store: Addr<CacheActor>,
+    pub persistent_store: Addr<PersistentActor>,
 }
 
 // ===== impl Tree =====
@@ -64,9 +64,9 @@ impl Tree {
     pub fn start(plan: &TreePlan) -> Self {
         let TreeVitals { dispatcher, scoring, interests, cache_store, persistent_store } =
             plan.vitals.clone();
-        let cache_store = supervise(StoreActor::new(plan.cache.clone()), plan.restarts, cache_store);
+        let cache_store = supervise(CacheActor::new(plan.cache.clone()), plan.restarts, cache_store);
         let persistent_store =
-            supervise(StoreActor::new(plan.persistent.clone()), plan.restarts, persistent_store);
+            supervise(PersistentActor::new(plan.persistent.clone()), plan.restarts, persistent_store);
         let scoring = supervise(
             ScoringActor::new(
                 cache_store.clone().recipient(),

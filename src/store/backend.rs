@@ -18,6 +18,12 @@ pub trait Connector: fmt::Debug + Send + Sync {
     ///
     /// Bounded in time by the connector itself.
     fn connect(&self) -> Reply<Arc<dyn Connection>>;
+
+    /// Whether a write that the store holds back holds up the reads behind it too, so that writes need a connection of
+    /// their own. Not so in a store inside this process.
+    fn needs_writes_apart(&self) -> bool {
+        false
+    }
 }
 
 /// One connection. Commands may be under way side by side; dropping a reply abandons only that reply.

@@ -25,6 +25,8 @@ const BETWEEN_TRIES: Backoff = Backoff::new(Duration::from_millis(5), Duration::
 #[derive(Debug, Clone)]
 pub struct CacheRequests {
     link: Rc<Shared>,
+    /// The same as `link`, unless writes need a connection of their own.
+    write_link: Rc<Shared>,
     writes: Rc<Cell<usize>>,
 }
 
@@ -39,9 +41,9 @@ pub struct PersistentRequests {
 // ===== impl CacheRequests =====
 
 impl CacheRequests {
-    /// Requests over `link`.
-    pub fn new(link: &Link) -> Self {
-        Self { link: link.shared(), writes: Rc::default() }
+    /// Requests over `link`; writes over one of their own, if there is one.
+    pub fn new(link: &Link, writes: Option<&Link>) -> Self {
+        Self { link: link.shared(), write_link: writes.unwrap_or(link).shared(), writes: Rc::default() }
     }
 
     /// Reads `key` once, by `deadline` at the latest.
@@ -50,7 +52,7 @@ impl CacheRequests {
     ///
     /// At once if the breaker is open or there is no connection; after that, whatever the store said, or nothing in time.
     pub async fn get(&self, key: String, deadline: Instant) -> Result<Option<Vec<u8>>, BackendError> {
-        let live = self.live()?;
+        let live = live(&self.link)?;
         let begun = Instant::now();
         if begun >= deadline {
             return Err(BackendError::TimedOut);
@@ -65,34 +67,38 @@ impl CacheRequests {
         outcome
     }
 
-    /// Writes `key` once. What fails is counted and dropped.
+    /// Writes `key` once. What fails is counted and dropped, also while look-ups are refused: a store that is out of use
+    /// is not written to either.
     pub async fn set(&self, key: String, value: Vec<u8>, ttl: Duration) {
         let Some(_place) = Place::take(&self.writes) else {
             let full = BackendError::WritesRefused { code: "QUEUE".to_owned() };
-            return self.link.monitor.operation(Operation::Set, Some(&full), Duration::ZERO);
+            return self.write_link.monitor.operation(Operation::Set, Some(&full), Duration::ZERO);
         };
         let begun = Instant::now();
-        let (outcome, generation) = match self.live() {
+        let usable = live(&self.link).and_then(|_| live(&self.write_link));
+        let (outcome, generation) = match usable {
             Err(error) => (Err(error), 0),
             Ok(live) => {
-                let written = timeout(self.link.policy.timeout, live.connection.set(key, value, ttl)).await;
+                let written =
+                    timeout(self.write_link.policy.timeout, live.connection.set(key, value, ttl)).await;
                 (written.unwrap_or(Err(BackendError::TimedOut)), live.generation)
             }
         };
         match outcome {
-            Ok(()) => self.link.monitor.operation(Operation::Set, None, begun.elapsed()),
+            Ok(()) => self.write_link.monitor.operation(Operation::Set, None, begun.elapsed()),
             // Only a connection that must be replaced is of interest: writes that fail do not stop reads.
-            Err(error) if error.remedy() == Remedy::Reconnect => {
-                self.link.failed(Operation::Set, &error, generation, begun);
+            Err(error) if matches!(error.remedy(), Remedy::Reconnect | Remedy::Reresolve) => {
+                self.write_link.failed(Operation::Set, &error, generation, begun);
             }
-            Err(error) => self.link.monitor.operation(Operation::Set, Some(&error), begun.elapsed()),
+            Err(error) => self.write_link.monitor.operation(Operation::Set, Some(&error), begun.elapsed()),
         }
     }
+}
 
-    fn live(&self) -> Result<Live, BackendError> {
-        let unavailable = BackendError::Disconnected(std::io::ErrorKind::NotConnected);
-        if self.link.is_open() { Err(unavailable) } else { self.link.live().ok_or(unavailable) }
-    }
+/// The connection that may be asked now.
+fn live(link: &Shared) -> Result<Live, BackendError> {
+    let unavailable = BackendError::Disconnected(std::io::ErrorKind::NotConnected);
+    if link.is_open() { Err(unavailable) } else { link.live().ok_or(unavailable) }
 }
 
 /// One of the places for writes under way; given back when dropped.
@@ -131,7 +137,8 @@ impl PersistentRequests {
     ///
     /// Each try may take the link's timeout. The next try goes out over the connection that is there by then; if that is
     /// still the same, it only goes on waiting, for replies come in order and asking again could but be slower. What is
-    /// really sent again comes off the retry budget.
+    /// sent again after a loss comes off the retry budget. The number of tries bounds how often a read is sent, and how many
+    /// time limits it waits for: one that has waited and then lost its connection may still be sent again.
     ///
     /// # Errors
     ///
@@ -145,8 +152,9 @@ impl PersistentRequests {
         let mut under_way: Option<UnderWay> = None;
         let mut last = StoreError::TimedOut;
         let mut lost = false;
-        for attempt in 0..self.attempts {
-            if lost && !self.pause(attempt, deadline).await {
+        let (mut sent, mut waited) = (0, 0);
+        while waited < self.attempts {
+            if lost && (sent >= self.attempts || !self.pause(sent, deadline).await) {
                 break;
             }
             lost = false;
@@ -155,7 +163,7 @@ impl PersistentRequests {
                 break;
             }
             let until = deadline.min(begun + self.link.policy.timeout);
-            match timeout_at(until, self.attempt(&keys, &mut under_way)).await {
+            match timeout_at(until, self.attempt(&keys, &mut under_way, &mut sent)).await {
                 Ok(Ok(values)) => {
                     self.link.succeeded(Operation::GetMany, begun);
                     return Ok(values);
@@ -167,13 +175,14 @@ impl PersistentRequests {
                     self.link.failed(Operation::GetMany, &error, generation, begun);
                     last = StoreError::from(&error);
                     match error.remedy() {
-                        Remedy::Retry | Remedy::Reconnect => {}
+                        Remedy::Retry | Remedy::Reconnect | Remedy::Reresolve => {}
                         Remedy::BadValue | Remedy::DropWrite | Remedy::Wait | Remedy::Configuration => {
                             return Err(last);
                         }
                     }
                 }
                 Err(_) => {
+                    waited += 1;
                     match &under_way {
                         Some(read) => {
                             let generation = read.live.generation;
@@ -193,12 +202,17 @@ impl PersistentRequests {
         &self,
         keys: &Arc<[String]>,
         under_way: &mut Option<UnderWay>,
+        sent: &mut usize,
     ) -> Result<Vec<Option<Vec<u8>>>, Option<(BackendError, u64)>> {
         let live = self.link.next_live().await.ok_or(None)?;
         let same = under_way.take_if(|read| read.live.generation == live.generation);
         let read = match same {
             Some(read) => read,
-            None => UnderWay { reply: live.connection.get_many(keys.clone()), live },
+            None if *sent >= self.attempts => return Err(None),
+            None => {
+                *sent += 1;
+                UnderWay { reply: live.connection.get_many(keys.clone()), live }
+            }
         };
         let read = under_way.insert(read);
         read.reply.as_mut().await.map_err(|error| Some((error, read.live.generation)))

@@ -19,7 +19,7 @@ fn start(script: &Script, role: Role) -> Link {
 /// A link to a healthy store, and how to ask over it.
 async fn connected(script: &Script) -> (Link, CacheRequests) {
     let link = start(script, Role::Cache);
-    let cache = CacheRequests::new(&link);
+    let cache = CacheRequests::new(&link, None);
     sleep(SECOND).await;
     (link, cache)
 }

@@ -24,7 +24,7 @@ fn start(script: &Script, role: Role) -> Link {
 
 async fn cache(script: &Script) -> (Link, CacheRequests) {
     let link = start(script, Role::Cache);
-    let requests = CacheRequests::new(&link);
+    let requests = CacheRequests::new(&link, None);
     settle().await;
     (link, requests)
 }

@@ -16,7 +16,10 @@ use actix::prelude::*;
 use rstest::rstest;
 use scoring_api::{
     actors::{
-        dispatcher::DispatcherActor, interests::InterestsActor, scoring::ScoringActor, store::StoreActor,
+        dispatcher::DispatcherActor,
+        interests::InterestsActor,
+        scoring::ScoringActor,
+        store::{CacheActor, PersistentActor},
     },
     app::Stores,
     store::{Connection, Connector, Memory, Reply},
@@ -66,7 +69,7 @@ macro_rules! can_fall {
     )+};
 }
 
-can_fall!(StoreActor, ScoringActor, InterestsActor, DispatcherActor);
+can_fall!(CacheActor, PersistentActor, ScoringActor, InterestsActor, DispatcherActor);
 
 /// What no actor ever should do.
 fn block_thread(time: Duration) {

@@ -1,6 +1,12 @@
 //! Real Redis servers, one for each test that breaks it: killed, stopped, blocked and filled with nonsense.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+mod errors;
+
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use rstest::rstest;
 
@@ -177,9 +183,23 @@ async fn row_22_connection_dropped_while_idle() {
 async fn row_23_a_caller_never_waits_for_a_cache_write() {
     let redis = seeded().await;
     let app = app_on(&redis.url()).await;
-    redis.client_pause(Duration::from_secs(2), "WRITE").await;
-    for _ in 0..20 {
+    let degraded = async || app.metric(r#"scoring_cache_lookups_total{result="degraded"}"#).await;
+    let before = degraded().await;
+    redis.client_pause(Duration::from_secs(3), "WRITE").await;
+    let paused = Instant::now();
+    while paused.elapsed() < Duration::from_secs(2) {
         app.scores_right().await;
         app.interests_right().await;
+        assert_eq!(app.readiness().await, "ready");
     }
+    assert_eq!(degraded().await, before, "a look-up waited behind a write");
+
+    redis.command::<()>(&["CLIENT", "UNPAUSE"]).await;
+    let written = async || app.metric(r#"scoring_store_operations_total{op="set",outcome="ok"}"#).await;
+    let before = written().await;
+    eventually(ALL_IS_OK_WITHIN, "scores are cached again", async || {
+        app.scores_right().await;
+        written().await > before
+    })
+    .await;
 }
