@@ -18,6 +18,9 @@ use crate::{
 pub const RATE: u32 = 300;
 pub const HEALTHY: Duration = Duration::from_millis(1_200);
 pub const FAULT: Duration = Duration::from_secs(3);
+/// Packets are lost by chance, so this takes longer; and a busy stream is stalled nearly always, whoever uses it.
+pub const LOSS_RATE: u32 = 40;
+pub const LOSS: Duration = Duration::from_secs(20);
 /// From then on after the onset, the breaker must be open.
 pub const OPEN_AFTER: Duration = Duration::from_millis(1_500);
 /// For so long after the recovery all must stay well.
@@ -60,6 +63,7 @@ struct Times {
 /// Runs the row and judges it.
 pub async fn measure(id: &str, expected: &Expected) -> Measured {
     let cause = expected.cause;
+    let (rate, lasts) = if matches!(cause, Cause::Loss(_)) { (LOSS_RATE, LOSS) } else { (RATE, FAULT) };
     let world = World::new(cause).await;
     let url = format!("store.url={}", world.url(cause));
     let service = Service::start(&[&url, &format!("http.workers={WORKERS}")]).await;
@@ -70,7 +74,7 @@ pub async fn measure(id: &str, expected: &Expected) -> Measured {
     if !ill {
         out.must(recovers(&target, Instant::now()).await.is_some(), "never became ready");
     }
-    let load = Load::start(target.clone(), RATE).await;
+    let load = Load::start(target.clone(), rate).await;
     if !ill {
         sleep(HEALTHY).await;
     }
@@ -78,12 +82,12 @@ pub async fn measure(id: &str, expected: &Expected) -> Measured {
     let accepted = world.accepted();
     let log_before = service.log().len();
     let rss_before = service.usage().rss_kib;
-    let pending = world.break_down(cause, FAULT).await;
+    let pending = world.break_down(cause, lasts).await;
     let onset = Instant::now();
     let heals_itself = matches!(cause, Cause::Freeze);
     let (during, rss, recovered) = tokio::join!(
-        world.keep_breaking(cause, onset + FAULT, &service, &load),
-        highest_rss(&service, onset + FAULT),
+        world.keep_breaking(cause, onset + lasts, &service, &load),
+        highest_rss(&service, onset + lasts),
         async { if heals_itself { recovers(&target, onset).await } else { None } },
     );
     out.measured.extend(during.measured);

@@ -4,7 +4,7 @@ use std::{fs, process::Command};
 
 use crate::{
     load::CONNECTIONS,
-    measure::{AFTER, FAULT, HEALTHY, Latencies, Measured, OPEN_AFTER, RATE, STREAK},
+    measure::{AFTER, FAULT, HEALTHY, LOSS, LOSS_RATE, Latencies, Measured, OPEN_AFTER, RATE, STREAK},
     row::{Kind, Miss, Outcome, Row, ms},
     soak::{self, Soak},
     world::WORKERS,
@@ -127,7 +127,8 @@ pub fn write(lines: &[Line]) {
          {run} rows run, {missed} missed.\n\n\
          ## The store\n\n{}\n\
          A steady {RATE} calls of each method a second over at least {CONNECTIONS} connections, {WORKERS} workers: {} \
-         healthy, {} with the fault, then the recovery and {} more.\n\n\
+         healthy, {} with the fault, then the recovery and {} more. Row 13: {LOSS_RATE} calls a second for {}; on a \
+         busier connection there is always a packet missing, whoever uses it.\n\n\
          - **D**, degraded: `online_score` is 200 with exactly the right score, `clients_interests` is 503 with \
          `Retry-After`, `/readyz` is 200 and says `degraded`, the store's gauge is 0. **OK**: both methods answer right. \
          **R1**: all is OK again within 1 s after the fault ends. Any other answer, a wrong score, other clients' \
@@ -150,6 +151,7 @@ pub fn write(lines: &[Line]) {
         ms(HEALTHY),
         ms(FAULT),
         ms(AFTER),
+        ms(LOSS),
         ms(OPEN_AFTER),
         table(&OWN_HEADINGS, of(|result| matches!(result, Result::Own(_)))),
         table(&TEST_HEADINGS, of(|result| matches!(result, Result::NotRun))),

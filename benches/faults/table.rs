@@ -118,7 +118,7 @@ pub const ROWS: &[Row] = &[
     row("12_10s", "10 s of extra latency", "D; R1", Store(degraded(Cause::Latency(ms(10_000))))),
     row(
         "13",
-        "5 % of packets lost, each a stall of 200 ms or more",
+        "5 % of packets lost, each a stall of 200 ms or more; 40 calls of each method a second",
         "score OK; 97 % of reads OK; R1",
         Store(Expected {
             interests: Interests::Mostly(97.0),

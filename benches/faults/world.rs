@@ -20,8 +20,8 @@ use crate::{
 /// The actor trees of the service.
 pub const WORKERS: usize = 2;
 
-/// What each has: links for persistent reads, look-ups and cache writes.
-const LINKS: usize = 3;
+/// What each has: two for persistent reads, one for look-ups, one for cache writes.
+const LINKS: usize = 4;
 
 /// Who has a broken value.
 const BROKEN_CLIENT: i64 = 9_999;

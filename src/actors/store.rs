@@ -42,11 +42,17 @@ impl RolePlan {
         self.start(Monitor::new(self.status.clone()), keepers)
     }
 
-    /// One for writes alone, where the store has writes that wait hold up the reads behind them.
+    /// One for writes alone, where a write that is held up would hold up the reads behind it.
     fn link_for_writes(&self, keepers: &mut Keepers) -> Option<Link> {
         self.connector
-            .needs_writes_apart()
+            .answers_in_order()
             .then(|| self.start(Monitor::for_writes(self.status.clone()), keepers))
+    }
+
+    /// Two, where a read that is held up would hold up the reads behind it.
+    fn links(&self, keepers: &mut Keepers) -> Vec<Link> {
+        let count = if self.connector.answers_in_order() { 2 } else { 1 };
+        (0..count).map(|_| self.link(keepers)).collect()
     }
 
     fn start(&self, monitor: Monitor, keepers: &mut Keepers) -> Link {

@@ -19,9 +19,9 @@ pub trait Connector: fmt::Debug + Send + Sync {
     /// Bounded in time by the connector itself.
     fn connect(&self) -> Reply<Arc<dyn Connection>>;
 
-    /// Whether a write that the store holds back holds up the reads behind it too, so that writes need a connection of
-    /// their own. Not so in a store inside this process.
-    fn needs_writes_apart(&self) -> bool {
+    /// Whether what is held up on a connection holds up all behind it, so that one connection is not enough: neither for
+    /// reads beside writes, nor for reads while packets are lost. Not so in a store inside this process.
+    fn answers_in_order(&self) -> bool {
         false
     }
 }

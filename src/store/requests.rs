@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::select_all;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::{
@@ -33,7 +34,8 @@ pub struct CacheRequests {
 /// The persistent half of a store: tried until the deadline, and every failure is told.
 #[derive(Debug, Clone)]
 pub struct PersistentRequests {
-    link: Rc<Shared>,
+    /// A read takes the one that has been silent the least.
+    links: Rc<[Rc<Shared>]>,
     attempts: usize,
     budget: Rc<RefCell<RetryBudget>>,
 }
@@ -123,20 +125,28 @@ impl Drop for Place {
 
 /// A read that has been sent and not been answered yet, and over which connection.
 struct UnderWay {
-    live: Live,
+    asked: Asked,
     reply: Reply<Vec<Option<Vec<u8>>>>,
 }
 
+/// A connection of one of the links, by which a failure is told to the right one.
+#[derive(Clone)]
+struct Asked {
+    link: Rc<Shared>,
+    live: Live,
+}
+
 impl PersistentRequests {
-    /// Requests over `link`, each tried up to `attempts` times.
-    pub fn new(link: &Link, attempts: usize) -> Self {
-        Self { link: link.shared(), attempts, budget: Rc::default() }
+    /// Requests over `links`, of which there must be one at least, each tried up to `attempts` times.
+    pub fn new(links: &[Link], attempts: usize) -> Self {
+        Self { links: links.iter().map(Link::shared).collect(), attempts, budget: Rc::default() }
     }
 
     /// Reads all `keys`, in their order, by `deadline` at the latest.
     ///
-    /// Each try may take the link's timeout. The next try goes out over the connection that is there by then; if that is
-    /// still the same, it only goes on waiting, for replies come in order and asking again could but be slower. What is
+    /// Each try goes out over the connection that has been silent the least, and may take the link's timeout. The next one
+    /// only goes on waiting for the same reply as long as that connection is there, for asking again would multiply the
+    /// load of a store that is slow. What is
     /// sent again after a loss comes off the retry budget. The number of tries bounds how often a read is sent, and how many
     /// time limits it waits for: one that has waited and then lost its connection may still be sent again.
     ///
@@ -154,6 +164,7 @@ impl PersistentRequests {
         let mut lost = false;
         let (mut sent, mut waited) = (0, 0);
         while waited < self.attempts {
+            lost |= under_way.take_if(|read| !read.asked.is_there()).is_some();
             if lost && (sent >= self.attempts || !self.pause(sent, deadline).await) {
                 break;
             }
@@ -162,17 +173,19 @@ impl PersistentRequests {
             if begun >= deadline {
                 break;
             }
-            let until = deadline.min(begun + self.link.policy.timeout);
+            let until = deadline.min(begun + self.timeout());
             match timeout_at(until, self.attempt(&keys, &mut under_way, &mut sent)).await {
                 Ok(Ok(values)) => {
-                    self.link.succeeded(Operation::GetMany, begun);
+                    if let Some(read) = under_way {
+                        read.asked.link.succeeded(Operation::GetMany, begun);
+                    }
                     return Ok(values);
                 }
                 Ok(Err(None)) => return Err(StoreError::Unavailable),
-                Ok(Err(Some((error, generation)))) => {
+                Ok(Err(Some((error, asked)))) => {
                     under_way = None;
                     lost = true;
-                    self.link.failed(Operation::GetMany, &error, generation, begun);
+                    asked.link.failed(Operation::GetMany, &error, asked.live.generation, begun);
                     last = StoreError::from(&error);
                     match error.remedy() {
                         Remedy::Retry | Remedy::Reconnect | Remedy::Reresolve => {}
@@ -184,11 +197,12 @@ impl PersistentRequests {
                 Err(_) => {
                     waited += 1;
                     match &under_way {
-                        Some(read) => {
-                            let generation = read.live.generation;
-                            self.link.failed(Operation::GetMany, &BackendError::TimedOut, generation, begun);
+                        Some(UnderWay { asked: Asked { link, live }, .. }) => {
+                            link.failed(Operation::GetMany, &BackendError::TimedOut, live.generation, begun);
                         }
-                        None => self.link.found_no_connection(Operation::GetMany, begun),
+                        None => {
+                            self.links.iter().for_each(|l| l.found_no_connection(Operation::GetMany, begun));
+                        }
                     }
                     last = StoreError::TimedOut;
                 }
@@ -197,25 +211,44 @@ impl PersistentRequests {
         Err(last)
     }
 
-    /// One try: sends the read, unless it is under way on the connection that is still there, and waits for its answer.
+    /// One try: sends the read, unless it is under way, and waits for its answer.
     async fn attempt(
         &self,
         keys: &Arc<[String]>,
         under_way: &mut Option<UnderWay>,
         sent: &mut usize,
-    ) -> Result<Vec<Option<Vec<u8>>>, Option<(BackendError, u64)>> {
-        let live = self.link.next_live().await.ok_or(None)?;
-        let same = under_way.take_if(|read| read.live.generation == live.generation);
-        let read = match same {
+    ) -> Result<Vec<Option<Vec<u8>>>, Option<(BackendError, Asked)>> {
+        let read = match under_way.take() {
             Some(read) => read,
-            None if *sent >= self.attempts => return Err(None),
             None => {
+                let asked = self.next_connection().await.ok_or(None)?;
                 *sent += 1;
-                UnderWay { reply: live.connection.get_many(keys.clone()), live }
+                UnderWay { reply: asked.live.connection.get_many(keys.clone()), asked }
             }
         };
         let read = under_way.insert(read);
-        read.reply.as_mut().await.map_err(|error| Some((error, read.live.generation)))
+        read.reply.as_mut().await.map_err(|error| Some((error, read.asked.clone())))
+    }
+
+    /// The connection that has been silent the least, or the next one that is made; none once every breaker is open.
+    async fn next_connection(&self) -> Option<Asked> {
+        loop {
+            let usable = || self.links.iter().filter(|link| !link.is_open());
+            let there = usable().filter_map(|link| Some(Asked { link: link.clone(), live: link.live()? }));
+            if let Some(asked) = there.min_by_key(|asked| asked.live.connection.silent_for()) {
+                return Some(asked);
+            }
+            let next: Vec<_> = usable().map(|link| Box::pin(link.next_live())).collect();
+            if next.is_empty() {
+                return None;
+            }
+            select_all(next).await;
+        }
+    }
+
+    /// All links of a role have the same.
+    fn timeout(&self) -> Duration {
+        self.links.first().map_or(Duration::ZERO, |link| link.policy.timeout)
     }
 
     /// Waits before a read is sent again, until `deadline` at the latest; false if the budget has no retry left.
@@ -227,6 +260,15 @@ impl PersistentRequests {
             BETWEEN_TRIES.delay(u32::try_from(attempt).unwrap_or(u32::MAX), &mut fastrand::Rng::new());
         sleep_until(deadline.min(Instant::now() + delay)).await;
         true
+    }
+}
+
+// ===== impl Asked =====
+
+impl Asked {
+    /// Whether the link still has this connection, and asks over it.
+    fn is_there(&self) -> bool {
+        !self.link.is_open() && self.link.live().is_some_and(|live| live.generation == self.live.generation)
     }
 }
 

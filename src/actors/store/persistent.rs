@@ -24,7 +24,7 @@ pub struct GetMany {
 /// What a [`PersistentActor`] is built from, and built again from after a fall.
 #[derive(Debug, Clone)]
 pub struct PersistentPlan {
-    /// Its link.
+    /// Its links.
     pub role: RolePlan,
     /// How often a read is tried.
     pub attempts: usize,
@@ -36,18 +36,18 @@ pub struct PersistentActor {
     plan: PersistentPlan,
     requests: PersistentRequests,
     keepers: Keepers,
-    /// Ends with the actor.
-    _link: Link,
+    /// They end with the actor.
+    _links: Vec<Link>,
 }
 
 // ===== impl PersistentActor =====
 
 impl PersistentActor {
-    /// An actor with a link of its own, which starts to connect at once. It does not wait for the store to be there.
+    /// An actor with links of its own, which start to connect at once. It does not wait for the store to be there.
     pub fn new(plan: PersistentPlan) -> Self {
         let mut keepers = Keepers::default();
-        let link = plan.role.link(&mut keepers);
-        Self { requests: PersistentRequests::new(&link, plan.attempts), plan, keepers, _link: link }
+        let links = plan.role.links(&mut keepers);
+        Self { requests: PersistentRequests::new(&links, plan.attempts), plan, keepers, _links: links }
     }
 }
 

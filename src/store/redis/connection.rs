@@ -61,8 +61,7 @@ impl Connector for RedisConnector {
         .boxed()
     }
 
-    /// Replies come in the order of the commands: behind a write that `CLIENT PAUSE` holds back, reads wait too.
-    fn needs_writes_apart(&self) -> bool {
+    fn answers_in_order(&self) -> bool {
         true
     }
 }

@@ -8,9 +8,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+use proptest::{
+    strategy::{Strategy, ValueTree},
+    test_runner::{Config as ProptestConfig, RngSeed, TestRunner},
+};
 use rstest::rstest;
+use tokio::task::LocalSet;
 
 use crate::{
+    emulation::interleavings::{KEYS, Step, any_step, take},
     functional::official::{IDS, all_cases_hold},
     harness::{ALL_IS_OK_WITHIN, Load, Person, SCORE_BOUND, TestApp},
     tools::{RedisServer, eventually},
@@ -177,6 +183,31 @@ async fn row_22_connection_dropped_while_idle() {
         app.interests_right().await;
         app.scores_right().await;
     }
+}
+
+/// Twenty rounds, each from a seed of its own, that the failure names.
+#[tokio::test]
+async fn row_27_every_answer_belongs_to_its_own_question() {
+    let redis = RedisServer::start().await;
+    let pairs: Vec<_> = (0..KEYS).flat_map(|id| [format!("i:{id}"), format!("of {id}")]).collect();
+    let words: Vec<_> = ["MSET"].into_iter().chain(pairs.iter().map(String::as_str)).collect();
+    redis.command::<()>(&words).await;
+    let mut answers = 0;
+    for _ in 0..20 {
+        let seed = fastrand::u64(..);
+        println!("seed {seed}");
+        let config = ProptestConfig { rng_seed: RngSeed::Fixed(seed), ..ProptestConfig::default() };
+        let steps = proptest::collection::vec(any_step(), 50..300)
+            .new_tree(&mut TestRunner::new(config))
+            .unwrap()
+            .current();
+        let upset = async |step| match step {
+            Step::Late(ms) => redis.client_pause(Duration::from_millis(ms), "ALL").await,
+            _ => _ = redis.client_kill().await,
+        };
+        answers += LocalSet::new().run_until(take(&redis.url(), steps, upset)).await;
+    }
+    assert!(answers > 0, "nothing could be checked");
 }
 
 #[tokio::test]

@@ -164,6 +164,28 @@ fn a_backend_that_panics_on_a_command_fails_that_request_only() {
     });
 }
 
+/// Fault 23: readiness heeds the look-ups' link alone.
+#[test]
+fn a_link_for_writes_that_fails_is_nobodys_concern() {
+    paused(async {
+        let script = Script::default();
+        script.state().answers_in_order = true;
+        let test = start_on(script).await;
+        assert_eq!(test.script.open(), 2);
+        test.script.state().only_connection = 2;
+        test.script.commands(&Act::Hang);
+        for _ in 0..20 {
+            test.put(3.0, SECOND).await;
+            assert!(test.status.snapshot().up);
+            assert_eq!(test.status.snapshot().last_error, None);
+            assert_eq!(test.get().await.is_some(), test.counted("hit") > 0);
+        }
+        assert_eq!(test.counted("degraded"), 0);
+        assert_eq!(test.script.open(), 2, "it was given up as silent, and made anew");
+        assert_eq!(test.vitals.restarts(), 0);
+    });
+}
+
 #[test]
 fn the_connection_ends_with_the_actors_last_address() {
     paused(async {
