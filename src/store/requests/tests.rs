@@ -290,7 +290,7 @@ fn a_read_whose_connection_fell_silent_is_sent_again_over_another() {
         read(&requests, 570 * MILLI).await.unwrap();
         assert!(begun.elapsed() < 450 * MILLI, "{:?}", begun.elapsed());
         let sent = script.state().get_manys.clone();
-        assert!(matches!(sent[..], [1, 2..]), "{sent:?}");
+        assert!(sent.len() == 2 && sent[0] == 1 && sent[1] > 1, "{sent:?}");
     });
 }
 

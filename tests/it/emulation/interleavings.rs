@@ -25,12 +25,19 @@ pub const KEYS: u64 = 1_000;
 pub enum Step {
     /// Somebody reads so many keys of their own, and goes away after so many microseconds.
     Read { keys: u64, patience_us: u64 },
-    /// The store is late with its next answer.
-    Late(u64),
-    /// All connections end.
-    Cut,
+    /// Something happens to the store.
+    Upset(Upset),
     /// Nothing, for so many microseconds.
     Pause(u64),
+}
+
+/// What can happen to the store.
+#[derive(Clone, Copy, Debug)]
+pub enum Upset {
+    /// It is late with its next answer, by so many milliseconds.
+    Late(u64),
+    /// All its connections end.
+    Cut,
 }
 
 /// Any step; most of them are reads, and of those some are patient enough to be answered.
@@ -38,15 +45,14 @@ pub fn any_step() -> impl Strategy<Value = Step> {
     let patience_us = prop_oneof![0u64..3_000, Just(200_000)];
     prop_oneof![
         12 => (1u64..4, patience_us).prop_map(|(keys, patience_us)| Step::Read { keys, patience_us }),
-        2 => (1u64..40).prop_map(Step::Late),
-        1 => Just(Step::Cut),
+        2 => (1u64..40).prop_map(|ms| Step::Upset(Upset::Late(ms))),
+        1 => Just(Step::Upset(Upset::Cut)),
         3 => (0u64..2_000).prop_map(Step::Pause),
     ]
 }
 
-/// Takes the steps, with `upset` for those that are not the readers' own, and checks each answer. Returns how many there
-/// were.
-pub async fn take(url: &str, steps: Vec<Step>, upset: impl AsyncFn(Step)) -> usize {
+/// Takes the steps, with `upset` to upset the store, and checks each answer. Returns how many there were.
+pub async fn take(url: &str, steps: Vec<Step>, upset: impl AsyncFn(Upset)) -> usize {
     let links = [link(url), link(url)];
     let requests = PersistentRequests::new(&links, 3);
     let answers = Rc::<Cell<usize>>::default();
@@ -70,7 +76,7 @@ pub async fn take(url: &str, steps: Vec<Step>, upset: impl AsyncFn(Step)) -> usi
                 yield_now().await;
             }
             Step::Pause(us) => sleep(Duration::from_micros(us)).await,
-            Step::Late(_) | Step::Cut => upset(step).await,
+            Step::Upset(what) => upset(what).await,
         }
     }
     for reader in readers {
@@ -96,9 +102,9 @@ fn row_27_every_answer_belongs_to_its_own_question() {
         let answered = LocalSet::new().block_on(&runtime, async {
             let store = RespServer::start();
             (0..KEYS).for_each(|id| store.put(&format!("i:{id}"), format!("of {id}")));
-            let upset = async |step| match step {
-                Step::Late(ms) => store.also(Fault::Delay(Duration::from_millis(ms)).on(DATA).times(1)),
-                _ => store.drop_connections(),
+            let upset = async |what| match what {
+                Upset::Late(ms) => store.also(Fault::Delay(Duration::from_millis(ms)).on(DATA).times(1)),
+                Upset::Cut => store.drop_connections(),
             };
             take(&store.url(), steps, upset).await
         });

@@ -25,7 +25,6 @@ const LASTS: Duration = Duration::from_secs(10);
 async fn row_13_packets_are_lost() {
     let answered = join_all((0..SERVICES).map(answered)).await;
     let (right, all) = answered.into_iter().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
-    println!("{right} of {all}");
     assert!(right * 100 >= all * 97, "{right} of {all} interests were answered");
 }
 
