@@ -20,11 +20,11 @@ use std::{
 use tracing::{Level, Metadata};
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
-    Layer,
+    Layer, Registry,
     filter::{Targets, dynamic_filter_fn},
     fmt,
     layer::SubscriberExt,
-    registry,
+    registry, reload,
     util::SubscriberInitExt,
 };
 
@@ -43,6 +43,7 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// The log of this process. When it is dropped, what is queued is written, if somebody takes it.
 pub struct Log {
     lost: LostLines,
+    filter: reload::Handle<Targets, Registry>,
     writing: Option<WorkerGuard>,
 }
 
@@ -56,10 +57,7 @@ pub fn init(settings: &LogSettings) -> Log {
     let lost = LostLines::new(writer.error_counter(), unwritten);
     let on_terminal = stdout().is_terminal();
     let format = settings.format.unwrap_or(if on_terminal { LogFormat::Pretty } else { LogFormat::Json });
-    // What actix says at "info" about its threads is of no use to operators.
-    let filter = Targets::new()
-        .with_default(settings.level)
-        .with_target("actix_server", settings.level.min(Level::WARN));
+    let (level, filter) = reload::Layer::new(from(settings.level));
     // Fields stand in the lines themselves, so that each can be read alone; spans would repeat them.
     let lines = fmt::layer().with_writer(writer);
     let lines = match format {
@@ -67,12 +65,18 @@ pub fn init(settings: &LogSettings) -> Log {
         LogFormat::Pretty => lines.compact().with_ansi(on_terminal).boxed(),
     };
     let wanted = dynamic_filter_fn(|what, _| what.is_event() && !is_expected(what));
-    registry().with(filter).with(lines.with_filter(wanted)).init();
+    registry().with(level).with(lines.with_filter(wanted)).init();
     panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string);
         tracing::error!(place, "panic");
     }));
-    Log { lost, writing: Some(writing) }
+    Log { lost, filter, writing: Some(writing) }
+}
+
+/// What is logged from `level` on.
+fn from(level: Level) -> Targets {
+    // What actix says at "info" about its threads is of no use to operators.
+    Targets::new().with_default(level).with_target("actix_server", level.min(Level::WARN))
 }
 
 /// From now on it is no news that the listener cannot be accepted from: the service has closed it.
@@ -93,6 +97,12 @@ impl Log {
     /// The count of lines that never got out.
     pub fn lost_lines(&self) -> LostLines {
         self.lost.clone()
+    }
+
+    /// Logs from `level` on.
+    pub fn set_level(&self, level: Level) {
+        // Fails only if there is no log any more.
+        _ = self.filter.reload(from(level));
     }
 }
 

@@ -4,6 +4,8 @@
 //! range that it can work with. The fields are then plain `Duration`s and `usize`s that are known to be sane. This is a
 //! leaf that imports no other part, so all of them may use it.
 
+mod rate;
+
 use std::fmt::Display;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,6 +13,8 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use secrecy::SecretString;
 use serde::de::{Deserialize, Deserializer, Error};
+
+pub use rate::{Rate, rate};
 
 /// Sizes in bytes, for ranges.
 pub const KIB: usize = 1 << 10;
@@ -73,9 +77,17 @@ where
         .ok_or_else(|| Error::custom(format!("must be from {MIN} to {MAX}, got {number}")))
 }
 
-/// A secret, not empty. An error never shows it.
+/// What stands for a secret where settings are shown. It is none itself: a file that was made of what was shown would
+/// else open the service to everybody who knows the sign.
+pub const HIDDEN: &str = "***";
+
+/// Said of [`HIDDEN`] in a secret's place.
+pub const HIDDEN_IS_NO_SECRET: &str = "*** stands for a secret that is not shown; put the secret itself here";
+
+/// A secret, not empty and not [`HIDDEN`]. An error never shows it.
 pub fn secret<'de, D: Deserializer<'de>>(input: D) -> Result<SecretString, D::Error> {
-    Ok(not_empty(input)?.into())
+    let text = not_empty(input)?;
+    if text == HIDDEN { Err(Error::custom(HIDDEN_IS_NO_SECRET)) } else { Ok(text.into()) }
 }
 
 /// A string, not empty.

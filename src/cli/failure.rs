@@ -66,6 +66,7 @@ impl Failure {
     pub(super) fn build(source: BuildError, settings: &Settings) -> Self {
         let origin = match &source {
             BuildError::Listen { key, .. } => settings.origin(key),
+            BuildError::Tls(error) => settings.origin(error.key),
             BuildError::Auth(_) | BuildError::Metrics(_) => None,
         };
         Self::Build { origin: origin.map(|origin| format!("{origin}: ")).unwrap_or_default(), source }
@@ -89,7 +90,10 @@ impl Failure {
     fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::Auth(_) | Self::Usage(_) => USAGE,
-            Self::Build { source: BuildError::Listen { .. } | BuildError::Auth(_), .. } => USAGE,
+            Self::Build {
+                source: BuildError::Listen { .. } | BuildError::Auth(_) | BuildError::Tls(_),
+                ..
+            } => USAGE,
             // It is the setting that names a store which cannot be used so.
             Self::Open { source: OpenBulkError::Memory, .. } => USAGE,
             Self::Output(_) if self.is_closed_pipe() => 0,

@@ -6,15 +6,19 @@
 //! - `source`: where the settings come from, which every subcommand takes
 //! - `failure`: all that can go wrong, and the exit code of each
 //! - `signals`: SIGINT and SIGTERM, and what a shell expects of whoever got one
+//! - `reload`: SIGHUP, which loads the settings again
+//! - `systemd`: what systemd is told of the service
 //! - `output`: standard output, which may be closed at any time
 
 mod check_config;
 mod failure;
 mod interests;
 mod output;
+mod reload;
 mod serve;
 mod signals;
 mod source;
+mod systemd;
 mod token;
 
 use std::{ffi::OsString, process::ExitCode};
@@ -37,7 +41,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the service (the default). SIGTERM ends it gracefully, a second one at once.
+    /// Run the service (the default). SIGTERM ends it gracefully, a second one at once; SIGHUP reloads the settings.
     Serve,
     /// Print the settings in effect as TOML, secrets hidden, and where each comes from.
     CheckConfig,
@@ -69,7 +73,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn execute(command: Command, source: &Source) -> Result<(), Failure> {
     let settings = source.load()?;
     match command {
-        Command::Serve => serve::run(&settings),
+        Command::Serve => serve::run(settings, source),
         Command::CheckConfig => check_config::run(&settings),
         Command::Token(args) => token::run(&args, &settings),
         Command::Interests(command) => interests::run(command, &settings),

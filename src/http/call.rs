@@ -1,10 +1,13 @@
 //! `POST /method`: bytes in, a message to the dispatcher, bytes out, and one log line.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use actix::Addr;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
-use tokio::time::timeout_at;
+use tokio::{sync::Semaphore, time::timeout_at};
 use tracing::{Instrument, field};
 
 use super::{
@@ -15,7 +18,7 @@ use super::{
     request_id::RequestId,
 };
 use crate::{
-    actors::dispatcher::{CallContext, CallMethod, DispatcherActor},
+    actors::dispatcher::{CallContext, CallMethod, DispatcherActor, Shed, ShedCalls},
     domain::{Answer, CallError, Json, Method, MethodRequest},
 };
 
@@ -31,6 +34,10 @@ pub struct CallPlan {
     pub body_timeout: Duration,
     /// How long the dispatcher may take. It keeps to that itself; this is for one that is stuck.
     pub deadline: Duration,
+    /// Permits for calls in flight. The dispatcher takes them; here it is only seen whether there are any.
+    pub admission: Arc<Semaphore>,
+    /// Where calls are counted that come when there are none.
+    pub shed: ShedCalls,
     /// Where requests are counted.
     pub metrics: HttpMetrics,
 }
@@ -103,6 +110,11 @@ async fn answer(
 ) -> Result<Answer, Refusal> {
     let body = body::read(request, payload, plan.body_limit, plan.body_timeout).await?;
     let received = tokio::time::Instant::now();
+    // With no permit left, the dispatcher would refuse whatever the body says. A body is cheaper not parsed.
+    if plan.admission.available_permits() == 0 {
+        plan.shed.count(Shed::Overload);
+        return Err(CallError::Unavailable.into());
+    }
     let json = Json::parse(&body).map_err(CallError::from)?;
     let request = MethodRequest::from_json(json).map_err(CallError::from)?;
     known.account = request.account.chars().take(LOGGED_ACCOUNT).collect();

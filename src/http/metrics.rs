@@ -13,9 +13,10 @@ pub struct HttpMetrics {
     requests: IntCounterVec,
     durations: HistogramVec,
     in_flight: IntGauge,
+    handshakes: IntGauge,
 }
 
-/// Counts a request as in flight until it is dropped.
+/// Counts a request as in flight, or a handshake, until it is dropped.
 pub(super) struct InFlight(IntGauge);
 
 impl HttpMetrics {
@@ -39,16 +40,31 @@ impl HttpMetrics {
                 &["method"],
             )?,
             in_flight: IntGauge::new("scoring_requests_in_flight", "Requests that are being answered.")?,
+            handshakes: IntGauge::new(
+                "scoring_tls_handshakes_in_progress",
+                "Connections that are shaking hands.",
+            )?,
         };
         registry.register(Box::new(metrics.requests.clone()))?;
         registry.register(Box::new(metrics.durations.clone()))?;
         registry.register(Box::new(metrics.in_flight.clone()))?;
+        registry.register(Box::new(metrics.handshakes.clone()))?;
         Ok(metrics)
     }
 
     /// How many requests are being answered.
     pub fn in_flight(&self) -> i64 {
         self.in_flight.get()
+    }
+
+    /// Whether any request is being answered, or is to come from a client that is shaking hands.
+    pub fn is_busy(&self) -> bool {
+        self.in_flight.get() + self.handshakes.get() > 0
+    }
+
+    pub(super) fn begin_handshake(&self) -> InFlight {
+        self.handshakes.inc();
+        InFlight(self.handshakes.clone())
     }
 
     pub(super) fn begin(&self) -> InFlight {

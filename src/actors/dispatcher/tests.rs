@@ -58,7 +58,8 @@ fn start_at(clock: fn() -> DateTime<Utc>) -> Test {
     let registry = Registry::new();
     let shed = ShedCalls::register(&registry).unwrap();
     let plan = DispatcherPlan {
-        authenticator: Arc::new(authenticator()),
+        authenticator: Arc::new(ArcSwap::from_pointee(authenticator())),
+        account_rate: None,
         admission: admission.clone(),
         shed: shed.clone(),
         deadline: DEADLINE,
