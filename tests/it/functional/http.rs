@@ -5,7 +5,7 @@ use reqwest::Method;
 use rstest::rstest;
 use serde_json::json;
 
-use crate::harness::{Person, TestApp, call};
+use crate::harness::{Person, TestApp, Wire, call, post};
 
 #[rstest]
 #[case::not_json("not json", 400, "Bad Request: the body is not JSON")]
@@ -68,6 +68,22 @@ async fn a_call_may_be_posted_there(#[case] path: &str) {
     let body = call("online_score", person.arguments()).to_string();
     let request = app.request(Method::POST, path).header("content-type", "text/html").body(body);
     assert_eq!(app.send(request).await.score(), 5.0);
+}
+
+/// actix takes all that follows such a head for its body, which has no end then.
+#[rstest]
+#[case::web_socket("websocket")]
+#[case::http_2("h2c")]
+#[tokio::test]
+async fn a_request_for_another_protocol_is_answered_in_this_one(#[case] protocol: &str) {
+    let app = TestApp::spawn().await;
+    let body = call("online_score", Person::full().arguments()).to_string();
+    let wanted = format!("host: x\r\nconnection: upgrade\r\nupgrade: {protocol}");
+    let mut wire = Wire::to(app.address()).await;
+    wire.send(post(&body).replacen("host: x", &wanted, 1)).await.unwrap();
+    let reply = wire.answer().await;
+    assert_eq!(reply.score(), 5.0);
+    assert!(reply.took < std::time::Duration::from_secs(5), "{reply:?}");
 }
 
 #[tokio::test]

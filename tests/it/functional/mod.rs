@@ -6,6 +6,8 @@ mod http;
 mod leavers;
 pub mod official;
 mod overload;
+mod rates;
 mod slow;
 mod stop;
+mod tls;
 mod verbatim;

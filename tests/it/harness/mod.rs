@@ -118,6 +118,11 @@ impl TestApp {
         drop(self.stop.lock().unwrap().take());
     }
 
+    /// Where the operators' listener is.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin_address
+    }
+
     /// Where the public listener is.
     pub fn address(&self) -> SocketAddr {
         self.address

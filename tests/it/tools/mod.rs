@@ -6,10 +6,12 @@
 //! | [`Proxy`] | a bad network between a client and any store |
 //! | [`RedisServer`] | a real `redis-server` process, to be killed, stopped and filled |
 //! | [`Door`] | how the first two admit connections: shut, clogged, flapping, half-open |
+//! | [`Certificate`] | a certificate in files, and clients that trust it |
 //! | [`eventually`] | the only way in which a test waits |
 //!
 //! Nothing here has a fixed port or outlives the value that stands for it, so tests can run in parallel and may panic.
 
+mod certificate;
 mod door;
 mod eventually;
 mod full_backlog;
@@ -18,6 +20,7 @@ mod proxy;
 mod redis;
 mod resp;
 
+pub use self::certificate::Certificate;
 pub use self::door::Door;
 pub use self::eventually::eventually;
 pub use self::port::ReservedPort;
