@@ -47,14 +47,14 @@ fn gather(
     for (name, value) in table {
         let place = located.and_then(|table| table.get(name.as_str()));
         let key = if path.is_empty() { name } else { format!("{path}.{name}") };
-        match value {
-            Value::Table(inner) if !inner.is_empty() => {
-                gather(&key, inner, place.and_then(|place| place.get_ref().as_table()), line, leaves);
-            }
-            value => {
-                let line = place.map(|place| line(place.span().start));
-                leaves.push(Leaf { key, in_section: !path.is_empty(), line, value });
-            }
+        if let Value::Table(inner) = &value
+            && !inner.is_empty()
+        {
+            let place = place.and_then(|place| place.get_ref().as_table());
+            gather(&key, inner.clone(), place, line, leaves);
+        } else {
+            let line = place.map(|place| line(place.span().start));
+            leaves.push(Leaf { key, in_section: !path.is_empty(), line, value });
         }
     }
 }

@@ -71,7 +71,7 @@ pub struct TlsError {
     /// The file.
     pub file: PathBuf,
     /// What is wrong with it.
-    pub problem: TlsProblem,
+    pub problem: Box<TlsProblem>,
 }
 
 /// What is wrong with a certificate's or a key's file.
@@ -217,7 +217,7 @@ impl Pair {
 
 impl Source {
     fn bad_cert(&self, problem: TlsProblem) -> TlsError {
-        TlsError { key: "http.tls.cert", file: self.cert.clone(), problem }
+        TlsError { key: "http.tls.cert", file: self.cert.clone(), problem: problem.into() }
     }
 
     fn unfit_cert(&self, error: rustls::Error) -> TlsError {
@@ -225,7 +225,7 @@ impl Source {
     }
 
     fn bad_key(&self, problem: TlsProblem) -> TlsError {
-        TlsError { key: "http.tls.key", file: self.key.clone(), problem }
+        TlsError { key: "http.tls.key", file: self.key.clone(), problem: problem.into() }
     }
 }
 
