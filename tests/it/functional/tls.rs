@@ -92,7 +92,8 @@ async fn a_client_that_speaks_no_http_1_1_is_refused_in_the_handshake() {
 async fn a_client_that_speaks_no_tls_is_told_and_hung_up_on() {
     let secure = Secure::spawn().await;
     let mut plain = TcpStream::connect(secure.address()).await.unwrap();
-    plain.write_all(a_call().as_bytes()).await.unwrap();
+    // More than is read before it is known to be no TLS.
+    plain.write_all(post(&" ".repeat(100_000)).as_bytes()).await.unwrap();
     let mut said = Vec::new();
     timeout(HEAD_TIMEOUT * SLACK, plain.read_to_end(&mut said)).await.unwrap().unwrap();
     assert_eq!(said.first(), Some(&0x15), "{said:?}");
