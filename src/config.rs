@@ -32,7 +32,7 @@ use serde::Deserialize;
 use crate::http::settings::{AdminSettings, HttpSettings};
 use crate::store::settings::{CacheSettings, StoreSettings};
 use crate::store::url::StoreUrl;
-use crate::telemetry::settings::LogSettings;
+use crate::telemetry::settings::{LogSettings, TraceSettings};
 use auth::AuthSettings;
 use error::{ConfigErrors, Problem};
 use layers::Layers;
@@ -58,6 +58,8 @@ pub struct Settings {
     pub shutdown: ShutdownSettings,
     /// The log.
     pub log: LogSettings,
+    /// Whether and where spans are exported.
+    pub trace: TraceSettings,
     /// Made while loading, when the origins are still known, so that no secret is kept for it.
     #[serde(skip)]
     effective: String,

@@ -11,8 +11,8 @@
 //! - [`store`]: backends behind one trait, and what keeps them in use while they fail
 //! - [`domain`]: the protocol and its values: pure
 //!
-//! Beside them: [`config`], which composes the settings that the parts own; [`telemetry`], which sets up the log; and
-//! [`units`], the notations of durations and sizes.
+//! Beside them: [`config`], which composes the settings that the parts own; [`telemetry`], which sets up the log and
+//! the export of traces; [`trace`], where a call stands in its trace; and [`units`], the notations of durations and sizes.
 
 pub mod actors;
 pub mod app;
@@ -24,4 +24,5 @@ pub mod store;
 pub mod telemetry;
 #[cfg(test)]
 mod testing;
+pub mod trace;
 pub mod units;

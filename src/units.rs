@@ -26,6 +26,12 @@ pub const HOUR: u64 = 60 * MINUTE;
 /// See [`SECOND`].
 pub const DAY: u64 = 24 * HOUR;
 
+/// Buckets of every histogram of durations, in seconds: from what a call takes at best to the longest that anybody waits.
+pub const LATENCY_BUCKETS: [f64; 17] = [
+    50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 250e-3, 500e-3, 1.0, 2.5,
+    5.0, 10.0,
+];
+
 /// A duration such as `"250ms"` or `"1h 30m"`, from `MIN` to `MAX` milliseconds.
 pub fn duration<'de, D, const MIN: u64, const MAX: u64>(input: D) -> Result<Duration, D::Error>
 where

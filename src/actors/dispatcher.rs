@@ -18,6 +18,7 @@ use tokio::{
 
 use super::{
     interests::{InterestsError, LookUpInterests},
+    mailbox::{Mailbox, handle_sent},
     scoring::RateScore,
 };
 use crate::{
@@ -86,8 +87,8 @@ pub struct ShedCalls(IntCounterVec);
 #[derive(Debug)]
 pub struct DispatcherActor {
     plan: DispatcherPlan,
-    scoring: Recipient<RateScore>,
-    interests: Recipient<LookUpInterests>,
+    scoring: Mailbox<RateScore>,
+    interests: Mailbox<LookUpInterests>,
 }
 
 /// A call that passed all checks.
@@ -155,8 +156,8 @@ impl DispatcherActor {
     /// A dispatcher that routes to these peers.
     pub fn new(
         plan: DispatcherPlan,
-        scoring: Recipient<RateScore>,
-        interests: Recipient<LookUpInterests>,
+        scoring: Mailbox<RateScore>,
+        interests: Mailbox<LookUpInterests>,
     ) -> Self {
         Self { plan, scoring, interests }
     }
@@ -209,6 +210,8 @@ impl Actor for DispatcherActor {
 }
 
 impl Supervised for DispatcherActor {}
+
+handle_sent!(DispatcherActor: CallMethod => "dispatcher");
 
 impl Handler<CallMethod> for DispatcherActor {
     type Result = ResponseFuture<Handled>;

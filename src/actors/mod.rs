@@ -10,6 +10,7 @@
 
 pub mod dispatcher;
 pub mod interests;
+pub mod mailbox;
 pub mod restarts;
 pub mod scoring;
 pub mod store;

@@ -9,6 +9,7 @@ use actix::prelude::*;
 use prometheus::{IntCounterVec, Opts, Registry};
 use tokio::{task::JoinHandle, time::Instant};
 
+use super::mailbox::handle_sent;
 use crate::{
     domain::{Deadline, Score},
     store::{
@@ -95,6 +96,10 @@ impl StoreActor {
             plan,
         }
     }
+
+    fn role(&self) -> &'static str {
+        self.plan.status.role().as_str()
+    }
 }
 
 impl Actor for StoreActor {
@@ -116,6 +121,10 @@ impl Supervised for StoreActor {
         *self = Self::new(self.plan.clone());
     }
 }
+
+handle_sent!(StoreActor: CacheGet => "store", role = StoreActor::role);
+handle_sent!(StoreActor: CachePut => "store", role = StoreActor::role);
+handle_sent!(StoreActor: GetMany => "store", role = StoreActor::role);
 
 impl Handler<CacheGet> for StoreActor {
     type Result = ResponseFuture<Option<Score>>;

@@ -8,12 +8,15 @@ use crate::{app::Application, config::Settings, telemetry};
 /// Serves until the first signal, then ends gracefully, which counts as success. A second signal ends the process at once.
 pub(super) fn run(settings: &Settings) -> Result<(), Failure> {
     // Dropped last: it writes what is queued.
-    let log = telemetry::init(&settings.log);
-    actix_web::rt::System::new().block_on(async {
+    let mut log = telemetry::init(&settings.log, &settings.trace).map_err(Failure::Start)?;
+    let ended = actix_web::rt::System::new().block_on(async {
         // Before anything is to be seen of the service: whoever sees it may end it.
         let mut signals = Signals::listen().map_err(Failure::Start)?;
         let app = Application::build(settings).map_err(|error| Failure::build(error, settings))?;
         app.publish(log.lost_lines()).map_err(|error| Failure::build(error, settings))?;
+        if let Some(lost) = log.lost_spans() {
+            app.publish(lost).map_err(|error| Failure::build(error, settings))?;
+        }
         let (stop, stopped) = oneshot::channel();
         let twice = async {
             signals.next().await;
@@ -25,5 +28,9 @@ pub(super) fn run(settings: &Settings) -> Result<(), Failure> {
             ended = app.run_until(async { _ = stopped.await; }) => ended.map_err(Failure::Serve),
             stop = twice => Err(Failure::Stopped { stop, consequence: " for the second time, before everything was finished" }),
         }
-    })
+    });
+    if matches!(ended, Err(Failure::Stopped { .. })) {
+        log.leave_spans_behind();
+    }
+    ended
 }

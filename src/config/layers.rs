@@ -149,12 +149,18 @@ impl Layers {
         let value = match self.get(key).map(|entry| &entry.default) {
             Some(Value::Integer(_)) => text.parse().map(Value::Integer).ok(),
             Some(Value::Boolean(_)) => text.parse().map(Value::Boolean).ok(),
+            Some(Value::Float(_)) => text.parse().map(Value::Float).ok(),
             _ => None,
         };
         self.set(key, value.unwrap_or(Value::String(text)), origin, errors);
     }
 
     fn set(&mut self, key: &str, value: Value, origin: Origin, errors: &mut ConfigErrors) {
+        let value = match (self.get(key).map(|entry| &entry.default), value) {
+            // Who writes 1 where a share is asked for means 1.0.
+            (Some(Value::Float(_)), Value::Integer(whole @ (0 | 1))) => Value::Float(whole as f64),
+            (_, value) => value,
+        };
         match self.0.iter_mut().find(|entry| entry.key == key) {
             None => self.refuse(key, origin, errors),
             Some(entry) if entry.default.same_type(&value) => {

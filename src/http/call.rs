@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use actix::Addr;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 use tokio::time::timeout_at;
 use tracing::{Instrument, field};
@@ -15,8 +14,12 @@ use super::{
     request_id::RequestId,
 };
 use crate::{
-    actors::dispatcher::{CallContext, CallMethod, DispatcherActor},
+    actors::{
+        dispatcher::{CallContext, CallMethod},
+        mailbox::Mailbox,
+    },
     domain::{Answer, CallError, Json, Method, MethodRequest},
+    trace::TraceContext,
 };
 
 /// How much of an account's name is logged, in characters.
@@ -48,7 +51,7 @@ pub(super) async fn call(
     request: HttpRequest,
     payload: web::Payload,
     plan: web::Data<CallPlan>,
-    dispatcher: web::Data<Addr<DispatcherActor>>,
+    dispatcher: web::Data<Mailbox<CallMethod>>,
 ) -> HttpResponse {
     let begun = Instant::now();
     let in_flight = plan.metrics.begin();
@@ -62,7 +65,12 @@ pub(super) async fn call(
         duration = field::Empty,
         has = field::Empty,
         nclients = field::Empty,
+        otel.kind = "server",
+        otel.status_code = field::Empty,
     );
+    let caller = request.headers().get("traceparent").and_then(|header| header.to_str().ok());
+    let caller = caller.and_then(TraceContext::from_traceparent);
+    caller.iter().for_each(|caller| caller.adopt(&span));
     let mut known = Known::default();
     let answering = answer(&request, payload, &plan, &dispatcher, &mut known);
     // Guarded here as well, so that a call which somebody panicked over is counted and logged like any other.
@@ -86,11 +94,18 @@ pub(super) async fn call(
     let duration = took.as_secs_f64();
     span.record("method", method)
         .record("account", &account)
-        .record("code", code)
+        // Traces know signed numbers only.
+        .record("code", i64::from(code))
         .record("duration", duration);
-    span.record("has", &has).record("nclients", nclients);
+    span.record("has", &has).record("nclients", nclients.and_then(|count| i64::try_from(count).ok()));
+    if code >= 500 {
+        span.record("otel.status_code", "ERROR");
+    }
+    let trace_id = caller
+        .or_else(|| TraceContext::of(&span).filter(TraceContext::is_sampled))
+        .map(|context| context.trace_id().to_string());
     let _entered = span.entered();
-    tracing::info!(request_id = id, method, account, code, duration, has, nclients, "call");
+    tracing::info!(request_id = id, method, account, code, duration, has, nclients, trace_id, "call");
     response
 }
 
@@ -98,7 +113,7 @@ async fn answer(
     request: &HttpRequest,
     payload: web::Payload,
     plan: &CallPlan,
-    dispatcher: &Addr<DispatcherActor>,
+    dispatcher: &Mailbox<CallMethod>,
     known: &mut Known,
 ) -> Result<Answer, Refusal> {
     let body = body::read(request, payload, plan.body_limit, plan.body_timeout).await?;

@@ -91,5 +91,17 @@ pub(super) async fn every_answer(
     Ok(answered)
 }
 
+/// What holds for every answer of the operators' listener: an id, and an answer also to a request that somebody panicked over.
+pub(super) async fn every_admin_answer(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let id = RequestId::from_headers(request.headers());
+    let answering = guarded(async { next.call(request).await });
+    let mut answered = answering.await.map_err(|Panicked| Lost(id.clone()))??;
+    answered.headers_mut().insert(HEADER, id.to_header());
+    Ok(answered)
+}
+
 #[cfg(test)]
 mod tests;

@@ -81,7 +81,7 @@ pub fn serve_public(
             .app_data(web::Data::new(plan.metrics.clone()))
             .app_data(web::Data::new(plan.clone()))
             .app_data(web::Data::new(lifecycle.clone()))
-            .app_data(web::Data::new(tree.dispatcher))
+            .app_data(web::Data::new(tree.calls))
             .configure(routes::public)
             .wrap(from_fn(routes::every_answer))
             .into_factory()
@@ -117,12 +117,16 @@ pub fn serve_public(
 ///
 /// If the socket cannot be used.
 pub fn serve_admin(listener: TcpListener, plan: AdminPlan) -> io::Result<Server> {
-    let server =
-        HttpServer::new(move || App::new().app_data(web::Data::new(plan.clone())).configure(routes::admin))
-            .workers(1)
-            .shutdown_timeout(1)
-            .disable_signals()
-            .listen(listener)?
-            .run();
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(web::Data::new(plan.clone()))
+            .configure(routes::admin)
+            .wrap(from_fn(routes::every_admin_answer))
+    })
+    .workers(1)
+    .shutdown_timeout(1)
+    .disable_signals()
+    .listen(listener)?
+    .run();
     Ok(server)
 }

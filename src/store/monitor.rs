@@ -7,11 +7,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use prometheus::{
-    HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, exponential_buckets,
-};
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
 
 use super::{BackendError, Change};
+use crate::units::LATENCY_BUCKETS;
 
 /// What a store is used for. Each role has its own connections, time limit and breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,7 +143,7 @@ impl StoreMetrics {
             )?,
             durations: HistogramVec::new(
                 HistogramOpts::new("scoring_store_operation_duration_seconds", "How long the store took.")
-                    .buckets(exponential_buckets(50e-6, 2.5, 14)?),
+                    .buckets(LATENCY_BUCKETS.to_vec()),
                 &["op"],
             )?,
         };

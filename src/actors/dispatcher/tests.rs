@@ -65,7 +65,7 @@ fn start_at(clock: fn() -> DateTime<Utc>) -> Test {
         max_client_ids: 3,
         clock,
     };
-    let dispatcher = DispatcherActor::new(plan, scoring.recipient(), interests.recipient());
+    let dispatcher = DispatcherActor::new(plan, scoring.mailbox(), interests.mailbox());
     let metrics = ActorMetrics::register(&registry).unwrap();
     Test {
         scoring,

@@ -7,7 +7,7 @@ use rstest::rstest;
 use secrecy::ExposeSecret;
 use tracing::Level;
 
-use super::given;
+use super::{Given, given};
 use crate::config::Settings;
 use crate::config::layers::Layers;
 use crate::domain::TimeZoneChoice;
@@ -52,6 +52,10 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!(settings.shutdown.drain, Duration::from_secs(20));
     assert_eq!(settings.log.format, None);
     assert_eq!(settings.log.level, Level::INFO);
+    assert_eq!(settings.trace.endpoint, None);
+    assert_eq!(settings.trace.sample_ratio, 1.0);
+    assert_eq!(settings.trace.timeout, Duration::from_secs(5));
+    assert_eq!(settings.trace.queue, 4096);
 }
 
 /// No field has a serde default and no struct takes an unknown field. So a table that holds just the keys of
@@ -114,6 +118,15 @@ fn a_text_becomes_what_the_default_is() {
     assert!(settings.auth.allow_public_salts);
     assert_eq!(settings.limits.client_ids, 7);
     assert_eq!(settings.auth.admin_login, "a=b");
+}
+
+#[rstest]
+#[case::as_text(given().set("trace.sample_ratio=0.25"), 0.25)]
+#[case::as_whole_text(given().env("SCORING_TRACE__SAMPLE_RATIO", "0"), 0.0)]
+#[case::as_float(given().file("[trace]\nsample_ratio = 0.25"), 0.25)]
+#[case::as_integer(given().file("[trace]\nsample_ratio = 0"), 0.0)]
+fn a_share_can_be_written_as_any_number(#[case] given: Given, #[case] expected: f64) {
+    assert_eq!(given.ok().trace.sample_ratio, expected);
 }
 
 #[rstest]

@@ -45,6 +45,18 @@ use crate::config::layers::Layers;
     "x.toml:2: auth.allow_public_salts: expected true or false, got a string"
 )]
 #[case::table_for_text("[store.url]\nx = 1", "x.toml:1: store.url: expected a string, got a table")]
+#[case::share_above_one(
+    "[trace]\nsample_ratio = 1.5",
+    "x.toml:2: trace.sample_ratio: must be from 0.0 to 1.0, got 1.5"
+)]
+#[case::whole_number_above_one(
+    "[trace]\nsample_ratio = 2",
+    "x.toml:2: trace.sample_ratio: expected a float, got an integer"
+)]
+#[case::collector_over_tls(
+    "[trace]\nendpoint = \"https://collector\"",
+    r#"x.toml:2: trace.endpoint: expected a URL such as "http://127.0.0.1:4318", without a user, or """#
+)]
 #[case::bad_duration(
     "[store]\ntimeout = \"fast\"",
     r#"x.toml:2: store.timeout: expected a duration such as "250ms", got "fast""#

@@ -8,3 +8,4 @@ mod on_redis;
 mod process;
 mod serve;
 mod settings;
+mod traces;

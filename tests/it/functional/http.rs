@@ -111,6 +111,17 @@ async fn the_request_id_comes_back(#[case] given: &str, #[case] taken: bool) {
     }
 }
 
+#[rstest]
+#[case::health("/healthz")]
+#[case::readiness("/readyz")]
+#[case::metrics("/metrics")]
+#[case::nothing("/nowhere")]
+#[tokio::test]
+async fn operators_get_a_request_id_as_well(#[case] path: &str) {
+    let app = TestApp::spawn().await;
+    assert!(!app.admin(path).await.headers["x-request-id"].is_empty());
+}
+
 #[tokio::test]
 async fn answers_are_not_to_be_stored_or_guessed_at() {
     let app = TestApp::spawn().await;
