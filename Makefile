@@ -5,7 +5,7 @@
 run: ## serve on 127.0.0.1:8080 with the embedded store
 	cargo run -- --config config/default.toml
 
-test: ## all tests; installs redis-server if it is missing
+test: ## all tests; installs redis-server and promtool if they are missing
 	scripts/need-redis
 	cargo test --locked
 
@@ -13,6 +13,7 @@ test-unit: ## beside the code: pure parts, and actors on doubles
 	cargo test --locked --lib
 
 test-functional: ## the method handler through the actors, over HTTP, and the command line
+	scripts/need-redis
 	cargo test --locked --test it -- functional:: cli::
 
 test-emulation: ## a store and a network inside the test process that misbehave

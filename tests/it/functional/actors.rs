@@ -36,7 +36,7 @@ const STUCK_IS_OVER_WITHIN: Duration = Duration::from_millis(2_000 * SLACK as u6
 /// Makes an actor fall.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
-enum Fall {
+pub(super) enum Fall {
     Stop,
     PanicInHandler,
     PanicInFuture,
@@ -76,7 +76,7 @@ fn block_thread(time: Duration) {
     }
 }
 
-fn tell(app: &TestApp, actor: &str, fall: Fall) {
+pub(super) fn tell(app: &TestApp, actor: &str, fall: Fall) {
     let tree = app.tree();
     match actor {
         "persistent_store" => tree.persistent_store.do_send(fall),

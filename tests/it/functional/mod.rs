@@ -4,6 +4,7 @@ mod actors;
 mod heads;
 mod http;
 mod leavers;
+mod metrics;
 pub mod official;
 mod overload;
 mod slow;

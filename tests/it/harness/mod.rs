@@ -180,10 +180,15 @@ impl TestApp {
         ready.body["status"].as_str().unwrap().to_owned()
     }
 
+    /// What Prometheus scrapes.
+    pub async fn scrape(&self) -> String {
+        let url = format!("http://{}/metrics", self.admin_address);
+        self.client.get(url).send().await.unwrap().text().await.unwrap()
+    }
+
     /// The value of a metric, with its labels as they are printed; 0 if it is not there yet.
     pub async fn metric(&self, series: &str) -> f64 {
-        let url = format!("http://{}/metrics", self.admin_address);
-        let text = self.client.get(url).send().await.unwrap().text().await.unwrap();
+        let text = self.scrape().await;
         let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
         value.map_or(0.0, |value| value.parse().unwrap())
     }
