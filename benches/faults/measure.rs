@@ -21,7 +21,7 @@ pub const FAULT: Duration = Duration::from_secs(3);
 /// From then on after the onset, the breaker must be open.
 pub const OPEN_AFTER: Duration = Duration::from_millis(1_500);
 /// For so long after the recovery all must stay well.
-pub const AFTER: Duration = Duration::from_millis(400);
+pub const AFTER: Duration = Duration::from_secs(1);
 /// After the onset, the first refusals may take so long to come.
 const ONSET: Duration = Duration::from_millis(50);
 /// So many consecutive good calls make a recovery.
@@ -33,7 +33,9 @@ const MEMORY_KIB: u64 = 16 * 1024;
 /// What a row measured.
 #[derive(Default)]
 pub struct Measured {
-    pub healthy: [Latencies; 2],
+    /// Scores with a healthy store, before the fault and after it: the better median, but the worse 99th percentile, which is
+    /// where it shows what else the machine does. That changes by more than a store does.
+    pub healthy: Latencies,
     /// From the onset to the end of the fault.
     pub fault: [Latencies; 2],
     /// The same once the breaker is open.
@@ -47,6 +49,7 @@ pub struct Measured {
 
 #[derive(Default, Clone, Copy)]
 pub struct Latencies {
+    pub median: Duration,
     pub p99: Duration,
     pub worst: Duration,
 }
@@ -131,17 +134,18 @@ fn evaluate(
     let met = samples.iter().filter(|s| s.at < times.healed && s.at + s.took >= times.onset);
     let fault: Vec<_> = met.collect();
     let open = phase(times.onset + OPEN_AFTER, times.healed);
+    let after = latencies(&phase(well, well + Duration::from_secs(60)), Method::OnlineScore);
     let healthy = if ill {
-        phase(well, well + Duration::from_secs(60))
+        after
     } else {
         let end = times.onset - Duration::from_millis(5);
-        let before = phase(times.onset - HEALTHY * 3 / 4, end);
-        before.into_iter().filter(|s| s.at + s.took < end).collect()
+        let mut before = phase(times.onset - HEALTHY * 3 / 4, end);
+        before.retain(|s| s.at + s.took < end);
+        latencies(&before, Method::OnlineScore).beside(after)
     };
     let both = |of: &[&Sample]| [Method::OnlineScore, Method::ClientsInterests].map(|m| latencies(of, m));
 
-    let mut measured =
-        Measured { healthy: both(&healthy), fault: both(&fault), outcome, ..Measured::default() };
+    let mut measured = Measured { healthy, fault: both(&fault), outcome, ..Measured::default() };
     let bounds = expected.bounds;
     let out = &mut measured.outcome;
     out.within("score: worst", measured.fault[0].worst, bounds.score);
@@ -149,7 +153,8 @@ fn evaluate(
     if bounds.open_score.is_some() || bounds.open_interests.is_some() {
         let open = both(&open);
         if let Some(more) = bounds.open_score {
-            out.within("score, breaker open: p99", open[0].p99, measured.healthy[0].p99 + more);
+            out.within("score, breaker open: median", open[0].median, healthy.median + more);
+            out.within("score, breaker open: p99", open[0].p99, healthy.p99 + more);
         }
         if let Some(bound) = bounds.open_interests {
             out.within("interests, breaker open: p99", open[1].p99, bound);
@@ -271,10 +276,24 @@ async fn highest_rss(service: &Service, until: Instant) -> u64 {
     highest
 }
 
+impl Latencies {
+    fn beside(self, other: Self) -> Self {
+        Self {
+            median: self.median.min(other.median),
+            p99: self.p99.max(other.p99),
+            worst: self.worst.max(other.worst),
+        }
+    }
+}
+
 pub fn latencies(samples: &[&Sample], method: Method) -> Latencies {
     let mut took: Vec<_> = samples.iter().filter(|s| s.method == method).map(|s| s.took).collect();
     took.sort_unstable();
-    Latencies { p99: percentile(&took, 0.99), worst: took.last().copied().unwrap_or_default() }
+    Latencies {
+        median: percentile(&took, 0.5),
+        p99: percentile(&took, 0.99),
+        worst: took.last().copied().unwrap_or_default(),
+    }
 }
 
 /// Of durations in order; 0 if there are none.

@@ -31,7 +31,7 @@ const GROWTH_KIB: u64 = 10 * 1024;
 const FILES: usize = 5;
 
 /// A service with these settings on a healthy store.
-async fn start(settings: &[&str]) -> (RespServer, Service) {
+pub async fn start(settings: &[&str]) -> (RespServer, Service) {
     let store = filled_store();
     let url = format!("store.url={}", store.url());
     let service = Service::start(&[&[url.as_str()], settings].concat()).await;
@@ -391,7 +391,7 @@ fn judge_load(samples: &[Sample], bound: Duration, out: &mut Outcome) {
         out.must(false, format!("others: {} calls failed, such as {:?}", wrong.count(), first.seen));
     }
     let samples: Vec<_> = samples.iter().collect();
-    let Latencies { p99, worst } = latencies(&samples, Method::OnlineScore);
+    let Latencies { p99, worst, .. } = latencies(&samples, Method::OnlineScore);
     out.note(format!("others' score: p99 {}, worst {}", ms(p99), ms(worst)));
     out.within("others' score: worst", worst, bound);
 }
