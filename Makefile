@@ -5,25 +5,26 @@
 run: ## serve on 127.0.0.1:8080 with the embedded store
 	cargo run -- --config config/default.toml
 
-test: ## all tests; installs redis-server if it is missing
-	scripts/need-redis
+test: ## all tests; installs redis-server and chromium if they are missing
+	scripts/need
 	cargo test --locked
 
 test-unit: ## beside the code: pure parts, and actors on doubles
 	cargo test --locked --lib
 
-test-functional: ## the method handler through the actors, over HTTP, and the command line
+test-functional: ## the method handler through the actors, over HTTP and in a browser, and the command line
+	scripts/need chromium chromedriver
 	cargo test --locked --test it -- functional:: cli::
 
 test-emulation: ## a store and a network inside the test process that misbehave
 	cargo test --locked --test it -- emulation:: tools::door tools::proxy tools::resp
 
 test-real: ## real redis-server processes, killed and stopped
-	scripts/need-redis
+	scripts/need redis-server
 	cargo test --locked --test it -- real:: tools::redis
 
 faults: ## break the release binary's surroundings row by row, measure it, and write docs/faults.md; 4 minutes
-	scripts/need-redis
+	scripts/need redis-server
 	cargo bench --locked --bench faults
 
 soak: ## faults at random for 10 minutes; SOAK_SECONDS=60 for less, SOAK_SEED=… to repeat

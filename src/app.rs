@@ -25,7 +25,7 @@ use crate::{
     },
     config::{Settings, limits::ShutdownSettings},
     domain::{Authenticator, InvalidAuthPolicy},
-    http::{self, AdminPlan, CallPlan, HttpMetrics, Lifecycle},
+    http::{self, AdminPlan, CallPlan, Dispatchers, HttpMetrics, Lifecycle},
     store::{
         Connector, EmbeddedConnector, LinkPolicy, Memory, RedisConnector, Role, RoleStatus, StoreMetrics,
         url::StoreUrl,
@@ -178,6 +178,13 @@ impl Application {
         let admin = settings.admin.bind.map(|address| Bound::to("admin.bind", address)).transpose()?;
         let (address, admin_address) = (public.address, admin.as_ref().map(|bound| bound.address));
         let listener = public.listener.try_clone().map_err(|source| public.error(source))?;
+        let dispatchers = Dispatchers::default();
+        let known = dispatchers.clone();
+        let on_tree = move |tree: &Tree| {
+            known.add(tree);
+            on_tree(tree);
+        };
+        let admin_call = call.clone();
         let public = public.serve(|listener| {
             let lifecycle = lifecycle.clone();
             http::serve_public(
@@ -195,6 +202,8 @@ impl Application {
             roles: [cache_status, persistent_status],
             vitals,
             registry: registry.clone(),
+            call: admin_call,
+            dispatchers,
         };
         let admin =
             admin.map(|bound| bound.serve(|listener| http::serve_admin(listener, plan))).transpose()?;

@@ -4,6 +4,7 @@ mod admin;
 mod body;
 mod call;
 mod connection;
+mod docs;
 mod envelope;
 mod guard;
 mod lifecycle;
@@ -15,6 +16,7 @@ pub mod settings;
 
 pub use admin::AdminPlan;
 pub use call::CallPlan;
+pub use docs::{Dispatchers, openapi};
 pub use lifecycle::{Lifecycle, Phase};
 pub use metrics::HttpMetrics;
 pub use server::{listen, refuse_new, serve_admin, serve_public};

@@ -8,13 +8,14 @@ use actix_web::{
     dev::{ServiceRequest, ServiceResponse},
     guard,
     http::{ConnectionType, StatusCode},
-    middleware::Next,
+    middleware::{Next, from_fn},
     web::{self, ServiceConfig},
 };
 
 use super::{
     HttpMetrics, admin, call,
     connection::{OurTurn, Turn},
+    docs,
     envelope::{Refusal, refuse},
     guard::{Lost, Panicked, guarded},
     lifecycle::{Lifecycle, Phase},
@@ -39,6 +40,17 @@ pub(super) fn admin(config: &mut ServiceConfig) {
         .service(get("/healthz", admin::healthz))
         .service(get("/readyz", admin::readyz))
         .service(get("/metrics", admin::metrics))
+        .service(get("/openapi.json", docs::document))
+        .service(get("/docs", docs::page))
+        .service(get("/docs/start.js", docs::start))
+        .service(get("/docs/swagger-ui-bundle.js", docs::script))
+        .service(get("/docs/swagger-ui.css", docs::style))
+        .service(
+            web::resource(["/method", "/method/"])
+                .route(web::post().to(docs::call))
+                .default_service(web::to(|| wrong_verb("POST")))
+                .wrap(from_fn(every_answer)),
+        )
         .default_service(web::to(not_found));
 }
 

@@ -117,12 +117,14 @@ pub fn serve_public(
 ///
 /// If the socket cannot be used.
 pub fn serve_admin(listener: TcpListener, plan: AdminPlan) -> io::Result<Server> {
+    let app = move || {
+        App::new()
+            .app_data(web::Data::new(plan.call.metrics.clone()))
+            .app_data(web::Data::new(plan.lifecycle.clone()))
+            .app_data(web::Data::new(plan.clone()))
+            .configure(routes::admin)
+    };
     let server =
-        HttpServer::new(move || App::new().app_data(web::Data::new(plan.clone())).configure(routes::admin))
-            .workers(1)
-            .shutdown_timeout(1)
-            .disable_signals()
-            .listen(listener)?
-            .run();
+        HttpServer::new(app).workers(1).shutdown_timeout(1).disable_signals().listen(listener)?.run();
     Ok(server)
 }

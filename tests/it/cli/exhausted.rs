@@ -90,7 +90,7 @@ impl Drop for Service {
 }
 
 async fn lost_lines(admin: SocketAddr) -> f64 {
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let client = crate::tools::http_client();
     let text = client.get(format!("http://{admin}/metrics")).send().await.unwrap().text().await.unwrap();
     let line = text.lines().find_map(|line| line.strip_prefix("scoring_log_lines_dropped_total "));
     line.expect("the metric").parse().unwrap()

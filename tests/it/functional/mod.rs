@@ -1,6 +1,8 @@
 //! The method handler through the actors, over HTTP: on the stores that need no server, and on doubles.
 
 mod actors;
+mod client;
+mod docs;
 mod heads;
 mod http;
 mod leavers;

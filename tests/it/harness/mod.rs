@@ -29,7 +29,7 @@ pub use self::{
     rows::{ALL_IS_OK_WITHIN, INTERESTS_BOUND, SCORE_BOUND, SLACK},
     wire::{Wire, post},
 };
-use crate::tools::eventually;
+use crate::tools::{eventually, http_client};
 
 /// A service under test.
 pub struct TestApp {
@@ -97,7 +97,7 @@ impl TestApp {
             });
         });
         let (address, admin_address) = addresses.await.unwrap();
-        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().unwrap();
+        let client = http_client();
         let app = Self {
             address,
             admin_address,
@@ -121,6 +121,11 @@ impl TestApp {
     /// Where the public listener is.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where the operators' listener is.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin_address
     }
 
     /// The first worker's actors.
@@ -151,6 +156,11 @@ impl TestApp {
     /// A request to the public listener.
     pub fn request(&self, verb: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
         self.client.request(verb, self.url(path))
+    }
+
+    /// A request to the operators' listener.
+    pub fn admin_request(&self, verb: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
+        self.client.request(verb, format!("http://{}{path}", self.admin_address))
     }
 
     /// Sends it.
@@ -202,7 +212,7 @@ impl TestApp {
 impl Drop for TestApp {
     fn drop(&mut self) {
         // Open connections would keep the service waiting.
-        self.client = reqwest::Client::new();
+        self.client = http_client();
         self.trees.lock().unwrap().clear();
         self.stop();
         let ended = self.thread.take().map(thread::JoinHandle::join);
