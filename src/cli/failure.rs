@@ -10,6 +10,7 @@ use std::{
 use super::signals::Stop;
 use crate::{
     app::BuildError,
+    client::CallError,
     config::{Settings, error::ConfigErrors},
     domain::InvalidAuthPolicy,
     store::{BackendError, OpenBulkError, PutError},
@@ -53,6 +54,11 @@ pub(super) enum Failure {
     BadLines(String),
     #[error("{0} stored values are malformed")]
     Malformed(usize),
+    /// A call has no answer.
+    #[error("{source} (request id {request_id})")]
+    Call { source: CallError, request_id: String },
+    #[error("{failed} of {lines} calls failed")]
+    Batch { failed: u64, lines: u64 },
     #[error("standard output: {0}")]
     Output(#[from] io::Error),
     #[error("ended by {stop}{consequence}")]
@@ -102,6 +108,8 @@ impl Failure {
             | Self::Input { .. }
             | Self::BadLines(_)
             | Self::Malformed(_)
+            | Self::Call { .. }
+            | Self::Batch { .. }
             | Self::Output(_) => FAILED,
             Self::Stopped { stop, .. } => stop.exit_code(),
         }
