@@ -1,6 +1,6 @@
 # One entry for every chore; CI runs the same.
 
-.PHONY: run test test-unit test-functional test-emulation test-real faults soak lint format docs
+.PHONY: run test test-unit test-functional test-emulation test-real faults soak lint format docs config-docs
 
 run: ## serve on 127.0.0.1:8080 with the embedded store
 	cargo run -- --config config/default.toml
@@ -40,3 +40,6 @@ format: ## rewrite the sources in the house's format
 
 docs: ## open the library's documentation
 	cargo doc --no-deps --document-private-items --open
+
+config-docs: ## write docs/configuration.md from config/default.toml
+	UPDATE_DOCS=1 cargo test --locked --test it -- packaging::configuration

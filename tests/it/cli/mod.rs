@@ -5,6 +5,6 @@ mod interests;
 mod interrupted;
 mod log;
 mod on_redis;
-mod process;
+pub mod process;
 mod serve;
 mod settings;
