@@ -6,17 +6,13 @@ use super::{path, text};
 
 const DOCUMENT: &str = "docs/configuration.md";
 
-/// What SIGHUP, or a change of the file itself, puts into effect without a restart.
-const RELOADED: [&str; 5] =
-    ["auth.salt_file", "auth.admin_salt_file", "http.tls.cert", "http.tls.key", "log.level"];
-
 const HEAD: &str = "# Configuration
 
 Written from [`config/default.toml`](../config/default.toml) by `make config-docs`. Do not edit.
 
 Later wins: the defaults, the file of `--config`, the environment, `--set KEY=VALUE`. Durations are written `250ms`, `5s`, `1h`;
-sizes `64KiB`, `1MiB`. `scoring-api check-config` prints what is in effect, and where from. A key marked ↻ takes effect on SIGHUP
-(for a file: its contents); any other asks for a restart.
+sizes `64KiB`, `1MiB`. `scoring-api check-config` prints what is in effect, and where from. A key marked ↻ takes effect on SIGHUP,
+and so does what is in the file that it names; any other asks for a restart.
 ";
 
 /// The document that `defaults` call for: a table for each section, a line for each key.
@@ -36,7 +32,7 @@ fn document(defaults: &str) -> String {
         } else if let Some((name, default)) = line.split_once(" = ") {
             let key = format!("{section}.{name}");
             let variable = format!("SCORING_{}", key.replace('.', "__").to_uppercase());
-            let reloaded = if RELOADED.contains(&key.as_str()) { " ↻" } else { "" };
+            let reloaded = if is_reloaded(&key) { " ↻" } else { "" };
             let (range, about) = (range(default, &comment), cell(&comment));
             writeln!(document, "| `{key}`{reloaded} | `{default}` | {range} | `{variable}` | {about} |")
                 .unwrap();
@@ -47,6 +43,11 @@ fn document(defaults: &str) -> String {
         }
     }
     document
+}
+
+/// Whether SIGHUP puts it into effect without a restart.
+fn is_reloaded(key: &str) -> bool {
+    key.starts_with("auth.") || key.starts_with("http.tls.") || key == "log.level"
 }
 
 /// From the comment's own words: `1ms to 10m`.

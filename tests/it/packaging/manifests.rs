@@ -61,7 +61,7 @@ fn of_systemd() -> BTreeMap<String, String> {
 }
 
 /// The settings of `environment` and of `file`, with secrets where this test has put them.
-fn loaded(environment: BTreeMap<String, String>, file: Option<&str>) -> Result<Settings, String> {
+fn loaded(environment: &BTreeMap<String, String>, file: Option<&str>) -> Result<Settings, String> {
     let folder = TempDir::new().unwrap();
     for secret in ["salt", "admin_salt", "redis_password"] {
         fs::write(folder.path().join(secret), "a secret of this test").unwrap();
@@ -87,7 +87,7 @@ fn what_runs_the_image_makes_settings_that_hold(
     #[case] environment: BTreeMap<String, String>,
     #[case] file: Option<&str>,
 ) {
-    let settings = loaded(environment, file).unwrap();
+    let settings = loaded(&environment, file).unwrap();
     assert_eq!(settings.http.bind, "0.0.0.0:8080".parse().unwrap());
     assert_eq!(settings.admin.bind, Some("0.0.0.0:8081".parse().unwrap()));
     assert!(!settings.auth.has_public_salt());
@@ -97,13 +97,13 @@ fn what_runs_the_image_makes_settings_that_hold(
 
 #[test]
 fn the_unit_makes_settings_that_hold() {
-    let settings = loaded(of_systemd(), None).unwrap();
+    let settings = loaded(&of_systemd(), None).unwrap();
     assert!(!settings.auth.has_public_salt());
 }
 
 #[test]
 fn the_image_alone_refuses_to_start_with_the_public_salts() {
-    assert!(loaded(of_the_image(), None).unwrap_err().contains("allow_public_salts"));
+    assert!(loaded(&of_the_image(), None).unwrap_err().contains("allow_public_salts"));
 }
 
 #[test]
