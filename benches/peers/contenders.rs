@@ -173,7 +173,10 @@ impl Contender {
                 command.args(["--workers", &workers.to_string()]);
             }
             Program::Fastify => {
-                command.arg(installed("fastify/server.js")).env("NODE_ENV", "production");
+                command
+                    .arg(installed("fastify/server.js"))
+                    .env("NODE_ENV", "production")
+                    .env("NODE_NO_WARNINGS", "1");
             }
             Program::HttpServer => {
                 command.arg(format!("{}/server.py", source("httpserver")));

@@ -149,13 +149,13 @@ fn draw_lines<'a, X, Y>(
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], style));
     }
     let mut labels = chart.configure_series_labels();
-    labels.position(SeriesLabelPosition::UpperLeft).label_font((FONT, 13)).background_style(WHITE.mix(0.8));
+    labels.position(SeriesLabelPosition::UpperRight).label_font((FONT, 13)).background_style(WHITE.mix(0.8));
     labels.draw().unwrap();
 }
 
 fn chart<'a, 'b>(canvas: &'a Canvas<'b>, title: &str) -> ChartBuilder<'a, 'b, SVGBackend<'b>> {
     let mut chart = ChartBuilder::on(canvas);
-    chart.caption(title, (FONT, 18)).margin(10).x_label_area_size(40).y_label_area_size(60);
+    chart.caption(title, (FONT, 18)).margin(10).margin_right(40).x_label_area_size(40).y_label_area_size(60);
     chart
 }
 

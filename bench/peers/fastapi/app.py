@@ -58,7 +58,7 @@ def wrong(text: str) -> PydanticCustomError:
     return PydanticCustomError("rule", text)
 
 
-def phone(value: Any) -> str | None:
+def check_phone(value: Any) -> str | None:
     if value is None or value == "":
         return None
     if type(value) not in (str, int):
@@ -68,7 +68,7 @@ def phone(value: Any) -> str | None:
     return text
 
 
-def email(value: str | None) -> str | None:
+def check_email(value: str | None) -> str | None:
     if value and "@" not in value:
         raise wrong('must contain "@"')
     return value
@@ -84,7 +84,7 @@ def day(value: str | None) -> date | None:
         raise wrong("must be a date written DD.MM.YYYY") from None
 
 
-def birthday(value: str | None) -> date | None:
+def check_birthday(value: str | None) -> date | None:
     born = day(value)
     if born is None:
         return None
@@ -115,11 +115,11 @@ class Envelope(BaseModel):
 
 class OnlineScore(BaseModel):
     model_config = ConfigDict(strict=True)
-    phone: Annotated[str | None, PlainValidator(phone)] = None
-    email: Annotated[str | None, AfterValidator(email)] = None
+    phone: Annotated[str | None, PlainValidator(check_phone)] = None
+    email: Annotated[str | None, AfterValidator(check_email)] = None
     first_name: Text
     last_name: Text
-    birthday: Annotated[date | None, PlainValidator(lambda value: birthday(text(value)))] = None
+    birthday: Annotated[date | None, PlainValidator(lambda value: check_birthday(text(value)))] = None
     gender: Annotated[int | None, Field(ge=0, le=2)] = None
 
 
@@ -302,6 +302,11 @@ async def method(request: Request) -> Response:
                 "duration": perf_counter() - begun}
     log.info(orjson.dumps(context).decode())
     return response
+
+
+@app.exception_handler(500)
+async def bug(request: Request, error: Exception) -> Response:
+    return respond(request, 500, {"code": 500, "error": STATUS_TEXT[500]})
 
 
 @app.exception_handler(HTTPException)
