@@ -120,13 +120,16 @@ impl Redis {
     }
 }
 
+/// What is done around a part's work, once that is prepared.
+type Around<'a> = Box<dyn FnOnce(&mut dyn FnMut()) + 'a>;
+
 /// Prepares a part, and hands what does it `times` times to `around`.
 pub fn run(name: &str, times: u64, redis: Option<&Redis>, around: impl FnOnce(&mut dyn FnMut())) {
     let part = PARTS.iter().find(|part| part.name == name).expect("there is such a part");
-    let repeat = |around: Box<dyn FnOnce(&mut dyn FnMut()) + '_>, work: &mut dyn FnMut()| {
+    let repeat = |around: Around<'_>, work: &mut dyn FnMut()| {
         around(&mut || (0..times).for_each(|_| work()));
     };
-    let around: Box<dyn FnOnce(&mut dyn FnMut()) + '_> = Box::new(around);
+    let around: Around<'_> = Box::new(around);
     match part.work {
         Work::Parse(method) => {
             let (body, rules) = (body(method), rules());
@@ -192,12 +195,8 @@ pub fn run(name: &str, times: u64, redis: Option<&Redis>, around: impl FnOnce(&m
 }
 
 /// Awaits `work` one time after the other on a thread as the service's workers have.
-fn within_actix<T>(
-    around: Box<dyn FnOnce(&mut dyn FnMut()) + '_>,
-    times: u64,
-    prepare: impl AsyncFnOnce() -> T,
-    work: impl AsyncFn(&T),
-) {
+#[allow(clippy::needless_pass_by_value, reason = "closures read better in place")]
+fn within_actix<T>(around: Around<'_>, times: u64, prepare: impl AsyncFnOnce() -> T, work: impl AsyncFn(&T)) {
     let system = System::new();
     let prepared = system.block_on(prepare());
     around(&mut || {

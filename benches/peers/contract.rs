@@ -18,8 +18,11 @@ const OFFICIAL: &str = include_str!("../../tests/it/official.json");
 
 const FULL: &str = r#"{"phone":79175002040,"email":"a@b","first_name":"a","last_name":"b","birthday":"1.1.1990","gender":1}"#;
 
+/// Arguments, and what is found or the fields at fault.
+type Case<T> = (&'static str, Result<T, &'static [&'static str]>);
+
 /// Arguments of `online_score`, and the score or the fields at fault.
-const SCORES: &[(&str, Result<f64, &[&str]>)] = &[
+const SCORES: &[Case<f64>] = &[
     (FULL, Ok(5.0)),
     (r#"{"phone":"79175002040","email":"a@b"}"#, Ok(3.0)),
     (r#"{"phone":"","email":null,"first_name":"ж","last_name":"\u0436"}"#, Ok(0.5)),
@@ -38,7 +41,7 @@ const SCORES: &[(&str, Result<f64, &[&str]>)] = &[
 ];
 
 /// Arguments of `clients_interests`, and the ids or the fields at fault.
-const INTERESTS: &[(&str, Result<&[i64], &[&str]>)] = &[
+const INTERESTS: &[Case<&[i64]>] = &[
     (r#"{"client_ids":[1,2,1]}"#, Ok(&[1, 2])),
     (r#"{"client_ids":[9223372036854775807,-1,0],"date":null}"#, Ok(&[i64::MAX, -1, 0])),
     (r#"{"client_ids":[3],"date":"1.01.0001"}"#, Ok(&[3])),
