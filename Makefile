@@ -1,42 +1,54 @@
 # One entry for every chore; CI runs the same.
 
-.PHONY: run test test-unit test-functional test-emulation test-real faults soak lint format docs
+.PHONY: run test test-unit test-functional test-emulation test-real faults soak bench instructions lint format docs config-docs
 
 run: ## serve on 127.0.0.1:8080 with the embedded store
 	cargo run -- --config config/default.toml
 
-test: ## all tests; installs redis-server if it is missing
-	scripts/need-redis
+test: ## all tests; installs redis-server, promtool and chromium if they are missing
+	scripts/need
 	cargo test --locked
 
 test-unit: ## beside the code: pure parts, and actors on doubles
 	cargo test --locked --lib
 
-test-functional: ## the method handler through the actors, over HTTP, and the command line
+test-functional: ## the method handler through the actors, over HTTP and in a browser, and the command line
+	scripts/need chromium chromedriver promtool
 	cargo test --locked --test it -- functional:: cli::
 
 test-emulation: ## a store and a network inside the test process that misbehave
 	cargo test --locked --test it -- emulation:: tools::door tools::proxy tools::resp
 
 test-real: ## real redis-server processes, killed and stopped
-	scripts/need-redis
+	scripts/need redis-server
 	cargo test --locked --test it -- real:: tools::redis
 
 faults: ## break the release binary's surroundings row by row, measure it, and write docs/faults.md; 4 minutes
-	scripts/need-redis
+	scripts/need redis-server
 	cargo bench --locked --bench faults
 
 soak: ## faults at random for 10 minutes; SOAK_SECONDS=60 for less, SOAK_SEED=… to repeat
 	cargo bench --locked --bench faults -- soak
 
+bench: ## measure the service beside its peers, and write docs/benchmarks.md; BENCH_ROUNDS=1 BENCH_SECONDS=1 tries it out
+	scripts/need-redis
+	bench/install
+	cargo bench --locked --bench peers
+
+instructions: ## what each part of a call costs in instructions, and what grew; needs valgrind
+	cargo bench --locked --bench micro -- instructions
+
 lint: ## format, clippy, documentation, and the direction of imports
-	cargo fmt --check
-	cargo clippy --locked --all-targets -- -D warnings
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --locked --no-deps --document-private-items
 	scripts/layers
 
 format: ## rewrite the sources in the house's format
-	cargo fmt
+	cargo fmt --all
 
 docs: ## open the library's documentation
 	cargo doc --no-deps --document-private-items --open
+
+config-docs: ## write docs/configuration.md from config/default.toml
+	UPDATE_DOCS=1 cargo test --locked --test it -- packaging::configuration

@@ -1,5 +1,7 @@
 //! The composition root: makes the parts, hands them to each other, and runs until told to stop.
 
+mod reload;
+
 use std::{
     io,
     net::{SocketAddr, TcpListener},
@@ -8,11 +10,13 @@ use std::{
 };
 
 use actix_web::dev::Server;
+use arc_swap::ArcSwap;
 use chrono::Utc;
 use prometheus::{Registry, core::Collector};
 use tokio::{
     select,
     sync::Semaphore,
+    task::{JoinHandle, spawn_local},
     time::{Instant, interval, sleep, timeout},
 };
 
@@ -20,18 +24,24 @@ use crate::{
     actors::{
         Tree, TreePlan, TreeVitals,
         dispatcher::{DispatcherPlan, ShedCalls},
+        rates::RateLimit,
         restarts::RestartPolicy,
-        store::{CacheLookups, StorePlan},
+        store::{CacheLookups, CachePlan, PersistentPlan, RolePlan},
     },
     config::{Settings, limits::ShutdownSettings},
     domain::{Authenticator, InvalidAuthPolicy},
-    http::{self, AdminPlan, CallPlan, HttpMetrics, Lifecycle},
+    http::{
+        self, AddressRate, AdminPlan, CallPlan, Dispatchers, HttpMetrics, Lifecycle, PublicPlan,
+        tls::{Tls, TlsError},
+    },
     store::{
         Connector, EmbeddedConnector, LinkPolicy, Memory, RedisConnector, Role, RoleStatus, StoreMetrics,
         url::StoreUrl,
     },
     telemetry,
 };
+
+pub use self::reload::Reloader;
 
 /// Of a time that a caller is promised, the part that is spent on waiting. The rest is for getting the answer out.
 const WAITING: (u32, u32) = (4, 5);
@@ -59,6 +69,8 @@ pub struct Application {
     lifecycle: Lifecycle,
     metrics: HttpMetrics,
     registry: Registry,
+    vitals: TreeVitals,
+    reloader: Reloader,
     shutdown: ShutdownSettings,
 }
 
@@ -75,6 +87,9 @@ pub enum BuildError {
         /// What the system says.
         source: io::Error,
     },
+    /// The certificate or its key cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The settings of tokens do not go together.
     #[error("auth: {0}")]
     Auth(#[from] InvalidAuthPolicy),
@@ -141,27 +156,35 @@ impl Application {
         let vitals = TreeVitals::register(&registry)?;
         let lifecycle = Lifecycle::default();
 
-        let lookups = CacheLookups::register(&registry)?;
+        let shed = ShedCalls::register(&registry)?;
+        let admission = Arc::new(Semaphore::new(settings.limits.max_in_flight));
+        let authenticator = Authenticator::new(settings.auth.policy())?;
+        let authenticator = Arc::new(ArcSwap::from_pointee(authenticator));
+        let tls = Tls::from_settings(&settings.http.tls)?;
+        let reloader = Reloader::new(authenticator.clone(), tls.clone());
+
         let cache_timeout = waiting(settings.cache.timeout);
-        let store_plan = |connector, timeout, status| StorePlan {
-            connector,
-            policy: LinkPolicy::new(timeout),
-            attempts: settings.store.attempts,
-            ttl: settings.cache.ttl,
-            status,
-            lookups: lookups.clone(),
-        };
+        let role =
+            |connector, timeout, status| RolePlan { connector, policy: LinkPolicy::new(timeout), status };
         let tree = TreePlan {
             dispatcher: DispatcherPlan {
-                authenticator: Arc::new(Authenticator::new(settings.auth.policy())?),
-                admission: Arc::new(Semaphore::new(settings.limits.max_in_flight)),
-                shed: ShedCalls::register(&registry)?,
+                authenticator,
+                admission: admission.clone(),
+                account_rate: settings.limits.account_rate.map(|rate| Arc::new(RateLimit::new(rate))),
+                shed: shed.clone(),
                 deadline: settings.store.deadline * 19 / 20,
                 max_client_ids: settings.limits.client_ids,
                 clock: Utc::now,
             },
-            cache: store_plan(stores.cache, cache_timeout, cache_status.clone()),
-            persistent: store_plan(stores.persistent, settings.store.timeout, persistent_status.clone()),
+            cache: CachePlan {
+                role: role(stores.cache, cache_timeout, cache_status.clone()),
+                ttl: settings.cache.ttl,
+                lookups: CacheLookups::register(&registry)?,
+            },
+            persistent: PersistentPlan {
+                role: role(stores.persistent, settings.store.timeout, persistent_status.clone()),
+                attempts: settings.store.attempts,
+            },
             cache_timeout,
             restarts: RestartPolicy::default(),
             vitals: vitals.clone(),
@@ -170,31 +193,45 @@ impl Application {
             body_limit: settings.http.body_limit,
             body_timeout: settings.http.body_timeout,
             deadline: settings.store.deadline,
+            admission,
+            shed: shed.clone(),
             metrics: metrics.clone(),
         };
+        let rate = settings.limits.address_rate.map(|rate| AddressRate {
+            limit: RateLimit::new(rate),
+            trusted_proxies: settings.http.trusted_proxies.clone(),
+            shed,
+        });
 
         // Both addresses are taken before anything is started.
         let public = Bound::to("http.bind", settings.http.bind)?;
         let admin = settings.admin.bind.map(|address| Bound::to("admin.bind", address)).transpose()?;
         let (address, admin_address) = (public.address, admin.as_ref().map(|bound| bound.address));
         let listener = public.listener.try_clone().map_err(|source| public.error(source))?;
-        let public = public.serve(|listener| {
-            let lifecycle = lifecycle.clone();
-            http::serve_public(
-                listener,
-                &settings.http,
-                call,
-                lifecycle,
-                tree,
-                on_tree,
-                settings.shutdown.drain,
-            )
-        })?;
+        let dispatchers = Dispatchers::default();
+        let known = dispatchers.clone();
+        let on_tree = move |tree: &Tree| {
+            known.add(tree);
+            on_tree(tree);
+        };
+        let admin_call = call.clone();
+        let plan = PublicPlan {
+            settings: settings.http.clone(),
+            tls,
+            call,
+            rate,
+            lifecycle: lifecycle.clone(),
+            tree,
+            drain: settings.shutdown.drain,
+        };
+        let public = public.serve(|listener| http::serve_public(listener, plan, on_tree))?;
         let plan = AdminPlan {
             lifecycle: lifecycle.clone(),
             roles: [cache_status, persistent_status],
-            vitals,
+            vitals: vitals.clone(),
             registry: registry.clone(),
+            call: admin_call,
+            dispatchers,
         };
         let admin =
             admin.map(|bound| bound.serve(|listener| http::serve_admin(listener, plan))).transpose()?;
@@ -207,6 +244,8 @@ impl Application {
             lifecycle,
             metrics,
             registry,
+            vitals,
+            reloader,
             shutdown: settings.shutdown.clone(),
         })
     }
@@ -219,6 +258,21 @@ impl Application {
     /// Where the operators' listener is, unless it is turned off.
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.admin_address
+    }
+
+    /// Where the service is in its life.
+    pub fn lifecycle(&self) -> Lifecycle {
+        self.lifecycle.clone()
+    }
+
+    /// How the actors fare.
+    pub fn vitals(&self) -> TreeVitals {
+        self.vitals.clone()
+    }
+
+    /// Changes what can be changed while the service runs.
+    pub fn reloader(&self) -> Reloader {
+        self.reloader.clone()
     }
 
     /// Has the operators' listener show metrics of the process that are none of the service's own.
@@ -238,14 +292,15 @@ impl Application {
     /// If a listener fails.
     pub async fn run_until(self, stop: impl Future<Output = ()>) -> io::Result<()> {
         let (public, admin) = (self.public.handle(), self.admin.as_ref().map(Server::handle));
-        let mut serving = tokio::task::spawn_local(self.public);
+        let mut serving = spawn_local(self.public);
         if let Some(server) = self.admin {
-            tokio::task::spawn_local(async {
+            spawn_local(async {
                 if let Err(error) = server.await {
                     tracing::error!(%error, "the operators' listener ended");
                 }
             });
         }
+        let _watching = self.reloader.tls().cloned().map(|tls| AbortOnDrop(spawn_local(tls.watch())));
         self.lifecycle.serving();
         tracing::info!(address = %self.address, admin_address = self.admin_address.map(|a| a.to_string()), "listening");
 
@@ -282,15 +337,24 @@ impl Application {
     }
 }
 
-/// Resolves once no request has been in flight for a while.
+/// Resolves once no request has been in flight, and no client shaking hands, for a while.
 async fn quiet(metrics: &HttpMetrics) {
     let mut tick = interval(QUIET / 10);
     let mut busy = Instant::now();
     while busy.elapsed() < QUIET {
         tick.tick().await;
-        if metrics.in_flight() > 0 {
+        if metrics.is_busy() {
             busy = Instant::now();
         }
+    }
+}
+
+/// A task that ends when nobody needs it any more.
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

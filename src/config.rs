@@ -25,6 +25,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -32,7 +33,7 @@ use serde::Deserialize;
 use crate::http::settings::{AdminSettings, HttpSettings};
 use crate::store::settings::{CacheSettings, StoreSettings};
 use crate::store::url::StoreUrl;
-use crate::telemetry::settings::LogSettings;
+use crate::telemetry::settings::{LogSettings, TraceSettings};
 use auth::AuthSettings;
 use error::{ConfigErrors, Problem};
 use layers::Layers;
@@ -58,12 +59,17 @@ pub struct Settings {
     pub shutdown: ShutdownSettings,
     /// The log.
     pub log: LogSettings,
+    /// Whether and where spans are exported.
+    pub trace: TraceSettings,
     /// Made while loading, when the origins are still known, so that no secret is kept for it.
     #[serde(skip)]
     effective: String,
     /// Where the keys come from that are not defaults.
     #[serde(skip)]
     origins: BTreeMap<String, String>,
+    /// Each key as it is shown: no secrets.
+    #[serde(skip)]
+    shown: BTreeMap<String, String>,
 }
 
 // ===== impl Settings =====
@@ -98,6 +104,7 @@ impl Settings {
         rules::check(&settings, &layers, &mut errors);
         settings.effective = show::effective_toml(&layers);
         settings.origins = show::origins(&layers);
+        settings.shown = show::values(&layers);
         errors.or(settings)
     }
 
@@ -111,8 +118,24 @@ impl Settings {
         self.origins.get(key).map(String::as_str)
     }
 
-    /// The settings in effect as TOML, in the order of `config/default.toml`: secrets are `"***"`, and a comment says
-    /// where a value comes from if it is not a default.
+    /// The keys, in alphabetical order, whose values differ between these settings and `other`. Salts do not count: they
+    /// are compared by nobody.
+    pub fn differing(&self, other: &Self) -> Vec<&str> {
+        let differs = |key: &str| match key {
+            "store.url" => self.store.url != other.store.url,
+            "cache.url" => self.cache.url != other.cache.url,
+            key => self.shown.get(key) != other.shown.get(key),
+        };
+        self.shown.keys().map(String::as_str).filter(|key| differs(key)).collect()
+    }
+
+    /// Whether the salts may be used where `bound` listens: the public ones only on a loopback address.
+    pub fn salts_may_serve(&self, bound: SocketAddr) -> bool {
+        rules::is_loopback(bound) || !self.auth.has_public_salt() || self.auth.allow_public_salts
+    }
+
+    /// The settings in effect as TOML, in the order of `config/default.toml`: lines with a secret hide it and are comments,
+    /// and a comment says where a value comes from if it is not a default.
     pub fn effective_toml(&self) -> &str {
         &self.effective
     }

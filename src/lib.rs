@@ -11,12 +11,15 @@
 //! - [`store`]: backends behind one trait, and what keeps them in use while they fail
 //! - [`domain`]: the protocol and its values: pure
 //!
-//! Beside them: [`config`], which composes the settings that the parts own; [`telemetry`], which sets up the log; and
-//! [`units`], the notations of durations and sizes.
+//! Beside them: [`client`], the other side of the protocol; [`config`], which composes the settings that the parts own;
+//! [`telemetry`], which sets up the log and the export of traces; and leaves: [`backoff`]; [`trace`], where a call stands in
+//! its trace; `trust`, whom `https` trusts; and [`units`], the notations of durations and sizes.
 
 pub mod actors;
 pub mod app;
+pub mod backoff;
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod domain;
 pub mod http;
@@ -24,4 +27,6 @@ pub mod store;
 pub mod telemetry;
 #[cfg(test)]
 mod testing;
+pub mod trace;
+mod trust;
 pub mod units;

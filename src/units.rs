@@ -4,6 +4,8 @@
 //! range that it can work with. The fields are then plain `Duration`s and `usize`s that are known to be sane. This is a
 //! leaf that imports no other part, so all of them may use it.
 
+mod rate;
+
 use std::fmt::Display;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,6 +13,8 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use secrecy::SecretString;
 use serde::de::{Deserialize, Deserializer, Error};
+
+pub use rate::{Rate, rate};
 
 /// Sizes in bytes, for ranges.
 pub const KIB: usize = 1 << 10;
@@ -25,6 +29,12 @@ pub const MINUTE: u64 = 60 * SECOND;
 pub const HOUR: u64 = 60 * MINUTE;
 /// See [`SECOND`].
 pub const DAY: u64 = 24 * HOUR;
+
+/// Buckets of every histogram of durations, in seconds: from what a call takes at best to the longest that anybody waits.
+pub const LATENCY_BUCKETS: [f64; 17] = [
+    50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 250e-3, 500e-3, 1.0, 2.5,
+    5.0, 10.0,
+];
 
 /// A duration such as `"250ms"` or `"1h 30m"`, from `MIN` to `MAX` milliseconds.
 pub fn duration<'de, D, const MIN: u64, const MAX: u64>(input: D) -> Result<Duration, D::Error>
@@ -73,9 +83,17 @@ where
         .ok_or_else(|| Error::custom(format!("must be from {MIN} to {MAX}, got {number}")))
 }
 
-/// A secret, not empty. An error never shows it.
+/// What stands for a secret where settings are shown. It is none itself: a file that was made of what was shown would
+/// else open the service to everybody who knows the sign.
+pub const HIDDEN: &str = "***";
+
+/// Said of [`HIDDEN`] in a secret's place.
+pub const HIDDEN_IS_NO_SECRET: &str = "*** stands for a secret that is not shown; put the secret itself here";
+
+/// A secret, not empty and not [`HIDDEN`]. An error never shows it.
 pub fn secret<'de, D: Deserializer<'de>>(input: D) -> Result<SecretString, D::Error> {
-    Ok(not_empty(input)?.into())
+    let text = not_empty(input)?;
+    if text == HIDDEN { Err(Error::custom(HIDDEN_IS_NO_SECRET)) } else { Ok(text.into()) }
 }
 
 /// A string, not empty.

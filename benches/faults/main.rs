@@ -10,7 +10,7 @@
 //! | `row.rs` | what a row is made of |
 //! | `world.rs` | the store behind the service, and how each fault befalls it |
 //! | `measure.rs` | runs a row of the store's and judges it |
-//! | `own.rs` | rows with a procedure of their own |
+//! | `own.rs`, `overload.rs`, `slow.rs` | rows with a procedure of their own |
 //! | `soak.rs` | faults at random, for long |
 //! | `service.rs`, `client.rs`, `load.rs` | the process, who calls it, and how often |
 //! | `report.rs` | the table of results |
@@ -28,10 +28,12 @@
 mod client;
 mod load;
 mod measure;
+mod overload;
 mod own;
 mod report;
 mod row;
 mod service;
+mod slow;
 mod soak;
 mod table;
 mod world;

@@ -4,7 +4,7 @@ use std::{fs, process::Command};
 
 use crate::{
     load::CONNECTIONS,
-    measure::{AFTER, FAULT, HEALTHY, Latencies, Measured, OPEN_AFTER, RATE, STREAK},
+    measure::{AFTER, FAULT, HEALTHY, LOSS, LOSS_RATE, Latencies, Measured, OPEN_AFTER, RATE, STREAK},
     row::{Kind, Miss, Outcome, Row, ms},
     soak::{self, Soak},
     world::WORKERS,
@@ -75,7 +75,7 @@ impl Line {
                     must = format!("{must} ({})", measured.outcome.measured.join(", "));
                 }
                 let open = measured.open.map_or("–".to_owned(), |[score, interests]| {
-                    let more = score.p99.as_secs_f64() - measured.healthy[0].p99.as_secs_f64();
+                    let more = score.p99.as_secs_f64() - measured.healthy.p99.as_secs_f64();
                     format!("{} ({:+.1}), {}", ms(score.p99), more * 1e3, ms(interests.p99))
                 });
                 let [score, interests] = measured.fault.map(pair);
@@ -94,7 +94,7 @@ impl Line {
     }
 }
 
-fn pair(Latencies { p99, worst }: Latencies) -> String {
+fn pair(Latencies { p99, worst, .. }: Latencies) -> String {
     format!("{}, {}", ms(p99), ms(worst))
 }
 
@@ -127,7 +127,8 @@ pub fn write(lines: &[Line]) {
          {run} rows run, {missed} missed.\n\n\
          ## The store\n\n{}\n\
          A steady {RATE} calls of each method a second over at least {CONNECTIONS} connections, {WORKERS} workers: {} \
-         healthy, {} with the fault, then the recovery and {} more.\n\n\
+         healthy, {} with the fault, then the recovery and {} more. Row 13: {LOSS_RATE} calls a second for {}; on a \
+         busier connection there is always a packet missing, whoever uses it.\n\n\
          - **D**, degraded: `online_score` is 200 with exactly the right score, `clients_interests` is 503 with \
          `Retry-After`, `/readyz` is 200 and says `degraded`, the store's gauge is 0. **OK**: both methods answer right. \
          **R1**: all is OK again within 1 s after the fault ends. Any other answer, a wrong score, other clients' \
@@ -136,20 +137,25 @@ pub fn write(lines: &[Line]) {
          answered in whole; 99th percentile and the slowest. Bounds: 100 ms and 600 ms for the slowest.\n\
          - **200 / 503**: how `clients_interests` was answered meanwhile.\n\
          - **breaker open**: the 99th percentiles from {} after the onset on; in brackets, how much more a score cost \
-         than before the fault. Bounds: 1 ms more for a score, 5 ms for interests.\n\
+         than with a healthy store, before the fault or after it, whichever was slower, for what else the machine does \
+         changes too. Bounds: 1 ms more for a score, and 1 ms more at the median than in the faster of the two; 5 ms for \
+         interests.\n\
          - **recovery**: from the end of the fault (row 05: from the onset) to the first of {STREAK} consecutive \
          `clients_interests` that were right, or to `/readyz` saying `ready` if that was later. No call may fail after \
          that.\n\
          - **verdict**: a row that misses is measured once more, since the machine has other things to do, too; the \
          second time counts, and the first is told.\n\n\
          ## Clients, signals, the machine\n\n{}\n\
-         Others: a steady load of 100 calls of each method a second meanwhile (row 44: 300 after the flood).\n\n\
+         Others: a steady load of 100 calls of each method a second meanwhile (row 44: 300 after the flood; rows 33 and 35: as they say). Row 33 limits the service to 16 calls in \
+         flight on a store that takes 40 ms, so that its capacity is a matter of these and not of the cores, which it shares \
+         with its clients.\n\n\
          ## Rows without a measurement\n\n{}{soak}",
         machine(),
         table(&HEADINGS, of(|result| matches!(result, Result::Store(_)))),
         ms(HEALTHY),
         ms(FAULT),
         ms(AFTER),
+        ms(LOSS),
         ms(OPEN_AFTER),
         table(&OWN_HEADINGS, of(|result| matches!(result, Result::Own(_)))),
         table(&TEST_HEADINGS, of(|result| matches!(result, Result::NotRun))),

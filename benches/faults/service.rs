@@ -10,13 +10,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{client::Target, tools::eventually};
 
 const STARTS_WITHIN: Duration = Duration::from_secs(10);
+const BINARY: &str = env!("CARGO_BIN_EXE_scoring-api");
 const ON_FREE_PORTS: [&str; 2] = ["http.bind=127.0.0.1:0", "admin.bind=127.0.0.1:0"];
 
 /// A service that listens. Dropping it kills and reaps the process.
@@ -43,9 +44,20 @@ pub struct Usage {
 impl Service {
     /// Starts it with these settings. Its log goes to a file.
     pub async fn start(settings: &[&str]) -> Self {
+        Self::start_by(Command::new(BINARY), settings).await
+    }
+
+    /// The same, where it may have no more than so many open files.
+    pub async fn start_with_files(most: usize, settings: &[&str]) -> Self {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -n {most} && exec \"$0\" \"$@\""), BINARY]);
+        Self::start_by(shell, settings).await
+    }
+
+    async fn start_by(command: Command, settings: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let out = File::create(log_path(&dir)).unwrap();
-        let process = Process::spawn(&dir, settings, out.into());
+        let process = Process::spawn(command, &dir, settings, out.into());
         let mut line = None;
         eventually(STARTS_WITHIN, "the service listens", async || {
             let log = fs::read_to_string(log_path(&dir)).unwrap_or_default();
@@ -59,7 +71,7 @@ impl Service {
     /// The same, with a log that goes into a pipe which nobody reads any more once the service listens.
     pub async fn start_with_blocked_log(settings: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let mut process = Process::spawn(&dir, settings, Stdio::piped());
+        let mut process = Process::spawn(Command::new(BINARY), &dir, settings, Stdio::piped());
         let mut pipe = BufReader::new(process.0.stdout.take().unwrap());
         let reading = tokio::task::spawn_blocking(move || {
             let found = (&mut pipe).lines().map_while(Result::ok).find_map(|line| listening(&line));
@@ -76,12 +88,6 @@ impl Service {
 
     pub fn signal(&self, signal: Signal) {
         kill_process(self.process.pid(), signal).unwrap();
-    }
-
-    /// Lets it have no more than so many open files.
-    pub fn limit_files(&self, most: usize) {
-        let limit = Rlimit { current: Some(most as u64), maximum: Some(most as u64) };
-        prlimit(Some(self.process.pid()), Resource::Nofile, limit).unwrap();
     }
 
     pub fn usage(&self) -> Usage {
@@ -114,8 +120,7 @@ impl Service {
 // ===== impl Process =====
 
 impl Process {
-    fn spawn(dir: &TempDir, settings: &[&str], out: Stdio) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_scoring-api"));
+    fn spawn(mut command: Command, dir: &TempDir, settings: &[&str], out: Stdio) -> Self {
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("SCORING_") {
                 command.env_remove(name);

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use crate::{
-    own,
+    overload, own,
     row::{
         Bad, Bounds, Cause, Expected, Interests,
         Kind::{Absent, Own, Store, Test},
         Row,
     },
+    slow,
     tools::{Fault, READS},
 };
 
@@ -118,7 +119,7 @@ pub const ROWS: &[Row] = &[
     row("12_10s", "10 s of extra latency", "D; R1", Store(degraded(Cause::Latency(ms(10_000))))),
     row(
         "13",
-        "5 % of packets lost, each a stall of 200 ms or more",
+        "5 % of packets lost, each a stall of 200 ms or more; 40 calls of each method a second",
         "score OK; 97 % of reads OK; R1",
         Store(Expected {
             interests: Interests::Mostly(97.0),
@@ -238,16 +239,23 @@ pub const ROWS: &[Row] = &[
         "32",
         "an actor is stuck",
         "calls fail by their deadline; readiness says so",
-        Test("none yet for the stuck actor"),
+        Test(
+            "an_actor_that_is_stuck_is_noticed_and_comes_back::row_32_*, row_32_an_actor_that_is_stuck_is_back_in_time_and_serves_its_queue, row_32_a_blocked_thread_is_told_by_readiness_and_restarts_nothing, row_32_a_blocked_thread_is_seen_from_outside_and_cures_itself_without_a_restart",
+        ),
     ),
     row(
         "33",
         "five times the load",
-        "excess: 503 within 10 ms",
-        Test("one_call_more_than_may_be_in_flight_is_refused_at_once_and_admitted_when_one_ends"),
+        "excess: 503 within 10 ms; goodput 90 % of the peak; p99 of the served 2× at most; 1 s",
+        Own(overload::five_times_the_load),
     ),
     row("34", "10,000 clients go away in the middle of a call", "nothing leaks", Own(own::clients_go_away)),
-    row("35", "a head, a body that never ends", "408", Test("a_body_that_never_ends_is_408")),
+    row(
+        "35",
+        "heads and bodies that never end",
+        "408 within 5 s and 10 s; others' p99 up by 10 % at most",
+        Own(slow::slow_clients),
+    ),
     row(
         "36",
         "bodies over the limit, announced and chunked",

@@ -17,8 +17,11 @@ use crate::{
     tools::{Conditions, Fault, Loss, Proxy, READS, RedisServer, RespServer, eventually},
 };
 
-/// The actor trees of the service, each with a link per role.
+/// The actor trees of the service.
 pub const WORKERS: usize = 2;
+
+/// What each has: two for persistent reads, one for look-ups, one for cache writes.
+const LINKS: usize = 4;
 
 /// Who has a broken value.
 const BROKEN_CLIENT: i64 = 9_999;
@@ -317,7 +320,7 @@ async fn ask_after_idle_drops(store: &RespServer, target: &Target, out: &mut Out
             *worst = took.max(*worst);
         }
         let begun = Instant::now();
-        while store.door.accepted() < before + 2 * WORKERS && begun.elapsed() < Duration::from_secs(2) {
+        while store.door.accepted() < before + LINKS * WORKERS && begun.elapsed() < Duration::from_secs(2) {
             sleep(Duration::from_millis(5)).await;
         }
         sleep(Duration::from_millis(60)).await;

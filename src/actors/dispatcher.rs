@@ -8,6 +8,7 @@ use std::{
 };
 
 use actix::prelude::*;
+use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
 use futures_util::future::{LocalBoxFuture, ready};
 use prometheus::{IntCounterVec, Opts, Registry};
@@ -18,6 +19,8 @@ use tokio::{
 
 use super::{
     interests::{InterestsError, LookUpInterests},
+    mailbox::{Mailbox, handle_sent},
+    rates::RateLimit,
     scoring::RateScore,
 };
 use crate::{
@@ -62,11 +65,13 @@ pub enum CallContext {
 /// What a [`DispatcherActor`] is built from.
 #[derive(Debug, Clone)]
 pub struct DispatcherPlan {
-    /// Judges tokens.
-    pub authenticator: Arc<Authenticator>,
+    /// Judges tokens. Another one may take its place at any time, for all calls that come after.
+    pub authenticator: Arc<ArcSwap<Authenticator>>,
     /// One permit for each call that may be in flight, shared by all workers.
     pub admission: Arc<Semaphore>,
-    /// Where calls that are refused by admission are counted.
+    /// How often each account may call, if that is limited.
+    pub account_rate: Option<Arc<RateLimit>>,
+    /// Where calls that are refused by admission, or for their rate, are counted.
     pub shed: ShedCalls,
     /// How long a call may take from its arrival.
     pub deadline: Duration,
@@ -86,8 +91,8 @@ pub struct ShedCalls(IntCounterVec);
 #[derive(Debug)]
 pub struct DispatcherActor {
     plan: DispatcherPlan,
-    scoring: Recipient<RateScore>,
-    interests: Recipient<LookUpInterests>,
+    scoring: Mailbox<RateScore>,
+    interests: Mailbox<LookUpInterests>,
 }
 
 /// A call that passed all checks.
@@ -97,11 +102,17 @@ enum Checked {
     Interests(ClientsInterests),
 }
 
-/// Why admission refused a call.
+/// Why a call was refused that was nothing wrong with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Shed {
+pub enum Shed {
+    /// Too many are in flight.
     Overload,
+    /// It came too late.
     Deadline,
+    /// Its account calls too often.
+    AccountRate,
+    /// Its client address calls too often.
+    AddressRate,
 }
 
 // ===== impl CallContext =====
@@ -124,18 +135,20 @@ impl ShedCalls {
         let shed = IntCounterVec::new(
             Opts::new(
                 "scoring_requests_shed_total",
-                "Calls refused before any work: too many in flight (overload), or come too late (deadline).",
+                "Calls refused before any work: too many in flight (overload), come too late (deadline), or more often \
+                 than allowed (account_rate, address_rate).",
             ),
             &["reason"],
         )?;
-        for reason in [Shed::Overload, Shed::Deadline] {
+        for reason in [Shed::Overload, Shed::Deadline, Shed::AccountRate, Shed::AddressRate] {
             shed.with_label_values(&[reason.as_str()]);
         }
         registry.register(Box::new(shed.clone()))?;
         Ok(Self(shed))
     }
 
-    fn count(&self, shed: Shed) {
+    /// Counts a call.
+    pub fn count(&self, shed: Shed) {
         self.0.with_label_values(&[shed.as_str()]).inc();
     }
 }
@@ -145,6 +158,8 @@ impl Shed {
         match self {
             Self::Overload => "overload",
             Self::Deadline => "deadline",
+            Self::AccountRate => "account_rate",
+            Self::AddressRate => "address_rate",
         }
     }
 }
@@ -155,8 +170,8 @@ impl DispatcherActor {
     /// A dispatcher that routes to these peers.
     pub fn new(
         plan: DispatcherPlan,
-        scoring: Recipient<RateScore>,
-        interests: Recipient<LookUpInterests>,
+        scoring: Mailbox<RateScore>,
+        interests: Mailbox<LookUpInterests>,
     ) -> Self {
         Self { plan, scoring, interests }
     }
@@ -164,8 +179,11 @@ impl DispatcherActor {
     /// Checks a call, and notes what its log line says as soon as that is known: also of a call that is then refused.
     fn check(&self, request: MethodRequest, context: &mut CallContext) -> Result<Checked, CallError> {
         let now = (self.plan.clock)();
-        let authenticator = &self.plan.authenticator;
+        let authenticator = self.plan.authenticator.load();
         let caller = authenticator.check(&request, now)?;
+        if caller == Caller::Partner {
+            self.check_rate(&request.account)?;
+        }
         let method = Method::from_name(&request.method)?;
         let rules = Rules { today: authenticator.today(now), max_client_ids: self.plan.max_client_ids };
         match method {
@@ -182,6 +200,15 @@ impl DispatcherActor {
                 Ok(Checked::Interests(ClientsInterests::parse(request.arguments, &rules)?))
             }
         }
+    }
+
+    /// Only calls whose token matched count, or else anybody could use up a partner's rate.
+    fn check_rate(&self, account: &str) -> Result<(), CallError> {
+        let Some(limit) = &self.plan.account_rate else { return Ok(()) };
+        limit.check(account).map_err(|retry_after| {
+            self.plan.shed.count(Shed::AccountRate);
+            CallError::TooMany { retry_after }
+        })
     }
 
     /// Sends a checked call to the actor that answers it.
@@ -209,6 +236,8 @@ impl Actor for DispatcherActor {
 }
 
 impl Supervised for DispatcherActor {}
+
+handle_sent!(DispatcherActor: CallMethod => "dispatcher");
 
 impl Handler<CallMethod> for DispatcherActor {
     type Result = ResponseFuture<Handled>;

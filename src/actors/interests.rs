@@ -6,7 +6,10 @@
 use actix::prelude::*;
 use tokio::time::{Instant, timeout_at};
 
-use super::store::GetMany;
+use super::{
+    mailbox::{Mailbox, handle_sent},
+    store::GetMany,
+};
 use crate::{
     domain::{ClientId, Deadline, Interests, MalformedInterests},
     store::StoreError,
@@ -43,14 +46,14 @@ pub enum InterestsError {
 /// Holds no state of its own: it can be stopped and started again at any time.
 #[derive(Debug)]
 pub struct InterestsActor {
-    store: Recipient<GetMany>,
+    store: Mailbox<GetMany>,
 }
 
 // ===== impl InterestsActor =====
 
 impl InterestsActor {
     /// An actor that reads from `store`.
-    pub fn new(store: Recipient<GetMany>) -> Self {
+    pub fn new(store: Mailbox<GetMany>) -> Self {
         Self { store }
     }
 }
@@ -60,6 +63,8 @@ impl Actor for InterestsActor {
 }
 
 impl Supervised for InterestsActor {}
+
+handle_sent!(InterestsActor: LookUpInterests => "interests");
 
 impl Handler<LookUpInterests> for InterestsActor {
     type Result = ResponseFuture<<LookUpInterests as Message>::Result>;

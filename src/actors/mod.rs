@@ -1,8 +1,8 @@
 //! The actors, and the supervisor that keeps them running.
 //!
 //! ```text
-//! CallMethod ──► dispatcher ──RateScore──► scoring ──CacheGet, CachePut──► store (cache)
-//!                     └──LookUpInterests──► interests ──────GetMany──────► store (persistent)
+//! CallMethod ──► dispatcher ──RateScore──► scoring ──CacheGet, CachePut──► cache
+//!                     └──LookUpInterests──► interests ──────GetMany──────► persistent
 //! ```
 //!
 //! Each file is one actor, with its messages first. A message's reply type is its failure policy. Peers come in through
@@ -10,6 +10,8 @@
 
 pub mod dispatcher;
 pub mod interests;
+pub mod mailbox;
+pub mod rates;
 pub mod restarts;
 pub mod scoring;
 pub mod store;

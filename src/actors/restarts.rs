@@ -80,6 +80,8 @@ impl Restarts {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -126,5 +128,30 @@ mod tests {
             restarts.fell(now, &mut random);
         }
         assert!(restarts.recent.len() <= 64);
+    }
+
+    proptest! {
+        /// Days of falls, some in bursts, against the rule as it is written: more than so many within the window.
+        #[test]
+        fn it_is_failing_exactly_while_too_many_falls_are_within_the_window(
+            gaps_ms in proptest::collection::vec(
+                prop_oneof![0u64..500, 0u64..5_000, 9_900u64..10_100, 0u64..86_400_000], 1..200
+            ),
+            seed: u64,
+        ) {
+            let policy = RestartPolicy::default();
+            let (mut restarts, start) = (Restarts::new(policy), Instant::now());
+            let mut random = fastrand::Rng::with_seed(seed);
+            let (mut at, mut falls) = (Duration::ZERO, Vec::new());
+            for gap in gaps_ms {
+                at += Duration::from_millis(gap);
+                falls.push(at);
+                let within = falls.iter().filter(|fall| at - **fall <= policy.window).count();
+                let restart = restarts.fell(start + at, &mut random);
+                prop_assert_eq!(restart.failing, within > policy.max_restarts);
+                let ceiling = policy.backoff.ceiling(u32::try_from(within).unwrap());
+                prop_assert!(restart.delay <= ceiling, "{:?} after {within} falls", restart.delay);
+            }
+        }
     }
 }

@@ -8,7 +8,10 @@ use std::time::Duration;
 use actix::prelude::*;
 use tokio::time::{Instant, timeout_at};
 
-use super::store::{CacheGet, CachePut};
+use super::{
+    mailbox::{Mailbox, handle_sent},
+    store::{CacheGet, CachePut},
+};
 use crate::domain::{Deadline, OnlineScore, Score, cache_key};
 
 /// Asks for the score of a person's data.
@@ -26,8 +29,8 @@ pub struct RateScore {
 /// Holds no state of its own: it can be stopped and started again at any time.
 #[derive(Debug)]
 pub struct ScoringActor {
-    cache_get: Recipient<CacheGet>,
-    cache_put: Recipient<CachePut>,
+    cache_get: Mailbox<CacheGet>,
+    cache_put: Mailbox<CachePut>,
     cache_timeout: Duration,
 }
 
@@ -35,11 +38,7 @@ pub struct ScoringActor {
 
 impl ScoringActor {
     /// An actor that waits for the cache for `cache_timeout` at the most.
-    pub fn new(
-        cache_get: Recipient<CacheGet>,
-        cache_put: Recipient<CachePut>,
-        cache_timeout: Duration,
-    ) -> Self {
+    pub fn new(cache_get: Mailbox<CacheGet>, cache_put: Mailbox<CachePut>, cache_timeout: Duration) -> Self {
         Self { cache_get, cache_put, cache_timeout }
     }
 }
@@ -49,6 +48,8 @@ impl Actor for ScoringActor {
 }
 
 impl Supervised for ScoringActor {}
+
+handle_sent!(ScoringActor: RateScore => "scoring");
 
 impl Handler<RateScore> for ScoringActor {
     type Result = ResponseFuture<Score>;

@@ -6,6 +6,13 @@ use std::{
 };
 
 use actix::prelude::*;
+use prometheus::Registry;
+use tracing::Span;
+
+use super::{
+    mailbox::{Mailbox, Sent},
+    vitals::{ActorMetrics, Vitals},
+};
 
 type Answer<M> = Box<dyn Fn(&M) -> <M as Message>::Result>;
 
@@ -46,8 +53,15 @@ where
         Self { act: Rc::new(RefCell::new(act)), received: Rc::default(), last: Rc::default() }
     }
 
-    pub(crate) fn recipient(&self) -> Recipient<M> {
-        self.clone().start().recipient()
+    /// Its mailbox, with nobody looking at how full it is.
+    pub(crate) fn mailbox(&self) -> Mailbox<M> {
+        let metrics = ActorMetrics::register(&Registry::new()).unwrap();
+        self.mailbox_of(&metrics.vitals("peer"))
+    }
+
+    /// Its mailbox, as that of an actor with these vitals.
+    pub(crate) fn mailbox_of(&self, vitals: &Vitals) -> Mailbox<M> {
+        Mailbox::new(self.clone().start(), vitals)
     }
 
     pub(crate) fn act(&self, act: Act<M>) {
@@ -64,14 +78,24 @@ impl<M: Message + Unpin + 'static> Actor for Peer<M> {
     type Context = Context<Self>;
 }
 
-impl<M> Handler<M> for Peer<M>
+impl<M> Handler<Sent<M>> for Peer<M>
 where
     M: Message + Send + Unpin + 'static,
     M::Result: Send,
 {
     type Result = ResponseFuture<M::Result>;
 
-    fn handle(&mut self, msg: M, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, sent: Sent<M>, _: &mut Self::Context) -> Self::Result {
+        sent.handled(|_| Span::current(), |msg| self.take(msg))
+    }
+}
+
+impl<M> Peer<M>
+where
+    M: Message + Send + Unpin + 'static,
+    M::Result: Send,
+{
+    fn take(&mut self, msg: M) -> ResponseFuture<M::Result> {
         self.received.set(self.received.get() + 1);
         let answer = match &*self.act.borrow() {
             Act::Answer(answer) => Some(answer(&msg)),

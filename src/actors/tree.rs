@@ -9,11 +9,12 @@ use actix::prelude::*;
 use prometheus::Registry;
 
 use super::{
-    dispatcher::{DispatcherActor, DispatcherPlan},
+    dispatcher::{CallMethod, DispatcherActor, DispatcherPlan},
     interests::InterestsActor,
+    mailbox::Mailbox,
     restarts::RestartPolicy,
     scoring::ScoringActor,
-    store::{StoreActor, StorePlan},
+    store::{CacheActor, CachePlan, PersistentActor, PersistentPlan},
     supervisor::supervise,
     vitals::{ActorMetrics, Vitals},
 };
@@ -23,10 +24,10 @@ use super::{
 pub struct TreePlan {
     /// The dispatcher.
     pub dispatcher: DispatcherPlan,
-    /// The cache's store actor.
-    pub cache: StorePlan,
-    /// The persistent store's actor.
-    pub persistent: StorePlan,
+    /// The cache actor.
+    pub cache: CachePlan,
+    /// The persistent actor.
+    pub persistent: PersistentPlan,
     /// How long a score waits for the cache.
     pub cache_timeout: Duration,
     /// How fallen actors are restarted.
@@ -53,8 +54,10 @@ pub struct Tree {
     pub dispatcher: Addr<DispatcherActor>,
     pub scoring: Addr<ScoringActor>,
     pub interests: Addr<InterestsActor>,
-    pub cache_store: Addr<StoreActor>,
-    pub persistent_store: Addr<StoreActor>,
+    pub cache_store: Addr<CacheActor>,
+    pub persistent_store: Addr<PersistentActor>,
+    /// Where calls go: the dispatcher's.
+    pub calls: Mailbox<CallMethod>,
 }
 
 // ===== impl Tree =====
@@ -62,32 +65,30 @@ pub struct Tree {
 impl Tree {
     /// Starts the actors on the current thread, each with its peers.
     pub fn start(plan: &TreePlan) -> Self {
-        let TreeVitals { dispatcher, scoring, interests, cache_store, persistent_store } =
-            plan.vitals.clone();
-        let cache_store = supervise(StoreActor::new(plan.cache.clone()), plan.restarts, cache_store);
-        let persistent_store =
-            supervise(StoreActor::new(plan.persistent.clone()), plan.restarts, persistent_store);
-        let scoring = supervise(
-            ScoringActor::new(
-                cache_store.clone().recipient(),
-                cache_store.clone().recipient(),
-                plan.cache_timeout,
-            ),
+        let vitals = &plan.vitals;
+        let cache_store =
+            supervise(CacheActor::new(plan.cache.clone()), plan.restarts, vitals.cache_store.clone());
+        let persistent_store = supervise(
+            PersistentActor::new(plan.persistent.clone()),
             plan.restarts,
-            scoring,
+            vitals.persistent_store.clone(),
         );
-        let interests =
-            supervise(InterestsActor::new(persistent_store.clone().recipient()), plan.restarts, interests);
-        let dispatcher = supervise(
-            DispatcherActor::new(
-                plan.dispatcher.clone(),
-                scoring.clone().recipient(),
-                interests.clone().recipient(),
-            ),
-            plan.restarts,
-            dispatcher,
+        let scoring = ScoringActor::new(
+            Mailbox::new(cache_store.clone(), &vitals.cache_store),
+            Mailbox::new(cache_store.clone(), &vitals.cache_store),
+            plan.cache_timeout,
         );
-        Self { dispatcher, scoring, interests, cache_store, persistent_store }
+        let scoring = supervise(scoring, plan.restarts, vitals.scoring.clone());
+        let interests = InterestsActor::new(Mailbox::new(persistent_store.clone(), &vitals.persistent_store));
+        let interests = supervise(interests, plan.restarts, vitals.interests.clone());
+        let dispatcher = DispatcherActor::new(
+            plan.dispatcher.clone(),
+            Mailbox::new(scoring.clone(), &vitals.scoring),
+            Mailbox::new(interests.clone(), &vitals.interests),
+        );
+        let dispatcher = supervise(dispatcher, plan.restarts, vitals.dispatcher.clone());
+        let calls = Mailbox::new(dispatcher.clone(), &vitals.dispatcher);
+        Self { dispatcher, scoring, interests, cache_store, persistent_store, calls }
     }
 }
 

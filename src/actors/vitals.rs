@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use prometheus::{IntCounterVec, Opts, Registry};
+use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 use tokio::time::Instant;
 
 /// A supervisor that has not run for this long is on a thread that is blocked. It means to run every quarter of a second.
@@ -37,6 +37,7 @@ pub struct Vitals {
     restarts: AtomicU64,
     failing: AtomicUsize,
     counter: IntCounterVec,
+    mailbox_depth: IntGauge,
     /// Of each actor that runs. Locked when one starts and when readiness is asked for.
     pulses: Mutex<Vec<Weak<Pulse>>>,
 }
@@ -45,6 +46,7 @@ pub struct Vitals {
 #[derive(Debug, Clone)]
 pub struct ActorMetrics {
     restarts: IntCounterVec,
+    mailbox_depth: IntGaugeVec,
 }
 
 /// One actor's signs of life, written on its own thread and read on any other.
@@ -83,8 +85,16 @@ impl ActorMetrics {
             Opts::new("scoring_actor_restarts_total", "Restarts of actors, by the reason."),
             &["actor", "reason"],
         )?;
+        let mailbox_depth = IntGaugeVec::new(
+            Opts::new(
+                "scoring_actor_mailbox_depth",
+                "Messages that were sent to an actor and not taken by it yet.",
+            ),
+            &["actor"],
+        )?;
         registry.register(Box::new(restarts.clone()))?;
-        Ok(Self { restarts })
+        registry.register(Box::new(mailbox_depth.clone()))?;
+        Ok(Self { restarts, mailbox_depth })
     }
 
     /// The vitals of the actors called `name`.
@@ -97,6 +107,7 @@ impl ActorMetrics {
             restarts: AtomicU64::new(0),
             failing: AtomicUsize::new(0),
             counter: self.restarts.clone(),
+            mailbox_depth: self.mailbox_depth.with_label_values(&[name]),
             pulses: Mutex::default(),
         })
     }
@@ -119,6 +130,11 @@ impl Vitals {
     #[cfg(test)]
     pub(super) fn restarts_by(&self, reason: Reason) -> u64 {
         self.counter.with_label_values(&[self.name, reason.as_str()]).get()
+    }
+
+    /// How many messages wait for actors of this name.
+    pub fn mailbox_depth(&self) -> &IntGauge {
+        &self.mailbox_depth
     }
 
     /// Whether any actor of this name falls too often.

@@ -10,6 +10,7 @@ use std::{
 use super::signals::Stop;
 use crate::{
     app::BuildError,
+    client::CallError,
     config::{Settings, error::ConfigErrors},
     domain::InvalidAuthPolicy,
     store::{BackendError, OpenBulkError, PutError},
@@ -53,6 +54,11 @@ pub(super) enum Failure {
     BadLines(String),
     #[error("{0} stored values are malformed")]
     Malformed(usize),
+    /// A call has no answer.
+    #[error("{source} (request id {request_id})")]
+    Call { source: CallError, request_id: String },
+    #[error("{failed} of {lines} calls failed")]
+    Batch { failed: u64, lines: u64 },
     #[error("standard output: {0}")]
     Output(#[from] io::Error),
     #[error("ended by {stop}{consequence}")]
@@ -66,6 +72,7 @@ impl Failure {
     pub(super) fn build(source: BuildError, settings: &Settings) -> Self {
         let origin = match &source {
             BuildError::Listen { key, .. } => settings.origin(key),
+            BuildError::Tls(error) => settings.origin(error.key),
             BuildError::Auth(_) | BuildError::Metrics(_) => None,
         };
         Self::Build { origin: origin.map(|origin| format!("{origin}: ")).unwrap_or_default(), source }
@@ -89,7 +96,10 @@ impl Failure {
     fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::Auth(_) | Self::Usage(_) => USAGE,
-            Self::Build { source: BuildError::Listen { .. } | BuildError::Auth(_), .. } => USAGE,
+            Self::Build {
+                source: BuildError::Listen { .. } | BuildError::Auth(_) | BuildError::Tls(_),
+                ..
+            } => USAGE,
             // It is the setting that names a store which cannot be used so.
             Self::Open { source: OpenBulkError::Memory, .. } => USAGE,
             Self::Output(_) if self.is_closed_pipe() => 0,
@@ -102,6 +112,8 @@ impl Failure {
             | Self::Input { .. }
             | Self::BadLines(_)
             | Self::Malformed(_)
+            | Self::Call { .. }
+            | Self::Batch { .. }
             | Self::Output(_) => FAILED,
             Self::Stopped { stop, .. } => stop.exit_code(),
         }

@@ -2,26 +2,45 @@
 //!
 //! # Layout
 //!
-//! - `serve`, `check_config`, `token`, `interests`: the subcommands
+//! - `serve`, `check_config`, `token`, `call`, `interests`, `openapi`, `about` (completions and manual pages): the
+//!   subcommands
 //! - `source`: where the settings come from, which every subcommand takes
 //! - `failure`: all that can go wrong, and the exit code of each
 //! - `signals`: SIGINT and SIGTERM, and what a shell expects of whoever got one
-//! - `output`: standard output, which may be closed at any time
+//! - `input`, `lines`: a file or standard input, line by line; `output`: standard output, which may be closed at any time
+//! - `progress`: what a person at a terminal sees meanwhile
+//! - `reload`: SIGHUP, which loads the settings again
+//! - `systemd`: what systemd is told of the service
 
+mod about;
+mod call;
 mod check_config;
 mod failure;
+mod input;
 mod interests;
+mod lines;
+mod openapi;
 mod output;
+mod progress;
+mod reload;
 mod serve;
 mod signals;
 mod source;
+mod systemd;
 mod token;
 
 use std::{ffi::OsString, process::ExitCode};
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use self::{failure::Failure, interests::InterestsCommand, source::Source, token::TokenArgs};
+use self::{
+    about::{CompletionsArgs, ManArgs},
+    call::CallArgs,
+    failure::Failure,
+    interests::InterestsCommand,
+    source::Source,
+    token::TokenArgs,
+};
 
 /// A scoring API for partners.
 #[derive(Debug, Parser)]
@@ -37,12 +56,20 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the service (the default). SIGTERM ends it gracefully, a second one at once.
+    /// Run the service (the default). SIGTERM ends it gracefully, a second one at once; SIGHUP reloads the settings.
     Serve,
     /// Print the settings in effect as TOML, secrets hidden, and where each comes from.
     CheckConfig,
     /// Print a token for a partner, or for the admin.
     Token(TokenArgs),
+    /// Sign and send a call, or a file of calls, to a running service, and print what it answers.
+    Call(Box<CallArgs>),
+    /// Print the protocol as an OpenAPI document.
+    Openapi,
+    /// Print a script that completes this command line in a shell.
+    Completions(CompletionsArgs),
+    /// Print a manual page, in roff: scoring-api man | man -l -
+    Man(ManArgs),
     /// Read and write clients' interests in the persistent store.
     #[command(subcommand)]
     Interests(InterestsCommand),
@@ -67,17 +94,26 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn execute(command: Command, source: &Source) -> Result<(), Failure> {
-    let settings = source.load()?;
+    let settings = || source.load();
     match command {
-        Command::Serve => serve::run(&settings),
-        Command::CheckConfig => check_config::run(&settings),
-        Command::Token(args) => token::run(&args, &settings),
-        Command::Interests(command) => interests::run(command, &settings),
+        Command::Serve => serve::run(settings()?, source),
+        Command::CheckConfig => check_config::run(&settings()?),
+        Command::Token(args) => token::run(&args, &settings()?),
+        Command::Call(args) => call::run(*args, &settings()?),
+        Command::Openapi => openapi::run(),
+        Command::Completions(args) => about::completions(&args, command_line()),
+        Command::Man(args) => about::man(&args, command_line()),
+        Command::Interests(command) => interests::run(command, &settings()?),
     }
 }
 
+/// The whole command line, with what every subcommand takes.
+fn command_line() -> clap::Command {
+    Source::accepted_by_all(Cli::command())
+}
+
 fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Cli, Source), clap::Error> {
-    let mut command = Source::accepted_by_all(Cli::command());
+    let mut command = command_line();
     let matches = command.try_get_matches_from_mut(arguments)?;
     let source = Source::gather(&matches, &mut command)?;
     let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
@@ -98,7 +134,7 @@ mod tests {
 
     #[test]
     fn the_parser_is_sound() {
-        Source::accepted_by_all(Cli::command()).debug_assert();
+        command_line().debug_assert();
     }
 
     #[rstest]
@@ -113,6 +149,14 @@ mod tests {
     #[case::import("interests import x.csv")]
     #[case::import_from_stdin("interests import - --format csv --skip-bad")]
     #[case::export("interests export")]
+    #[case::score("call online_score --phone 7 --login L --gender 1")]
+    #[case::target_first("call --url http://h --login L --deadline 1s online_score --json")]
+    #[case::raw_arguments("call clients_interests --arguments - --admin")]
+    #[case::ids("call clients_interests 1 -2 --date 01.01.2000")]
+    #[case::batch("call --batch - --concurrency 4096 --login L")]
+    #[case::openapi("openapi")]
+    #[case::completions("completions bash")]
+    #[case::man("man call online_score")]
     #[case::get("interests get 1 -2 9223372036854775807")]
     fn accepts(#[case] line: &str) {
         parsed(line).unwrap_or_else(|error| panic!("{error}"));
@@ -128,6 +172,16 @@ mod tests {
     #[case::admin_and_account("token --admin --account A", ErrorKind::ArgumentConflict)]
     #[case::no_file("interests import", ErrorKind::MissingRequiredArgument)]
     #[case::other_format("interests import x --format xml", ErrorKind::InvalidValue)]
+    #[case::call_alone("call", ErrorKind::MissingRequiredArgument)]
+    #[case::score_both_ways("call online_score --phone 7 --arguments {}", ErrorKind::ArgumentConflict)]
+    #[case::ids_both_ways("call clients_interests 1 --arguments {}", ErrorKind::ArgumentConflict)]
+    #[case::no_ids_to_call("call clients_interests", ErrorKind::MissingRequiredArgument)]
+    #[case::json_and_text("call online_score --json --text", ErrorKind::ArgumentConflict)]
+    #[case::no_time("call --deadline 0s online_score", ErrorKind::ValueValidation)]
+    #[case::too_much_time("call --deadline 61m online_score", ErrorKind::ValueValidation)]
+    #[case::nothing_at_a_time("call --batch - --concurrency 0", ErrorKind::ValueValidation)]
+    #[case::too_many_at_a_time("call --batch - --concurrency 4097", ErrorKind::ValueValidation)]
+    #[case::other_shell("completions dos", ErrorKind::InvalidValue)]
     #[case::no_ids("interests get", ErrorKind::MissingRequiredArgument)]
     #[case::id_not_a_number("interests get one", ErrorKind::ValueValidation)]
     #[case::id_too_large("interests get 9223372036854775808", ErrorKind::ValueValidation)]

@@ -1,19 +1,41 @@
 //! `serve`: the service itself, until a signal ends it.
 
-use tokio::{select, sync::oneshot};
+use tokio::{
+    select,
+    signal::unix::{SignalKind, signal},
+    sync::oneshot,
+};
 
-use super::{failure::Failure, signals::Signals};
-use crate::{app::Application, config::Settings, telemetry};
+use super::{failure::Failure, reload::Reload, signals::Signals, source::Source, systemd};
+use crate::{app::Application, config::Settings, http, telemetry};
 
 /// Serves until the first signal, then ends gracefully, which counts as success. A second signal ends the process at once.
-pub(super) fn run(settings: &Settings) -> Result<(), Failure> {
+/// SIGHUP loads the settings from `source` again.
+pub(super) fn run(settings: Settings, source: &Source) -> Result<(), Failure> {
     // Dropped last: it writes what is queued.
-    let log = telemetry::init(&settings.log);
-    actix_web::rt::System::new().block_on(async {
+    let mut log = telemetry::init(&settings.log, &settings.trace).map_err(Failure::Start)?;
+    http::raise_file_limit();
+    let ended = actix_web::rt::System::new().block_on(async {
         // Before anything is to be seen of the service: whoever sees it may end it.
         let mut signals = Signals::listen().map_err(Failure::Start)?;
-        let app = Application::build(settings).map_err(|error| Failure::build(error, settings))?;
-        app.publish(log.lost_lines()).map_err(|error| Failure::build(error, settings))?;
+        let mut hangups = signal(SignalKind::hangup()).map_err(Failure::Start)?;
+        let app = Application::build(&settings).map_err(|error| Failure::build(error, &settings))?;
+        app.publish(log.lost_lines()).map_err(|error| Failure::build(error, &settings))?;
+        if let Some(lost) = log.lost_spans() {
+            app.publish(lost).map_err(|error| Failure::build(error, &settings))?;
+        }
+        app.lifecycle().observe(systemd::entered);
+        let vitals = app.vitals();
+        let is_well = || !vitals.all().iter().any(|vitals| vitals.is_stuck());
+        let mut reload = Reload { source, settings, reloader: app.reloader(), log: &log };
+        let reloading = async {
+            while hangups.recv().await.is_some() {
+                systemd::reloading();
+                reload.reload();
+                systemd::reloaded();
+            }
+            std::future::pending::<()>().await;
+        };
         let (stop, stopped) = oneshot::channel();
         let twice = async {
             signals.next().await;
@@ -24,6 +46,12 @@ pub(super) fn run(settings: &Settings) -> Result<(), Failure> {
         select! {
             ended = app.run_until(async { _ = stopped.await; }) => ended.map_err(Failure::Serve),
             stop = twice => Err(Failure::Stopped { stop, consequence: " for the second time, before everything was finished" }),
+            () = reloading => Ok(()),
+            () = systemd::keep_watchdog_calm(is_well) => Ok(()),
         }
-    })
+    });
+    if matches!(ended, Err(Failure::Stopped { .. })) {
+        log.leave_spans_behind();
+    }
+    ended
 }

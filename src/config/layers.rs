@@ -61,7 +61,7 @@ impl Layers {
             Err((line, problem)) => errors.add(origin(line), None, problem),
             Ok(leaves) => {
                 for Leaf { key, in_section, line, value } in leaves {
-                    if in_section {
+                    if in_section && !self.is_section(&key) {
                         self.set(&key, value, origin(line), errors);
                     } else if !self.is_section(&key) {
                         self.refuse(&key, origin(line), errors);
@@ -83,11 +83,10 @@ impl Layers {
     ) {
         for (name, value) in variables {
             let name = name.to_string_lossy().into_owned();
-            let Some((section, rest)) = name.strip_prefix(PREFIX).and_then(|rest| rest.split_once("__"))
-            else {
+            let Some(path) = name.strip_prefix(PREFIX).filter(|path| path.contains("__")) else {
                 continue;
             };
-            let key = format!("{section}.{rest}").to_lowercase();
+            let key = path.replace("__", ".").to_lowercase();
             let origin = Origin::Environment(name.clone());
             match value.into_string() {
                 Err(_) => errors.add(origin, key, Problem::NotUtf8),
@@ -111,11 +110,14 @@ impl Layers {
     /// All of it as one TOML table, for serde.
     pub(super) fn to_table(&self) -> Table {
         let mut root = Table::new();
-        for Entry { key, value, .. } in &self.0 {
-            let (section, name) = key.split_once('.').unwrap_or((key, ""));
-            let section = root.entry(section).or_insert_with(|| Value::Table(Table::new()));
-            if let Value::Table(section) = section {
-                section.insert(name.to_owned(), value.clone());
+        for entry in &self.0 {
+            let mut table = Some(&mut root);
+            for section in entry.section().split('.') {
+                let inner = table.map(|table| table.entry(section).or_insert_with(|| Table::new().into()));
+                table = inner.and_then(Value::as_table_mut);
+            }
+            if let Some(table) = table {
+                table.insert(entry.name().to_owned(), entry.value.clone());
             }
         }
         root
@@ -149,14 +151,26 @@ impl Layers {
         let value = match self.get(key).map(|entry| &entry.default) {
             Some(Value::Integer(_)) => text.parse().map(Value::Integer).ok(),
             Some(Value::Boolean(_)) => text.parse().map(Value::Boolean).ok(),
+            Some(Value::Float(_)) => text.parse().map(Value::Float).ok(),
             _ => None,
         };
         self.set(key, value.unwrap_or(Value::String(text)), origin, errors);
     }
 
     fn set(&mut self, key: &str, value: Value, origin: Origin, errors: &mut ConfigErrors) {
+        let value = match (self.get(key).map(|entry| &entry.default), value) {
+            // Who writes 1 where a share is asked for means 1.0.
+            (Some(Value::Float(_)), Value::Integer(whole @ (0 | 1))) => Value::Float(whole as f64),
+            (_, value) => value,
+        };
         match self.0.iter_mut().find(|entry| entry.key == key) {
-            None => self.refuse(key, origin, errors),
+            None => match self.0.iter().find(|entry| is_within(&entry.key, key)) {
+                None => self.refuse(key, origin, errors),
+                Some(Entry { key, default, .. }) => {
+                    let problem = Problem::WrongType { expected: type_of(default), got: "a table" };
+                    errors.add(origin, key.clone(), problem);
+                }
+            },
             Some(entry) if entry.default.same_type(&value) => {
                 entry.value = value;
                 entry.origin = origin;
@@ -169,7 +183,7 @@ impl Layers {
     }
 
     fn is_section(&self, name: &str) -> bool {
-        self.0.iter().any(|entry| entry.section() == name)
+        self.0.iter().any(|entry| is_within(name, &entry.key))
     }
 
     /// Adds the error that there is no such key, with a suggestion in the terms of where it was set.
@@ -197,11 +211,11 @@ impl Layers {
 
 impl Entry {
     pub(super) fn section(&self) -> &str {
-        self.key.split_once('.').map_or("", |(section, _)| section)
+        self.key.rsplit_once('.').map_or("", |(section, _)| section)
     }
 
     pub(super) fn name(&self) -> &str {
-        self.key.split_once('.').map_or("", |(_, name)| name)
+        self.key.rsplit_once('.').map_or("", |(_, name)| name)
     }
 
     /// Whether it differs from the default. A file may well repeat defaults: `config/default.toml` itself does.
@@ -210,9 +224,14 @@ impl Entry {
     }
 }
 
+/// Whether `key` stands somewhere below `section`.
+fn is_within(section: &str, key: &str) -> bool {
+    key.strip_prefix(section).is_some_and(|rest| rest.starts_with('.'))
+}
+
 /// `SCORING_STORE__URL` for `store.url`.
 fn variable(key: &str) -> String {
-    format!("{PREFIX}{}", key.replacen('.', "__", 1).to_uppercase())
+    format!("{PREFIX}{}", key.replace('.', "__").to_uppercase())
 }
 
 fn type_of(value: &Value) -> &'static str {

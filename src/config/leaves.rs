@@ -31,22 +31,30 @@ pub(super) fn parse(text: &str) -> Result<Vec<Leaf>, (Option<usize>, Problem)> {
         .map_err(|error| (at(&error), Problem::Syntax("number out of range".to_owned())))?;
 
     let mut leaves = Vec::new();
-    for (section, value) in table {
-        let place = located.get_ref().get(section.as_str());
-        if let Value::Table(keys) = &value
-            && !keys.is_empty()
-        {
-            for (name, value) in keys {
-                let place = place.and_then(|place| place.get_ref().get(name.as_str()));
-                let line = place.map(|place| line(place.span().start));
-                let (key, value) = (format!("{section}.{name}"), value.clone());
-                leaves.push(Leaf { key, in_section: true, line, value });
-            }
-        } else {
-            let line = place.map(|place| line(place.span().start));
-            leaves.push(Leaf { key: section, in_section: false, line, value });
-        }
-    }
+    gather("", table, Some(located.get_ref()), &line, &mut leaves);
     leaves.sort_by_key(|leaf| leaf.line);
     Ok(leaves)
+}
+
+/// Adds the leaves of `table`, whose own key is `path`.
+fn gather(
+    path: &str,
+    table: Table,
+    located: Option<&DeTable<'_>>,
+    line: &impl Fn(usize) -> usize,
+    leaves: &mut Vec<Leaf>,
+) {
+    for (name, value) in table {
+        let place = located.and_then(|table| table.get(name.as_str()));
+        let key = if path.is_empty() { name } else { format!("{path}.{name}") };
+        if let Value::Table(inner) = &value
+            && !inner.is_empty()
+        {
+            let place = place.and_then(|place| place.get_ref().as_table());
+            gather(&key, inner.clone(), place, line, leaves);
+        } else {
+            let line = place.map(|place| line(place.span().start));
+            leaves.push(Leaf { key, in_section: !path.is_empty(), line, value });
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::units::{self, MINUTE, SECOND};
+use crate::units::{self, MINUTE, Rate, SECOND};
 
 /// The longest step of a stop, in milliseconds.
 const LONGEST_STEP: u64 = 10 * MINUTE;
@@ -19,6 +19,12 @@ pub struct LimitSettings {
     /// Most ids in one `clients_interests` call, 1 to 1,000,000; 10,000 by default.
     #[serde(deserialize_with = "units::count::<_, 1, 1_000_000>")]
     pub client_ids: usize,
+    /// How often one account may call; not limited by default.
+    #[serde(deserialize_with = "units::rate")]
+    pub account_rate: Option<Rate>,
+    /// How often one client address may call; not limited by default.
+    #[serde(deserialize_with = "units::rate")]
+    pub address_rate: Option<Rate>,
 }
 
 /// `[shutdown]`: how the service stops on SIGTERM.

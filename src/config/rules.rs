@@ -6,11 +6,11 @@ use super::Settings;
 use super::error::{ConfigErrors, Problem};
 use super::layers::{Entry, Layers};
 use crate::store::url::StoreUrl;
-use crate::units::written;
+use crate::units::{HIDDEN, HIDDEN_IS_NO_SECRET, written};
 
 /// Adds an error for each rule that `settings` break.
 pub(super) fn check(settings: &Settings, layers: &Layers, errors: &mut ConfigErrors) {
-    let Settings { http, admin, auth, store, cache, .. } = settings;
+    let Settings { http, admin, store, cache, .. } = settings;
 
     let mut rule = |keys: &[&str], holds: bool, problem: &dyn Fn() -> String| {
         // A key at fault stands at its default here, so that a broken rule would be none of the user's doing.
@@ -33,7 +33,7 @@ pub(super) fn check(settings: &Settings, layers: &Layers, errors: &mut ConfigErr
             "auth.admin_salt_file",
             "auth.allow_public_salts",
         ],
-        is_loopback(http.bind) || !auth.has_public_salt() || auth.allow_public_salts,
+        settings.salts_may_serve(http.bind),
         &|| {
             format!(
                 "other hosts may reach {}, where auth.salt and auth.admin_salt must not be the public Otus and 42; \
@@ -51,6 +51,13 @@ pub(super) fn check(settings: &Settings, layers: &Layers, errors: &mut ConfigErr
     });
     let log_in = || "has a user and no password; add one, or a password_file".to_owned();
     rule(&["store.url", "store.password_file"], !store.url.lacks_password(), &log_in);
+    for key in ["store.url", "cache.url"] {
+        rule(&[key], !hides_its_password(layers, key), &|| HIDDEN_IS_NO_SECRET.to_owned());
+    }
+    let (cert, key) = (http.tls.cert.is_some(), http.tls.key.is_some());
+    rule(&["http.tls.cert", "http.tls.key"], cert == key, &|| {
+        "http.tls.cert and http.tls.key belong together; set both".to_owned()
+    });
     rule(
         &["cache.url", "cache.password_file"],
         !cache.url.as_ref().is_some_and(StoreUrl::lacks_password),
@@ -58,7 +65,13 @@ pub(super) fn check(settings: &Settings, layers: &Layers, errors: &mut ConfigErr
     );
 }
 
-fn is_loopback(address: SocketAddr) -> bool {
+/// Whether the URL's password is only the sign that stands for one.
+fn hides_its_password(layers: &Layers, key: &str) -> bool {
+    let url = layers.get(key).and_then(|entry| entry.value.as_str());
+    url.is_some_and(|url| url.contains(&format!(":{HIDDEN}@")))
+}
+
+pub(super) fn is_loopback(address: SocketAddr) -> bool {
     // `::ffff:127.0.0.1` is one too.
     address.ip().to_canonical().is_loopback()
 }

@@ -10,6 +10,7 @@ use super::Settings;
 use super::error::{ConfigErrors, Problem};
 use super::layers::{Entry, Layers};
 use crate::store::url::StoreUrl;
+use crate::units::{HIDDEN, HIDDEN_IS_NO_SECRET};
 
 /// More bytes than any secret needs; bounds what a wrong path such as `/dev/zero` can cost.
 const LARGEST: u64 = 64 * 1024;
@@ -70,7 +71,11 @@ fn read(file: &Path) -> Result<SecretString, String> {
     }
     let text = String::from_utf8(bytes).map_err(|_| refused("not valid UTF-8"))?;
     let line = text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
-    if line.is_empty() { Err(refused("is empty")) } else { Ok(line.into()) }
+    match line {
+        "" => Err(refused("is empty")),
+        HIDDEN => Err(refused(HIDDEN_IS_NO_SECRET)),
+        secret => Ok(secret.into()),
+    }
 }
 
 fn read_bounded(file: &Path) -> io::Result<Vec<u8>> {
@@ -105,6 +110,7 @@ mod tests {
     #[case::empty(b"", "is empty")]
     #[case::only_a_newline(b"\n", "is empty")]
     #[case::only_a_carriage_return_and_newline(b"\r\n", "is empty")]
+    #[case::hidden(b"***\n", HIDDEN_IS_NO_SECRET)]
     #[case::not_utf8(b"\xff", "not valid UTF-8")]
     #[case::too_large(&[b'x'; LARGEST as usize + 1], "too large for a secret")]
     fn a_bad_secret_file_is_named(#[case] contents: &[u8], #[case] expected: &str) {

@@ -8,10 +8,10 @@ use toml::Value;
 use super::error::{Origin, one_line};
 use super::layers::{Entry, Layers};
 use crate::store::url::StoreUrl;
+use crate::units::HIDDEN;
 
-const HIDDEN: &str = "***";
-
-/// TOML in the order of `config/default.toml`, secrets hidden, with the origin of all that is not a default.
+/// TOML in the order of `config/default.toml`, with the origin of all that is not a default. Lines with a secret hide it
+/// and are comments, so that the text loads, and whoever loads it has to put the secret in place.
 pub(super) fn effective_toml(layers: &Layers) -> String {
     let mut text = String::new();
     let mut section = "";
@@ -22,11 +22,13 @@ pub(super) fn effective_toml(layers: &Layers) -> String {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "{gap}[{section}]");
         }
+        let value = shown(entry);
+        let mark = if value != entry.value && holds_secret(&value) { "# " } else { "" };
         let _ = match &entry.origin {
-            Origin::BuiltIn => writeln!(text, "{} = {}", entry.name(), shown(entry)),
+            Origin::BuiltIn => writeln!(text, "{mark}{} = {value}", entry.name()),
             origin @ (Origin::File { .. } | Origin::Environment(_) | Origin::Flag) => {
                 let origin = one_line(&origin.to_string());
-                writeln!(text, "{} = {} # from {origin}", entry.name(), shown(entry))
+                writeln!(text, "{mark}{} = {value} # from {origin}", entry.name())
             }
         };
     }
@@ -37,6 +39,16 @@ pub(super) fn effective_toml(layers: &Layers) -> String {
 pub(super) fn origins(layers: &Layers) -> BTreeMap<String, String> {
     let given = layers.entries().iter().filter(|entry| !matches!(entry.origin, Origin::BuiltIn));
     given.map(|entry| (entry.key.clone(), one_line(&entry.origin.to_string()))).collect()
+}
+
+/// Each key as it is shown, for telling two configurations apart.
+pub(super) fn values(layers: &Layers) -> BTreeMap<String, String> {
+    let entries = layers.entries().iter();
+    entries.map(|entry| (entry.key.clone(), shown(entry).to_string())).collect()
+}
+
+fn holds_secret(shown: &Value) -> bool {
+    shown.as_str().is_some_and(|shown| shown.contains(HIDDEN))
 }
 
 fn shown(entry: &Entry) -> Value {

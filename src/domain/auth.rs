@@ -113,6 +113,22 @@ impl Authenticator {
         digest(&[&hour, self.policy.admin_salt.expose_secret()])
     }
 
+    /// The token that `account` and `login` call with at `now`: the admin's if that is whose login it is, else a partner's.
+    #[must_use]
+    pub fn token(&self, account: &str, login: &str, now: DateTime<Utc>) -> String {
+        if login == self.policy.admin_login {
+            self.admin_token(now)
+        } else {
+            self.partner_token(account, login)
+        }
+    }
+
+    /// The login that is the admin's.
+    #[must_use]
+    pub fn admin_login(&self) -> &str {
+        &self.policy.admin_login
+    }
+
     /// The date at `now` in the policy's time zone, by which birthdays are judged.
     #[must_use]
     pub fn today(&self, now: DateTime<Utc>) -> NaiveDate {

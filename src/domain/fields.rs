@@ -77,6 +77,11 @@ macro_rules! request {
             $( #[doc = $rule] pub $field: $type, )*
         }
 
+        impl $name {
+            /// The names of all fields, in the order of the table.
+            pub const FIELDS: &'static [&'static str] = &[$( stringify!($field) ),*];
+        }
+
         impl<C> $crate::domain::fields::Table<C> for $name
         where
             $( $type: $crate::domain::fields::Field<C>, )*

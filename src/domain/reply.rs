@@ -2,6 +2,8 @@
 //!
 //! Which HTTP status each has is `http`'s to say.
 
+use std::time::Duration;
+
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use super::auth::Forbidden;
@@ -40,6 +42,12 @@ pub enum CallError {
     /// The store cannot answer in time, or there is too much to do. Trying again later may help.
     #[error("the service is unavailable")]
     Unavailable,
+    /// The caller calls more often than it may. After so long, the next call is not too many.
+    #[error("too many calls")]
+    TooMany {
+        /// More than none.
+        retry_after: Duration,
+    },
     /// A bug, or a stored value that is not what it should be. What exactly is for the log only.
     #[error("internal error")]
     Internal,

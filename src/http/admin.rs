@@ -7,7 +7,10 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use prometheus::{Registry, TextEncoder};
 use serde::Serialize;
 
-use super::lifecycle::{Lifecycle, Phase};
+use super::{
+    CallPlan, Dispatchers,
+    lifecycle::{Lifecycle, Phase},
+};
 use crate::{actors::TreeVitals, store::RoleStatus};
 
 /// What the operators' listener looks at.
@@ -21,6 +24,10 @@ pub struct AdminPlan {
     pub vitals: TreeVitals,
     /// All metrics.
     pub registry: Registry,
+    /// How calls from the documentation page are answered.
+    pub call: CallPlan,
+    /// By whom.
+    pub dispatchers: Dispatchers,
 }
 
 #[derive(Serialize)]

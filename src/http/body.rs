@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use actix_web::{HttpRequest, http::header::CONTENT_LENGTH, web};
+use actix_web::{
+    HttpRequest,
+    http::header::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE},
+    web,
+};
 use bytes::BytesMut;
 use futures_util::StreamExt;
 use tokio::time::timeout;
@@ -13,6 +17,8 @@ use super::envelope::Refusal;
 ///
 /// A length that is announced too large is refused before anything is read; one that turns out too large, at the chunk
 /// that crosses the limit.
+///
+/// A request that asks for another protocol gets this one; but actix takes all that follows for its body.
 pub(super) async fn read(
     request: &HttpRequest,
     mut payload: web::Payload,
@@ -20,13 +26,20 @@ pub(super) async fn read(
     patience: Duration,
 ) -> Result<BytesMut, Refusal> {
     let announced = announced_length(request).unwrap_or(0);
+    let headers = request.headers();
+    let has_no_end = headers.contains_key(UPGRADE) && !headers.contains_key(TRANSFER_ENCODING);
     if announced > limit {
         return Err(Refusal::TooLarge);
     }
     let reading = async {
         let mut body = BytesMut::with_capacity(announced);
-        while let Some(chunk) = payload.next().await {
-            let chunk = chunk.map_err(|_| Refusal::BrokenBody)?;
+        while !(has_no_end && body.len() >= announced)
+            && let Some(chunk) = payload.next().await
+        {
+            let mut chunk = chunk.map_err(|_| Refusal::BrokenBody)?;
+            if has_no_end {
+                chunk.truncate(announced - body.len());
+            }
             if body.len() + chunk.len() > limit {
                 return Err(Refusal::TooLarge);
             }

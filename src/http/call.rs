@@ -1,10 +1,12 @@
 //! `POST /method`: bytes in, a message to the dispatcher, bytes out, and one log line.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use actix::Addr;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
-use tokio::time::timeout_at;
+use tokio::{sync::Semaphore, time::timeout_at};
 use tracing::{Instrument, field};
 
 use super::{
@@ -15,8 +17,12 @@ use super::{
     request_id::RequestId,
 };
 use crate::{
-    actors::dispatcher::{CallContext, CallMethod, DispatcherActor},
+    actors::{
+        dispatcher::{CallContext, CallMethod, Shed, ShedCalls},
+        mailbox::Mailbox,
+    },
     domain::{Answer, CallError, Json, Method, MethodRequest},
+    trace::TraceContext,
 };
 
 /// How much of an account's name is logged, in characters.
@@ -31,6 +37,10 @@ pub struct CallPlan {
     pub body_timeout: Duration,
     /// How long the dispatcher may take. It keeps to that itself; this is for one that is stuck.
     pub deadline: Duration,
+    /// Permits for calls in flight. The dispatcher takes them; here it is only seen whether there are any.
+    pub admission: Arc<Semaphore>,
+    /// Where calls are counted that come when there are none.
+    pub shed: ShedCalls,
     /// Where requests are counted.
     pub metrics: HttpMetrics,
 }
@@ -48,7 +58,7 @@ pub(super) async fn call(
     request: HttpRequest,
     payload: web::Payload,
     plan: web::Data<CallPlan>,
-    dispatcher: web::Data<Addr<DispatcherActor>>,
+    dispatcher: web::Data<Mailbox<CallMethod>>,
 ) -> HttpResponse {
     let begun = Instant::now();
     let in_flight = plan.metrics.begin();
@@ -62,7 +72,12 @@ pub(super) async fn call(
         duration = field::Empty,
         has = field::Empty,
         nclients = field::Empty,
+        otel.kind = "server",
+        otel.status_code = field::Empty,
     );
+    let caller = request.headers().get("traceparent").and_then(|header| header.to_str().ok());
+    let caller = caller.and_then(TraceContext::from_traceparent);
+    caller.iter().for_each(|caller| caller.adopt(&span));
     let mut known = Known::default();
     let answering = answer(&request, payload, &plan, &dispatcher, &mut known);
     // Guarded here as well, so that a call which somebody panicked over is counted and logged like any other.
@@ -86,11 +101,18 @@ pub(super) async fn call(
     let duration = took.as_secs_f64();
     span.record("method", method)
         .record("account", &account)
-        .record("code", code)
+        // Traces know signed numbers only.
+        .record("code", i64::from(code))
         .record("duration", duration);
-    span.record("has", &has).record("nclients", nclients);
+    span.record("has", &has).record("nclients", nclients.and_then(|count| i64::try_from(count).ok()));
+    if code >= 500 {
+        span.record("otel.status_code", "ERROR");
+    }
+    let trace_id = caller
+        .or_else(|| TraceContext::of(&span).filter(TraceContext::is_sampled))
+        .map(|context| context.trace_id().to_string());
     let _entered = span.entered();
-    tracing::info!(request_id = id, method, account, code, duration, has, nclients, "call");
+    tracing::info!(request_id = id, method, account, code, duration, has, nclients, trace_id, "call");
     response
 }
 
@@ -98,11 +120,16 @@ async fn answer(
     request: &HttpRequest,
     payload: web::Payload,
     plan: &CallPlan,
-    dispatcher: &Addr<DispatcherActor>,
+    dispatcher: &Mailbox<CallMethod>,
     known: &mut Known,
 ) -> Result<Answer, Refusal> {
     let body = body::read(request, payload, plan.body_limit, plan.body_timeout).await?;
     let received = tokio::time::Instant::now();
+    // With no permit left, the dispatcher would refuse whatever the body says. A body is cheaper not parsed.
+    if plan.admission.available_permits() == 0 {
+        plan.shed.count(Shed::Overload);
+        return Err(CallError::Unavailable.into());
+    }
     let json = Json::parse(&body).map_err(CallError::from)?;
     let request = MethodRequest::from_json(json).map_err(CallError::from)?;
     known.account = request.account.chars().take(LOGGED_ACCOUNT).collect();

@@ -14,32 +14,29 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use actix_web::{
-    body::MessageBody,
-    http::header::HttpDate,
-    rt::{net::TcpStream, spawn},
-};
+use actix_web::{body::MessageBody, http::header::HttpDate};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
-    time::{Instant, Sleep, sleep_until, timeout},
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Instant, Sleep, sleep_until},
 };
 
 use super::{
     envelope::{Refusal, refuse},
     request_id::{HEADER, RequestId},
+    stream::{LINGER, Stream},
 };
-
-/// How long a client that was told to leave may go on sending, so that it comes to read why.
-const LINGER: Duration = Duration::from_secs(1);
 
 /// What is read before the bytes are looked at. The server would take 128 KiB at once, and a body that is over the limit
 /// by as much would all be in memory before it is refused.
 const AT_ONCE: usize = 16 * 1024;
 
+/// What is read of a request that has been refused. The server would read on for as long as the client sends chunks.
+const PAST_THE_END: usize = 64 * 1024;
+
 /// A connection, as the server sees it.
 pub(super) struct Connection {
     /// There until it is dropped.
-    io: Option<TcpStream>,
+    io: Option<Stream>,
     turn: Turn,
     patience: Duration,
     /// May be due earlier than the turn that it watches over, since moving it for each request would cost more.
@@ -48,6 +45,9 @@ pub(super) struct Connection {
     unseen: usize,
     /// The last write did not go through, so bytes of an answer are still to come.
     owing: bool,
+    /// Read since it was over.
+    past_the_end: usize,
+    /// Bytes may be left unread, and the last answer must not be lost for that.
     refused: bool,
 }
 
@@ -102,10 +102,20 @@ impl Drop for OurTurn {
 // ===== impl Connection =====
 
 impl Connection {
-    /// A connection that was just accepted: its first head has `patience` to arrive, each later one from its first byte.
-    pub(super) fn new(io: TcpStream, patience: Duration) -> Self {
-        let turn = Turn(Rc::new(Cell::new(Whose::Clients { deadline: Instant::now() + patience })));
-        Self { io: Some(io), turn, patience, alarm: None, unseen: 0, owing: false, refused: false }
+    /// A connection that was accepted at `accepted`: its first head has `patience` to arrive, each later one from its first
+    /// byte.
+    pub(super) fn new(io: Stream, accepted: Instant, patience: Duration) -> Self {
+        let turn = Turn(Rc::new(Cell::new(Whose::Clients { deadline: accepted + patience })));
+        Self {
+            io: Some(io),
+            turn,
+            patience,
+            alarm: None,
+            unseen: 0,
+            owing: false,
+            past_the_end: 0,
+            refused: false,
+        }
     }
 
     /// To be told when requests begin and end.
@@ -113,7 +123,7 @@ impl Connection {
         self.turn.clone()
     }
 
-    fn io(&mut self) -> io::Result<Pin<&mut TcpStream>> {
+    fn io(&mut self) -> io::Result<Pin<&mut Stream>> {
         self.io.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
@@ -159,6 +169,13 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        // A client that sends without a pause never makes us wait, which is when patience is looked at.
+        if let Whose::Over { deadline } = self.turn.0.get()
+            && (self.past_the_end >= PAST_THE_END || Instant::now() >= deadline)
+        {
+            self.refused = true;
+            return Poll::Ready(Ok(()));
+        }
         // The server reads on until there is nothing to read, and only then looks.
         if self.unseen >= AT_ONCE {
             self.unseen = 0;
@@ -180,6 +197,9 @@ impl AsyncRead for Connection {
         };
         let count = buf.filled().len() - before;
         self.unseen += count;
+        if matches!(self.turn.0.get(), Whose::Over { .. }) {
+            self.past_the_end += count;
+        }
         if count > 0 && matches!(self.turn.0.get(), Whose::Nobodys) {
             self.turn.0.set(Whose::Clients { deadline: Instant::now() + self.patience });
         }
@@ -211,19 +231,11 @@ impl AsyncWrite for Connection {
 }
 
 impl Drop for Connection {
-    /// To close on bytes that were not read is to reset the connection, and the refusal may be lost with it.
     fn drop(&mut self) {
         if let Some(io) = self.io.take().filter(|_| self.refused) {
-            spawn(timeout(LINGER, read_to_the_end(io)));
+            io.linger();
         }
     }
-}
-
-async fn read_to_the_end(mut io: TcpStream) -> io::Result<()> {
-    io.shutdown().await?;
-    let mut unread = [0; 1024];
-    while io.read(&mut unread).await? > 0 {}
-    Ok(())
 }
 
 /// What the server itself refuses, by the first line of its answer.

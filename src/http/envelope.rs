@@ -51,6 +51,7 @@ impl Refusal {
             Self::Call(CallError::Invalid(_)) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Call(CallError::Internal) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Call(CallError::Unavailable) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Call(CallError::TooMany { .. }) => StatusCode::TOO_MANY_REQUESTS,
         }
     }
 
@@ -61,7 +62,12 @@ impl Refusal {
             Self::Call(CallError::BadRequest(_)) | Self::BadHead | Self::BrokenBody => {
                 format!("Bad Request: {self}")
             }
-            Self::Call(CallError::Forbidden(_) | CallError::Internal | CallError::Unavailable)
+            Self::Call(
+                CallError::Forbidden(_)
+                | CallError::Internal
+                | CallError::Unavailable
+                | CallError::TooMany { .. },
+            )
             | Self::NotFound
             | Self::WrongVerb { .. }
             | Self::TooSlow
@@ -87,6 +93,11 @@ pub(super) fn refuse(refusal: &Refusal) -> HttpResponse {
     match refusal {
         Refusal::Call(CallError::Unavailable) => {
             headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+        }
+        Refusal::Call(CallError::TooMany { retry_after }) => {
+            // Whole seconds, and never too early.
+            let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         Refusal::WrongVerb { allow } => {
             headers.insert(ALLOW, HeaderValue::from_static(allow));

@@ -1,21 +1,37 @@
 //! Metrics of the public listener.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, exponential_buckets};
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+};
+
+use crate::{domain::Method, units::LATENCY_BUCKETS};
 
 /// The label of a request that names no method of ours, so that clients cannot make labels up.
 pub(super) const OTHER: &str = "other";
+
+/// The codes that are answered. Any other would be counted too, only slower.
+const CODES: [u16; 12] = [200, 400, 403, 404, 405, 408, 413, 422, 429, 431, 500, 503];
 
 /// Clones share the metrics.
 #[derive(Debug, Clone)]
 pub struct HttpMetrics {
     requests: IntCounterVec,
-    durations: HistogramVec,
+    methods: Arc<[OfMethod]>,
     in_flight: IntGauge,
+    handshakes: IntGauge,
 }
 
-/// Counts a request as in flight until it is dropped.
+/// The series of one method, looked up once and not for each request.
+#[derive(Debug)]
+struct OfMethod {
+    name: &'static str,
+    answers: [IntCounter; CODES.len()],
+    durations: Histogram,
+}
+
+/// Counts a request as in flight, or a handshake, until it is dropped.
 pub(super) struct InFlight(IntGauge);
 
 impl HttpMetrics {
@@ -25,30 +41,47 @@ impl HttpMetrics {
     ///
     /// If one of them is registered already.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
-        let metrics = Self {
-            requests: IntCounterVec::new(
-                Opts::new("scoring_http_requests_total", "Answered requests, by method and status code."),
-                &["method", "code"],
-            )?,
-            durations: HistogramVec::new(
-                HistogramOpts::new(
-                    "scoring_http_request_duration_seconds",
-                    "Time from a request's head to its answer.",
-                )
-                .buckets(exponential_buckets(50e-6, 2.5, 14)?),
-                &["method"],
-            )?,
-            in_flight: IntGauge::new("scoring_requests_in_flight", "Requests that are being answered.")?,
+        let requests = IntCounterVec::new(
+            Opts::new("scoring_http_requests_total", "Answered requests, by method and status code."),
+            &["method", "code"],
+        )?;
+        let durations = HistogramVec::new(
+            HistogramOpts::new(
+                "scoring_http_request_duration_seconds",
+                "Time from a request's head to its answer.",
+            )
+            .buckets(LATENCY_BUCKETS.to_vec()),
+            &["method"],
+        )?;
+        let in_flight = IntGauge::new("scoring_requests_in_flight", "Requests that are being answered.")?;
+        let handshakes =
+            IntGauge::new("scoring_tls_handshakes_in_progress", "Connections that are shaking hands.")?;
+        registry.register(Box::new(requests.clone()))?;
+        registry.register(Box::new(durations.clone()))?;
+        registry.register(Box::new(in_flight.clone()))?;
+        registry.register(Box::new(handshakes.clone()))?;
+        let of_method = |name| OfMethod {
+            name,
+            answers: CODES.map(|code| requests.with_label_values(&[name, code.to_string().as_str()])),
+            durations: durations.with_label_values(&[name]),
         };
-        registry.register(Box::new(metrics.requests.clone()))?;
-        registry.register(Box::new(metrics.durations.clone()))?;
-        registry.register(Box::new(metrics.in_flight.clone()))?;
-        Ok(metrics)
+        let names = [Method::OnlineScore.as_str(), Method::ClientsInterests.as_str(), OTHER];
+        Ok(Self { methods: names.map(of_method).into(), requests, in_flight, handshakes })
     }
 
     /// How many requests are being answered.
     pub fn in_flight(&self) -> i64 {
         self.in_flight.get()
+    }
+
+    /// Whether any request is being answered, or is to come from a client that is shaking hands.
+    pub fn is_busy(&self) -> bool {
+        self.in_flight.get() + self.handshakes.get() > 0
+    }
+
+    pub(super) fn begin_handshake(&self) -> InFlight {
+        self.handshakes.inc();
+        InFlight(self.handshakes.clone())
     }
 
     pub(super) fn begin(&self) -> InFlight {
@@ -57,13 +90,33 @@ impl HttpMetrics {
     }
 
     pub(super) fn answered(&self, method: &'static str, code: u16, took: Duration) {
-        self.requests.with_label_values(&[method, code.to_string().as_str()]).inc();
-        self.durations.with_label_values(&[method]).observe(took.as_secs_f64());
+        let Some(of_method) = self.methods.iter().find(|known| known.name == method) else { return };
+        match CODES.iter().zip(&of_method.answers).find(|(known, _)| **known == code) {
+            Some((_, answers)) => answers.inc(),
+            None => self.requests.with_label_values(&[method, code.to_string().as_str()]).inc(),
+        }
+        of_method.durations.observe(took.as_secs_f64());
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_that_was_not_foreseen_is_counted_too() {
+        let registry = Registry::new();
+        let metrics = HttpMetrics::register(&registry).unwrap();
+        for code in [200, 200, 418] {
+            metrics.answered(OTHER, code, Duration::from_millis(1));
+        }
+        let counted = |code| metrics.requests.with_label_values(&[OTHER, code]).get();
+        assert_eq!((counted("200"), counted("418")), (2, 1));
     }
 }

@@ -3,7 +3,10 @@
 mod admin;
 mod body;
 mod call;
+mod capacity;
+mod client_address;
 mod connection;
+mod docs;
 mod envelope;
 mod guard;
 mod lifecycle;
@@ -12,9 +15,14 @@ mod request_id;
 mod routes;
 mod server;
 pub mod settings;
+mod stream;
+pub mod tls;
 
 pub use admin::AdminPlan;
 pub use call::CallPlan;
+pub use capacity::raise_file_limit;
+pub use docs::{Dispatchers, openapi};
 pub use lifecycle::{Lifecycle, Phase};
 pub use metrics::HttpMetrics;
-pub use server::{listen, refuse_new, serve_admin, serve_public};
+pub use routes::AddressRate;
+pub use server::{PublicPlan, listen, refuse_new, serve_admin, serve_public};

@@ -4,22 +4,32 @@ use std::time::Instant;
 
 use actix_web::{
     Error, FromRequest, Handler, HttpMessage, HttpResponse, Resource,
-    body::MessageBody,
+    body::{EitherBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     guard,
     http::{ConnectionType, StatusCode},
     middleware::Next,
     web::{self, ServiceConfig},
 };
+use ipnet::IpNet;
 
 use super::{
     HttpMetrics, admin, call,
+    client_address::client_address,
     connection::{OurTurn, Turn},
+    docs,
     envelope::{Refusal, refuse},
     guard::{Lost, Panicked, guarded},
     lifecycle::{Lifecycle, Phase},
     metrics::OTHER,
     request_id::{HEADER, RequestId},
+};
+use crate::{
+    actors::{
+        dispatcher::{Shed, ShedCalls},
+        rates::RateLimit,
+    },
+    domain::CallError,
 };
 
 /// The public listener.
@@ -39,6 +49,16 @@ pub(super) fn admin(config: &mut ServiceConfig) {
         .service(get("/healthz", admin::healthz))
         .service(get("/readyz", admin::readyz))
         .service(get("/metrics", admin::metrics))
+        .service(get("/openapi.json", docs::document))
+        .service(get("/docs", docs::page))
+        .service(get("/docs/start.js", docs::start))
+        .service(get("/docs/swagger-ui-bundle.js", docs::script))
+        .service(get("/docs/swagger-ui.css", docs::style))
+        .service(
+            web::resource(["/method", "/method/"])
+                .route(web::post().to(docs::call))
+                .default_service(web::to(|| wrong_verb("POST"))),
+        )
         .default_service(web::to(not_found));
 }
 
@@ -62,33 +82,70 @@ async fn wrong_verb(allow: &'static str) -> HttpResponse {
     refuse(&Refusal::WrongVerb { allow })
 }
 
-/// Gives every request an id, which comes back on its answer; makes an answer of a panic; and asks clients to leave once
-/// no more are accepted.
-pub(super) async fn every_answer(
+/// How often each client address may call.
+#[derive(Debug)]
+pub struct AddressRate {
+    /// Counts them.
+    pub limit: RateLimit,
+    /// Whose word on addresses is taken.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Where the refused are counted.
+    pub shed: ShedCalls,
+}
+
+/// What holds for every answer of the public listener: clients that call too often are told so, before anything is done
+/// for them; and clients are asked to leave once no more are accepted.
+pub(super) async fn every_public_answer(
     lifecycle: web::Data<Lifecycle>,
     metrics: web::Data<HttpMetrics>,
+    rate: web::Data<Option<AddressRate>>,
     request: ServiceRequest,
-    next: Next<impl MessageBody>,
+    next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let mut ours = request.conn_data::<Turn>().map(Turn::begin);
     let begun = Instant::now();
-    let id = RequestId::from_headers(request.headers());
-    request.extensions_mut().insert(id.clone());
-    let answering = guarded(async { next.call(request).await });
-    let mut answered = answering.await.map_err(|Panicked| Lost(id.clone()))??;
-    answered.headers_mut().insert(HEADER, id.to_header());
+    let mut answered = match rate.as_ref().as_ref().and_then(|rate| rate.refuse(&request)) {
+        Some(refusal) => request.into_response(refuse(&refusal)).map_into_left_body(),
+        None => next.call(request).await?.map_into_right_body(),
+    };
     let status = answered.status();
-    // A call counts itself, for only it knows its method.
-    if status == StatusCode::NOT_FOUND || status == StatusCode::METHOD_NOT_ALLOWED {
+    // A call counts itself, for only it knows its method; and it knows of no address.
+    let of_no_call = [StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED].contains(&status);
+    if of_no_call || matches!(answered.response().body(), EitherBody::Left { .. }) {
         metrics.answered(OTHER, status.as_u16(), begun.elapsed());
     }
     if lifecycle.phase() == Phase::Closing {
         answered.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
+    Ok(answered)
+}
+
+/// Gives every request an id, which comes back on its answer, and makes an answer of a panic.
+pub(super) async fn every_answer(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let mut ours = request.conn_data::<Turn>().map(Turn::begin);
+    let id = RequestId::from_headers(request.headers());
+    request.extensions_mut().insert(id.clone());
+    let answering = guarded(async { next.call(request).await });
+    let mut answered = answering.await.map_err(|Panicked| Lost(id.clone()))??;
+    answered.headers_mut().insert(HEADER, id.to_header());
     if answered.response().head().connection_type() == ConnectionType::Close {
         ours.iter_mut().for_each(OurTurn::was_the_last);
     }
     Ok(answered)
+}
+
+// ===== impl AddressRate =====
+
+impl AddressRate {
+    fn refuse(&self, request: &ServiceRequest) -> Option<Refusal> {
+        let peer = request.peer_addr()?.ip();
+        let client = client_address(peer, request.headers(), &self.trusted_proxies);
+        let retry_after = self.limit.check(&client).err()?;
+        self.shed.count(Shed::AddressRate);
+        Some(CallError::TooMany { retry_after }.into())
+    }
 }
 
 #[cfg(test)]

@@ -1,25 +1,34 @@
 //! The two listeners.
 
 use std::{
-    future::ready,
-    io,
+    fmt, io,
     net::{Shutdown, SocketAddr, TcpListener},
     time::Duration,
 };
 
-use actix_http::{HttpService, error::DispatchError};
+use actix_http::{HttpService, Request, Response, error::DispatchError};
 use actix_server::ServerBuilder;
-use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_service::{IntoServiceFactory, ServiceFactory, ServiceFactoryExt, fn_service, map_config};
 use actix_web::{
-    App, HttpServer,
+    App, Error,
+    body::MessageBody,
     dev::{AppConfig, Server},
     middleware::from_fn,
     rt::net::TcpStream,
     web,
 };
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use tokio::time::Instant;
 
-use super::{AdminPlan, CallPlan, Lifecycle, connection::Connection, routes, settings::HttpSettings};
+use super::{
+    AddressRate, AdminPlan, CallPlan, HttpMetrics, Lifecycle,
+    capacity::{OPERATORS, connections_each},
+    connection::Connection,
+    routes,
+    settings::HttpSettings,
+    stream::Stream,
+    tls::Tls,
+};
 use crate::actors::{Tree, TreePlan};
 
 /// Connections that may wait to be accepted.
@@ -27,6 +36,12 @@ const BACKLOG: i32 = 1024;
 
 /// How long a connection may take to close.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long an operator's tool may take for a head.
+const OPERATORS_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long an operator's idle connection is kept: longer than most scrapers wait between two scrapes.
+const OPERATORS_KEEP_ALIVE: Duration = Duration::from_secs(75);
 
 /// Binds `address`. Nothing is accepted yet.
 ///
@@ -52,6 +67,24 @@ pub fn refuse_new(listener: &TcpListener) -> io::Result<()> {
     SockRef::from(listener).shutdown(Shutdown::Read)
 }
 
+/// What the public listener is made of.
+pub struct PublicPlan {
+    /// `[http]`.
+    pub settings: HttpSettings,
+    /// The certificate, if it is to speak TLS.
+    pub tls: Option<Tls>,
+    /// The handler of calls.
+    pub call: CallPlan,
+    /// How often each address may call.
+    pub rate: Option<AddressRate>,
+    /// Where the process is in its life.
+    pub lifecycle: Lifecycle,
+    /// The actors of each worker.
+    pub tree: TreePlan,
+    /// How long requests have to finish when it is stopped.
+    pub drain: Duration,
+}
+
 /// Serves the public listener: on each worker a tree of actors of its own, told to `on_tree`.
 ///
 /// # Errors
@@ -59,56 +92,33 @@ pub fn refuse_new(listener: &TcpListener) -> io::Result<()> {
 /// If the socket cannot be used.
 pub fn serve_public(
     listener: TcpListener,
-    settings: &HttpSettings,
-    plan: CallPlan,
-    lifecycle: Lifecycle,
-    tree: TreePlan,
+    plan: PublicPlan,
     on_tree: impl Fn(&Tree) + Clone + Send + 'static,
-    drain: Duration,
 ) -> io::Result<Server> {
-    let (patience, keep_alive) = (settings.head_timeout, settings.keep_alive);
-    // actix counts in whole seconds. It is only a last resort: the caller keeps to `drain` itself.
-    let builder = ServerBuilder::new()
-        .workers(settings.workers)
-        .shutdown_timeout(drain.as_secs() + 1)
-        .disable_signals();
-    let stopping = builder.graceful_shutdown_signal();
-    // actix's own `HttpServer` would not let us in between it and the socket, which `Connection` has to be.
-    let serve = move || {
+    let PublicPlan { settings, tls, call, rate, lifecycle, tree, drain } = plan;
+    let door = Door {
+        name: "public",
+        workers: settings.workers,
+        connections_each: connections_each(settings.max_connections, settings.workers),
+        patience: settings.head_timeout,
+        keep_alive: settings.keep_alive,
+        drain,
+        tls: tls.map(|tls| (tls, call.metrics.clone())),
+    };
+    let rate = web::Data::new(rate);
+    door.open(listener, move || {
         let tree = Tree::start(&tree);
         on_tree(&tree);
-        let app = App::new()
-            .app_data(web::Data::new(plan.metrics.clone()))
-            .app_data(web::Data::new(plan.clone()))
+        App::new()
+            .app_data(web::Data::new(call.metrics.clone()))
+            .app_data(web::Data::new(call.clone()))
             .app_data(web::Data::new(lifecycle.clone()))
-            .app_data(web::Data::new(tree.dispatcher))
+            .app_data(rate.clone())
+            .app_data(web::Data::new(tree.calls))
             .configure(routes::public)
+            .wrap(from_fn(routes::every_public_answer))
             .wrap(from_fn(routes::every_answer))
-            .into_factory()
-            .map_err(|error| error.error_response());
-        let stopping = stopping.clone();
-        let http = HttpService::build()
-            .graceful_shutdown_signal(move || {
-                let stopping = stopping.clone();
-                async move { stopping.notified().await }
-            })
-            .keep_alive(keep_alive)
-            // The connection sees to that.
-            .client_request_timeout(Duration::ZERO)
-            .client_disconnect_timeout(DISCONNECT_TIMEOUT)
-            .on_connect_ext(|connection: &Connection, data| {
-                data.insert(connection.turn());
-            })
-            .h1(map_config(app, |()| AppConfig::default()));
-        fn_service(move |io: TcpStream| {
-            let client = io.peer_addr().ok();
-            // Answers go out whole: to wait for more of them would only be a delay. If it cannot be set, it is just slower.
-            _ = io.set_nodelay(true);
-            ready(Ok::<_, DispatchError>((Connection::new(io, patience), client)))
-        })
-        .and_then(http)
-    };
-    Ok(builder.listen("public", listener, serve)?.run())
+    })
 }
 
 /// Serves the operators' listener.
@@ -117,12 +127,101 @@ pub fn serve_public(
 ///
 /// If the socket cannot be used.
 pub fn serve_admin(listener: TcpListener, plan: AdminPlan) -> io::Result<Server> {
-    let server =
-        HttpServer::new(move || App::new().app_data(web::Data::new(plan.clone())).configure(routes::admin))
-            .workers(1)
-            .shutdown_timeout(1)
-            .disable_signals()
-            .listen(listener)?
-            .run();
-    Ok(server)
+    let door = Door {
+        name: "operators",
+        workers: 1,
+        connections_each: OPERATORS,
+        patience: OPERATORS_PATIENCE,
+        keep_alive: OPERATORS_KEEP_ALIVE,
+        drain: Duration::ZERO,
+        tls: None,
+    };
+    door.open(listener, move || {
+        App::new()
+            .app_data(web::Data::new(plan.clone()))
+            .configure(routes::admin)
+            .wrap(from_fn(routes::every_answer))
+    })
+}
+
+/// How clients get in.
+struct Door {
+    name: &'static str,
+    workers: usize,
+    /// Most open connections of each worker.
+    connections_each: usize,
+    /// For a head, handshake included.
+    patience: Duration,
+    keep_alive: Duration,
+    drain: Duration,
+    /// With where handshakes are counted.
+    tls: Option<(Tls, HttpMetrics)>,
+}
+
+impl Door {
+    /// Serves, on each worker, what `app` makes there.
+    ///
+    /// actix's own `HttpServer` would not let us in between it and the socket, which [`Connection`] has to be.
+    fn open<I, S, B>(
+        self,
+        listener: TcpListener,
+        app: impl Fn() -> I + Clone + Send + 'static,
+    ) -> io::Result<Server>
+    where
+        I: IntoServiceFactory<S, Request>,
+        S: ServiceFactory<Request, Config = AppConfig> + 'static,
+        S::Error: Into<Error>,
+        S::InitError: fmt::Debug,
+        S::Response: Into<Response<B>>,
+        B: MessageBody + 'static,
+    {
+        let Self { name, workers, connections_each, patience, keep_alive, drain, tls } = self;
+        // actix counts in whole seconds. It is only a last resort: the caller keeps to `drain` itself.
+        let builder = ServerBuilder::new()
+            .workers(workers)
+            .max_concurrent_connections(connections_each)
+            .shutdown_timeout(drain.as_secs() + 1)
+            .disable_signals();
+        let stopping = builder.graceful_shutdown_signal();
+        let serve = move || {
+            let app = app().into_factory().map_err(|error| error.into().error_response());
+            let stopping = stopping.clone();
+            let http = HttpService::build()
+                .graceful_shutdown_signal(move || {
+                    let stopping = stopping.clone();
+                    async move { stopping.notified().await }
+                })
+                .keep_alive(keep_alive)
+                // The connection sees to that.
+                .client_request_timeout(Duration::ZERO)
+                .client_disconnect_timeout(DISCONNECT_TIMEOUT)
+                .on_connect_ext(|connection: &Connection, data| {
+                    data.insert(connection.turn());
+                })
+                .h1(map_config(app, |()| AppConfig::default()));
+            let tls = tls.clone();
+            fn_service(move |io| admit(io, patience, tls.clone())).and_then(http)
+        };
+        Ok(builder.listen(name, listener, serve)?.run())
+    }
+}
+
+/// Makes a connection of a socket that was accepted, if need be by a handshake.
+async fn admit(
+    io: TcpStream,
+    patience: Duration,
+    tls: Option<(Tls, HttpMetrics)>,
+) -> Result<(Connection, Option<SocketAddr>), DispatchError> {
+    let accepted = Instant::now();
+    let client = io.peer_addr().ok();
+    // Answers go out whole: to wait for more of them would only be a delay. If it cannot be set, it is just slower.
+    _ = io.set_nodelay(true);
+    let stream = match tls {
+        None => Stream::Plain(io),
+        Some((tls, metrics)) => {
+            let _handshake = metrics.begin_handshake();
+            tls.accept(io, accepted + patience).await.ok_or(DispatchError::DisconnectTimeout)?
+        }
+    };
+    Ok((Connection::new(stream, accepted, patience), client))
 }

@@ -1,9 +1,11 @@
 //! Settings of the two listeners.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
 
 use crate::units::{self, HOUR, KIB, MIB, MINUTE, SECOND, parsed, parsed_unless_empty, quoted};
@@ -35,6 +37,26 @@ pub struct HttpSettings {
     /// How long an idle connection is kept, 1 s to 1 h; 75 s by default.
     #[serde(deserialize_with = "units::duration::<_, SECOND, HOUR>")]
     pub keep_alive: Duration,
+    /// Most open connections, up to 1,000,000; 0, the default, is what the limit on open files allows.
+    #[serde(deserialize_with = "units::count::<_, 0, 1_000_000>")]
+    pub max_connections: usize,
+    /// Whose word on clients' addresses is taken; nobody's by default.
+    #[serde(deserialize_with = "networks")]
+    pub trusted_proxies: Vec<IpNet>,
+    /// TLS, off by default.
+    pub tls: TlsSettings,
+}
+
+/// `[http.tls]`: both or none.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsSettings {
+    /// PEM file with the certificate chain.
+    #[serde(deserialize_with = "units::path")]
+    pub cert: Option<PathBuf>,
+    /// PEM file with the private key.
+    #[serde(deserialize_with = "units::path")]
+    pub key: Option<PathBuf>,
 }
 
 /// `[admin]`: the operators' listener.
@@ -61,6 +83,21 @@ fn parse_address(text: &str) -> Result<SocketAddr, String> {
         Some(port) => port.parse().map(|port| (Ipv4Addr::LOCALHOST, port).into()).map_err(|_| refused()),
         None => text.parse().map_err(|_| refused()),
     }
+}
+
+/// A list with commas, as the environment has no other; an address is a network of one.
+fn networks<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<IpNet>, D::Error> {
+    parsed(input, |text| {
+        let words = text.split(',').map(str::trim).filter(|_| !text.is_empty());
+        words
+            .map(|word| {
+                let network = word.parse().or_else(|_| word.parse::<IpAddr>().map(IpNet::from));
+                network.map_err(|_| {
+                    format!("expected networks such as \"10.0.0.0/8, 127.0.0.1\", got {}", quoted(word))
+                })
+            })
+            .collect::<Result<_, _>>()
+    })
 }
 
 fn workers<'de, D: Deserializer<'de>>(input: D) -> Result<usize, D::Error> {

@@ -18,6 +18,12 @@ pub trait Connector: fmt::Debug + Send + Sync {
     ///
     /// Bounded in time by the connector itself.
     fn connect(&self) -> Reply<Arc<dyn Connection>>;
+
+    /// Whether what is held up on a connection holds up all behind it, so that one connection is not enough: neither for
+    /// reads beside writes, nor for reads while packets are lost. Not so in a store inside this process.
+    fn answers_in_order(&self) -> bool {
+        false
+    }
 }
 
 /// One connection. Commands may be under way side by side; dropping a reply abandons only that reply.

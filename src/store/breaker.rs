@@ -203,6 +203,44 @@ mod tests {
         assert!(breaker.is_open());
     }
 
+    /// A store that is lost and found again, hour after hour for a month: each time the breaker is open after four tries,
+    /// is kept open by whatever half-recoveries there are, and is closed within 650 ms of the end.
+    #[test]
+    fn over_a_month_of_outages_it_opens_and_closes_each_time() {
+        const TRY: Duration = Duration::from_millis(150);
+        const PROBE: Duration = Duration::from_millis(50);
+        let mut random = fastrand::Rng::with_seed(1);
+        let mut breaker = Breaker::new(BreakerPolicy::default());
+        let mut now = Instant::now();
+        for _ in 0..30 * 24 {
+            for _ in 0..random.u32(..100) {
+                now += Duration::from_secs(random.u64(..60));
+                breaker.succeeded();
+                assert_eq!(breaker.probed(now), None);
+            }
+            for failure in 1..=4 {
+                let begun = now;
+                now += TRY;
+                let change = breaker.failed(begun, now);
+                assert_eq!(change, (failure == 4).then_some(Change::Opened));
+            }
+            for _ in 0..random.u32(..50) {
+                for _ in 0..random.u32(..3) {
+                    now += PROBE;
+                    assert_eq!(breaker.probed(now), None, "two good probes are not three");
+                }
+                now += PROBE;
+                assert_eq!(breaker.failed(now, now), None);
+            }
+            let found = now;
+            while breaker.is_open() {
+                now += PROBE;
+                breaker.probed(now);
+            }
+            assert!(now - found <= HOLD + 3 * PROBE, "{:?}", now - found);
+        }
+    }
+
     proptest! {
         /// Row 10 of the fault table, over any history at all.
         #[test]

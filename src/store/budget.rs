@@ -62,6 +62,25 @@ mod tests {
     }
 
     proptest! {
+        /// Not only from the start: an outage may come at any time.
+        #[test]
+        fn in_no_stretch_of_time_are_retries_more_than_a_tenth_and_the_reserve(
+            events in proptest::collection::vec(0u8..4, 0..2_000)
+        ) {
+            let mut budget = RetryBudget::default();
+            // What the retries since the least favourable moment so far exceed a tenth of the requests by.
+            let mut excess = 0.0f64;
+            for event in events {
+                if event == 0 {
+                    budget.earn();
+                    excess = (excess - EARNED).max(0.0);
+                } else if budget.spend() {
+                    excess += 1.0;
+                }
+                prop_assert!(excess <= RESERVE + 1e-6, "{excess}");
+            }
+        }
+
         #[test]
         fn retries_never_exceed_a_tenth_of_the_requests_and_the_reserve(
             events in proptest::collection::vec(any::<bool>(), 0..5_000)

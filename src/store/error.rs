@@ -19,7 +19,8 @@ pub enum BackendError {
     /// Nothing came back in time. The command may have been carried out all the same.
     #[error("timed out")]
     TimedOut,
-    /// The server is up but cannot serve yet, or not just now: `LOADING`, `BUSY`, `TRYAGAIN`, `CLUSTERDOWN`, `MASTERDOWN`.
+    /// The server is up but cannot serve yet, or not just now: `LOADING`, `BUSY`, `TRYAGAIN`, `CLUSTERDOWN`, `MASTERDOWN`,
+    /// `UNBLOCKED`.
     #[error("not serving at the moment ({code})")]
     NotServing {
         /// The error code that the server gave.
@@ -28,7 +29,8 @@ pub enum BackendError {
     /// The server is a replica: it answers reads and refuses writes.
     #[error("the server is read-only")]
     ReadOnly,
-    /// The server wants other credentials or grants too few rights: `NOAUTH`, `WRONGPASS`, `NOPERM`.
+    /// The server wants other credentials or grants too few rights: `NOAUTH`, `WRONGPASS`, `NOPERM`,
+    /// `DENIED` (protected mode).
     #[error("access refused ({code})")]
     Denied {
         /// The error code that the server gave.
@@ -59,8 +61,11 @@ pub enum BackendError {
 pub enum Remedy {
     /// The same connection will serve again soon: keep it, and try again.
     Retry,
-    /// The connection is of no use any more: make a new one, resolving the address afresh.
+    /// The connection is of no use any more: make a new one.
     Reconnect,
+    /// The server is not the one any more that the name should lead to: resolve it afresh and connect there, but not over
+    /// and over, for the name may still lead here.
+    Reresolve,
     /// Nothing but an operator can help: keep trying, but slowly.
     Wait,
     /// The write is lost; reads are not affected.
@@ -75,7 +80,8 @@ impl BackendError {
     /// The one table from errors to remedies.
     pub fn remedy(&self) -> Remedy {
         match self {
-            Self::Disconnected(_) | Self::Protocol | Self::ReadOnly => Remedy::Reconnect,
+            Self::Disconnected(_) | Self::Protocol => Remedy::Reconnect,
+            Self::ReadOnly => Remedy::Reresolve,
             Self::TimedOut | Self::NotServing { .. } | Self::Storage(_) => Remedy::Retry,
             Self::Refused { .. } => Remedy::Configuration,
             Self::Denied { .. } => Remedy::Wait,

@@ -215,7 +215,7 @@ impl Shared {
         self.monitor.operation(operation, Some(error), begun.elapsed());
         match error.remedy() {
             Remedy::BadValue | Remedy::DropWrite => {}
-            Remedy::Reconnect => self.replace(error, generation),
+            Remedy::Reconnect | Remedy::Reresolve => self.replace(error, generation),
             Remedy::Retry
                 if matches!(error, BackendError::TimedOut)
                     && begun.elapsed() < self.policy.timeout * 3 / 4 => {}
@@ -234,7 +234,7 @@ impl Shared {
         if self.live().is_none_or(|live| live.generation != generation) {
             return;
         }
-        if matches!(error, BackendError::ReadOnly) {
+        if error.remedy() == Remedy::Reresolve {
             if self.reresolved.get().is_some_and(|at| at.elapsed() < RERESOLVE_EVERY) {
                 return;
             }
@@ -305,7 +305,9 @@ impl Shared {
                     let change = self.breaker.borrow_mut().probed(Instant::now().into_std());
                     self.report(change);
                 }
-                Err(error) if error.remedy() == Remedy::Reconnect => return error,
+                Err(error) if matches!(error.remedy(), Remedy::Reconnect | Remedy::Reresolve) => {
+                    return error;
+                }
                 // Only an operator can help, and a new log-in after that: no use in asking this connection any more.
                 Err(error) if error.remedy() == Remedy::Wait && self.is_open() => return error,
                 Err(error) => {

@@ -13,7 +13,6 @@
 //! for their time limits differ.
 
 mod backend;
-mod backoff;
 mod breaker;
 mod budget;
 mod bulk;
@@ -31,8 +30,8 @@ pub(crate) mod testing;
 pub mod url;
 
 pub use self::redis::RedisConnector;
+pub use crate::backoff::Backoff;
 pub use backend::{Connection, Connector, Reply};
-pub use backoff::Backoff;
 pub use breaker::{Breaker, BreakerPolicy, Change};
 pub use bulk::{Bulk, OpenBulkError, Purpose, PutError, Stored, Watch, open_bulk};
 pub use embedded::{EmbeddedConnector, EmbeddedFile};

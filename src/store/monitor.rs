@@ -7,11 +7,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use prometheus::{
-    HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, exponential_buckets,
-};
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
 
 use super::{BackendError, Change};
+use crate::units::LATENCY_BUCKETS;
 
 /// What a store is used for. Each role has its own connections, time limit and breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,9 +109,13 @@ pub struct RoleSnapshot {
 }
 
 /// One link's view of its [`RoleStatus`]. A link serves from its first connection on, while its breaker is closed.
+///
+/// What a link for writes alone asks is counted like everything else; but writes that fail stop nothing that anybody waits
+/// for, so its state is none of the role's.
 #[derive(Debug)]
 pub struct Monitor {
     status: Arc<RoleStatus>,
+    is_for_writes: bool,
     serving: Cell<bool>,
     open: Cell<bool>,
 }
@@ -144,7 +147,7 @@ impl StoreMetrics {
             )?,
             durations: HistogramVec::new(
                 HistogramOpts::new("scoring_store_operation_duration_seconds", "How long the store took.")
-                    .buckets(exponential_buckets(50e-6, 2.5, 14)?),
+                    .buckets(LATENCY_BUCKETS.to_vec()),
                 &["op"],
             )?,
         };
@@ -230,7 +233,12 @@ impl Monitor {
     /// A monitor for one more link of the role.
     pub fn new(status: Arc<RoleStatus>) -> Self {
         status.update(|state| state.links += 1);
-        Self { status, serving: false.into(), open: false.into() }
+        Self { status, is_for_writes: false, serving: false.into(), open: false.into() }
+    }
+
+    /// A monitor for a link that the role has for writes alone.
+    pub fn for_writes(status: Arc<RoleStatus>) -> Self {
+        Self { status, is_for_writes: true, serving: false.into(), open: false.into() }
     }
 
     /// The link's role.
@@ -263,16 +271,25 @@ impl Monitor {
 
     /// Something failed.
     pub fn failed(&self, error: &BackendError) {
-        self.status.lock().last_error = Some(error.kind());
+        if !self.is_for_writes {
+            self.status.lock().last_error = Some(error.kind());
+        }
         tracing::debug!(role = %self.role(), %error, "store failure");
     }
 
     /// The connection ended.
     pub fn connection_lost(&self, error: &BackendError) {
-        tracing::info!(role = %self.role(), %error, "store connection lost");
+        if self.is_for_writes {
+            tracing::debug!(role = %self.role(), %error, "store connection for writes lost");
+        } else {
+            tracing::info!(role = %self.role(), %error, "store connection lost");
+        }
     }
 
     fn set(&self, serving: bool, open: bool) {
+        if self.is_for_writes {
+            return;
+        }
         let (was_serving, was_open) = (self.serving.replace(serving), self.open.replace(open));
         self.status.update(|state| {
             state.serving = state.serving + usize::from(serving) - usize::from(was_serving);
@@ -284,6 +301,9 @@ impl Monitor {
 
 impl Drop for Monitor {
     fn drop(&mut self) {
+        if self.is_for_writes {
+            return;
+        }
         self.status.update(|state| {
             state.links -= 1;
             state.serving -= usize::from(self.serving.get());

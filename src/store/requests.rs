@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::select_all;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::{
@@ -25,13 +26,16 @@ const BETWEEN_TRIES: Backoff = Backoff::new(Duration::from_millis(5), Duration::
 #[derive(Debug, Clone)]
 pub struct CacheRequests {
     link: Rc<Shared>,
+    /// The same as `link`, unless writes need a connection of their own.
+    write_link: Rc<Shared>,
     writes: Rc<Cell<usize>>,
 }
 
 /// The persistent half of a store: tried until the deadline, and every failure is told.
 #[derive(Debug, Clone)]
 pub struct PersistentRequests {
-    link: Rc<Shared>,
+    /// A read takes the one that has been silent the least.
+    links: Rc<[Rc<Shared>]>,
     attempts: usize,
     budget: Rc<RefCell<RetryBudget>>,
 }
@@ -39,9 +43,9 @@ pub struct PersistentRequests {
 // ===== impl CacheRequests =====
 
 impl CacheRequests {
-    /// Requests over `link`.
-    pub fn new(link: &Link) -> Self {
-        Self { link: link.shared(), writes: Rc::default() }
+    /// Requests over `link`; writes over one of their own, if there is one.
+    pub fn new(link: &Link, writes: Option<&Link>) -> Self {
+        Self { link: link.shared(), write_link: writes.unwrap_or(link).shared(), writes: Rc::default() }
     }
 
     /// Reads `key` once, by `deadline` at the latest.
@@ -50,7 +54,7 @@ impl CacheRequests {
     ///
     /// At once if the breaker is open or there is no connection; after that, whatever the store said, or nothing in time.
     pub async fn get(&self, key: String, deadline: Instant) -> Result<Option<Vec<u8>>, BackendError> {
-        let live = self.live()?;
+        let live = live(&self.link)?;
         let begun = Instant::now();
         if begun >= deadline {
             return Err(BackendError::TimedOut);
@@ -65,34 +69,38 @@ impl CacheRequests {
         outcome
     }
 
-    /// Writes `key` once. What fails is counted and dropped.
+    /// Writes `key` once. What fails is counted and dropped, also while look-ups are refused: a store that is out of use
+    /// is not written to either.
     pub async fn set(&self, key: String, value: Vec<u8>, ttl: Duration) {
         let Some(_place) = Place::take(&self.writes) else {
             let full = BackendError::WritesRefused { code: "QUEUE".to_owned() };
-            return self.link.monitor.operation(Operation::Set, Some(&full), Duration::ZERO);
+            return self.write_link.monitor.operation(Operation::Set, Some(&full), Duration::ZERO);
         };
         let begun = Instant::now();
-        let (outcome, generation) = match self.live() {
+        let usable = live(&self.link).and_then(|_| live(&self.write_link));
+        let (outcome, generation) = match usable {
             Err(error) => (Err(error), 0),
             Ok(live) => {
-                let written = timeout(self.link.policy.timeout, live.connection.set(key, value, ttl)).await;
+                let written =
+                    timeout(self.write_link.policy.timeout, live.connection.set(key, value, ttl)).await;
                 (written.unwrap_or(Err(BackendError::TimedOut)), live.generation)
             }
         };
         match outcome {
-            Ok(()) => self.link.monitor.operation(Operation::Set, None, begun.elapsed()),
+            Ok(()) => self.write_link.monitor.operation(Operation::Set, None, begun.elapsed()),
             // Only a connection that must be replaced is of interest: writes that fail do not stop reads.
-            Err(error) if error.remedy() == Remedy::Reconnect => {
-                self.link.failed(Operation::Set, &error, generation, begun);
+            Err(error) if matches!(error.remedy(), Remedy::Reconnect | Remedy::Reresolve) => {
+                self.write_link.failed(Operation::Set, &error, generation, begun);
             }
-            Err(error) => self.link.monitor.operation(Operation::Set, Some(&error), begun.elapsed()),
+            Err(error) => self.write_link.monitor.operation(Operation::Set, Some(&error), begun.elapsed()),
         }
     }
+}
 
-    fn live(&self) -> Result<Live, BackendError> {
-        let unavailable = BackendError::Disconnected(std::io::ErrorKind::NotConnected);
-        if self.link.is_open() { Err(unavailable) } else { self.link.live().ok_or(unavailable) }
-    }
+/// The connection that may be asked now.
+fn live(link: &Shared) -> Result<Live, BackendError> {
+    let unavailable = BackendError::Disconnected(std::io::ErrorKind::NotConnected);
+    if link.is_open() { Err(unavailable) } else { link.live().ok_or(unavailable) }
 }
 
 /// One of the places for writes under way; given back when dropped.
@@ -117,21 +125,30 @@ impl Drop for Place {
 
 /// A read that has been sent and not been answered yet, and over which connection.
 struct UnderWay {
-    live: Live,
+    asked: Asked,
     reply: Reply<Vec<Option<Vec<u8>>>>,
 }
 
+/// A connection of one of the links, by which a failure is told to the right one.
+#[derive(Clone)]
+struct Asked {
+    link: Rc<Shared>,
+    live: Live,
+}
+
 impl PersistentRequests {
-    /// Requests over `link`, each tried up to `attempts` times.
-    pub fn new(link: &Link, attempts: usize) -> Self {
-        Self { link: link.shared(), attempts, budget: Rc::default() }
+    /// Requests over `links`, of which there must be one at least, each tried up to `attempts` times.
+    pub fn new(links: &[Link], attempts: usize) -> Self {
+        Self { links: links.iter().map(Link::shared).collect(), attempts, budget: Rc::default() }
     }
 
     /// Reads all `keys`, in their order, by `deadline` at the latest.
     ///
-    /// Each try may take the link's timeout. The next try goes out over the connection that is there by then; if that is
-    /// still the same, it only goes on waiting, for replies come in order and asking again could but be slower. What is
-    /// really sent again comes off the retry budget.
+    /// Each try goes out over the connection that has been silent the least, and may take the link's timeout. The next one
+    /// only goes on waiting for the same reply as long as that connection is there, for asking again would multiply the
+    /// load of a store that is slow. What is
+    /// sent again after a loss comes off the retry budget. The number of tries bounds how often a read is sent, and how many
+    /// time limits it waits for: one that has waited and then lost its connection may still be sent again.
     ///
     /// # Errors
     ///
@@ -145,8 +162,10 @@ impl PersistentRequests {
         let mut under_way: Option<UnderWay> = None;
         let mut last = StoreError::TimedOut;
         let mut lost = false;
-        for attempt in 0..self.attempts {
-            if lost && !self.pause(attempt, deadline).await {
+        let (mut sent, mut waited) = (0, 0);
+        while waited < self.attempts {
+            lost |= under_way.take_if(|read| !read.asked.is_there()).is_some();
+            if lost && (sent >= self.attempts || !self.pause(sent, deadline).await) {
                 break;
             }
             lost = false;
@@ -154,32 +173,36 @@ impl PersistentRequests {
             if begun >= deadline {
                 break;
             }
-            let until = deadline.min(begun + self.link.policy.timeout);
-            match timeout_at(until, self.attempt(&keys, &mut under_way)).await {
+            let until = deadline.min(begun + self.timeout());
+            match timeout_at(until, self.attempt(&keys, &mut under_way, &mut sent)).await {
                 Ok(Ok(values)) => {
-                    self.link.succeeded(Operation::GetMany, begun);
+                    if let Some(read) = under_way {
+                        read.asked.link.succeeded(Operation::GetMany, begun);
+                    }
                     return Ok(values);
                 }
                 Ok(Err(None)) => return Err(StoreError::Unavailable),
-                Ok(Err(Some((error, generation)))) => {
+                Ok(Err(Some((error, asked)))) => {
                     under_way = None;
                     lost = true;
-                    self.link.failed(Operation::GetMany, &error, generation, begun);
+                    asked.link.failed(Operation::GetMany, &error, asked.live.generation, begun);
                     last = StoreError::from(&error);
                     match error.remedy() {
-                        Remedy::Retry | Remedy::Reconnect => {}
+                        Remedy::Retry | Remedy::Reconnect | Remedy::Reresolve => {}
                         Remedy::BadValue | Remedy::DropWrite | Remedy::Wait | Remedy::Configuration => {
                             return Err(last);
                         }
                     }
                 }
                 Err(_) => {
+                    waited += 1;
                     match &under_way {
-                        Some(read) => {
-                            let generation = read.live.generation;
-                            self.link.failed(Operation::GetMany, &BackendError::TimedOut, generation, begun);
+                        Some(UnderWay { asked: Asked { link, live }, .. }) => {
+                            link.failed(Operation::GetMany, &BackendError::TimedOut, live.generation, begun);
                         }
-                        None => self.link.found_no_connection(Operation::GetMany, begun),
+                        None => {
+                            self.links.iter().for_each(|l| l.found_no_connection(Operation::GetMany, begun));
+                        }
                     }
                     last = StoreError::TimedOut;
                 }
@@ -188,20 +211,44 @@ impl PersistentRequests {
         Err(last)
     }
 
-    /// One try: sends the read, unless it is under way on the connection that is still there, and waits for its answer.
+    /// One try: sends the read, unless it is under way, and waits for its answer.
     async fn attempt(
         &self,
         keys: &Arc<[String]>,
         under_way: &mut Option<UnderWay>,
-    ) -> Result<Vec<Option<Vec<u8>>>, Option<(BackendError, u64)>> {
-        let live = self.link.next_live().await.ok_or(None)?;
-        let same = under_way.take_if(|read| read.live.generation == live.generation);
-        let read = match same {
+        sent: &mut usize,
+    ) -> Result<Vec<Option<Vec<u8>>>, Option<(BackendError, Asked)>> {
+        let read = match under_way.take() {
             Some(read) => read,
-            None => UnderWay { reply: live.connection.get_many(keys.clone()), live },
+            None => {
+                let asked = self.next_connection().await.ok_or(None)?;
+                *sent += 1;
+                UnderWay { reply: asked.live.connection.get_many(keys.clone()), asked }
+            }
         };
         let read = under_way.insert(read);
-        read.reply.as_mut().await.map_err(|error| Some((error, read.live.generation)))
+        read.reply.as_mut().await.map_err(|error| Some((error, read.asked.clone())))
+    }
+
+    /// The connection that has been silent the least, or the next one that is made; none once every breaker is open.
+    async fn next_connection(&self) -> Option<Asked> {
+        loop {
+            let usable = || self.links.iter().filter(|link| !link.is_open());
+            let there = usable().filter_map(|link| Some(Asked { link: link.clone(), live: link.live()? }));
+            if let Some(asked) = there.min_by_key(|asked| asked.live.connection.silent_for()) {
+                return Some(asked);
+            }
+            let next: Vec<_> = usable().map(|link| Box::pin(link.next_live())).collect();
+            if next.is_empty() {
+                return None;
+            }
+            select_all(next).await;
+        }
+    }
+
+    /// All links of a role have the same.
+    fn timeout(&self) -> Duration {
+        self.links.first().map_or(Duration::ZERO, |link| link.policy.timeout)
     }
 
     /// Waits before a read is sent again, until `deadline` at the latest; false if the budget has no retry left.
@@ -213,6 +260,15 @@ impl PersistentRequests {
             BETWEEN_TRIES.delay(u32::try_from(attempt).unwrap_or(u32::MAX), &mut fastrand::Rng::new());
         sleep_until(deadline.min(Instant::now() + delay)).await;
         true
+    }
+}
+
+// ===== impl Asked =====
+
+impl Asked {
+    /// Whether the link still has this connection, and asks over it.
+    fn is_there(&self) -> bool {
+        !self.link.is_open() && self.link.live().is_some_and(|live| live.generation == self.live.generation)
     }
 }
 

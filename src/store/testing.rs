@@ -51,12 +51,16 @@ pub(crate) struct State {
     pub(crate) set: Act,
     /// Connections end as soon as they are made.
     pub(crate) short_lived: bool,
-    /// Only commands on connections up to this one are affected by `get` and `get_many`; 0 is all.
+    /// Only commands on this connection are affected; 0 is all.
     pub(crate) only_connection: usize,
     pub(crate) values: HashMap<String, Vec<u8>>,
     pub(crate) connects: Vec<Instant>,
     pub(crate) gets: usize,
     pub(crate) sets: usize,
+    /// Which connection the last one went out on, from 1.
+    pub(crate) last_set: usize,
+    /// Whether the store has roles take more than one connection.
+    pub(crate) answers_in_order: bool,
     /// Which connection each `get_many` went out on, from 1.
     pub(crate) get_manys: Vec<usize>,
     /// When the last `get_many` went out.
@@ -172,6 +176,10 @@ impl Connector for Script {
             connection
         })
     }
+
+    fn answers_in_order(&self) -> bool {
+        self.state().answers_in_order
+    }
 }
 
 // ===== impl Wire =====
@@ -242,7 +250,8 @@ impl Connection for Wire {
         let act = {
             let mut state = self.script.state();
             state.sets += 1;
-            state.set.clone()
+            state.last_set = self.number;
+            self.act(&state, &state.set)
         };
         self.command(act, move |state| {
             state.values.insert(key, value);

@@ -1,9 +1,13 @@
-//! Settings of the log.
+//! Settings of the log and of traces.
 
-use serde::{Deserialize, Deserializer};
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, de::Error};
 use tracing::Level;
 
-use crate::units::{parsed, parsed_unless_empty, quoted};
+use url::Url;
+
+use crate::units::{self, MINUTE, parsed, parsed_unless_empty, quoted};
 
 /// `[log]`: what is logged, and how it looks.
 #[derive(Debug, Clone, Deserialize)]
@@ -15,6 +19,24 @@ pub struct LogSettings {
     /// The least that is logged; [`Level::INFO`] by default.
     #[serde(deserialize_with = "level")]
     pub level: Level,
+}
+
+/// `[trace]`: whether and where spans are exported.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TraceSettings {
+    /// Where spans are sent, by OTLP over HTTP; none, which is the default, makes none.
+    #[serde(deserialize_with = "endpoint")]
+    pub endpoint: Option<Url>,
+    /// The share of traces that begin here and are exported, 0 to 1; 1 by default.
+    #[serde(deserialize_with = "share")]
+    pub sample_ratio: f64,
+    /// Time for sending one batch, 1 ms to 1 min; 5 s by default.
+    #[serde(deserialize_with = "units::duration::<_, 1, MINUTE>")]
+    pub timeout: Duration,
+    /// Spans that may wait to be sent, 1 to 1,000,000; 4096 by default. More are dropped.
+    #[serde(deserialize_with = "units::count::<_, 1, 1_000_000>")]
+    pub queue: usize,
 }
 
 /// How a log line looks.
@@ -34,6 +56,29 @@ fn format<'de, D: Deserializer<'de>>(input: D) -> Result<Option<LogFormat>, D::E
     })
 }
 
+/// A collector's own path is added where there is none.
+fn endpoint<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Url>, D::Error> {
+    parsed_unless_empty(input, |text| {
+        // Not shown: it may hold a password.
+        let refused = "expected a URL such as \"http://127.0.0.1:4318\", without a user, or \"\"";
+        let mut url = Url::parse(text).map_err(|_| refused)?;
+        let has_user = !url.username().is_empty() || url.password().is_some();
+        if url.scheme() != "http" || !url.has_host() || has_user {
+            return Err(refused);
+        }
+        if url.path() == "/" {
+            url.set_path("/v1/traces");
+        }
+        Ok(url)
+    })
+}
+
+fn share<'de, D: Deserializer<'de>>(input: D) -> Result<f64, D::Error> {
+    let share = f64::deserialize(input)?;
+    let refused = || Error::custom(format!("must be from 0.0 to 1.0, got {share}"));
+    if (0.0..=1.0).contains(&share) { Ok(share) } else { Err(refused()) }
+}
+
 /// Stricter than [`Level`]'s own parser, which also takes `3` and `WaRn`.
 fn level<'de, D: Deserializer<'de>>(input: D) -> Result<Level, D::Error> {
     parsed(input, |text| match text {
@@ -44,4 +89,46 @@ fn level<'de, D: Deserializer<'de>>(input: D) -> Result<Level, D::Error> {
         "trace" => Ok(Level::TRACE),
         _ => Err(format!("expected error, warn, info, debug or trace, got {}", quoted(text))),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde::de::{
+        IntoDeserializer,
+        value::{Error as Refused, F64Deserializer, StrDeserializer},
+    };
+
+    use super::*;
+
+    #[rstest]
+    #[case::bare("http://127.0.0.1:4318", Some("http://127.0.0.1:4318/v1/traces"))]
+    #[case::slash("http://collector:4318/", Some("http://collector:4318/v1/traces"))]
+    #[case::path("http://collector/otlp/traces", Some("http://collector/otlp/traces"))]
+    #[case::tls("https://collector:4318", None)]
+    #[case::other_scheme("grpc://collector:4317", None)]
+    #[case::no_scheme("collector:4318", None)]
+    #[case::user("http://hunter2@collector", None)]
+    #[case::password("http://x:hunter2@collector", None)]
+    fn an_endpoint_is_a_plain_http_url(#[case] given: &str, #[case] expected: Option<&str>) {
+        let input: StrDeserializer<'_, Refused> = given.into_deserializer();
+        match endpoint(input) {
+            Ok(url) => assert_eq!(url.unwrap().as_str(), expected.unwrap()),
+            Err(error) => {
+                assert_eq!(expected, None);
+                assert!(!error.to_string().contains("hunter2"), "{error}");
+            }
+        }
+    }
+
+    #[rstest]
+    #[case::none(0.0, true)]
+    #[case::all(1.0, true)]
+    #[case::more_than_all(1.1, false)]
+    #[case::negative(-0.1, false)]
+    #[case::no_number(f64::NAN, false)]
+    fn a_share_is_from_0_to_1(#[case] given: f64, #[case] taken: bool) {
+        let input: F64Deserializer<Refused> = given.into_deserializer();
+        assert_eq!(share(input).is_ok(), taken);
+    }
 }

@@ -13,6 +13,8 @@ use scoring_api::{
     domain::{ClientsInterests, Interests, Json, MethodRequest, OnlineScore, Rules, Score, cache_key},
 };
 
+use crate::harness::alone;
+
 /// Mutations of each file. All targets together take a few seconds.
 const ROUNDS: usize = 1_500;
 
@@ -24,6 +26,7 @@ const TOKENS: &[&[u8]] = &[
 
 /// Runs `target` on every file of a corpus, as it is and mutated.
 fn fuzz(corpus: &str, target: impl Fn(&[u8])) {
+    alone();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(corpus);
     let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     // Folders are listed in any order; a seed must mean the same everywhere.

@@ -14,5 +14,6 @@ mod emulation;
 mod functional;
 mod fuzz;
 mod harness;
+mod packaging;
 mod real;
 mod tools;

@@ -58,14 +58,15 @@ fn start_at(clock: fn() -> DateTime<Utc>) -> Test {
     let registry = Registry::new();
     let shed = ShedCalls::register(&registry).unwrap();
     let plan = DispatcherPlan {
-        authenticator: Arc::new(authenticator()),
+        authenticator: Arc::new(ArcSwap::from_pointee(authenticator())),
+        account_rate: None,
         admission: admission.clone(),
         shed: shed.clone(),
         deadline: DEADLINE,
         max_client_ids: 3,
         clock,
     };
-    let dispatcher = DispatcherActor::new(plan, scoring.recipient(), interests.recipient());
+    let dispatcher = DispatcherActor::new(plan, scoring.mailbox(), interests.mailbox());
     let metrics = ActorMetrics::register(&registry).unwrap();
     Test {
         scoring,

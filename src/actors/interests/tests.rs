@@ -14,7 +14,7 @@ async fn look_up(
     store: &Peer<GetMany>,
     clients: &[i64],
 ) -> Result<Vec<(ClientId, Interests)>, InterestsError> {
-    let actor = InterestsActor::new(store.recipient()).start();
+    let actor = InterestsActor::new(store.mailbox()).start();
     actor
         .send(LookUpInterests {
             clients: clients.iter().copied().map(ClientId).collect(),
@@ -77,7 +77,7 @@ fn a_store_actor_that_is_gone_is_an_outage() {
     paused(async {
         let address = {
             let peer = Peer::new(Act::Panic);
-            let recipient = peer.recipient();
+            let recipient = peer.mailbox();
             let _ = recipient
                 .send(GetMany {
                     keys: std::sync::Arc::default(),

@@ -28,7 +28,7 @@ struct Test {
 
 fn start(get: Act<CacheGet>) -> Test {
     let (get, put) = (Peer::new(get), Peer::new(Act::answer(|_| ())));
-    let actor = ScoringActor::new(get.recipient(), put.recipient(), CACHE_TIMEOUT).start();
+    let actor = ScoringActor::new(get.mailbox(), put.mailbox(), CACHE_TIMEOUT).start();
     Test { get, put, actor }
 }
 

@@ -8,8 +8,11 @@ use std::{
 
 use clap::ValueEnum;
 
-use super::{csv, fault::Fault, lines::Lines, ndjson};
-use crate::domain::{ClientId, Interests};
+use super::{csv, fault::Fault, ndjson};
+use crate::{
+    cli::lines::Lines,
+    domain::{ClientId, Interests},
+};
 
 /// Bad lines that are told one by one. After so many, they are one mistake made again and again.
 pub(super) const SHOWN: usize = 20;
@@ -64,7 +67,7 @@ impl Batch {
         let mut lines = Lines::new(input);
         if format == Format::Csv {
             let (number, outcome) = match lines.next()? {
-                Some((number, line)) => (number, line.and_then(csv::header)),
+                Some((number, line)) => (number, line.map_err(Fault::from).and_then(csv::header)),
                 None => (1, Err(Fault::Header)),
             };
             if outcome.is_err() {
@@ -74,7 +77,7 @@ impl Batch {
             }
         }
         while let Some((number, line)) = lines.next()? {
-            let outcome = line.and_then(|line| match format {
+            let outcome = line.map_err(Fault::from).and_then(|line| match format {
                 Format::Ndjson => batch.add(number, ndjson::parse(line)?),
                 Format::Csv => {
                     batch.extend(number, csv::parse(line)?);

@@ -1,15 +1,16 @@
 //! What can be wrong with a line to import. Shows no more of the line than ids.
 
-use super::{csv::HEADER, lines::LONGEST};
-use crate::domain::{BadJson, ClientId};
+use super::csv::HEADER;
+use crate::{
+    cli::lines::BadLine,
+    domain::{BadJson, ClientId},
+};
 
 /// One line's fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Fault {
-    #[error("longer than {LONGEST} bytes")]
-    TooLong,
-    #[error("not valid UTF-8")]
-    NotUtf8,
+    #[error(transparent)]
+    Text(#[from] BadLine),
     #[error("not a JSON object, see column {column}")]
     Syntax { column: usize },
     #[error("not a JSON object")]
@@ -40,7 +41,7 @@ impl From<BadJson> for Fault {
     fn from(bad: BadJson) -> Self {
         match bad {
             BadJson::Empty => Self::NotAnObject,
-            BadJson::NotUtf8 => Self::NotUtf8,
+            BadJson::NotUtf8 => BadLine::NotUtf8.into(),
             BadJson::Syntax { column, .. } => Self::Syntax { column },
             BadJson::TooDeep => Self::TooDeep,
             BadJson::RepeatedKey { column, .. } => Self::RepeatedField { column },

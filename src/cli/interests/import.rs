@@ -4,8 +4,7 @@
 //! standard input cannot be read twice, and a transaction that waits for a slow file would keep others from writing.
 
 use std::{
-    fs::File,
-    io::{BufReader, Read, stdin},
+    io::BufReader,
     path::{Path, PathBuf},
 };
 
@@ -14,11 +13,13 @@ use clap::Args;
 use super::{
     StorePlace,
     batch::{Batch, Format},
-    progress::{self, Writing},
+    writing::Writing,
 };
 use crate::{
     cli::{
         failure::{Failure, complain, say},
+        input::Input,
+        progress,
         signals::Gate,
     },
     store::Purpose,
@@ -26,6 +27,9 @@ use crate::{
 
 /// Read at once.
 const BUFFER: usize = 256 << 10;
+
+const BYTES: &str = "reading {bar:30} {bytes}/{total_bytes}";
+const BYTES_OF_UNKNOWN: &str = "reading {spinner} {bytes}";
 
 /// What to import, and how it is written.
 #[derive(Debug, Args)]
@@ -77,26 +81,17 @@ pub(super) fn run(args: &ImportArgs, place: &StorePlace, gate: Gate) -> Result<(
 }
 
 fn read(args: &ImportArgs) -> Result<Batch, Failure> {
-    let is_stdin = args.file == Path::new("-");
-    let by_ending = if is_stdin { Some(Format::Ndjson) } else { Format::of(&args.file) };
+    let by_ending = if args.file == Path::new("-") { Some(Format::Ndjson) } else { Format::of(&args.file) };
     let format = args.format.or(by_ending).ok_or_else(|| {
         let file = args.file.display();
         Failure::Usage(format!("{file}: the ending does not tell the format; say it with --format"))
     })?;
-    let unreadable = |source| Failure::Input {
-        file: if is_stdin { "standard input".into() } else { args.file.clone() },
-        source,
-    };
-    let (input, size): (Box<dyn Read>, _) = if is_stdin {
-        (Box::new(stdin().lock()), None)
-    } else {
-        let file = File::open(&args.file).map_err(unreadable)?;
-        // A pipe has no size.
-        let size = file.metadata().ok().filter(std::fs::Metadata::is_file).map(|data| data.len());
-        (Box::new(file), size)
-    };
-    let input = BufReader::with_capacity(BUFFER, progress::reading(input, size));
-    Batch::read(input, format).map_err(unreadable)
+    let Input { name, read, size } = Input::open(&args.file)?;
+    let input = BufReader::with_capacity(
+        BUFFER,
+        progress::bar(size, if size.is_some() { BYTES } else { BYTES_OF_UNKNOWN }).wrap_read(read),
+    );
+    Batch::read(input, format).map_err(|source| Failure::Input { file: name, source })
 }
 
 fn report(batch: &Batch, kind: &str) {

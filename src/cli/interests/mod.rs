@@ -3,9 +3,9 @@
 //! # Layout
 //!
 //! - `import`, `export`, `get`: the subcommands
-//! - `lines`, `ndjson`, `csv`, `batch`, `fault`: from bytes to clients, with all faults by line; pure but for the reading
+//! - `ndjson`, `csv`, `batch`, `fault`: from lines to clients, with all faults by line; pure but for the reading
 //! - `record`: a client's line, and how it stands in the store
-//! - `progress`: what a person at a terminal sees meanwhile
+//! - `writing`: what a person at a terminal sees while clients are written
 
 mod batch;
 mod csv;
@@ -13,10 +13,9 @@ mod export;
 mod fault;
 mod get;
 mod import;
-mod lines;
 mod ndjson;
-mod progress;
 mod record;
+mod writing;
 
 use std::time::Duration;
 

@@ -7,7 +7,7 @@ use rstest::rstest;
 use secrecy::ExposeSecret;
 use tracing::Level;
 
-use super::given;
+use super::{Given, given};
 use crate::config::Settings;
 use crate::config::layers::Layers;
 use crate::domain::TimeZoneChoice;
@@ -24,6 +24,9 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!(settings.http.head_timeout, Duration::from_secs(5));
     assert_eq!(settings.http.body_timeout, Duration::from_secs(10));
     assert_eq!(settings.http.keep_alive, Duration::from_secs(75));
+    assert_eq!(settings.http.max_connections, 0);
+    assert!(settings.http.trusted_proxies.is_empty());
+    assert!(settings.http.tls.cert.is_none() && settings.http.tls.key.is_none());
     assert_eq!(settings.admin.bind, Some("127.0.0.1:8081".parse().unwrap()));
     assert_eq!(settings.auth.salt.expose_secret(), "Otus");
     assert_eq!(settings.auth.salt_file, None);
@@ -48,10 +51,15 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!(settings.cache.connect_timeout, Duration::from_millis(300));
     assert_eq!(settings.limits.max_in_flight, 1024);
     assert_eq!(settings.limits.client_ids, 10_000);
+    assert_eq!((settings.limits.account_rate, settings.limits.address_rate), (None, None));
     assert_eq!(settings.shutdown.grace, Duration::from_secs(5));
     assert_eq!(settings.shutdown.drain, Duration::from_secs(20));
     assert_eq!(settings.log.format, None);
     assert_eq!(settings.log.level, Level::INFO);
+    assert_eq!(settings.trace.endpoint, None);
+    assert_eq!(settings.trace.sample_ratio, 1.0);
+    assert_eq!(settings.trace.timeout, Duration::from_secs(5));
+    assert_eq!(settings.trace.queue, 4096);
 }
 
 /// No field has a serde default and no struct takes an unknown field. So a table that holds just the keys of
@@ -62,7 +70,11 @@ fn the_keys_of_the_default_file_are_the_fields_of_the_settings() {
     assert!(layers.to_table().try_into::<Settings>().is_ok());
     for entry in layers.entries() {
         let mut table = layers.to_table();
-        table[entry.section()].as_table_mut().unwrap().remove(entry.name()).unwrap();
+        let section = entry
+            .section()
+            .split('.')
+            .fold(&mut table, |table, section| table[section].as_table_mut().unwrap());
+        section.remove(entry.name()).unwrap();
         assert!(table.try_into::<Settings>().is_err(), "{} is no field", entry.key);
     }
 }
@@ -114,6 +126,27 @@ fn a_text_becomes_what_the_default_is() {
     assert!(settings.auth.allow_public_salts);
     assert_eq!(settings.limits.client_ids, 7);
     assert_eq!(settings.auth.admin_login, "a=b");
+}
+
+#[test]
+fn a_key_of_a_section_within_a_section_can_be_set_wherever_others_can() {
+    let section = given().file("[http.tls]\ncert = \"a\"\nkey = \"b\"");
+    let dotted = given().file("[http]\ntls.cert = \"a\"\ntls.key = \"b\"");
+    let environment = given().env("SCORING_HTTP__TLS__CERT", "a").env("SCORING_HTTP__TLS__KEY", "b");
+    for given in [section, dotted, environment, given().set("http.tls.cert=a").set("http.tls.key=b")] {
+        let tls = given.ok().http.tls;
+        assert_eq!((tls.cert, tls.key), (Some("a".into()), Some("b".into())));
+    }
+    assert_eq!(given().file("[http.tls]").ok().http.tls.cert, None);
+}
+
+#[rstest]
+#[case::as_text(given().set("trace.sample_ratio=0.25"), 0.25)]
+#[case::as_whole_text(given().env("SCORING_TRACE__SAMPLE_RATIO", "0"), 0.0)]
+#[case::as_float(given().file("[trace]\nsample_ratio = 0.25"), 0.25)]
+#[case::as_integer(given().file("[trace]\nsample_ratio = 0"), 0.0)]
+fn a_share_can_be_written_as_any_number(#[case] given: Given, #[case] expected: f64) {
+    assert_eq!(given.ok().trace.sample_ratio, expected);
 }
 
 #[rstest]

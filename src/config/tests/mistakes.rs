@@ -44,7 +44,23 @@ use crate::config::layers::Layers;
     "[auth]\nallow_public_salts = \"true\"",
     "x.toml:2: auth.allow_public_salts: expected true or false, got a string"
 )]
-#[case::table_for_text("[store.url]\nx = 1", "x.toml:1: store.url: expected a string, got a table")]
+#[case::table_for_text("[store.url]\nx = 1", "x.toml:2: store.url: expected a string, got a table")]
+#[case::section_within_a_section_as_value(
+    "[http]\ntls = 5",
+    "x.toml:2: http.tls: expected a table, got an integer"
+)]
+#[case::share_above_one(
+    "[trace]\nsample_ratio = 1.5",
+    "x.toml:2: trace.sample_ratio: must be from 0.0 to 1.0, got 1.5"
+)]
+#[case::whole_number_above_one(
+    "[trace]\nsample_ratio = 2",
+    "x.toml:2: trace.sample_ratio: expected a float, got an integer"
+)]
+#[case::collector_over_tls(
+    "[trace]\nendpoint = \"https://collector\"",
+    r#"x.toml:2: trace.endpoint: expected a URL such as "http://127.0.0.1:4318", without a user, or """#
+)]
 #[case::bad_duration(
     "[store]\ntimeout = \"fast\"",
     r#"x.toml:2: store.timeout: expected a duration such as "250ms", got "fast""#
@@ -148,6 +164,38 @@ fn a_variable_that_is_not_utf8_is_named() {
 #[case::short_keep_alive(
     "http.keep_alive=999ms",
     r#"http.keep_alive: must be from "1s" to "1h", got "999ms""#
+)]
+#[case::too_many_connections(
+    "http.max_connections=1000001",
+    "http.max_connections: must be from 0 to 1000000, got 1000001"
+)]
+#[case::proxies(
+    "http.trusted_proxies=10.0.0.0/8, proxy",
+    r#"http.trusted_proxies: expected networks such as "10.0.0.0/8, 127.0.0.1", got "proxy""#
+)]
+#[case::rate(
+    "limits.account_rate=100",
+    r#"limits.account_rate: expected a rate such as "100/s" or "100/s burst 200", got "100""#
+)]
+#[case::rate_of_none(
+    "limits.address_rate=0/s",
+    r#"limits.address_rate: expected a rate such as "100/s" or "100/s burst 200", got "0/s""#
+)]
+#[case::certificate_alone(
+    "http.tls.cert=a.pem",
+    "http.tls.cert: http.tls.cert and http.tls.key belong together; set both"
+)]
+#[case::key_alone(
+    "http.tls.key=a.pem",
+    "http.tls.key: http.tls.cert and http.tls.key belong together; set both"
+)]
+#[case::hidden_salt(
+    "auth.salt=***",
+    "auth.salt: *** stands for a secret that is not shown; put the secret itself here"
+)]
+#[case::hidden_password(
+    "store.url=redis://:***@a",
+    "store.url: *** stands for a secret that is not shown; put the secret itself here"
 )]
 #[case::no_login("auth.admin_login=", "auth.admin_login: must not be empty")]
 #[case::timezone(

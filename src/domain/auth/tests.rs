@@ -207,6 +207,20 @@ proptest! {
         prop_assert_eq!(check(&authenticator("UTC", 60), "horns&hoofs", "admin", &token), Err(Forbidden));
     }
 
+    /// At any instant of a year, whatever the grace: for its hour and the grace after it, and not a nanosecond longer.
+    #[test]
+    fn an_hours_token_holds_from_its_first_instant_to_the_end_of_the_grace(
+        grace in 0u64..=3600, hour in 0i64..8_760, later_ns in -3_600_000_000_000i64..10_800_000_000_000,
+    ) {
+        let auth = Authenticator::new(policy("UTC", Duration::from_secs(grace))).unwrap();
+        let begins = utc("2024-01-01T00:00:00Z") + TimeDelta::hours(hour);
+        let token = hour_token(&begins.format("%Y%m%d%H").to_string());
+        let now = begins + TimeDelta::nanoseconds(later_ns);
+        let ends = begins + TimeDelta::seconds(3600 + i64::try_from(grace).unwrap());
+        let holds = auth.check(&request("", "admin", &token), now).is_ok();
+        prop_assert_eq!(holds, begins <= now && now < ends);
+    }
+
     #[test]
     fn the_admins_token_holds_from_its_making_to_the_grace(seconds in 0i64..4_000_000_000, later in 0i64..3600) {
         let auth = authenticator("Europe/Berlin", 60);

@@ -1,6 +1,9 @@
 use std::{future::poll_fn, net::Ipv4Addr};
 
-use tokio::net::TcpListener;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
 
 use super::*;
 
@@ -8,7 +11,7 @@ async fn pair(patience: Duration) -> (Connection, TcpStream) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (accepted, _) = listener.accept().await.unwrap();
-    (Connection::new(accepted, patience), client)
+    (Connection::new(Stream::Plain(accepted), Instant::now(), patience), client)
 }
 
 /// Reads as actix does: until there is nothing more to read for now, into however much room there is.
@@ -57,4 +60,26 @@ async fn only_what_the_server_says_out_of_turn_is_put_in_shape() {
     let mut rest = String::new();
     client.read_to_string(&mut rest).await.unwrap();
     assert!(rest.ends_with(r#"{"code":400,"error":"Bad Request: the head is malformed"}"#), "{rest}");
+}
+
+/// However fast a client goes on sending that was told to leave, it is heard only so far.
+#[actix_web::test]
+async fn row_36_little_is_read_of_a_request_that_was_refused() {
+    let (mut connection, mut client) = pair(Duration::from_secs(60)).await;
+    let mut ours = connection.turn().begin();
+    ours.was_the_last();
+    drop(ours);
+    let sending =
+        tokio::task::spawn_local(async move { while client.write_all(&[b' '; 16 * 1024]).await.is_ok() {} });
+    let mut all = 0;
+    let mut room = vec![0; AT_ONCE];
+    loop {
+        match connection.read(&mut room).await.unwrap() {
+            0 => break,
+            count => all += count,
+        }
+    }
+    assert!((PAST_THE_END..PAST_THE_END + AT_ONCE).contains(&all), "{all}");
+    drop(connection);
+    sending.await.unwrap();
 }

@@ -19,7 +19,7 @@ fn start(script: &Script, role: Role) -> Link {
 /// A link to a healthy store, and how to ask over it.
 async fn connected(script: &Script) -> (Link, CacheRequests) {
     let link = start(script, Role::Cache);
-    let cache = CacheRequests::new(&link);
+    let cache = CacheRequests::new(&link, None);
     sleep(SECOND).await;
     (link, cache)
 }
@@ -287,7 +287,7 @@ fn a_store_that_only_greets_fails_persistent_reads_at_once() {
     paused(async {
         let script = Script::default();
         let link = start(&script, Role::Persistent);
-        let requests = PersistentRequests::new(&link, 3);
+        let requests = PersistentRequests::new(std::slice::from_ref(&link), 3);
         sleep(SECOND).await;
         only_greets(&script);
         let begun = Instant::now();

@@ -46,6 +46,23 @@ fn a_link_that_ends_takes_its_share_of_the_state_along() {
 }
 
 #[test]
+fn a_link_for_writes_is_counted_in_operations_and_in_nothing_else() {
+    let status = status(Role::Cache);
+    let link = Monitor::new(status.clone());
+    link.connected();
+    let before = status.snapshot();
+    let writes = Monitor::for_writes(status.clone());
+    writes.breaker(Change::Opened);
+    writes.failed(&refused());
+    writes.operation(Operation::Set, Some(&refused()), Duration::ZERO);
+    assert_eq!(status.snapshot(), before);
+    drop(writes);
+    assert_eq!(status.snapshot(), before);
+    let counted = status.metrics.operations.with_label_values(&["set", "disconnected"]).get();
+    assert_eq!(counted, 1);
+}
+
+#[test]
 fn since_moves_only_when_the_role_goes_up_or_down() {
     let status = status(Role::Cache);
     let link = Monitor::new(status.clone());

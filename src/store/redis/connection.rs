@@ -60,6 +60,10 @@ impl Connector for RedisConnector {
         }
         .boxed()
     }
+
+    fn answers_in_order(&self) -> bool {
+        true
+    }
 }
 
 // ===== impl RedisConnection =====

@@ -32,8 +32,8 @@ fn by_code(error: &RedisError) -> BackendError {
     let code = code(error);
     match code.as_str() {
         "WRONGTYPE" => BackendError::WrongType,
-        "BUSY" => BackendError::NotServing { code },
-        "NOAUTH" | "WRONGPASS" => BackendError::Denied { code },
+        "BUSY" | "UNBLOCKED" => BackendError::NotServing { code },
+        "NOAUTH" | "WRONGPASS" | "DENIED" => BackendError::Denied { code },
         "OOM" | "MISCONF" | "NOREPLICAS" => BackendError::WritesRefused { code },
         _ => BackendError::Refused { code },
     }

@@ -24,16 +24,24 @@ fn start(script: &Script, role: Role) -> Link {
 
 async fn cache(script: &Script) -> (Link, CacheRequests) {
     let link = start(script, Role::Cache);
-    let requests = CacheRequests::new(&link);
+    let requests = CacheRequests::new(&link, None);
     settle().await;
     (link, requests)
 }
 
 async fn persistent(script: &Script) -> (Link, PersistentRequests) {
     let link = start(script, Role::Persistent);
-    let requests = PersistentRequests::new(&link, 3);
+    let requests = PersistentRequests::new(std::slice::from_ref(&link), 3);
     settle().await;
     (link, requests)
+}
+
+/// Two links, over connections 1 and 2.
+async fn two_links(script: &Script) -> (Vec<Link>, PersistentRequests) {
+    let links = vec![start(script, Role::Persistent), start(script, Role::Persistent)];
+    let requests = PersistentRequests::new(&links, 3);
+    settle().await;
+    (links, requests)
 }
 
 fn keys(names: &[&str]) -> Arc<[String]> {
@@ -169,6 +177,27 @@ fn an_open_breaker_keeps_cache_writes_from_the_store() {
     });
 }
 
+/// Fault 23: whatever a write waits for, no look-up waits behind it.
+#[test]
+fn writes_go_over_a_link_of_their_own_whose_failures_are_only_its_own() {
+    paused(async {
+        let script = Script::default();
+        let (reads, writes) = (start(&script, Role::Cache), start(&script, Role::Cache));
+        let requests = CacheRequests::new(&reads, Some(&writes));
+        settle().await;
+        script.state().only_connection = 2;
+        script.commands(&Act::Fail(BackendError::ReadOnly));
+        for _ in 0..20 {
+            requests.set("uid:1".to_owned(), b"3".to_vec(), SECOND).await;
+            assert!(script.state().last_set >= 2);
+            get(&requests, SECOND).await.unwrap();
+        }
+        sleep(SECOND / 2).await;
+        assert_eq!((script.connects(), script.open()), (3, 2), "only the writes' connection is replaced");
+        assert!(!reads.shared().is_open());
+    });
+}
+
 // ===== persistent data =====
 
 #[test]
@@ -219,6 +248,68 @@ fn a_slow_read_is_waited_for_and_not_sent_again() {
         read(&requests, SECOND).await.unwrap();
         assert_eq!(begun.elapsed(), 400 * MILLI);
         assert_eq!(script.state().get_manys.len(), 1);
+    });
+}
+
+/// Fault 13: only what was under way waits for the packet that is missing.
+#[test]
+fn reads_avoid_a_connection_that_is_stalled() {
+    paused(async {
+        let script = Script::default();
+        let (_links, requests) = two_links(&script).await;
+        script.state().only_connection = 1;
+        script.commands(&Act::Slow(200 * MILLI));
+        let stalled = async {
+            let begun = Instant::now();
+            read(&requests, SECOND).await.unwrap();
+            begun.elapsed()
+        };
+        let others = async {
+            sleep(2 * MILLI).await;
+            for _ in 0..10 {
+                let begun = Instant::now();
+                read(&requests, SECOND).await.unwrap();
+                assert_eq!(begun.elapsed(), Duration::ZERO);
+            }
+        };
+        let (took, ()) = tokio::join!(stalled, others);
+        assert_eq!(took, 200 * MILLI);
+        assert_eq!(script.state().get_manys, [&[1][..], &[2; 10]].concat());
+    });
+}
+
+/// Fault 13: a connection that is given up as silent has cost its reads two time limits by then, and no try.
+#[test]
+fn a_read_whose_connection_fell_silent_is_sent_again_over_another() {
+    paused(async {
+        let script = Script::default();
+        let (_links, requests) = two_links(&script).await;
+        script.state().only_connection = 1;
+        script.commands(&Act::Hang);
+        let begun = Instant::now();
+        read(&requests, 570 * MILLI).await.unwrap();
+        assert!(begun.elapsed() < 450 * MILLI, "{:?}", begun.elapsed());
+        let sent = script.state().get_manys.clone();
+        assert!(sent.len() == 2 && sent[0] == 1 && sent[1] > 1, "{sent:?}");
+    });
+}
+
+#[test]
+fn reads_are_refused_only_once_every_breaker_is_open() {
+    paused(async {
+        let script = Script::default();
+        let (links, requests) = two_links(&script).await;
+        script.state().only_connection = 1;
+        script.commands(&Act::Fail(BackendError::NotServing { code: "LOADING".to_owned() }));
+        until_open(&links[0]).await;
+        for _ in 0..10 {
+            read(&requests, SECOND).await.unwrap();
+        }
+        script.state().only_connection = 0;
+        until_open(&links[1]).await;
+        let begun = Instant::now();
+        assert_eq!(read(&requests, SECOND).await, Err(StoreError::Unavailable));
+        assert_eq!(begun.elapsed(), Duration::ZERO);
     });
 }
 

@@ -16,7 +16,7 @@ async fn logged(bodies: &[String], options: &[&str]) -> String {
     let mut arguments = vec!["serve", "--set", "shutdown.grace=0s"];
     arguments.extend(options);
     let (service, address) = sandbox.serve(&arguments).await;
-    let client = reqwest::Client::new();
+    let client = crate::tools::http_client();
     for (number, body) in bodies.iter().enumerate() {
         let url = format!("http://{address}/method");
         client.post(url).header("x-request-id", number.to_string()).body(body.clone()).send().await.unwrap();

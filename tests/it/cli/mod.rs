@@ -1,10 +1,15 @@
 //! The command line as its users have it: the real binary, its exit codes, and what it writes where.
 
+mod about;
+mod call;
 mod exhausted;
 mod interests;
 mod interrupted;
 mod log;
 mod on_redis;
-mod process;
+pub mod process;
+mod reload;
 mod serve;
 mod settings;
+mod systemd;
+mod traces;

@@ -7,12 +7,12 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
+use rustix::process::{Pid, Signal, kill_process};
 use scoring_api::store::EmbeddedFile;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::tools::eventually;
+use crate::{harness::share, tools::eventually};
 
 const ENDS_WITHIN: Duration = Duration::from_secs(60);
 const LISTENS_WITHIN: Duration = Duration::from_secs(20);
@@ -76,6 +76,7 @@ impl Sandbox {
     }
 
     pub fn spawn(&self, mut command: Command) -> Process {
+        share();
         let [out, err] = ["out", "err"].map(|name| self.path(&format!("{name}-{}", fastrand::u64(..))));
         // Files, unlike pipes, never fill up.
         let child = command.stdout(File::create(&out).unwrap()).stderr(File::create(&err).unwrap()).spawn();
@@ -96,7 +97,12 @@ impl Sandbox {
 
     /// A service that listens, and where it does.
     pub async fn serve(&self, arguments: &[&str]) -> (Process, String) {
-        let service = self.start(&[ON_FREE_PORTS.as_slice(), arguments].concat());
+        self.serve_by(self.command(&[ON_FREE_PORTS.as_slice(), arguments].concat())).await
+    }
+
+    /// The same, started by a command that says itself where to listen.
+    pub async fn serve_by(&self, command: Command) -> (Process, String) {
+        let service = self.spawn(command);
         let listens = || service.out().lines().find(|line| line.contains("listening")).map(str::to_owned);
         eventually(LISTENS_WITHIN, "the service listens", async || listens().is_some()).await;
         // In either format, the first address in that line is the public one.
@@ -121,10 +127,9 @@ impl Process {
         read(&self.out)
     }
 
-    /// How many files and sockets the process may have open from now on.
-    pub fn limit_files(&self, count: u64) {
-        let limit = Rlimit { current: Some(count), maximum: Some(count) };
-        prlimit(Some(Pid::from_child(&self.child)), Resource::Nofile, limit).unwrap();
+    /// How many files and sockets the process has open.
+    pub fn files(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.child.id())).map_or(0, Iterator::count)
     }
 
     pub fn signal(&self, signal: Signal) {
@@ -140,11 +145,6 @@ impl Process {
         };
         eventually(within, message, async || find().is_some()).await;
         find().unwrap()
-    }
-
-    /// Waits for anything of this kind in the log.
-    pub async fn logged_that(&self, part: &str, within: Duration) {
-        eventually(within, part, async || self.out().contains(part)).await;
     }
 
     /// Waits until the process handles SIGTERM itself.

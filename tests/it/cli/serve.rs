@@ -13,7 +13,7 @@ const LOGS_WITHIN: Duration = Duration::from_secs(20);
 
 /// What a partner is answered for client 1.
 pub async fn interests_of_client_1(address: &str) -> Value {
-    let reply = reqwest::Client::new()
+    let reply = crate::tools::http_client()
         .post(format!("http://{address}/method"))
         .body(call("clients_interests", json!({ "client_ids": [1] })).to_string())
         .send()

@@ -2,7 +2,9 @@
 //!
 //! The tests are named after the rows of the fault table.
 
+pub mod interleavings;
 mod link;
+mod loss;
 mod no_desync;
 mod replies;
 

@@ -7,7 +7,7 @@ use tokio::{task::JoinSet, time::timeout};
 
 use super::seeded;
 use crate::{
-    harness::TestApp,
+    harness::{TestApp, alone},
     tools::{Conditions, Loss, Proxy},
 };
 
@@ -19,6 +19,7 @@ const FIRST_ID: i64 = 1_000;
 /// the time limit of a try, so that many tries time out and are answered late.
 #[tokio::test]
 async fn row_27_no_answer_ever_belongs_to_another_request() {
+    alone();
     let store = seeded();
     for id in 0..CLIENTS * CALLS {
         store.put(&format!("i:{}", FIRST_ID + id), format!(r#"["of {}"]"#, FIRST_ID + id));

@@ -1,12 +1,12 @@
 //! The store answers, but not with what was asked for.
 
 use rstest::rstest;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{on_resp, seeded};
 use crate::{
     harness::{ALL_IS_OK_WITHIN, Person, SLACK, TestApp},
-    tools::{Fault, RespServer, Rule, eventually},
+    tools::{Fault, RespServer, Rule, WRITES, eventually},
 };
 
 #[rstest]
@@ -60,7 +60,7 @@ async fn row_17_wrong_password() {
     app.is_degraded().await;
     assert_eq!(app.admin("/readyz").await.body["parts"]["persistent"]["last_error"], "denied");
     let attempts = store.seen("AUTH").len();
-    assert!(attempts <= 12, "{attempts} attempts to log in");
+    assert!(attempts <= 24, "{attempts} attempts to log in");
 
     store.require_login("service", "wrong");
     app.recovers_within(Duration::from_secs(5 * u64::from(SLACK))).await;
@@ -86,6 +86,52 @@ async fn a_store_that_refuses_writes_goes_on_serving_reads(#[case] fault: Rule) 
     assert_eq!(app.readiness().await, "ready");
     store.heal();
     app.recovers().await;
+}
+
+/// The address may lead to the new primary by now, so a new connection is made, but not over and over.
+#[tokio::test]
+async fn row_15_a_replica_is_left_for_a_freshly_resolved_address() {
+    let (store, app) = on_resp().await;
+    let before = store.door.accepted();
+    store.set(Fault::readonly());
+    eventually(ALL_IS_OK_WITHIN, "a new connection is made", async || {
+        app.scores_right().await;
+        store.door.accepted() > before
+    })
+    .await;
+    let (begun, before) = (Instant::now(), store.door.accepted());
+    app.is_ok().await;
+    let most = 1 + begun.elapsed().as_secs() as usize;
+    assert!(store.door.accepted() - before <= most, "more than one a second");
+    assert_eq!(app.readiness().await, "ready");
+    store.heal();
+    app.recovers().await;
+}
+
+/// The store holds writes back, and with them all that is behind one on the same connection.
+#[tokio::test]
+async fn row_23_a_caller_never_waits_for_a_cache_write() {
+    let (store, app) = on_resp().await;
+    let degraded = async || app.metric(r#"scoring_cache_lookups_total{result="degraded"}"#).await;
+    let before = degraded().await;
+    store.set(Fault::Stall.on(WRITES));
+    let stalled = Instant::now();
+    while stalled.elapsed() < Duration::from_secs(2) {
+        app.scores_right().await;
+        app.interests_right().await;
+        assert_eq!(app.readiness().await, "ready");
+    }
+    assert_eq!(degraded().await, before, "a look-up waited behind a write");
+    let dropped = app.metric(r#"scoring_store_operations_total{op="set",outcome="timed_out"}"#).await;
+    assert!(dropped > 0.0, "dropped writes must be counted");
+
+    store.heal();
+    store.forget();
+    eventually(ALL_IS_OK_WITHIN, "scores are cached again", async || {
+        app.scores_right().await;
+        !store.seen("SET").is_empty()
+    })
+    .await;
 }
 
 #[tokio::test]

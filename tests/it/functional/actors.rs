@@ -16,7 +16,10 @@ use actix::prelude::*;
 use rstest::rstest;
 use scoring_api::{
     actors::{
-        dispatcher::DispatcherActor, interests::InterestsActor, scoring::ScoringActor, store::StoreActor,
+        dispatcher::DispatcherActor,
+        interests::InterestsActor,
+        scoring::ScoringActor,
+        store::{CacheActor, PersistentActor},
     },
     app::Stores,
     store::{Connection, Connector, Memory, Reply},
@@ -36,7 +39,7 @@ const STUCK_IS_OVER_WITHIN: Duration = Duration::from_millis(2_000 * SLACK as u6
 /// Makes an actor fall.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
-enum Fall {
+pub(super) enum Fall {
     Stop,
     PanicInHandler,
     PanicInFuture,
@@ -66,7 +69,7 @@ macro_rules! can_fall {
     )+};
 }
 
-can_fall!(StoreActor, ScoringActor, InterestsActor, DispatcherActor);
+can_fall!(CacheActor, PersistentActor, ScoringActor, InterestsActor, DispatcherActor);
 
 /// What no actor ever should do.
 fn block_thread(time: Duration) {
@@ -76,7 +79,7 @@ fn block_thread(time: Duration) {
     }
 }
 
-fn tell(app: &TestApp, actor: &str, fall: Fall) {
+pub(super) fn tell(app: &TestApp, actor: &str, fall: Fall) {
     let tree = app.tree();
     match actor {
         "persistent_store" => tree.persistent_store.do_send(fall),

@@ -78,6 +78,12 @@ async fn row_38_a_head_that_just_fits_is_served(#[case] lines: String) {
 #[case::no_size("zz\r\n")]
 #[case::size_too_large("fffffffffffffffff\r\n")]
 #[case::longer_than_it_says("1\r\nab\r\n")]
+#[case::size_with_a_sign("+1\r\nx\r\n0\r\n\r\n")]
+#[case::size_with_a_prefix("0x1\r\nx\r\n0\r\n\r\n")]
+#[case::nothing_for_a_size("\r\nx\r\n0\r\n\r\n")]
+#[case::line_feed_in_an_extension("1;a\nb\r\nx\r\n0\r\n\r\n")]
+#[case::line_feed_behind_the_size("1\nx\r\n0\r\n\r\n")]
+#[case::line_feed_behind_the_data("1\r\nx\n0\r\n\r\n")]
 #[tokio::test]
 async fn row_38_chunks_that_are_none_are_400(#[case] chunks: &str) {
     let app = TestApp::spawn().await;

@@ -5,7 +5,7 @@ use reqwest::Method;
 use rstest::rstest;
 use serde_json::json;
 
-use crate::harness::{Person, TestApp, call};
+use crate::harness::{Person, TestApp, Wire, call, post};
 
 #[rstest]
 #[case::not_json("not json", 400, "Bad Request: the body is not JSON")]
@@ -70,6 +70,22 @@ async fn a_call_may_be_posted_there(#[case] path: &str) {
     assert_eq!(app.send(request).await.score(), 5.0);
 }
 
+/// actix takes all that follows such a head for its body, which has no end then.
+#[rstest]
+#[case::web_socket("websocket")]
+#[case::http_2("h2c")]
+#[tokio::test]
+async fn a_request_for_another_protocol_is_answered_in_this_one(#[case] protocol: &str) {
+    let app = TestApp::spawn().await;
+    let body = call("online_score", Person::full().arguments()).to_string();
+    let wanted = format!("host: x\r\nconnection: upgrade\r\nupgrade: {protocol}");
+    let mut wire = Wire::to(app.address()).await;
+    wire.send(post(&body).replacen("host: x", &wanted, 1)).await.unwrap();
+    let reply = wire.answer().await;
+    assert_eq!(reply.score(), 5.0);
+    assert!(reply.took < std::time::Duration::from_secs(5), "{reply:?}");
+}
+
 #[tokio::test]
 async fn a_body_over_the_limit_is_413_whether_its_length_is_announced_or_not() {
     let app = TestApp::with_settings(&["http.body_limit=2KiB"]).await;
@@ -109,6 +125,17 @@ async fn the_request_id_comes_back(#[case] given: &str, #[case] taken: bool) {
         assert_eq!(id == given, taken, "{id}");
         assert!(!id.is_empty() && id.bytes().all(|byte| byte.is_ascii_graphic()));
     }
+}
+
+#[rstest]
+#[case::health("/healthz")]
+#[case::readiness("/readyz")]
+#[case::metrics("/metrics")]
+#[case::nothing("/nowhere")]
+#[tokio::test]
+async fn operators_get_a_request_id_as_well(#[case] path: &str) {
+    let app = TestApp::spawn().await;
+    assert!(!app.admin(path).await.headers["x-request-id"].is_empty());
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use serde_json::json;
 use tokio::{select, sync::Semaphore, time::sleep};
 
 use crate::{
-    harness::{TestApp, Wire, call, post},
+    harness::{TestApp, Wire, alone, call, post},
     tools::eventually,
 };
 
@@ -107,6 +107,7 @@ fn connections_of(app: &TestApp) -> usize {
 
 #[tokio::test]
 async fn row_34_nothing_is_left_of_a_thousand_clients_who_went_away() {
+    alone();
     let memory = Memory::new(100);
     memory.insert("i:1".into(), br#"["books"]"#.to_vec());
     let store = Slow { asked: Arc::new(Semaphore::new(0)), memory };

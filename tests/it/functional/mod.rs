@@ -1,11 +1,16 @@
 //! The method handler through the actors, over HTTP: on the stores that need no server, and on doubles.
 
 mod actors;
+mod client;
+mod docs;
 mod heads;
 mod http;
 mod leavers;
+mod metrics;
 pub mod official;
 mod overload;
+mod rates;
 mod slow;
 mod stop;
+mod tls;
 mod verbatim;

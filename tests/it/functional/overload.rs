@@ -19,7 +19,7 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep},
 };
 
-use crate::harness::{ALL_IS_OK_WITHIN, SLACK, TestApp, settings};
+use crate::harness::{ALL_IS_OK_WITHIN, SLACK, TestApp, alone, settings};
 
 /// How long a read takes, and how many there may be at a time: together 100 calls a second, few enough that neither
 /// clients nor service are short of a core.
@@ -35,7 +35,7 @@ const REFUSED_WITHIN: Duration = Duration::from_millis(10 * SLACK as u64);
 
 /// A store whose reads take their time, side by side.
 #[derive(Debug, Clone)]
-struct Slow(Memory);
+struct Slow(Memory, Duration);
 
 impl Connector for Slow {
     fn connect(&self) -> StoreReply<Arc<dyn Connection>> {
@@ -50,9 +50,9 @@ impl Connection for Slow {
     }
 
     fn get_many(&self, keys: Arc<[String]>) -> StoreReply<Vec<Option<Vec<u8>>>> {
-        let reply = self.0.get_many(keys);
-        Box::pin(async {
-            sleep(READ_TAKES).await;
+        let (reply, takes) = (self.0.get_many(keys), self.1);
+        Box::pin(async move {
+            sleep(takes).await;
             reply.await
         })
     }
@@ -116,11 +116,12 @@ fn percentile(sorted: &[Duration], percent: usize) -> Duration {
 
 #[tokio::test]
 async fn row_33_five_times_the_load_that_can_be_served_costs_the_served_nothing_and_the_excess_little() {
+    alone();
     let memory = Memory::new(100);
     for (key, value) in TestApp::seeds() {
         memory.insert(key.to_owned(), value.into());
     }
-    let stores = Stores { cache: Arc::new(memory.clone()), persistent: Arc::new(Slow(memory)) };
+    let stores = Stores { cache: Arc::new(memory.clone()), persistent: Arc::new(Slow(memory, READ_TAKES)) };
     let limit = format!("limits.max_in_flight={MAX_IN_FLIGHT}");
     let app = Arc::new(TestApp::start(settings(&[&limit]), stores).await);
     app.recovers().await;
@@ -140,4 +141,30 @@ async fn row_33_five_times_the_load_that_can_be_served_costs_the_served_nothing_
     assert!(typical <= REFUSED_WITHIN, "at five times the load, a refusal takes {typical:?}");
     let shed = app.metric(r#"scoring_requests_shed_total{reason="overload"}"#).await;
     assert_eq!(shed, refused.into_iter().sum::<usize>() as f64);
+}
+
+/// What cannot be served is not looked at either.
+#[tokio::test]
+async fn row_33_with_all_permits_taken_a_body_is_not_even_parsed() {
+    let memory = Memory::new(100);
+    let slow = Slow(memory.clone(), Duration::from_secs(60));
+    let stores = Stores { cache: Arc::new(memory), persistent: Arc::new(slow) };
+    let limit = format!("limits.max_in_flight={MAX_IN_FLIGHT}");
+    // Each call holds its permit for as long as it waits for its read.
+    let app = settings(&[&limit, "store.timeout=20s", "store.deadline=20s"]);
+    let app = Arc::new(TestApp::start(app, stores).await);
+    let mut calls = JoinSet::new();
+    for _ in 0..MAX_IN_FLIGHT {
+        let app = app.clone();
+        calls.spawn(async move { app.interests(&[1]).await });
+    }
+    crate::tools::eventually(Duration::from_secs(10), "all permits are taken", async || {
+        app.post("no JSON").await.status == 503
+    })
+    .await;
+    let reply = app.post("no JSON").await;
+    assert_eq!((reply.status, reply.error()), (503, "Service Unavailable"));
+    assert!(reply.headers.contains_key("retry-after"));
+    assert!(app.metric(r#"scoring_requests_shed_total{reason="overload"}"#).await >= 2.0);
+    calls.abort_all();
 }

@@ -81,6 +81,19 @@ async fn row_35_a_body_that_never_ends_is_408(#[case] how: Never, #[case] framin
     assert!(wire.is_closed().await);
 }
 
+#[tokio::test]
+async fn row_35_a_later_head_for_the_operators_that_never_ends_is_408() {
+    let app = TestApp::spawn().await;
+    let mut wire = Wire::to(app.admin_address()).await;
+    wire.send("GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let healthy = wire.answer().await;
+    assert!(healthy.status == 200 && healthy.headers.contains_key("x-request-id"), "{healthy:?}");
+    wire.send("GET /heal").await.unwrap();
+    let reply = wire.answer().await;
+    assert_eq!((reply.status, reply.error()), (408, "Request Timeout"));
+    assert!(wire.is_closed().await);
+}
+
 /// A connection at rest is kept for longer than a head may take.
 #[tokio::test]
 async fn row_35_a_connection_between_requests_is_left_alone() {
@@ -167,7 +180,11 @@ async fn row_36_a_body_without_end_is_413_and_the_connection_closes(
     let reply = wire.answer().await;
     assert_eq!((reply.status, reply.error()), (413, "Payload Too Large"));
     let begun = Instant::now();
+    let mut sent = part.len();
     while wire.send(&part).await.is_ok() {
+        sent += part.len();
+        // Most of it lies in the sockets' buffers.
+        assert!(sent < 16 << 20, "it takes all that is sent");
         assert!(begun.elapsed() < Duration::from_secs(5) * SLACK, "it is still being listened to");
     }
     assert_eq!(app.call("online_score", json!({"gender": 1, "birthday": "01.01.2000"})).await.score(), 1.5);

@@ -6,7 +6,7 @@ use rstest::rstest;
 use tokio::task::JoinSet;
 
 use crate::{
-    harness::{Person, SLACK, TestApp, call},
+    harness::{Person, SLACK, TestApp, alone, call},
     tools::eventually,
 };
 
@@ -16,6 +16,7 @@ use crate::{
 #[case::a_connection_for_each_request(false)]
 #[tokio::test]
 async fn row_42_no_accepted_request_fails(#[case] keep_alive: bool) {
+    alone();
     let app = Arc::new(TestApp::with_settings(&["shutdown.grace=300ms", "shutdown.drain=5s"]).await);
     let mut clients = JoinSet::new();
     for _ in 0..16 {

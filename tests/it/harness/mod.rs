@@ -5,6 +5,7 @@
 
 mod calls;
 mod load;
+mod machine;
 mod rows;
 mod wire;
 
@@ -26,10 +27,11 @@ use tokio::sync::oneshot;
 pub use self::{
     calls::{Person, call, sign},
     load::Load,
+    machine::{alone, share},
     rows::{ALL_IS_OK_WITHIN, INTERESTS_BOUND, SCORE_BOUND, SLACK},
     wire::{Wire, post},
 };
-use crate::tools::eventually;
+use crate::tools::{eventually, http_client};
 
 /// A service under test.
 pub struct TestApp {
@@ -84,6 +86,7 @@ impl TestApp {
 
     /// A service with these settings, on given stores.
     pub async fn start(settings: Settings, stores: Stores) -> Self {
+        share();
         let trees = Arc::<Mutex<Vec<Tree>>>::default();
         let (started, addresses) = oneshot::channel();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -97,7 +100,7 @@ impl TestApp {
             });
         });
         let (address, admin_address) = addresses.await.unwrap();
-        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().unwrap();
+        let client = http_client();
         let app = Self {
             address,
             admin_address,
@@ -121,6 +124,11 @@ impl TestApp {
     /// Where the public listener is.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where the operators' listener is.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin_address
     }
 
     /// The first worker's actors.
@@ -153,6 +161,11 @@ impl TestApp {
         self.client.request(verb, self.url(path))
     }
 
+    /// A request to the operators' listener.
+    pub fn admin_request(&self, verb: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
+        self.client.request(verb, format!("http://{}{path}", self.admin_address))
+    }
+
     /// Sends it.
     pub async fn send(&self, request: reqwest::RequestBuilder) -> Reply {
         self.try_send(request).await.unwrap()
@@ -180,10 +193,15 @@ impl TestApp {
         ready.body["status"].as_str().unwrap().to_owned()
     }
 
+    /// What Prometheus scrapes.
+    pub async fn scrape(&self) -> String {
+        let url = format!("http://{}/metrics", self.admin_address);
+        self.client.get(url).send().await.unwrap().text().await.unwrap()
+    }
+
     /// The value of a metric, with its labels as they are printed; 0 if it is not there yet.
     pub async fn metric(&self, series: &str) -> f64 {
-        let url = format!("http://{}/metrics", self.admin_address);
-        let text = self.client.get(url).send().await.unwrap().text().await.unwrap();
+        let text = self.scrape().await;
         let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
         value.map_or(0.0, |value| value.parse().unwrap())
     }
@@ -202,7 +220,7 @@ impl TestApp {
 impl Drop for TestApp {
     fn drop(&mut self) {
         // Open connections would keep the service waiting.
-        self.client = reqwest::Client::new();
+        self.client = http_client();
         self.trees.lock().unwrap().clear();
         self.stop();
         let ended = self.thread.take().map(thread::JoinHandle::join);

@@ -3,29 +3,71 @@
 use std::{
     io,
     net::SocketAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
+use rustls::ClientConfig;
 use socket2::SockRef;
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream},
+    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufStream},
     net::TcpStream,
     time::timeout,
 };
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::Reply;
+use crate::tools::Certificate;
 
 /// Whoever waits for longer waits for ever.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A connection to a service.
-pub struct Wire(BufStream<TcpStream>);
+pub struct Wire(BufStream<Box<dyn Transport>>);
+
+/// The bytes below, in the clear or inside TLS.
+trait Transport: AsyncRead + AsyncWrite + Send + Unpin {
+    fn socket(&self) -> &TcpStream;
+}
+
+impl Transport for TcpStream {
+    fn socket(&self) -> &TcpStream {
+        self
+    }
+}
+
+impl Transport for TlsStream<TcpStream> {
+    fn socket(&self) -> &TcpStream {
+        self.get_ref().0
+    }
+}
 
 // ===== impl Wire =====
 
 impl Wire {
     pub async fn to(address: SocketAddr) -> Self {
-        Self(BufStream::new(TcpStream::connect(address).await.unwrap()))
+        Self::over(TcpStream::connect(address).await.unwrap())
+    }
+
+    /// The same over TLS, if the service has this certificate.
+    pub async fn to_tls(address: SocketAddr, trust: &Certificate) -> io::Result<Self> {
+        Self::to_tls_with(address, trust.client()).await
+    }
+
+    /// The same, with other ideas of TLS.
+    pub async fn to_tls_with(address: SocketAddr, config: ClientConfig) -> io::Result<Self> {
+        let name = Certificate::NAME.try_into().unwrap();
+        let stream = TcpStream::connect(address).await?;
+        Ok(Self::over(TlsConnector::from(Arc::new(config)).connect(name, stream).await?))
+    }
+
+    fn over(transport: impl Transport + 'static) -> Self {
+        Self(BufStream::new(Box::new(transport)))
+    }
+
+    /// The next answer, or why there is none.
+    pub async fn try_answer(&mut self) -> io::Result<Reply> {
+        timeout(PATIENCE, self.any_answer()).await?
     }
 
     /// Sends bytes, to a service that may have hung up.
@@ -69,7 +111,7 @@ impl Wire {
 
     /// Leaves with a reset, as a client that crashed does.
     pub fn crash(self) {
-        SockRef::from(self.0.get_ref()).set_linger(Some(Duration::ZERO)).unwrap();
+        SockRef::from(self.0.get_ref().socket()).set_linger(Some(Duration::ZERO)).unwrap();
     }
 
     async fn any_answer(&mut self) -> io::Result<Reply> {

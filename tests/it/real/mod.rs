@@ -1,10 +1,22 @@
 //! Real Redis servers, one for each test that breaks it: killed, stopped, blocked and filled with nonsense.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+mod errors;
 
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use proptest::{
+    strategy::{Strategy, ValueTree},
+    test_runner::{Config as ProptestConfig, RngSeed, TestRunner},
+};
 use rstest::rstest;
+use tokio::task::LocalSet;
 
 use crate::{
+    emulation::interleavings::{KEYS, Upset, any_step, take},
     functional::official::{IDS, all_cases_hold},
     harness::{ALL_IS_OK_WITHIN, Load, Person, SCORE_BOUND, TestApp},
     tools::{RedisServer, eventually},
@@ -173,13 +185,50 @@ async fn row_22_connection_dropped_while_idle() {
     }
 }
 
+/// Twenty rounds of what the emulation tier does at random.
+#[tokio::test]
+async fn row_27_every_answer_belongs_to_its_own_question() {
+    let redis = RedisServer::start().await;
+    let pairs: Vec<_> = (0..KEYS).flat_map(|id| [format!("i:{id}"), format!("of {id}")]).collect();
+    let words: Vec<_> = ["MSET"].into_iter().chain(pairs.iter().map(String::as_str)).collect();
+    redis.command::<()>(&words).await;
+    let mut answers = 0;
+    for seed in 0..20 {
+        let config = ProptestConfig { rng_seed: RngSeed::Fixed(seed), ..ProptestConfig::default() };
+        let steps = proptest::collection::vec(any_step(), 50..300)
+            .new_tree(&mut TestRunner::new(config))
+            .unwrap()
+            .current();
+        let upset = async |what| match what {
+            Upset::Late(ms) => redis.client_pause(Duration::from_millis(ms), "ALL").await,
+            Upset::Cut => _ = redis.client_kill().await,
+        };
+        answers += LocalSet::new().run_until(take(&redis.url(), steps, upset)).await;
+    }
+    assert!(answers > 0, "nothing could be checked");
+}
+
 #[tokio::test]
 async fn row_23_a_caller_never_waits_for_a_cache_write() {
     let redis = seeded().await;
     let app = app_on(&redis.url()).await;
-    redis.client_pause(Duration::from_secs(2), "WRITE").await;
-    for _ in 0..20 {
+    let degraded = async || app.metric(r#"scoring_cache_lookups_total{result="degraded"}"#).await;
+    let before = degraded().await;
+    redis.client_pause(Duration::from_secs(3), "WRITE").await;
+    let paused = Instant::now();
+    while paused.elapsed() < Duration::from_secs(2) {
         app.scores_right().await;
         app.interests_right().await;
+        assert_eq!(app.readiness().await, "ready");
     }
+    assert_eq!(degraded().await, before, "a look-up waited behind a write");
+
+    redis.command::<()>(&["CLIENT", "UNPAUSE"]).await;
+    let written = async || app.metric(r#"scoring_store_operations_total{op="set",outcome="ok"}"#).await;
+    let before = written().await;
+    eventually(ALL_IS_OK_WITHIN, "scores are cached again", async || {
+        app.scores_right().await;
+        written().await > before
+    })
+    .await;
 }

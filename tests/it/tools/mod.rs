@@ -6,20 +6,28 @@
 //! | [`Proxy`] | a bad network between a client and any store |
 //! | [`RedisServer`] | a real `redis-server` process, to be killed, stopped and filled |
 //! | [`Door`] | how the first two admit connections: shut, clogged, flapping, half-open |
+//! | [`Certificate`] | a certificate in files, and clients that trust it |
+//! | [`Browser`] | a real Chromium, to look at pages with |
 //! | [`eventually`] | the only way in which a test waits |
 //!
 //! Nothing here has a fixed port or outlives the value that stands for it, so tests can run in parallel and may panic.
 
+mod browser;
+mod certificate;
 mod door;
 mod eventually;
 mod full_backlog;
+mod http;
 mod port;
 mod proxy;
 mod redis;
 mod resp;
 
+pub use self::browser::Browser;
+pub use self::certificate::Certificate;
 pub use self::door::Door;
 pub use self::eventually::eventually;
+pub use self::http::http_client;
 pub use self::port::ReservedPort;
 pub use self::proxy::{Conditions, Loss, Proxy, Upstream};
 pub use self::redis::RedisServer;

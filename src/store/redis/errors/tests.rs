@@ -2,7 +2,10 @@ use redis::{Value, parse_redis_value};
 use rstest::rstest;
 
 use super::*;
-use crate::store::{Remedy, StoreError};
+use crate::store::{
+    Remedy::{self, *},
+    StoreError,
+};
 
 /// The error that the client makes of an error reply, byte by byte as the server sends it.
 fn reply(line: &str) -> RedisError {
@@ -12,30 +15,77 @@ fn reply(line: &str) -> RedisError {
     }
 }
 
+/// Every error reply that a server can give to what is sent here: `AUTH`, `SELECT`, `PING`, `GET`, `MGET`, `EXISTS`,
+/// `SET … PX`, and by the command line `MULTI`, `MSET`, `EXEC`, `SCAN`; and the rest of the codes that there are.
+///
+/// Taken from Redis 7.2 and Valkey 8.0: `createSharedObjects` and `processCommand` (server.c), `acceptCommonHandler` and
+/// the protocol errors (networking.c), acl.c, `clusterRedirectClient` (cluster.c), db.c, t_string.c, replication.c,
+/// script.c. Where the two differ it is in the text, which is never looked at.
 #[rstest]
-#[case::loading("LOADING Redis is loading the dataset in memory", "not_serving", Remedy::Retry)]
-#[case::busy("BUSY Redis is busy running a script", "not_serving", Remedy::Retry)]
-#[case::try_again("TRYAGAIN Multiple keys request during rehashing", "not_serving", Remedy::Retry)]
-#[case::cluster_down("CLUSTERDOWN The cluster is down", "not_serving", Remedy::Retry)]
-#[case::master_down("MASTERDOWN Link with MASTER is down", "not_serving", Remedy::Retry)]
-#[case::read_only("READONLY You can't write against a read only replica.", "read_only", Remedy::Reconnect)]
-#[case::no_auth("NOAUTH Authentication required.", "denied", Remedy::Wait)]
-#[case::wrong_pass("WRONGPASS invalid username-password pair", "denied", Remedy::Wait)]
-#[case::no_perm("NOPERM No permissions to access a key", "denied", Remedy::Wait)]
-#[case::oom("OOM command not allowed when used memory > 'maxmemory'.", "writes_refused", Remedy::DropWrite)]
-#[case::misconf("MISCONF Redis is configured to save RDB snapshots", "writes_refused", Remedy::DropWrite)]
-#[case::no_replicas("NOREPLICAS Not enough good replicas to write.", "writes_refused", Remedy::DropWrite)]
-#[case::wrong_type(
-    "WRONGTYPE Operation against a key holding the wrong kind of value",
-    "wrong_type",
-    Remedy::BadValue
+#[case::loading("LOADING Redis is loading the dataset in memory", "not_serving", Retry)]
+#[case::loading_on_valkey("LOADING Valkey is loading the dataset in memory", "not_serving", Retry)]
+#[case::busy_script(
+    "BUSY Redis is busy running a script. You can only call SCRIPT KILL.",
+    "not_serving",
+    Retry
 )]
-#[case::exec_abort("EXECABORT Transaction discarded", "refused", Remedy::Configuration)]
-#[case::max_clients("ERR max number of clients reached", "refused", Remedy::Configuration)]
-#[case::unknown_command("ERR unknown command 'MGET'", "refused", Remedy::Configuration)]
-#[case::moved("MOVED 3999 127.0.0.1:6381", "refused", Remedy::Configuration)]
-#[case::a_code_of_the_future("NEWCODE whatever it means", "refused", Remedy::Configuration)]
-#[case::a_code_alone("NEWCODE", "refused", Remedy::Configuration)]
+#[case::busy_module("BUSY Redis is busy running a module command.", "not_serving", Retry)]
+#[case::busy_on_valkey("BUSY Valkey is busy running a script.", "not_serving", Retry)]
+#[case::master_down("MASTERDOWN Link with MASTER is down", "not_serving", Retry)]
+#[case::try_again("TRYAGAIN Multiple keys request during rehashing of slot", "not_serving", Retry)]
+#[case::cluster_down("CLUSTERDOWN The cluster is down", "not_serving", Retry)]
+#[case::cluster_half_down(
+    "CLUSTERDOWN The cluster is down and only accepts read commands",
+    "not_serving",
+    Retry
+)]
+#[case::slot_not_served("CLUSTERDOWN Hash slot not served", "not_serving", Retry)]
+#[case::unblocked("UNBLOCKED force unblock from blocking operation", "not_serving", Retry)]
+#[case::read_only("READONLY You can't write against a read only replica.", "read_only", Reresolve)]
+#[case::no_auth("NOAUTH Authentication required.", "denied", Wait)]
+#[case::no_auth_at_hello("NOAUTH HELLO must be called with the client already authenticated", "denied", Wait)]
+#[case::wrong_pass("WRONGPASS invalid username-password pair or user is disabled.", "denied", Wait)]
+#[case::no_perm_for_the_command("NOPERM User x has no permissions to run the 'get' command", "denied", Wait)]
+#[case::no_perm_for_the_key("NOPERM No permissions to access a key", "denied", Wait)]
+#[case::protected_mode("DENIED Redis is running in protected mode because", "denied", Wait)]
+#[case::oom("OOM command not allowed when used memory > 'maxmemory'.", "writes_refused", DropWrite)]
+#[case::misconf("MISCONF Redis is configured to save RDB snapshots, but", "writes_refused", DropWrite)]
+#[case::misconf_of_the_log("MISCONF Errors writing to the AOF file: No space", "writes_refused", DropWrite)]
+#[case::no_replicas("NOREPLICAS Not enough good replicas to write.", "writes_refused", DropWrite)]
+#[case::wrong_type("WRONGTYPE Operation against a key holding the wrong kind", "wrong_type", BadValue)]
+#[case::exec_abort("EXECABORT Transaction discarded because of", "refused", Configuration)]
+#[case::moved("MOVED 3999 127.0.0.1:6381", "refused", Configuration)]
+#[case::ask("ASK 3999 127.0.0.1:6381", "refused", Configuration)]
+#[case::redirect_on_valkey("REDIRECT 127.0.0.1:6381", "refused", Configuration)]
+#[case::cross_slot("CROSSSLOT Keys in request don't hash to the same slot", "refused", Configuration)]
+#[case::no_proto("NOPROTO unsupported protocol version", "refused", Configuration)]
+#[case::max_clients("ERR max number of clients reached", "refused", Configuration)]
+#[case::max_cluster_clients(
+    "ERR max number of clients + cluster connections reached",
+    "refused",
+    Configuration
+)]
+#[case::no_password_set("ERR AUTH <password> called without any password", "refused", Configuration)]
+#[case::no_password_set_of_old("ERR Client sent AUTH, but no password is set", "refused", Configuration)]
+#[case::unknown_command("ERR unknown command 'MGET', with args beginning with:", "refused", Configuration)]
+#[case::arguments("ERR wrong number of arguments for 'get' command", "refused", Configuration)]
+#[case::syntax("ERR syntax error", "refused", Configuration)]
+#[case::no_such_database("ERR DB index is out of range", "refused", Configuration)]
+#[case::select_in_a_cluster("ERR SELECT is not allowed in cluster mode", "refused", Configuration)]
+#[case::expiry("ERR invalid expire time in 'set' command", "refused", Configuration)]
+#[case::too_long("ERR string exceeds maximum allowed size (proto-max-bulk-len)", "refused", Configuration)]
+#[case::not_the_protocol("ERR Protocol error: invalid bulk length", "refused", Configuration)]
+#[case::replica_cannot_talk("ERR Replica can't interact with the keyspace", "refused", Configuration)]
+#[case::busy_key("BUSYKEY Target key name already exists.", "refused", Configuration)]
+#[case::no_script("NOSCRIPT No matching script. Please use EVAL.", "refused", Configuration)]
+#[case::not_busy("NOTBUSY No scripts in execution right now.", "refused", Configuration)]
+#[case::unkillable("UNKILLABLE Sorry the script already executed write", "refused", Configuration)]
+#[case::in_progress("INPROG Failover already in progress", "refused", Configuration)]
+#[case::no_good_slave("NOGOODSLAVE No suitable replica to promote", "refused", Configuration)]
+#[case::no_master_link("NOMASTERLINK Can't SYNC while not connected", "refused", Configuration)]
+#[case::io_error("IOERR error or timeout reading to target instance", "refused", Configuration)]
+#[case::a_code_of_the_future("NEWCODE whatever it means", "refused", Configuration)]
+#[case::a_code_alone("NEWCODE", "refused", Configuration)]
 fn an_error_reply_is_sorted_by_its_code(#[case] line: &str, #[case] kind: &str, #[case] remedy: Remedy) {
     let error = sort(&reply(line));
     assert_eq!((error.kind(), error.remedy()), (kind, remedy));
@@ -68,14 +118,14 @@ fn an_error_of_the_socket_asks_for_a_new_connection_and_keeps_its_kind(
     #[case] text: &str,
 ) {
     let error = sort(&io::Error::from(kind).into());
-    assert_eq!((error.to_string().as_str(), error.remedy()), (text, Remedy::Reconnect));
+    assert_eq!((error.to_string().as_str(), error.remedy()), (text, Reconnect));
 }
 
 #[rstest]
-#[case::not_the_protocol(ErrorKind::Parse, "protocol", Remedy::Reconnect)]
-#[case::another_type_than_asked_for(ErrorKind::UnexpectedReturnType, "protocol", Remedy::Reconnect)]
-#[case::the_log_in_failed(ErrorKind::AuthenticationFailed, "denied", Remedy::Wait)]
-#[case::a_bug_of_the_client(ErrorKind::Client, "refused", Remedy::Configuration)]
+#[case::not_the_protocol(ErrorKind::Parse, "protocol", Reconnect)]
+#[case::another_type_than_asked_for(ErrorKind::UnexpectedReturnType, "protocol", Reconnect)]
+#[case::the_log_in_failed(ErrorKind::AuthenticationFailed, "denied", Wait)]
+#[case::a_bug_of_the_client(ErrorKind::Client, "refused", Configuration)]
 fn an_error_of_the_client_is_sorted_by_its_kind(
     #[case] kind: ErrorKind,
     #[case] sorted: &str,
@@ -91,7 +141,7 @@ fn an_error_of_the_client_is_sorted_by_its_kind(
 #[case::a_huge_length(b"$99999999999999999999\r\n")]
 fn bytes_that_are_no_reply_ask_for_a_new_connection(#[case] bytes: &[u8]) {
     let error = sort(&parse_redis_value(bytes).unwrap_err());
-    assert_eq!(error.remedy(), Remedy::Reconnect, "{error:?}");
+    assert_eq!(error.remedy(), Reconnect, "{error:?}");
 }
 
 #[test]

@@ -1,4 +1,5 @@
-use prometheus::Registry;
+use std::sync::Arc;
+
 use rstest::rstest;
 use tokio::time::sleep;
 
@@ -10,7 +11,7 @@ use crate::{
         vitals::{ActorMetrics, Vitals},
     },
     store::{
-        Role,
+        LinkPolicy, Role, RoleStatus,
         testing::{Act, Script, every_error, status},
     },
     testing::{paused, settle},
@@ -22,25 +23,27 @@ const KEY: &str = "uid:1";
 
 struct Test {
     script: Script,
-    address: Addr<StoreActor>,
+    address: Addr<CacheActor>,
     vitals: Arc<Vitals>,
     status: Arc<RoleStatus>,
     lookups: CacheLookups,
 }
 
-async fn start(role: Role) -> Test {
-    let (script, registry) = (Script::default(), Registry::new());
-    let (status, lookups) = (status(role), CacheLookups::register(&registry).unwrap());
-    let plan = StorePlan {
+async fn start() -> Test {
+    start_on(Script::default()).await
+}
+
+async fn start_on(script: Script) -> Test {
+    let registry = Registry::new();
+    let (status, lookups) = (status(Role::Cache), CacheLookups::register(&registry).unwrap());
+    let role = RolePlan {
         connector: script.connector(),
         policy: LinkPolicy::new(100 * MILLI),
-        attempts: 3,
-        ttl: SECOND,
         status: status.clone(),
-        lookups: lookups.clone(),
     };
+    let plan = CachePlan { role, ttl: SECOND, lookups: lookups.clone() };
     let vitals = ActorMetrics::register(&registry).unwrap().vitals("store");
-    let address = supervise(StoreActor::new(plan), RestartPolicy::default(), vitals.clone());
+    let address = supervise(CacheActor::new(plan), RestartPolicy::default(), vitals.clone());
     settle().await;
     Test { script, address, vitals, status, lookups }
 }
@@ -76,7 +79,7 @@ impl Test {
 #[case::with_a_fraction(4.5)]
 fn a_score_that_was_put_is_a_hit(#[case] score: f64) {
     paused(async {
-        let test = start(Role::Cache).await;
+        let test = start().await;
         assert_eq!(test.get().await, None);
         test.put(score, SECOND).await;
         assert_eq!(test.get().await, Score::new(score));
@@ -93,7 +96,7 @@ fn a_score_that_was_put_is_a_hit(#[case] score: f64) {
 #[case::json(r#"{"score": 1}"#)]
 fn a_malformed_cached_value_is_a_miss_until_it_is_overwritten(#[case] value: &str) {
     paused(async {
-        let test = start(Role::Cache).await;
+        let test = start().await;
         test.store(value);
         assert_eq!(test.get().await, None);
         assert_eq!(test.counted("miss"), 1);
@@ -107,7 +110,7 @@ fn a_cache_that_fails_in_whatever_way_is_a_miss_that_is_counted_as_degraded() {
     let failing = every_error().into_iter().map(Act::Fail);
     for act in failing.chain([Act::Hang, Act::Trickle(SECOND)]) {
         paused(async {
-            let test = start(Role::Cache).await;
+            let test = start().await;
             test.store("3");
             test.script.commands(&act);
             let begun = Instant::now();
@@ -121,40 +124,17 @@ fn a_cache_that_fails_in_whatever_way_is_a_miss_that_is_counted_as_degraded() {
 #[test]
 fn a_score_whose_time_is_over_is_not_written() {
     paused(async {
-        let test = start(Role::Cache).await;
+        let test = start().await;
         test.put(3.0, Duration::ZERO).await;
         assert_eq!(test.script.state().sets, 0);
     });
-}
-
-#[test]
-fn a_read_whose_time_is_over_is_not_sent() {
-    paused(async {
-        let test = start(Role::Persistent).await;
-        let read = GetMany { keys: Arc::from(["i:1".to_owned()]), deadline: within(Duration::ZERO) };
-        assert_eq!(test.address.send(read).await.unwrap(), Err(StoreError::TimedOut));
-        assert!(test.script.state().get_manys.is_empty());
-    });
-}
-
-#[test]
-fn every_failure_of_a_persistent_read_is_told() {
-    for error in every_error() {
-        paused(async {
-            let test = start(Role::Persistent).await;
-            test.script.state().get_many = Act::Fail(error.clone());
-            let read = GetMany { keys: Arc::from(["i:1".to_owned()]), deadline: within(SECOND) };
-            let outcome = test.address.send(read).await.unwrap();
-            assert_eq!(outcome, Err(StoreError::from(&error)));
-        });
-    }
 }
 
 /// The link's keeper is part of the actor: its fall is the actor's.
 #[test]
 fn a_connector_that_panics_restarts_the_actor_which_then_has_one_fresh_connection() {
     paused(async {
-        let test = start(Role::Cache).await;
+        let test = start().await;
         test.script.state().connect = Act::Panic;
         test.script.cut();
         sleep(5 * SECOND).await;
@@ -174,7 +154,7 @@ fn a_connector_that_panics_restarts_the_actor_which_then_has_one_fresh_connectio
 #[test]
 fn a_backend_that_panics_on_a_command_fails_that_request_only() {
     paused(async {
-        let test = start(Role::Cache).await;
+        let test = start().await;
         test.script.state().set = Act::Panic;
         let put = CachePut { key: KEY.to_owned(), score: Score::new(3.0).unwrap(), deadline: within(SECOND) };
         assert_eq!(test.address.send(put).await, Err(MailboxError::Closed));
@@ -184,10 +164,32 @@ fn a_backend_that_panics_on_a_command_fails_that_request_only() {
     });
 }
 
+/// Fault 23: readiness heeds the look-ups' link alone.
+#[test]
+fn a_link_for_writes_that_fails_is_nobodys_concern() {
+    paused(async {
+        let script = Script::default();
+        script.state().answers_in_order = true;
+        let test = start_on(script).await;
+        assert_eq!(test.script.open(), 2);
+        test.script.state().only_connection = 2;
+        test.script.commands(&Act::Hang);
+        for _ in 0..20 {
+            test.put(3.0, SECOND).await;
+            assert!(test.status.snapshot().up);
+            assert_eq!(test.status.snapshot().last_error, None);
+            assert_eq!(test.get().await.is_some(), test.counted("hit") > 0);
+        }
+        assert_eq!(test.counted("degraded"), 0);
+        assert_eq!(test.script.open(), 2, "it was given up as silent, and made anew");
+        assert_eq!(test.vitals.restarts(), 0);
+    });
+}
+
 #[test]
 fn the_connection_ends_with_the_actors_last_address() {
     paused(async {
-        let Test { script, address, vitals, status, .. } = start(Role::Cache).await;
+        let Test { script, address, vitals, status, .. } = start().await;
         assert_eq!(script.open(), 1);
         drop(address);
         settle().await;

@@ -5,12 +5,19 @@
 
 use std::io::{self, BufRead, Read};
 
-use super::fault::Fault;
-
 /// The longest line, in bytes without its end.
 pub(super) const LONGEST: usize = 1 << 20;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Why a line cannot be taken for text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum BadLine {
+    #[error("longer than {LONGEST} bytes")]
+    TooLong,
+    #[error("not valid UTF-8")]
+    NotUtf8,
+}
 
 /// Reads lines that end in LF or CRLF, or with the file. A byte order mark at the start is dropped.
 #[derive(Debug)]
@@ -21,7 +28,7 @@ pub(super) struct Lines<R> {
 }
 
 /// A line's number, counted from 1, and its text.
-pub(super) type Numbered<'a> = (usize, Result<&'a str, Fault>);
+pub(super) type Numbered<'a> = (usize, Result<&'a str, BadLine>);
 
 // ===== impl Lines =====
 
@@ -37,13 +44,13 @@ impl<R: BufRead> Lines<R> {
                 return Ok(None);
             };
             if !whole {
-                return Ok(Some((self.number, Err(Fault::TooLong))));
+                return Ok(Some((self.number, Err(BadLine::TooLong))));
             }
             if !self.buffer.trim_ascii().is_empty() {
                 break;
             }
         }
-        let text = std::str::from_utf8(&self.buffer).map_err(|_| Fault::NotUtf8);
+        let text = std::str::from_utf8(&self.buffer).map_err(|_| BadLine::NotUtf8);
         Ok(Some((self.number, text)))
     }
 
@@ -80,7 +87,7 @@ mod tests {
 
     use super::*;
 
-    fn all(bytes: &[u8]) -> Vec<(usize, Result<String, Fault>)> {
+    fn all(bytes: &[u8]) -> Vec<(usize, Result<String, BadLine>)> {
         let mut lines = Lines::new(bytes);
         let mut found = Vec::new();
         while let Some((number, line)) = lines.next().unwrap() {
@@ -89,7 +96,7 @@ mod tests {
         found
     }
 
-    fn texts(lines: &[(usize, &str)]) -> Vec<(usize, Result<String, Fault>)> {
+    fn texts(lines: &[(usize, &str)]) -> Vec<(usize, Result<String, BadLine>)> {
         lines.iter().map(|&(number, text)| (number, Ok(text.to_owned()))).collect()
     }
 
@@ -110,7 +117,7 @@ mod tests {
     #[test]
     fn a_line_that_is_not_utf8_is_bad_and_the_next_is_not() {
         let found = all(b"a\n\xff\nb");
-        assert_eq!(found[1], (2, Err(Fault::NotUtf8)));
+        assert_eq!(found[1], (2, Err(BadLine::NotUtf8)));
         assert_eq!(found[2], (3, Ok("b".to_owned())));
     }
 
@@ -123,7 +130,7 @@ mod tests {
         assert_eq!(all(format!("{longest}{end}").as_bytes()), texts(&[(1, &longest)]));
         for excess in [1, 2, 3, LONGEST] {
             let too_long = format!("{longest}{}{end}", "x".repeat(excess));
-            assert_eq!(all(too_long.as_bytes()), [(1, Err(Fault::TooLong))], "{excess}");
+            assert_eq!(all(too_long.as_bytes()), [(1, Err(BadLine::TooLong))], "{excess}");
         }
         let then = format!("{longest}xxxx\nb{end}");
         assert_eq!(all(then.as_bytes())[1], (2, Ok("b".to_owned())));
@@ -132,7 +139,7 @@ mod tests {
     #[test]
     fn a_line_that_never_ends_is_not_kept() {
         let mut lines = Lines::new(io::BufReader::new(io::repeat(b'x').take(64 << 20)));
-        assert!(matches!(lines.next(), Ok(Some((1, Err(Fault::TooLong))))));
+        assert!(matches!(lines.next(), Ok(Some((1, Err(BadLine::TooLong))))));
         assert!(lines.buffer.capacity() <= 4 * LONGEST, "{}", lines.buffer.capacity());
     }
 

@@ -1,0 +1,44 @@
+# syntax=docker/dockerfile:1
+
+# Builds with BuildKit: docker build -t scoring-api .
+#
+# Dependencies are compiled into cache mounts, so a change of the sources compiles only the sources. Pin the two base images by
+# digest where builds must be repeatable to the byte.
+ARG RUST_VERSION=1.90
+
+FROM rust:${RUST_VERSION}-slim-bookworm AS build
+WORKDIR /src
+COPY . .
+# The binary is copied out, for a cache mount is no part of the image. The empty folder becomes the data directory: the final
+# image has no shell to make one.
+RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
+    --mount=type=cache,target=/src/target,sharing=locked \
+    cargo build --locked --release --bin scoring-api \
+    && install -D -m 0755 target/release/scoring-api /out/scoring-api \
+    && install -d -m 0700 /out/data
+
+# No shell, no package manager; glibc, libgcc and CA certificates only. Its user nonroot is 65532.
+FROM gcr.io/distroless/cc-debian12:nonroot
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="scoring-api" \
+      org.opencontainers.image.description="A scoring API for partners that stays right while its store falls apart" \
+      org.opencontainers.image.licenses="MIT OR Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+COPY --from=build /out/scoring-api /usr/local/bin/scoring-api
+# The default store.url, embedded:data/scoring.redb, is relative to this; all else works on a read-only root.
+COPY --from=build --chown=65532:65532 /out/data /var/lib/scoring-api
+WORKDIR /var/lib/scoring-api
+VOLUME ["/var/lib/scoring-api"]
+# Reachable from outside the container, so it refuses to start until it is given salts: SCORING_AUTH__SALT_FILE and
+# SCORING_AUTH__ADMIN_SALT_FILE. Publish 8080 only; 8081 is for operators.
+ENV SCORING_HTTP__BIND=0.0.0.0:8080 \
+    SCORING_ADMIN__BIND=0.0.0.0:8081
+EXPOSE 8080 8081
+USER 65532:65532
+STOPSIGNAL SIGTERM
+# Nothing in the image could ask over HTTP. Ask from outside: GET /healthz and /readyz on 8081.
+HEALTHCHECK NONE
+ENTRYPOINT ["/usr/local/bin/scoring-api"]
+CMD ["serve"]

@@ -1,0 +1,172 @@
+//! What the service is measured against within Rust: plain actix-web handlers, without actors, log or metrics.
+//!
+//! - `floor` answers a fixed body,
+//! - `pure` makes the service's own checks and computes the score,
+//! - `direct` also asks Redis for it, straight from the handler.
+//!
+//! `PORT`, `WORKERS` and `REDIS_URL` come from the environment.
+
+use std::{env, error::Error, io, sync::Arc, time::Duration};
+
+use actix_web::{
+    App, HttpResponse, HttpServer,
+    http::StatusCode,
+    web::{self, Bytes, Data, PayloadConfig, ServiceConfig},
+};
+use chrono::Utc;
+use redis::{
+    AsyncCommands, AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, SetExpiry, SetOptions,
+    aio::MultiplexedConnection, io::tcp::TcpSettings,
+};
+use scoring_api::domain::{
+    Answer, AuthPolicy, Authenticator, CallError, Caller, Json, Method, MethodRequest, OnlineScore, Rules,
+    Score, TimeZoneChoice, cache_key,
+};
+use serde::Serialize;
+
+const BODY_LIMIT: usize = 256 * 1024;
+const TTL_SECONDS: u64 = 3600;
+const CACHE_TIMEOUT: Duration = Duration::from_millis(100);
+
+/// A call of `online_score` that passed all checks; the admin's needs no more.
+enum Checked {
+    Admin,
+    Person(OnlineScore),
+}
+
+#[derive(Serialize)]
+struct Success {
+    code: u16,
+    response: Answer,
+}
+
+#[derive(Serialize)]
+struct Failure {
+    code: u16,
+    error: String,
+}
+
+#[actix_web::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let routes = match env::args().nth(1).as_deref() {
+        Some("floor") => floor_routes,
+        Some("pure") => pure_routes,
+        Some("direct") => direct_routes,
+        _ => return Err("usage: peer floor|pure|direct".into()),
+    };
+    let port: u16 = env::var("PORT")?.parse()?;
+    let workers: usize = env::var("WORKERS")?.parse()?;
+    let url = env::var("REDIS_URL")?;
+    let policy = AuthPolicy {
+        salt: "Otus".into(),
+        admin_salt: "42".into(),
+        admin_login: "admin".to_owned(),
+        timezone: TimeZoneChoice::Local,
+        admin_grace: Duration::ZERO,
+    };
+    let authenticator = Data::from(Arc::new(Authenticator::new(policy)?));
+    HttpServer::new(move || {
+        let url = url.clone();
+        App::new()
+            .app_data(authenticator.clone())
+            .app_data(PayloadConfig::new(BODY_LIMIT))
+            .data_factory(move || connect(url.clone()))
+            .configure(routes)
+    })
+    .workers(workers)
+    .bind(("127.0.0.1", port))?
+    .run()
+    .await?;
+    Ok(())
+}
+
+/// A connection for each worker.
+async fn connect(url: String) -> Result<MultiplexedConnection, io::Error> {
+    let info = url.into_connection_info().map_err(io::Error::other)?;
+    let info = match info.addr() {
+        ConnectionAddr::Tcp(..) => info.set_tcp_settings(TcpSettings::default().set_nodelay(true)),
+        _ => info,
+    };
+    let config = AsyncConnectionConfig::new().set_response_timeout(Some(CACHE_TIMEOUT));
+    let client = Client::open(info).map_err(io::Error::other)?;
+    client.get_multiplexed_async_connection_with_config(&config).await.map_err(io::Error::other)
+}
+
+fn floor_routes(config: &mut ServiceConfig) {
+    config.route("/method", web::post().to(floor));
+}
+
+fn pure_routes(config: &mut ServiceConfig) {
+    config.route("/method", web::post().to(pure));
+}
+
+fn direct_routes(config: &mut ServiceConfig) {
+    config.route("/method", web::post().to(direct));
+}
+
+async fn floor(_body: Bytes) -> HttpResponse {
+    HttpResponse::Ok().content_type("application/json").body(r#"{"code":200,"response":{"score":5.0}}"#)
+}
+
+async fn pure(body: Bytes, authenticator: Data<Authenticator>) -> HttpResponse {
+    respond(check(&body, &authenticator).map(|checked| match checked {
+        Checked::Admin => Answer::AdminScore,
+        Checked::Person(person) => Answer::Score(Score::compute(&person)),
+    }))
+}
+
+async fn direct(
+    body: Bytes,
+    authenticator: Data<Authenticator>,
+    redis: Data<MultiplexedConnection>,
+) -> HttpResponse {
+    let person = match check(&body, &authenticator) {
+        Ok(Checked::Person(person)) => person,
+        Ok(Checked::Admin) => return respond(Ok(Answer::AdminScore)),
+        Err(refused) => return respond(Err(refused)),
+    };
+    let mut redis = redis.get_ref().clone();
+    let key = cache_key(&person);
+    let cached: Option<Vec<u8>> = redis.get(&key).await.unwrap_or_default();
+    if let Some(score) = cached.as_deref().and_then(Score::from_cached) {
+        return respond(Ok(Answer::Score(score)));
+    }
+    let score = Score::compute(&person);
+    // Nobody waits for it, as in the service.
+    actix_web::rt::spawn(async move {
+        let expires = SetOptions::default().with_expiration(SetExpiry::EX(TTL_SECONDS));
+        _ = redis.set_options::<_, _, ()>(key, score.to_cached(), expires).await;
+    });
+    respond(Ok(Answer::Score(score)))
+}
+
+/// The service's checks, in its order.
+fn check(body: &[u8], authenticator: &Authenticator) -> Result<Checked, CallError> {
+    let request = MethodRequest::from_json(Json::parse(body)?)?;
+    let now = Utc::now();
+    let caller = authenticator.check(&request, now)?;
+    let rules = Rules { today: authenticator.today(now), max_client_ids: 0 };
+    match Method::from_name(&request.method)? {
+        Method::OnlineScore => {
+            let person = OnlineScore::parse(request.arguments, &rules)?;
+            Ok(if caller == Caller::Admin { Checked::Admin } else { Checked::Person(person) })
+        }
+        // Not what is compared here.
+        Method::ClientsInterests => Err(CallError::Unavailable),
+    }
+}
+
+fn respond(outcome: Result<Answer, CallError>) -> HttpResponse {
+    let error = match outcome {
+        Ok(answer) => return HttpResponse::Ok().json(Success { code: 200, response: answer }),
+        Err(error) => error,
+    };
+    let status = match error {
+        CallError::BadRequest(_) => StatusCode::BAD_REQUEST,
+        CallError::Forbidden(_) => StatusCode::FORBIDDEN,
+        CallError::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        CallError::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        CallError::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    HttpResponse::build(status).json(Failure { code: status.as_u16(), error: error.to_string() })
+}

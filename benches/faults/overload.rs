@@ -1,0 +1,146 @@
+//! Row 33: five times the load that can be served.
+//!
+//! Client and service share the machine's cores, so what is overloaded must not be these: the service may have few calls in
+//! flight and its store takes a fixed time, which makes its capacity `limits.max_in_flight` / latency, far below what the
+//! cores can do. The peak is measured, by as many clients in a closed loop. The load after that is open-loop.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::future::LocalBoxFuture;
+use tokio::{
+    task::JoinSet,
+    time::{MissedTickBehavior, interval, sleep},
+};
+
+use crate::{
+    client::{Sample, Seen, Target},
+    load::some_clients,
+    measure::{STREAK, percentile},
+    row::{Outcome, ms},
+    service::Service,
+    tools::{Conditions, Proxy, eventually},
+    world::filled_store,
+};
+
+const MAX_IN_FLIGHT: usize = 16;
+const LATENCY: Duration = Duration::from_millis(40);
+const LASTS: Duration = Duration::from_secs(3);
+const REFUSED_WITHIN: Duration = Duration::from_millis(10);
+const RECOVERS_WITHIN: Duration = Duration::from_secs(1);
+
+/// What came of a load: calls served a second, and how long calls took, in order.
+struct Came {
+    goodput: f64,
+    served: Vec<Duration>,
+    refused: Vec<Duration>,
+}
+
+/// Row 33.
+pub fn five_times_the_load() -> LocalBoxFuture<'static, Outcome> {
+    Box::pin(async {
+        let mut out = Outcome::default();
+        let store = filled_store();
+        let proxy = Proxy::to(store.addr());
+        proxy.set(Conditions { latency: LATENCY / 2, ..Conditions::default() });
+        let url = format!("store.url=redis://{}", proxy.addr());
+        let limit = format!("limits.max_in_flight={MAX_IN_FLIGHT}");
+        let service = Service::start(&[&url, "cache.url=memory:", &limit]).await;
+        let target = service.target.clone();
+        let ready = async || target.is_ready().await;
+        eventually(Duration::from_secs(5), "the service is ready", ready).await;
+
+        let peak = came(closed_loop(&target).await, &mut out);
+        out.must(peak.refused.is_empty(), format!("{} refused at the peak", peak.refused.len()));
+        let peak_p99 = percentile(&peak.served, 0.99);
+        out.note(format!("peak {:.0} calls/s, p99 {}", peak.goodput, ms(peak_p99)));
+        for times in [1.0, 2.0, 5.0] {
+            let came = came(open_loop(&target, peak.goodput * times, LASTS).await, &mut out);
+            let (served, refused) = (percentile(&came.served, 0.99), percentile(&came.refused, 0.99));
+            let share = came.goodput / peak.goodput;
+            out.note(format!(
+                "{times}×: goodput {:.0} %, p99 of the served {}, of the {} refused {}",
+                100.0 * share,
+                ms(served),
+                came.refused.len(),
+                ms(refused),
+            ));
+            // At the peak itself, calls that come in bunches find the places taken, and later there are places left.
+            let is_over = times > 1.0;
+            out.must(
+                !is_over || share >= 0.9,
+                format!("goodput at {times}×: {:.0} % of the peak", 100.0 * share),
+            );
+            out.within(&format!("p99 of the served at {times}×"), served, 2 * peak_p99);
+            out.within(&format!("p99 of the refused at {times}×"), refused, REFUSED_WITHIN);
+            out.must(!is_over || !came.refused.is_empty(), format!("nothing refused at {times}×"));
+        }
+
+        // Well below the peak again: when does the first of many come that are all served?
+        let after = Instant::now();
+        let mut samples = open_loop(&target, peak.goodput / 2.0, RECOVERS_WITHIN * 2).await;
+        samples.sort_unstable_by_key(|sample| sample.at);
+        let well =
+            samples.windows(STREAK).find(|streak| streak.iter().all(|sample| sample.seen == Seen::Right));
+        match well.and_then(<[Sample]>::first) {
+            Some(first) => {
+                let recovery = first.at.saturating_duration_since(after);
+                out.note(format!("recovery {}", ms(recovery)));
+                out.within("recovery", recovery, RECOVERS_WITHIN);
+            }
+            None => out.must(false, "no recovery"),
+        }
+        out
+    })
+}
+
+/// Each client calls again as soon as it is answered.
+async fn closed_loop(target: &Arc<Target>) -> Vec<Sample> {
+    let mut clients = JoinSet::new();
+    for _ in 0..MAX_IN_FLIGHT {
+        let target = target.clone();
+        clients.spawn(async move {
+            let begun = Instant::now();
+            let mut samples = Vec::new();
+            while begun.elapsed() < LASTS {
+                samples.push(target.interests(&some_clients(), Instant::now()).await);
+            }
+            samples
+        });
+    }
+    clients.join_all().await.into_iter().flatten().collect()
+}
+
+/// Calls by the clock, however long those before take.
+async fn open_loop(target: &Arc<Target>, rate: f64, lasts: Duration) -> Vec<Sample> {
+    let mut ticks = interval(Duration::from_secs_f64(1.0 / rate));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let mut calls = JoinSet::new();
+    let begun = Instant::now();
+    while begun.elapsed() < lasts {
+        ticks.tick().await;
+        let (target, at) = (target.clone(), Instant::now());
+        calls.spawn(async move { target.interests(&some_clients(), at).await });
+    }
+    let samples = calls.join_all().await;
+    // Connections that the excess made are not needed for what follows.
+    sleep(LATENCY).await;
+    samples
+}
+
+fn came(samples: Vec<Sample>, out: &mut Outcome) -> Came {
+    let mut came = Came { goodput: 0.0, served: Vec::new(), refused: Vec::new() };
+    for sample in samples {
+        match &sample.seen {
+            Seen::Right => came.served.push(sample.took),
+            Seen::Refused => came.refused.push(sample.took),
+            Seen::Broken | Seen::Lost(_) | Seen::Wrong(_) => out.must(false, format!("{:?}", sample.seen)),
+        }
+    }
+    came.served.sort_unstable();
+    came.refused.sort_unstable();
+    came.goodput = came.served.len() as f64 / LASTS.as_secs_f64();
+    came
+}

@@ -1,0 +1,64 @@
+//! Microbenchmarks of the parts that a call passes through.
+//!
+//! - `cargo bench --bench micro`: how long each takes (criterion),
+//! - `make instructions`: how many instructions each executes (callgrind), which tells the same on a busy machine, and
+//!   what has grown since they were last recorded; `cargo bench --bench micro -- instructions record` records them.
+
+#![allow(
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "it is a tool for this repository: it reports on standard output, and a panic is a run that failed"
+)]
+
+mod instructions;
+mod parts;
+
+#[path = "../../tests/it/harness/calls.rs"]
+#[allow(dead_code, reason = "shared with the tests, which use more of it")]
+mod calls;
+#[path = "../../tests/it/tools/mod.rs"]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "shared with the tests, which use more of it; its own tests run there"
+)]
+mod tools;
+
+use std::time::Instant;
+
+use criterion::Criterion;
+
+use self::parts::{PARTS, Redis, run};
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["instructions"] => instructions::compare(),
+        ["instructions", "record"] => instructions::record(),
+        ["run", part, times] => run(part, times.parse().unwrap(), None, |run| run()),
+        _ => measure(),
+    }
+}
+
+fn measure() {
+    let mut criterion = Criterion::default().configure_from_args();
+    let redis = Redis::start_if_installed();
+    for part in PARTS.iter().filter(|part| redis.is_some() || !part.needs_redis()) {
+        criterion.bench_function(part.name, |bencher| {
+            bencher.iter_custom(|times| {
+                let mut took = std::time::Duration::ZERO;
+                run(part.name, times, redis.as_ref(), |run| {
+                    let begun = Instant::now();
+                    run();
+                    took = begun.elapsed();
+                });
+                took
+            });
+        });
+    }
+    criterion.final_summary();
+}

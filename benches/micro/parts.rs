@@ -1,0 +1,329 @@
+//! The parts, each as something that can be done so and so many times.
+
+use std::{
+    hint::black_box,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use actix::prelude::*;
+use chrono::Utc;
+use prometheus::Registry;
+use scoring_api::{
+    actors::{
+        Tree, TreePlan, TreeVitals,
+        dispatcher::{CallMethod, DispatcherPlan, ShedCalls},
+        restarts::RestartPolicy,
+        store::{CacheLookups, StorePlan},
+    },
+    domain::{
+        AuthPolicy, Authenticator, ClientsInterests, Json, MethodRequest, OnlineScore, Rules, Score,
+        TimeZoneChoice, cache_key,
+    },
+    store::{
+        Connection, Connector, EmbeddedConnector, EmbeddedFile, LinkPolicy, Memory, RedisConnector, Role,
+        RoleStatus, StoreMetrics, url::StoreUrl,
+    },
+};
+use serde_json::json;
+use tokio::{
+    runtime::{Builder, Runtime},
+    sync::Semaphore,
+};
+
+use crate::{calls::call, tools::RedisServer};
+
+const HOUR: Duration = Duration::from_secs(3600);
+const SCORE_KEY: &str = "uid:0123456789abcdef0123456789abcdef";
+const IDS: i64 = 100;
+
+/// One part.
+pub struct Part {
+    pub name: &'static str,
+    work: Work,
+}
+
+#[derive(Clone, Copy)]
+enum Work {
+    Parse(&'static str),
+    Digest,
+    Score,
+    Key,
+    Hop,
+    Call(&'static str),
+    Get(Kind),
+    GetMany(Kind),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Memory,
+    Embedded,
+    Redis,
+}
+
+/// All of them, in the order of a call's life.
+pub const PARTS: &[Part] = &[
+    part("parse and check a score", Work::Parse("online_score")),
+    part("parse and check 100 ids", Work::Parse("clients_interests")),
+    part("digest", Work::Digest),
+    part("score", Work::Score),
+    part("key", Work::Key),
+    part("actor hop", Work::Hop),
+    part("get, memory", Work::Get(Kind::Memory)),
+    part("get, redis", Work::Get(Kind::Redis)),
+    part("get 100, memory", Work::GetMany(Kind::Memory)),
+    part("get 100, embedded", Work::GetMany(Kind::Embedded)),
+    part("get 100, redis", Work::GetMany(Kind::Redis)),
+    part("a whole score through the actors, memory", Work::Call("online_score")),
+    part("whole interests of 100 through the actors, memory", Work::Call("clients_interests")),
+];
+
+const fn part(name: &'static str, work: Work) -> Part {
+    Part { name, work }
+}
+
+// ===== impl Part =====
+
+impl Part {
+    pub fn needs_redis(&self) -> bool {
+        matches!(self.work, Work::Get(Kind::Redis) | Work::GetMany(Kind::Redis))
+    }
+
+    /// Whether the number of its instructions is its own: what waits for threads or sockets counts their turns, too.
+    pub fn is_countable(&self) -> bool {
+        !matches!(self.work, Work::Get(Kind::Redis) | Work::GetMany(Kind::Redis | Kind::Embedded))
+    }
+}
+
+/// A Redis with values in it.
+pub struct Redis(RedisServer);
+
+impl Redis {
+    /// None, and a word about it, if there is no `redis-server`.
+    pub fn start_if_installed() -> Option<Self> {
+        let is_installed = std::process::Command::new("redis-server").arg("--version").output().is_ok();
+        if !is_installed {
+            println!("redis-server is not installed: its parts are left out");
+            return None;
+        }
+        let redis = runtime().block_on(async {
+            let redis = RedisServer::start().await;
+            for (key, value) in stored() {
+                redis.command::<()>(&["SET", &key, &value]).await;
+            }
+            redis.command::<()>(&["SET", SCORE_KEY, "5"]).await;
+            redis
+        });
+        Some(Self(redis))
+    }
+}
+
+/// What is done around a part's work, once that is prepared.
+type Around<'a> = Box<dyn FnOnce(&mut dyn FnMut()) + 'a>;
+
+/// Prepares a part, and hands what does it `times` times to `around`.
+pub fn run(name: &str, times: u64, redis: Option<&Redis>, around: impl FnOnce(&mut dyn FnMut())) {
+    let part = PARTS.iter().find(|part| part.name == name).expect("there is such a part");
+    let repeat = |around: Around<'_>, work: &mut dyn FnMut()| {
+        around(&mut || (0..times).for_each(|_| work()));
+    };
+    let around: Around<'_> = Box::new(around);
+    match part.work {
+        Work::Parse(method) => {
+            let (body, rules) = (body(method), rules());
+            repeat(around, &mut || {
+                let request = request(black_box(&body));
+                match method {
+                    "online_score" => drop(black_box(OnlineScore::parse(request.arguments, &rules).unwrap())),
+                    _ => drop(black_box(ClientsInterests::parse(request.arguments, &rules).unwrap())),
+                }
+            });
+        }
+        Work::Digest => {
+            let (authenticator, request, now) = (authenticator(), request(&body("online_score")), Utc::now());
+            repeat(around, &mut || _ = black_box(authenticator.check(black_box(&request), now).unwrap()));
+        }
+        Work::Score => {
+            let person = person();
+            repeat(around, &mut || _ = black_box(Score::compute(black_box(&person))));
+        }
+        Work::Key => {
+            let person = person();
+            repeat(around, &mut || drop(black_box(cache_key(black_box(&person)))));
+        }
+        Work::Hop => within_actix(
+            around,
+            times,
+            async || Echo.start(),
+            async |echo| {
+                echo.send(Nothing).await.unwrap();
+            },
+        ),
+        Work::Call(method) => {
+            let request = request(&body(method));
+            within_actix(around, times, tree, async |tree| {
+                let call = CallMethod { request: request.clone(), received: Instant::now() };
+                black_box(tree.dispatcher.send(call).await.unwrap().outcome.unwrap());
+            });
+        }
+        Work::Get(kind) => {
+            let folder = tempfile::tempdir().unwrap();
+            within_actix(
+                around,
+                times,
+                async || connection(kind, folder.path(), redis).await,
+                async |store| {
+                    assert!(store.get(SCORE_KEY.to_owned()).await.unwrap().is_some());
+                },
+            );
+        }
+        Work::GetMany(kind) => {
+            let folder = tempfile::tempdir().unwrap();
+            let keys: Arc<[String]> = stored().map(|(key, _)| key).collect();
+            within_actix(
+                around,
+                times,
+                async || connection(kind, folder.path(), redis).await,
+                async |store| {
+                    assert_eq!(store.get_many(keys.clone()).await.unwrap().len(), keys.len());
+                },
+            );
+        }
+    }
+}
+
+/// Awaits `work` one time after the other on a thread as the service's workers have.
+#[allow(clippy::needless_pass_by_value, reason = "closures read better in place")]
+fn within_actix<T>(around: Around<'_>, times: u64, prepare: impl AsyncFnOnce() -> T, work: impl AsyncFn(&T)) {
+    let system = System::new();
+    let prepared = system.block_on(prepare());
+    around(&mut || {
+        system.block_on(async {
+            for _ in 0..times {
+                work(&prepared).await;
+            }
+        });
+    });
+}
+
+struct Echo;
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Nothing;
+
+impl Actor for Echo {
+    type Context = Context<Self>;
+}
+
+impl Handler<Nothing> for Echo {
+    type Result = ();
+
+    fn handle(&mut self, _: Nothing, _: &mut Self::Context) {}
+}
+
+fn body(method: &str) -> String {
+    let arguments = match method {
+        "online_score" => json!({
+            "phone": "79175002040", "email": "stupnikov@example.com", "first_name": "Stanislav",
+            "last_name": "Stupnikov", "birthday": "01.01.1990", "gender": 1,
+        }),
+        _ => json!({ "client_ids": (0..IDS).collect::<Vec<_>>(), "date": "19.07.2017" }),
+    };
+    call(method, arguments).to_string()
+}
+
+fn request(body: &str) -> MethodRequest {
+    MethodRequest::from_json(Json::parse(body.as_bytes()).unwrap()).unwrap()
+}
+
+fn rules() -> Rules {
+    Rules { today: Utc::now().date_naive(), max_client_ids: 10_000 }
+}
+
+fn person() -> OnlineScore {
+    OnlineScore::parse(request(&body("online_score")).arguments, &rules()).unwrap()
+}
+
+fn authenticator() -> Authenticator {
+    let policy = AuthPolicy {
+        salt: "Otus".into(),
+        admin_salt: "42".into(),
+        admin_login: "admin".to_owned(),
+        timezone: TimeZoneChoice::Local,
+        admin_grace: Duration::ZERO,
+    };
+    Authenticator::new(policy).unwrap()
+}
+
+fn stored() -> impl Iterator<Item = (String, String)> {
+    (0..IDS).map(|id| (format!("i:{id}"), r#"["books", "hi-tech"]"#.to_owned()))
+}
+
+async fn connection(kind: Kind, folder: &Path, redis: Option<&Redis>) -> Arc<dyn Connection> {
+    let store: Arc<dyn Connector> = match kind {
+        Kind::Memory => Arc::new(memory()),
+        Kind::Embedded => {
+            let path = folder.join("scoring.redb");
+            let entries: Vec<_> = stored().map(|(key, value)| (key, value.into_bytes())).collect();
+            EmbeddedFile::open(&path).unwrap().put_all(&entries, &|| {}).unwrap();
+            Arc::new(EmbeddedConnector::new(path, 1_000))
+        }
+        Kind::Redis => match redis.expect("there is a Redis").0.url().parse() {
+            Ok(StoreUrl::Redis(target)) => Arc::new(RedisConnector::new(target, HOUR)),
+            other => panic!("{other:?}"),
+        },
+    };
+    let connection = store.connect().await.unwrap();
+    if kind != Kind::Redis {
+        connection.set(SCORE_KEY.to_owned(), b"5".to_vec(), HOUR).await.unwrap();
+    }
+    connection
+}
+
+fn memory() -> Memory {
+    let memory = Memory::new(1_000);
+    stored().for_each(|(key, value)| memory.insert(key, value.into_bytes()));
+    memory
+}
+
+/// The actors of one worker, as the service wires them.
+async fn tree() -> Tree {
+    let registry = Registry::new();
+    let metrics = StoreMetrics::register(&registry).unwrap();
+    let lookups = CacheLookups::register(&registry).unwrap();
+    let memory = Arc::new(memory());
+    let store = |role| StorePlan {
+        connector: memory.clone(),
+        policy: LinkPolicy::new(HOUR),
+        attempts: 3,
+        ttl: HOUR,
+        status: RoleStatus::new(role, metrics.clone()),
+        lookups: lookups.clone(),
+    };
+    let tree = Tree::start(&TreePlan {
+        dispatcher: DispatcherPlan {
+            authenticator: Arc::new(authenticator()),
+            admission: Arc::new(Semaphore::new(1024)),
+            shed: ShedCalls::register(&registry).unwrap(),
+            deadline: HOUR,
+            max_client_ids: 10_000,
+            clock: Utc::now,
+        },
+        cache: store(Role::Cache),
+        persistent: store(Role::Persistent),
+        cache_timeout: HOUR,
+        restarts: RestartPolicy::default(),
+        vitals: TreeVitals::register(&registry).unwrap(),
+    });
+    // The links connect on their own; the first call waits for that.
+    let call = CallMethod { request: request(&body("clients_interests")), received: Instant::now() };
+    tree.dispatcher.send(call).await.unwrap().outcome.unwrap();
+    tree
+}
+
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().build().unwrap()
+}

@@ -1,0 +1,212 @@
+//! What is compared: one entry for each contender, whatever it is made of.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::workloads::Workload;
+
+/// Those that targets and groups speak of.
+pub const PURE: &str = "pure";
+pub const DIRECT: &str = "direct";
+pub const NEAR: &str = "near-cache";
+pub const SERVICE: &str = "service";
+pub const EMBEDDED: &str = "embedded";
+pub const DEAD: &str = "redis-dead";
+pub const FROZEN: &str = "redis-frozen";
+pub const FASTAPI: &str = "fastapi";
+pub const FASTIFY: &str = "fastify";
+pub const ASSIGNMENT: &str = "http.server";
+
+/// Who is measured at one fixed rate: 60 % of what the slowest of each group can do.
+pub const LATENCY_GROUPS: &[&[&str]] = &[
+    &[PURE, DIRECT, NEAR, SERVICE, EMBEDDED, DEAD, FROZEN],
+    &[FASTIFY, SERVICE],
+    &[FASTAPI, SERVICE],
+    &[ASSIGNMENT, SERVICE],
+];
+
+/// What one contender is.
+pub struct Contender {
+    pub id: &'static str,
+    pub what: &'static str,
+    pub program: Program,
+    pub store: Store,
+    pub workloads: &'static [Workload],
+}
+
+/// How it is started.
+pub enum Program {
+    /// One of `bench/peers/rust`.
+    Rust(&'static str),
+    /// This service, with these settings.
+    Service(&'static [&'static str]),
+    FastApi,
+    Fastify,
+    HttpServer,
+}
+
+/// What the Redis behind it does while it is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Store {
+    Redis,
+    /// None: a file of its own, with the same interests.
+    Embedded,
+    Dead,
+    Frozen,
+}
+
+const CACHED: &[Workload] = &[Workload::Cached];
+const SCORES: &[Workload] = &[Workload::Cached, Workload::Distinct];
+const ALL: &[Workload] = &[
+    Workload::Cached,
+    Workload::Distinct,
+    Workload::Interests(10),
+    Workload::Interests(100),
+    Workload::Interests(1_000),
+    Workload::Interests(10_000),
+];
+
+/// All of them. A service with a near cache joins by a line such as
+/// `service(NEAR, "this service, near cache on", &["cache.near=…"], Store::Redis, SCORES)`.
+pub fn contenders() -> Vec<Contender> {
+    vec![
+        rust("floor", "actix-web answering a fixed body", CACHED),
+        rust(PURE, "the same checks, digest and formula in a plain handler", CACHED),
+        rust(DIRECT, "pure, and a Redis GET from the handler", SCORES),
+        service(SERVICE, "this service on Redis, near cache off", &[], Store::Redis, ALL),
+        service("no-log", "the same, without its log", &["log.level=error"], Store::Redis, CACHED),
+        service(EMBEDDED, "this service on its embedded store", &[], Store::Embedded, ALL),
+        service(DEAD, "this service, its Redis killed", &[], Store::Dead, SCORES),
+        service(FROZEN, "this service, its Redis stopped with SIGSTOP", &[], Store::Frozen, SCORES),
+        peer(FASTIFY, "Fastify with cluster and ioredis", Program::Fastify),
+        peer(FASTAPI, "FastAPI on uvicorn (uvloop, httptools), redis-py with hiredis", Program::FastApi),
+        peer(ASSIGNMENT, "the assignment's shape: Python's http.server with redis-py", Program::HttpServer),
+    ]
+}
+
+fn rust(id: &'static str, what: &'static str, workloads: &'static [Workload]) -> Contender {
+    Contender { id, what, program: Program::Rust(id), store: Store::Redis, workloads }
+}
+
+fn service(
+    id: &'static str,
+    what: &'static str,
+    settings: &'static [&'static str],
+    store: Store,
+    workloads: &'static [Workload],
+) -> Contender {
+    Contender { id, what, program: Program::Service(settings), store, workloads }
+}
+
+fn peer(id: &'static str, what: &'static str, program: Program) -> Contender {
+    Contender { id, what, program, store: Store::Redis, workloads: ALL }
+}
+
+/// Where a contender finds what it needs.
+pub struct Surroundings<'a> {
+    pub port: u16,
+    pub admin_port: u16,
+    pub workers: usize,
+    pub redis: &'a str,
+    pub folder: &'a Path,
+}
+
+// ===== impl Contender =====
+
+impl Contender {
+    /// Whether it has both methods, and so must pass the official cases.
+    pub fn is_whole(&self) -> bool {
+        !matches!(self.program, Program::Rust(_))
+    }
+
+    /// Whether its memory and its start are measured: the floor's tell nothing.
+    pub fn has_footprint(&self) -> bool {
+        self.store != Store::Dead && self.store != Store::Frozen
+    }
+
+    /// Whether what it is made of has been installed.
+    pub fn is_installed(&self) -> bool {
+        let program = self.program();
+        if matches!(self.program, Program::Fastify) {
+            return installed("fastify/node_modules").is_dir();
+        }
+        program.is_file()
+    }
+
+    fn program(&self) -> PathBuf {
+        match self.program {
+            Program::Rust(_) => installed("bin/peer"),
+            Program::Service(_) => installed("bin/scoring-api"),
+            Program::FastApi => installed("fastapi/venv/bin/uvicorn"),
+            Program::Fastify => "node".into(),
+            Program::HttpServer => installed("httpserver/venv/bin/python"),
+        }
+    }
+
+    pub fn command(&self, around: &Surroundings<'_>) -> Command {
+        let Surroundings { port, admin_port, workers, redis, folder } = around;
+        let mut command = Command::new(self.program());
+        match self.program {
+            Program::Rust(kind) => {
+                command.arg(kind);
+            }
+            Program::Service(settings) => {
+                let url = if self.store == Store::Embedded { "embedded:scoring.redb" } else { redis };
+                for setting in [
+                    format!("http.bind=127.0.0.1:{port}"),
+                    format!("admin.bind=127.0.0.1:{admin_port}"),
+                    format!("http.workers={workers}"),
+                    format!("store.url={url}"),
+                ] {
+                    command.args(["--set", &setting]);
+                }
+                for setting in settings {
+                    command.args(["--set", setting]);
+                }
+            }
+            Program::FastApi => {
+                command.args(["app:app", "--loop", "uvloop", "--http", "httptools"]);
+                command.args(["--no-access-log", "--log-level", "warning", "--backlog", "1024"]);
+                command.args(["--app-dir", &source("fastapi"), "--port", &port.to_string()]);
+                command.args(["--workers", &workers.to_string()]);
+            }
+            Program::Fastify => {
+                command
+                    .arg(installed("fastify/server.js"))
+                    .env("NODE_ENV", "production")
+                    .env("NODE_NO_WARNINGS", "1");
+            }
+            Program::HttpServer => {
+                command.arg(format!("{}/server.py", source("httpserver")));
+            }
+        }
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("SCORING_") {
+                command.env_remove(name);
+            }
+        }
+        command
+            .env("PORT", port.to_string())
+            .env("WORKERS", workers.to_string())
+            .env("REDIS_URL", redis)
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .current_dir(folder);
+        command
+    }
+}
+
+/// The service's program, which also fills the embedded store.
+pub fn service_program() -> PathBuf {
+    installed("bin/scoring-api")
+}
+
+/// What `bench/install` has put there.
+pub fn installed(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers").join(path)
+}
+
+fn source(peer: &str) -> String {
+    format!("{}/bench/peers/{peer}", env!("CARGO_MANIFEST_DIR"))
+}

@@ -1,0 +1,199 @@
+//! A contender as processes: starting and stopping them, and what the kernel says they use.
+
+use std::{
+    fs,
+    net::TcpStream,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tempfile::TempDir;
+
+use crate::{
+    client::Target,
+    contenders::{Contender, Store, Surroundings, service_program},
+    tools::{RedisServer, ReservedPort, eventually},
+    workloads::{CLIENTS, Workload, interests_of},
+};
+
+const STARTS_WITHIN: Duration = Duration::from_secs(20);
+
+/// The kernel counts CPU time in these for every program, on every architecture that we know of.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// A contender that answers, and the Redis behind it.
+pub struct Server {
+    pub redis: RedisServer,
+    pub target: Target,
+    /// From the start of its process to its first answer.
+    pub first_answer: Duration,
+    port: ReservedPort,
+    _admin_port: ReservedPort,
+    group: Group,
+    _folder: TempDir,
+}
+
+/// A process and all that it has started, in a process group of their own. Dropping it kills them all.
+struct Group(Child);
+
+// ===== impl Server =====
+
+impl Server {
+    /// Starts it with an empty cache and everyone's interests, in whatever state its Redis is to be.
+    pub async fn start(contender: &Contender) -> Self {
+        let (port, admin_port) = (ReservedPort::new(), ReservedPort::new());
+        let redis = RedisServer::start().await;
+        fill(&redis).await;
+        let folder = tempfile::tempdir().unwrap();
+        if contender.store == Store::Embedded {
+            fill_embedded(&folder);
+        }
+        let around = Surroundings {
+            port: port.addr().port(),
+            admin_port: admin_port.addr().port(),
+            workers: workers(),
+            redis: &redis.url(),
+            folder: folder.path(),
+        };
+        let begun = Instant::now();
+        let group = Group::spawn(contender.command(&around));
+        let target = Target::new(port.addr(), admin_port.addr());
+        let call = &Workload::Cached.bodies()[0];
+        let mut first_answer = Duration::ZERO;
+        eventually(STARTS_WITHIN, contender.id, async || {
+            let answers = TcpStream::connect(port.addr()).is_ok()
+                && target.post(call).await.is_ok_and(|answer| answer.code == 200);
+            first_answer = begun.elapsed();
+            answers
+        })
+        .await;
+        target.disconnect();
+        let server =
+            Self { redis, target, first_answer, port, _admin_port: admin_port, group, _folder: folder };
+        server.settle(contender.store).await;
+        server
+    }
+
+    /// Brings its Redis into the state that it is measured in, and waits until the service knows.
+    async fn settle(&self, store: Store) {
+        match store {
+            Store::Redis | Store::Embedded => return,
+            Store::Dead => self.redis.kill9(),
+            Store::Frozen => self.redis.sigstop(),
+        }
+        eventually(STARTS_WITHIN, "the service knows that its Redis is gone", async || {
+            self.target.readiness().await.1 == "degraded"
+        })
+        .await;
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port.addr().port()
+    }
+
+    /// Seconds of CPU, user and system, of all its processes.
+    pub fn cpu(&self) -> f64 {
+        let ticks = self.group.stats().into_iter().map(|stat| stat[10] + stat[11]);
+        ticks.sum::<u64>() as f64 / TICKS_PER_SECOND
+    }
+
+    /// What all its processes hold now, in KiB. What they share counts for each.
+    pub fn rss_kib(&self) -> u64 {
+        self.group.status("VmRSS:")
+    }
+
+    /// The most that each has held, in KiB.
+    pub fn peak_rss_kib(&self) -> u64 {
+        self.group.status("VmHWM:")
+    }
+
+    /// Seconds of CPU of the Redis behind it.
+    pub async fn redis_cpu(&self, store: Store) -> f64 {
+        if store != Store::Redis {
+            return 0.0;
+        }
+        let info: String = self.redis.command(&["INFO", "cpu"]).await;
+        let field = |line: &str| {
+            let (name, value) = line.split_once(':')?;
+            matches!(name, "used_cpu_sys" | "used_cpu_user").then(|| value.trim().parse::<f64>().ok())?
+        };
+        info.lines().filter_map(field).sum()
+    }
+}
+
+// ===== impl Group =====
+
+impl Group {
+    fn spawn(mut command: Command) -> Self {
+        use std::os::unix::process::CommandExt as _;
+
+        let command = command.process_group(0).stdin(Stdio::null()).stdout(Stdio::null());
+        Self(command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}")))
+    }
+
+    /// Of each process: its id, and the fields of `/proc/…/stat` from the state on.
+    fn processes(&self) -> Vec<(String, Vec<u64>)> {
+        let ids =
+            fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let stat = |id: String| {
+            let text = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+            // The program's name stands in brackets, and may hold anything.
+            let fields = text.rsplit_once(") ")?.1.split(' ').skip(1);
+            Some((id, fields.map(|field| field.trim().parse().unwrap_or(0)).collect::<Vec<u64>>()))
+        };
+        let group = u64::from(self.0.id());
+        ids.filter(|id| id.bytes().all(|byte| byte.is_ascii_digit()))
+            .filter_map(stat)
+            .filter(|(_, fields)| fields.get(1) == Some(&group) && fields.len() > 11)
+            .collect()
+    }
+
+    fn stats(&self) -> Vec<Vec<u64>> {
+        self.processes().into_iter().map(|(_, fields)| fields).collect()
+    }
+
+    fn status(&self, field: &str) -> u64 {
+        let one = |(id, _): (String, Vec<u64>)| {
+            let text = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+            let line = text.lines().find_map(|line| line.strip_prefix(field))?.to_owned();
+            line.split_whitespace().next()?.parse::<u64>().ok()
+        };
+        self.processes().into_iter().filter_map(one).sum()
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        _ = kill_process_group(Pid::from_child(&self.0), Signal::KILL);
+        _ = self.0.wait();
+    }
+}
+
+/// One for each core.
+pub fn workers() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+async fn fill(redis: &RedisServer) {
+    let pairs: Vec<_> = (1..=CLIENTS)
+        .flat_map(|id| [format!("i:{id}"), serde_json::to_string(&interests_of(id)).unwrap()])
+        .collect();
+    let words: Vec<_> = ["MSET"].into_iter().chain(pairs.iter().map(String::as_str)).collect();
+    redis.command::<()>(&words).await;
+}
+
+fn fill_embedded(folder: &TempDir) {
+    let lines = (1..=CLIENTS)
+        .map(|id| format!("{}\n", serde_json::json!({ "id": id, "interests": interests_of(id) })));
+    let file = folder.path().join("interests.ndjson");
+    fs::write(&file, lines.collect::<String>()).unwrap();
+    let imported = Command::new(service_program())
+        .args(["--set", "store.url=embedded:scoring.redb", "interests", "import"])
+        .arg(&file)
+        .current_dir(folder.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    assert!(imported.unwrap().success(), "the embedded store is filled");
+}

@@ -1,0 +1,90 @@
+//! What contenders are asked.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::calls::call;
+
+/// Stands where each request has another number; `bench/wrk.lua` knows it too.
+pub const MARK: &str = "##########";
+
+/// Clients who have interests stored.
+pub const CLIENTS: i64 = 10_000;
+
+/// Persons whose scores are asked again and again.
+const REGULARS: u64 = 100;
+
+/// One kind of call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Workload {
+    /// `online_score` of a few persons, whose scores are cached.
+    Cached,
+    /// `online_score` of persons who were never asked for.
+    Distinct,
+    /// `clients_interests` of so many clients.
+    Interests(usize),
+}
+
+// ===== impl Workload =====
+
+impl Workload {
+    /// Connections that it is measured with.
+    pub fn connections(self) -> &'static [usize] {
+        match self {
+            Self::Cached => &[32, 256],
+            Self::Distinct | Self::Interests(_) => &[32],
+        }
+    }
+
+    pub fn name(self) -> String {
+        match self {
+            Self::Cached => "cached scores".to_owned(),
+            Self::Distinct => "distinct scores".to_owned(),
+            Self::Interests(ids) => format!("interests of {ids}"),
+        }
+    }
+
+    /// Bodies of signed calls.
+    pub fn bodies(self) -> Vec<String> {
+        match self {
+            Self::Cached => (0..REGULARS).map(|person| score(&format!("{person:010}"))).collect(),
+            Self::Distinct => vec![score(MARK)],
+            Self::Interests(ids) => {
+                let mut random = fastrand::Rng::with_seed(ids as u64);
+                let bodies = (100_000 / ids).clamp(4, 64);
+                (0..bodies).map(|_| interests(&random.choose_multiple(1..=CLIENTS, ids))).collect()
+            }
+        }
+    }
+}
+
+fn score(number: &str) -> String {
+    let arguments = json!({
+        "phone": format!("7{number}"), "email": format!("{number}@example.com"), "first_name": "Stanislav",
+        "last_name": "Stupnikov", "birthday": "01.01.1990", "gender": 1,
+    });
+    call("online_score", arguments).to_string()
+}
+
+fn interests(ids: &[i64]) -> String {
+    call("clients_interests", json!({ "client_ids": ids, "date": "19.07.2017" })).to_string()
+}
+
+/// What is stored for client `id`.
+pub fn interests_of(id: i64) -> [String; 2] {
+    const ALL: [&str; 8] = ["books", "hi-tech", "cinema", "travel", "music", "pets", "tv", "otus"];
+    let pick = |turn: i64| ALL[usize::try_from((id * 7 + turn * 3) % 8).unwrap_or(0)].to_owned();
+    [pick(0), pick(1)]
+}
+
+/// A workload's bodies as a file, one a line.
+pub fn write_bodies(workload: Workload, folder: &Path) -> PathBuf {
+    let path = folder.join(format!("{workload:?}"));
+    fs::write(&path, workload.bodies().join("\n")).unwrap();
+    path
+}

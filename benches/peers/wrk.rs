@@ -1,0 +1,57 @@
+//! The load that goes as fast as it gets answers: wrk.
+
+use std::{
+    path::Path,
+    process::Stdio,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
+
+use serde::Deserialize;
+use tokio::{process::Command, time::timeout};
+
+/// As many as there are cores: with one, it would be what limits the fastest contender.
+const THREADS: usize = 2;
+
+/// wrk ends by itself. This is for one that does not.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a run of wrk came to.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct Summary {
+    pub requests: u64,
+    pub microseconds: u64,
+    /// Connections that failed, timed out or were cut off, and answers other than 2xx.
+    pub errors: u64,
+}
+
+// ===== impl Summary =====
+
+impl Summary {
+    pub fn per_second(&self) -> f64 {
+        self.requests as f64 / (self.microseconds as f64 / 1e6)
+    }
+}
+
+/// Posts the bodies of a file to `port` over so many connections for so long.
+pub async fn wrk(port: u16, bodies: &Path, connections: usize, lasts: Duration) -> Summary {
+    // So no two runs ask for the same person unless they mean to.
+    static FIRST: AtomicU64 = AtomicU64::new(0);
+    let first = FIRST.fetch_add(10_000_000, Relaxed) % 10_000_000_000;
+    let running = Command::new("wrk")
+        .args(["-t", &THREADS.to_string(), "-c", &connections.to_string()])
+        .args(["-d", &format!("{}s", lasts.as_secs().max(1)), "--timeout", "5s"])
+        .args(["-s", concat!(env!("CARGO_MANIFEST_DIR"), "/bench/wrk.lua")])
+        .arg(format!("http://127.0.0.1:{port}"))
+        .arg("--")
+        .arg(bodies)
+        .arg(first.to_string())
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .kill_on_drop(true)
+        .output();
+    let output = timeout(lasts + PATIENCE, running).await.expect("wrk ends in time").expect("wrk starts");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let line = text.lines().find_map(|line| line.strip_prefix("summary "));
+    serde_json::from_str(line.unwrap_or_else(|| panic!("wrk said no summary: {text}"))).unwrap()
+}

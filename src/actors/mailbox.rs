@@ -1,0 +1,145 @@
+//! How actors reach each other: a message travels with the span that it is part of, and is counted until it is taken.
+//!
+//! actix tells nobody how many messages wait for an actor. So each one between actors is wrapped in a [`Sent`], which counts
+//! itself in when it is sent, and out when its actor takes it or when it is dropped unread.
+
+use actix::{dev::RecipientRequest, prelude::*};
+use prometheus::IntGauge;
+use tracing::{Instrument, Span};
+
+use super::vitals::Vitals;
+use crate::trace::TraceContext;
+
+/// The mailbox of an actor that handles `M`.
+#[derive(Debug)]
+pub struct Mailbox<M>
+where
+    M: Message + Send,
+    M::Result: Send,
+{
+    actor: Recipient<Sent<M>>,
+    depth: IntGauge,
+}
+
+/// A message on its way.
+#[derive(Debug)]
+pub struct Sent<M> {
+    message: M,
+    cause: Cause,
+    waiting: Waiting,
+}
+
+/// What a message was sent for.
+#[derive(Debug)]
+enum Cause {
+    /// The sender waits for the reply, so its span lasts longer than the receiver's.
+    Within(Span),
+    /// The sender does not wait, so its span may be over before the receiver's begins: it must not be kept open.
+    After(Option<TraceContext>),
+}
+
+/// Counts as waiting until it is dropped.
+#[derive(Debug)]
+struct Waiting(IntGauge);
+
+// ===== impl Mailbox =====
+
+impl<M> Mailbox<M>
+where
+    M: Message + Send + 'static,
+    M::Result: Send,
+{
+    /// The mailbox of `actor`, whose messages count as `vitals`' own.
+    pub fn new(actor: impl Into<Recipient<Sent<M>>>, vitals: &Vitals) -> Self {
+        Self { actor: actor.into(), depth: vitals.mailbox_depth().clone() }
+    }
+
+    /// Sends a message whose reply the current span waits for.
+    pub fn send(&self, message: M) -> RecipientRequest<Sent<M>> {
+        self.actor.send(self.sent(message, Cause::Within(Span::current())))
+    }
+
+    /// Sends a message that nobody waits for.
+    pub fn do_send(&self, message: M) {
+        self.actor.do_send(self.sent(message, Cause::After(TraceContext::of(&Span::current()))));
+    }
+
+    fn sent(&self, message: M, cause: Cause) -> Sent<M> {
+        self.depth.inc();
+        Sent { message, cause, waiting: Waiting(self.depth.clone()) }
+    }
+}
+
+impl<M> Clone for Mailbox<M>
+where
+    M: Message + Send,
+    M::Result: Send,
+{
+    fn clone(&self) -> Self {
+        Self { actor: self.actor.clone(), depth: self.depth.clone() }
+    }
+}
+
+// ===== impl Sent =====
+
+impl<M: Message> Message for Sent<M> {
+    type Result = M::Result;
+}
+
+impl<M: Message> Sent<M> {
+    /// Takes the message out and handles it in the span that `span` makes of the parent's.
+    pub(super) fn handled(
+        self,
+        span: impl FnOnce(&Span) -> Span,
+        handle: impl FnOnce(M) -> ResponseFuture<M::Result>,
+    ) -> ResponseFuture<M::Result>
+    where
+        M::Result: 'static,
+    {
+        drop(self.waiting);
+        let span = match &self.cause {
+            Cause::Within(parent) => span(parent),
+            Cause::After(context) => {
+                let span = span(&Span::none());
+                context.iter().for_each(|context| context.adopt(&span));
+                span
+            }
+        };
+        let reply = span.in_scope(|| handle(self.message));
+        // Not boxed once more for nothing.
+        if span.is_disabled() { reply } else { Box::pin(reply.instrument(span)) }
+    }
+}
+
+/// Has an actor handle a message also when it comes as [`Sent`]: in a span of this name.
+macro_rules! handle_sent {
+    ($actor:ty: $message:ident => $span:literal) => {
+        impl ::actix::Handler<$crate::actors::mailbox::Sent<$message>> for $actor {
+            type Result = <Self as ::actix::Handler<$message>>::Result;
+
+            fn handle(
+                &mut self,
+                sent: $crate::actors::mailbox::Sent<$message>,
+                ctx: &mut Self::Context,
+            ) -> Self::Result {
+                let message = stringify!($message);
+                sent.handled(
+                    |parent| ::tracing::info_span!(parent: parent, $span, message),
+                    |message| self.handle(message, ctx),
+                )
+            }
+        }
+    };
+}
+pub(super) use handle_sent;
+
+// ===== impl Waiting =====
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,154 @@
+//! The cache actor: what was computed before, if it can be had in time.
+//!
+//! Look-ups and writes go over links of their own, where the store needs that: a server that holds writes back must not
+//! make a look-up wait behind one. Only the look-ups' link counts for readiness.
+
+use std::time::Duration;
+
+use actix::prelude::*;
+use prometheus::{IntCounterVec, Opts, Registry};
+use tokio::time::Instant;
+
+use super::{Keepers, RolePlan};
+use crate::{
+    actors::mailbox::handle_sent,
+    domain::{Deadline, Score},
+    store::{CacheRequests, Link},
+};
+
+/// Asks for the score cached under `key`. Whatever goes wrong, the answer is "none", by `deadline` at the latest.
+#[derive(Debug, Message)]
+#[rtype(result = "Option<Score>")]
+pub struct CacheGet {
+    /// See [`cache_key`](crate::domain::cache_key).
+    pub key: String,
+    /// When the answer is of no use any more.
+    pub deadline: Deadline,
+}
+
+/// Caches a score. Nobody waits for it, and what fails is dropped.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct CachePut {
+    /// See [`cache_key`](crate::domain::cache_key).
+    pub key: String,
+    /// The score to be found under it.
+    pub score: Score,
+    /// When it is not worth writing any more.
+    pub deadline: Deadline,
+}
+
+/// What a [`CacheActor`] is built from, and built again from after a fall.
+#[derive(Debug, Clone)]
+pub struct CachePlan {
+    /// Its links.
+    pub role: RolePlan,
+    /// How long a score is cached.
+    pub ttl: Duration,
+    /// Where look-ups are counted.
+    pub lookups: CacheLookups,
+}
+
+/// Counts cache look-ups by their result. Clones share the counts.
+#[derive(Debug, Clone)]
+pub struct CacheLookups(IntCounterVec);
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct CacheActor {
+    plan: CachePlan,
+    requests: CacheRequests,
+    keepers: Keepers,
+    /// They end with the actor.
+    _links: (Link, Option<Link>),
+}
+
+// ===== impl CacheActor =====
+
+impl CacheActor {
+    /// An actor with links of its own, which start to connect at once. It does not wait for the store to be there.
+    pub fn new(plan: CachePlan) -> Self {
+        let mut keepers = Keepers::default();
+        let link = plan.role.link(&mut keepers);
+        let writes = plan.role.link_for_writes(&mut keepers);
+        let requests = CacheRequests::new(&link, writes.as_ref());
+        Self { plan, requests, keepers, _links: (link, writes) }
+    }
+}
+
+impl Actor for CacheActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        std::mem::take(&mut self.keepers).join(self, ctx);
+    }
+}
+
+impl Supervised for CacheActor {
+    fn restarting(&mut self, _: &mut Self::Context) {
+        *self = Self::new(self.plan.clone());
+    }
+}
+
+handle_sent!(CacheActor: CacheGet => "cache_store");
+handle_sent!(CacheActor: CachePut => "cache_store");
+
+impl Handler<CacheGet> for CacheActor {
+    type Result = ResponseFuture<Option<Score>>;
+
+    fn handle(&mut self, msg: CacheGet, _: &mut Self::Context) -> Self::Result {
+        let (requests, lookups) = (self.requests.clone(), self.plan.lookups.clone());
+        Box::pin(async move {
+            let deadline = Instant::from_std(msg.deadline.instant());
+            let (score, result) = match requests.get(msg.key, deadline).await {
+                Ok(found) => match found.as_deref().and_then(Score::from_cached) {
+                    Some(score) => (Some(score), "hit"),
+                    None => (None, "miss"),
+                },
+                Err(_) => (None, "degraded"),
+            };
+            lookups.0.with_label_values(&[result]).inc();
+            score
+        })
+    }
+}
+
+impl Handler<CachePut> for CacheActor {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, msg: CachePut, _: &mut Self::Context) -> Self::Result {
+        let (requests, ttl) = (self.requests.clone(), self.plan.ttl);
+        Box::pin(async move {
+            if !msg.deadline.has_passed(Instant::now().into_std()) {
+                requests.set(msg.key, msg.score.to_cached().into_bytes(), ttl).await;
+            }
+        })
+    }
+}
+
+// ===== impl CacheLookups =====
+
+impl CacheLookups {
+    /// Makes the counter and registers it.
+    ///
+    /// # Errors
+    ///
+    /// If it is registered already.
+    pub fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let lookups = IntCounterVec::new(
+            Opts::new(
+                "scoring_cache_lookups_total",
+                "Look-ups of cached scores: hit, miss, or degraded when the cache could not be asked.",
+            ),
+            &["result"],
+        )?;
+        for result in ["hit", "miss", "degraded"] {
+            lookups.with_label_values(&[result]);
+        }
+        registry.register(Box::new(lookups.clone()))?;
+        Ok(Self(lookups))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,128 @@
+//! The persistent actor: what is stored and cannot be computed again.
+
+use std::sync::Arc;
+
+use actix::prelude::*;
+use tokio::time::Instant;
+
+use super::{Keepers, RolePlan};
+use crate::{
+    actors::mailbox::handle_sent,
+    domain::Deadline,
+    store::{Link, PersistentRequests, StoreError},
+};
+
+/// Asks for the persistent values of all `keys`, in their order, in one round trip.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Vec<Option<Vec<u8>>>, StoreError>")]
+pub struct GetMany {
+    /// What to read.
+    pub keys: Arc<[String]>,
+    /// When the answer is of no use any more.
+    pub deadline: Deadline,
+}
+
+/// What a [`PersistentActor`] is built from, and built again from after a fall.
+#[derive(Debug, Clone)]
+pub struct PersistentPlan {
+    /// Its links.
+    pub role: RolePlan,
+    /// How often a read is tried.
+    pub attempts: usize,
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct PersistentActor {
+    plan: PersistentPlan,
+    requests: PersistentRequests,
+    keepers: Keepers,
+    /// They end with the actor.
+    _links: Vec<Link>,
+}
+
+// ===== impl PersistentActor =====
+
+impl PersistentActor {
+    /// An actor with links of its own, which start to connect at once. It does not wait for the store to be there.
+    pub fn new(plan: PersistentPlan) -> Self {
+        let mut keepers = Keepers::default();
+        let links = plan.role.links(&mut keepers);
+        Self { requests: PersistentRequests::new(&links, plan.attempts), plan, keepers, _links: links }
+    }
+}
+
+impl Actor for PersistentActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        std::mem::take(&mut self.keepers).join(self, ctx);
+    }
+}
+
+impl Supervised for PersistentActor {
+    fn restarting(&mut self, _: &mut Self::Context) {
+        *self = Self::new(self.plan.clone());
+    }
+}
+
+handle_sent!(PersistentActor: GetMany => "persistent_store");
+
+impl Handler<GetMany> for PersistentActor {
+    type Result = ResponseFuture<<GetMany as Message>::Result>;
+
+    fn handle(&mut self, msg: GetMany, _: &mut Self::Context) -> Self::Result {
+        let requests = self.requests.clone();
+        Box::pin(async move {
+            let deadline = Instant::from_std(msg.deadline.instant());
+            requests.get_many(msg.keys, deadline).await
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        store::{
+            LinkPolicy, Role,
+            testing::{Act, Script, every_error, status},
+        },
+        testing::{paused, settle},
+    };
+
+    async fn read(script: &Script, budget: Duration) -> <GetMany as Message>::Result {
+        let role = RolePlan {
+            connector: script.connector(),
+            policy: LinkPolicy::new(Duration::from_millis(100)),
+            status: status(Role::Persistent),
+        };
+        let address = PersistentActor::new(PersistentPlan { role, attempts: 3 }).start();
+        settle().await;
+        let deadline = Deadline::after(Instant::now().into_std(), budget);
+        address.send(GetMany { keys: Arc::from(["i:1".to_owned()]), deadline }).await.unwrap()
+    }
+
+    #[test]
+    fn a_read_whose_time_is_over_is_not_sent() {
+        paused(async {
+            let script = Script::default();
+            assert_eq!(read(&script, Duration::ZERO).await, Err(StoreError::TimedOut));
+            assert!(script.state().get_manys.is_empty());
+        });
+    }
+
+    #[test]
+    fn every_failure_of_a_persistent_read_is_told() {
+        for error in every_error() {
+            paused(async {
+                let script = Script::default();
+                script.state().get_many = Act::Fail(error.clone());
+                let outcome = read(&script, Duration::from_secs(1)).await;
+                assert_eq!(outcome, Err(StoreError::from(&error)));
+            });
+        }
+    }
+}

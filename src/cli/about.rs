@@ -1,0 +1,45 @@
+//! `completions` and `man`: the command line about itself, made from its own definition.
+
+use clap::{Args, Command};
+use clap_complete::Shell;
+
+use super::{failure::Failure, output};
+
+#[derive(Debug, Args)]
+pub(super) struct CompletionsArgs {
+    /// For which shell.
+    shell: Shell,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ManArgs {
+    /// Of which subcommand, such as call online_score; of scoring-api itself unless given.
+    #[arg(value_name = "COMMAND")]
+    path: Vec<String>,
+}
+
+pub(super) fn completions(args: &CompletionsArgs, mut command: Command) -> Result<(), Failure> {
+    let mut script = Vec::new();
+    let name = command.get_name().to_owned();
+    clap_complete::generate(args.shell, &mut command, name, &mut script);
+    Ok(output::print(&String::from_utf8_lossy(&script))?)
+}
+
+pub(super) fn man(args: &ManArgs, command: Command) -> Result<(), Failure> {
+    let mut page = Vec::new();
+    clap_mangen::Man::new(find(command, &args.path)?).render(&mut page)?;
+    Ok(output::print(&String::from_utf8_lossy(&page))?)
+}
+
+/// The subcommand at `path`.
+fn find(mut found: Command, path: &[String]) -> Result<Command, Failure> {
+    // Gives each subcommand the whole of its name, as in scoring-api-call-online_score.
+    found.build();
+    for name in path {
+        let Some(next) = found.find_subcommand(name) else {
+            return Err(Failure::Usage(format!("{} has no subcommand {name:?}", found.get_name())));
+        };
+        found = next.clone();
+    }
+    Ok(found)
+}

@@ -1,0 +1,148 @@
+//! One line of a batch: `{"method": "online_score", "arguments": {…}}`, with `account` and `login` where they differ.
+//!
+//! Judged with the service's own strict JSON, so that a misspelt or repeated field is a mistake; the arguments are then
+//! sent as they stand, to the byte. A fault shows no more of the line than the names of fields.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::{
+    cli::lines::BadLine,
+    client::{Call, Identity},
+    domain::{BadJson, Json, Method, Object},
+};
+
+/// What can be wrong with a line.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Fault {
+    #[error(transparent)]
+    Text(#[from] BadLine),
+    #[error("not a JSON object, see column {column}")]
+    Syntax { column: usize },
+    #[error("not a JSON object")]
+    NotAnObject,
+    #[error("nests too deep")]
+    TooDeep,
+    #[error("the same field twice, see column {column}")]
+    RepeatedField { column: usize },
+    #[error("has fields other than account, login, method and arguments")]
+    UnknownField,
+    #[error("{0} is missing")]
+    Missing(&'static str),
+    #[error("{0} must be a string")]
+    NotAString(&'static str),
+    #[error("method must be online_score or clients_interests")]
+    Method,
+    #[error("login is missing, and there is no --login or --admin")]
+    NoLogin,
+}
+
+#[derive(Deserialize)]
+struct Arguments<'a> {
+    #[serde(borrow)]
+    arguments: &'a RawValue,
+}
+
+impl From<BadJson> for Fault {
+    fn from(bad: BadJson) -> Self {
+        match bad {
+            BadJson::Empty => Self::NotAnObject,
+            BadJson::NotUtf8 => BadLine::NotUtf8.into(),
+            BadJson::Syntax { column, .. } => Self::Syntax { column },
+            BadJson::TooDeep => Self::TooDeep,
+            BadJson::RepeatedKey { column, .. } => Self::RepeatedField { column },
+        }
+    }
+}
+
+/// The call that `line` asks for, as `default` where it names no login of its own.
+pub(super) fn parse(line: &str, default: Option<&Identity>) -> Result<Call, Fault> {
+    let Json::Object(mut object) = Json::parse(line.as_bytes())? else {
+        return Err(Fault::NotAnObject);
+    };
+    let method = text(&mut object, "method")?.ok_or(Fault::Missing("method"))?;
+    let method = Method::from_name(&method).map_err(|_| Fault::Method)?;
+    let (account, login) = (text(&mut object, "account")?, text(&mut object, "login")?);
+    object.remove("arguments").ok_or(Fault::Missing("arguments"))?;
+    if !object.is_empty() {
+        return Err(Fault::UnknownField);
+    }
+    let identity = match (login, default) {
+        (Some(login), _) => Identity { account: account.unwrap_or_default(), login },
+        (None, Some(default)) => Identity {
+            account: account.unwrap_or_else(|| default.account.clone()),
+            login: default.login.clone(),
+        },
+        (None, None) => return Err(Fault::NoLogin),
+    };
+    // What our own reader took, this one takes as well.
+    let Arguments { arguments } =
+        serde_json::from_str(line).map_err(|error| Fault::Syntax { column: error.column() })?;
+    Ok(Call::raw(identity, method, arguments.to_owned()))
+}
+
+fn text(object: &mut Object, field: &'static str) -> Result<Option<String>, Fault> {
+    match object.remove(field) {
+        None => Ok(None),
+        Some(Json::String(text)) => Ok(Some(text)),
+        Some(
+            Json::Null | Json::Bool | Json::Integer(_) | Json::OtherNumber | Json::Array(_) | Json::Object(_),
+        ) => Err(Fault::NotAString(field)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rstest::rstest;
+
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Call, Fault> {
+        parse(line, Some(&Identity::new("A", "L")))
+    }
+
+    #[rstest]
+    #[case::as_given(r#"{"method":"online_score","arguments":{"phone":1}}"#)]
+    #[case::own_login(r#"{"login":"X","method":"clients_interests","arguments":{"client_ids":[]}}"#)]
+    #[case::own_account(r#"{"account":"X","method":"clients_interests","arguments":{}}"#)]
+    #[case::arguments_are_the_services_to_judge(r#"{"method":"online_score","arguments":[1.0,null]}"#)]
+    fn reads(#[case] line: &str) {
+        parsed(line).unwrap();
+    }
+
+    #[rstest]
+    #[case::no_json("phone: 7999", Fault::Syntax { column: 1 })]
+    #[case::no_object("[1]", Fault::NotAnObject)]
+    #[case::twice(r#"{"method":"online_score","method":"online_score","arguments":{}}"#, Fault::RepeatedField { column: 33 })]
+    #[case::twice_inside(r#"{"method":"online_score","arguments":{"a":1,"a":1}}"#, Fault::RepeatedField { column: 47 })]
+    #[case::misspelt(r#"{"method":"online_score","argument":{},"arguments":{}}"#, Fault::UnknownField)]
+    #[case::no_method(r#"{"arguments":{}}"#, Fault::Missing("method"))]
+    #[case::other_method(r#"{"method":"score","arguments":{}}"#, Fault::Method)]
+    #[case::method_no_string(r#"{"method":1,"arguments":{}}"#, Fault::NotAString("method"))]
+    #[case::login_null(
+        r#"{"login":null,"method":"online_score","arguments":{}}"#,
+        Fault::NotAString("login")
+    )]
+    #[case::no_arguments(r#"{"method":"online_score"}"#, Fault::Missing("arguments"))]
+    fn refuses(#[case] line: &str, #[case] fault: Fault) {
+        assert_eq!(parsed(line).unwrap_err(), fault);
+    }
+
+    #[test]
+    fn a_line_needs_a_login_of_its_own_where_there_is_no_other() {
+        let fault = parse(r#"{"method":"online_score","arguments":{}}"#, None).unwrap_err();
+        assert_eq!(fault, Fault::NoLogin);
+        parse(r#"{"login":"L","method":"online_score","arguments":{}}"#, None).unwrap();
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused_and_never_quoted(line in "\\PC*") {
+            let marked = format!("{line}SECRET");
+            if let Err(fault) = parsed(&marked) {
+                prop_assert!(!fault.to_string().contains("SECRET"));
+            }
+        }
+    }
+}

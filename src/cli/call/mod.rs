@@ -1,0 +1,65 @@
+//! `call`: signs and sends calls to a running service, one or a file of them.
+//!
+//! # Layout
+//!
+//! - `target`: where to, as whom, and how long
+//! - `one`: a single call, for people or as JSON
+//! - `batch`: a file of calls; `line` reads one of them, `result` writes one, `summary` says how they fared
+
+mod batch;
+mod line;
+mod one;
+mod result;
+mod summary;
+mod target;
+
+use clap::{Args, Subcommand};
+
+use self::{batch::BatchArgs, one::OneArgs, target::Target};
+use super::failure::Failure;
+use crate::{config::Settings, domain::Method};
+
+/// One call, or a file of them.
+#[derive(Debug, Args)]
+#[command(subcommand_negates_reqs = true)]
+pub(super) struct CallArgs {
+    #[command(subcommand)]
+    method: Option<MethodArgs>,
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    batch: BatchArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum MethodArgs {
+    /// Ask what a person is worth. Arguments are visible to other users of this machine; --arguments - is not.
+    #[command(name = "online_score")]
+    OnlineScore(one::ScoreArgs),
+    /// Ask what clients are interested in.
+    #[command(name = "clients_interests")]
+    ClientsInterests(one::InterestsArgs),
+}
+
+pub(super) fn run(args: CallArgs, settings: &Settings) -> Result<(), Failure> {
+    let CallArgs { method, target, batch } = args;
+    let client = target.client(settings)?;
+    match (method, batch.file) {
+        (None, Some(file)) => {
+            batch::run(&file, batch.concurrency, client, target.identity_of_lines(settings)?)
+        }
+        (Some(_), Some(_)) => Err(Failure::Usage("--batch FILE says which methods to call".to_owned())),
+        (Some(MethodArgs::OnlineScore(args)), None) => {
+            let OneArgs { arguments, .. } = &args.one;
+            let arguments = one::arguments(arguments.as_ref(), || args.to_json())?;
+            one::run(&client, &target, settings, Method::OnlineScore, arguments, &args.one)
+        }
+        (Some(MethodArgs::ClientsInterests(args)), None) => {
+            let OneArgs { arguments, .. } = &args.one;
+            let arguments = one::arguments(arguments.as_ref(), || args.to_json())?;
+            one::run(&client, &target, settings, Method::ClientsInterests, arguments, &args.one)
+        }
+        // clap asks for one of them.
+        (None, None) => Err(Failure::Usage("name a method, or a file with --batch".to_owned())),
+    }
+}

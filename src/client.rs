@@ -1,0 +1,204 @@
+//! A client of the service: signs a call, sends it, waits as it is told to, and gives typed answers and errors.
+//!
+//! ```no_run
+//! # use scoring_api::{client::*, domain::Authenticator};
+//! # async fn example(authenticator: Authenticator) -> Result<(), Box<dyn std::error::Error>> {
+//! let client = Client::new("http://127.0.0.1:8080".parse()?, authenticator, Policy::default())?;
+//! let partner = Identity::new("horns&hoofs", "h&f");
+//! let person = Person { phone: Some("79175002040".into()), email: Some("a@b".into()), ..Person::default() };
+//! let score = client.online_score(&partner, &person).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Layout
+//!
+//! - `call`: what is asked for, and by whom
+//! - `answer`: what comes back, told by its status and its shape
+//! - `error`: all that can go wrong
+//! - `retry`: tries within one deadline; `retry_after`: the header
+
+mod answer;
+mod call;
+mod error;
+mod retry;
+mod retry_after;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
+
+use chrono::Utc;
+use reqwest::{
+    Response, Url,
+    header::{CONTENT_TYPE, HeaderName, RETRY_AFTER},
+    redirect,
+};
+
+use crate::{
+    backoff::Backoff,
+    domain::{Authenticator, Score},
+    trust,
+};
+
+pub use self::{
+    answer::{Answer, Interests},
+    call::{Call, Identity, InvalidHeader, Person},
+    error::{BuildError, CallError, FieldFault, Transport, Unexpected},
+};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// How hard a call is tried.
+#[derive(Debug, Clone, Copy)]
+pub struct Policy {
+    /// All tries and waits together; 5 s by default.
+    pub deadline: Duration,
+    /// One try, from connecting to the last byte; 2 s by default, well above the service's own limits.
+    pub attempt_timeout: Duration,
+    /// Tries at the most, 1 or more; 4 by default.
+    pub attempts: u32,
+    /// Waits between tries, on top of what the service asks for; up to 50 ms at first and 1 s at the most by default.
+    pub backoff: Backoff,
+    /// The largest answer that is read, in bytes; 16 MiB by default.
+    pub response_limit: usize,
+}
+
+/// A service at one URL. Keeps connections open between calls; share it by reference.
+#[derive(Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    endpoint: Url,
+    authenticator: Authenticator,
+    policy: Policy,
+    repeats: AtomicU64,
+}
+
+// ===== impl Policy =====
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            deadline: Duration::from_secs(5),
+            attempt_timeout: Duration::from_secs(2),
+            attempts: 4,
+            backoff: Backoff::new(Duration::from_millis(50), Duration::from_secs(1)),
+            response_limit: 16 << 20,
+        }
+    }
+}
+
+// ===== impl Client =====
+
+impl Client {
+    /// A client of the service at `url`, below which there is `/method`. Nothing is connected to yet.
+    ///
+    /// Proxies that the environment names are not used: a call carries personal data, and goes where it is told to.
+    ///
+    /// # Errors
+    ///
+    /// If `url` is neither `http` nor `https`, or, for `https`, the system's certificates cannot be used.
+    pub fn new(url: Url, authenticator: Authenticator, policy: Policy) -> Result<Self, BuildError> {
+        let mut endpoint = url;
+        if !matches!(endpoint.scheme(), "http" | "https") || !endpoint.has_host() {
+            return Err(BuildError::Url);
+        }
+        endpoint.path_segments_mut().map_err(|()| BuildError::Url)?.pop_if_empty().push("method");
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(trust::config(endpoint.scheme() == "https")?)
+            .redirect(redirect::Policy::none())
+            // Tries are counted here, and nowhere below.
+            .retry(reqwest::retry::never())
+            .no_proxy()
+            .build()
+            .map_err(BuildError::Http)?;
+        Ok(Self { http, endpoint, authenticator, policy, repeats: AtomicU64::new(0) })
+    }
+
+    /// What a person is worth.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`], after as many tries as the policy and the deadline allow.
+    pub async fn online_score(&self, identity: &Identity, person: &Person) -> Result<Score, CallError> {
+        match self.send(&Call::online_score(identity.clone(), person)).await? {
+            Answer::Score(score) => Ok(score),
+            Answer::Interests(_) => Err(Unexpected::Shape.into()),
+        }
+    }
+
+    /// What clients are interested in, by id. Each id that was asked for is there; one that nothing is known of has none.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::online_score`].
+    pub async fn clients_interests(&self, identity: &Identity, ids: &[i64]) -> Result<Interests, CallError> {
+        match self.send(&Call::clients_interests(identity.clone(), ids, None)).await? {
+            Answer::Interests(interests) => Ok(interests),
+            Answer::Score(_) => Err(Unexpected::Shape.into()),
+        }
+    }
+
+    /// Makes any call. The answer is one to the call's method.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::online_score`].
+    pub async fn send(&self, call: &Call) -> Result<Answer, CallError> {
+        let mut tries = 0;
+        let outcome = retry::within(&self.policy, &mut fastrand::Rng::new(), || {
+            tries += 1;
+            self.attempt(call)
+        })
+        .await;
+        self.repeats.fetch_add(tries - 1, Relaxed);
+        outcome
+    }
+
+    /// How many tries were not the first one of their call.
+    pub fn repeats(&self) -> u64 {
+        self.repeats.load(Relaxed)
+    }
+
+    /// Whose login is the admin's.
+    pub fn admin(&self) -> Identity {
+        Identity::new("", self.authenticator.admin_login())
+    }
+
+    async fn attempt(&self, call: &Call) -> Result<Answer, CallError> {
+        let now = Utc::now();
+        let token = self.authenticator.token(&call.identity.account, &call.identity.login, now);
+        let mut request = self
+            .http
+            .post(self.endpoint.clone())
+            .header(CONTENT_TYPE, "application/json")
+            .header(REQUEST_ID, call.request_id())
+            .body(call.body(&token));
+        if let Some(traceparent) = &call.traceparent {
+            request = request.header(TRACEPARENT, traceparent);
+        }
+        let response = request.send().await.map_err(Transport::from)?;
+        let status = response.status().as_u16();
+        let retry_after = response
+            .headers()
+            .get(RETRY_AFTER)
+            .and_then(|value| retry_after::parse(value.to_str().ok()?, now));
+        let body = self.read(response).await?;
+        answer::read(call.method, status, retry_after, &body)
+    }
+
+    async fn read(&self, mut response: Response) -> Result<Vec<u8>, CallError> {
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(Transport::from)? {
+            if body.len() + chunk.len() > self.policy.response_limit {
+                return Err(Unexpected::TooLarge.into());
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+}

@@ -1,0 +1,88 @@
+//! What comes back, told by its status first and its shape second.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value};
+
+use super::error::{CallError, FieldFault, Unexpected};
+use crate::domain::{Method, Score};
+
+/// Each client's interests, by id.
+pub type Interests = BTreeMap<i64, Vec<String>>;
+
+/// A successful answer. Serialises to the contract's `response`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// To `online_score`.
+    Score(Score),
+    /// To `clients_interests`.
+    Interests(Interests),
+}
+
+impl Serialize for Answer {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Score(score) => serializer.collect_map([("score", score)]),
+            Self::Interests(interests) => interests.serialize(serializer),
+        }
+    }
+}
+
+/// Reads the answer to a call of `method`.
+///
+/// A body that is no envelope may be a proxy's: then the status alone says what happened, unless more is needed.
+pub(super) fn read(
+    method: Method,
+    status: u16,
+    retry_after: Option<Duration>,
+    body: &[u8],
+) -> Result<Answer, CallError> {
+    // serde_json's error may quote the body.
+    let mut envelope: Map<String, Value> = serde_json::from_slice(body).unwrap_or_default();
+    let code = envelope.get("code").and_then(Value::as_u64);
+    if let Some(code) = code
+        && code != u64::from(status)
+    {
+        return Err(Unexpected::Code { status, code }.into());
+    }
+    let why = || envelope.get("error").and_then(Value::as_str).ok_or(Unexpected::Shape);
+    Err(match status {
+        200 => {
+            code.ok_or(Unexpected::Shape)?;
+            return Ok(success(method, envelope.remove("response"))?);
+        }
+        400 => CallError::BadRequest(why()?.to_owned()),
+        403 => CallError::Forbidden,
+        404 => CallError::NotFound,
+        405 => CallError::WrongVerb,
+        408 => CallError::TooSlow { retry_after },
+        413 => CallError::TooLarge,
+        422 => CallError::Invalid(faults(why()?)),
+        429 => CallError::RateLimited { retry_after },
+        431 => CallError::HeadTooLarge,
+        500 => CallError::Internal,
+        503 => CallError::Unavailable { retry_after },
+        other => Unexpected::Status(other).into(),
+    })
+}
+
+fn success(method: Method, response: Option<Value>) -> Result<Answer, Unexpected> {
+    let response = response.ok_or(Unexpected::Shape)?;
+    let answer = match method {
+        Method::OnlineScore => {
+            response.get("score").and_then(Value::as_f64).and_then(Score::new).map(Answer::Score)
+        }
+        Method::ClientsInterests => serde_json::from_value(response).map(Answer::Interests).ok(),
+    };
+    answer.ok_or(Unexpected::Shape)
+}
+
+/// `phone: must be a string; email: is required`, as the service joins them.
+fn faults(list: &str) -> Vec<FieldFault> {
+    let fault = |text: &str| {
+        let (field, reason) = text.split_once(": ").unwrap_or(("", text));
+        FieldFault { field: field.to_owned(), reason: reason.to_owned() }
+    };
+    list.split("; ").map(fault).collect()
+}

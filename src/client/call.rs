@@ -1,0 +1,239 @@
+//! What is asked for, and by whom.
+
+use std::fmt;
+
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
+
+use crate::domain::Method;
+
+/// The longest request id that the service takes over, in characters.
+const LONGEST_ID: usize = 128;
+
+/// Who calls. The token follows from it, by the client's salts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The partner's account; may be empty.
+    pub account: String,
+    /// The partner's login, or the admin's.
+    pub login: String,
+}
+
+/// What is known of a person. `Debug` shows none of it.
+#[derive(Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Person {
+    /// 11 digits, the first a 7.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phone: Option<String>,
+    /// With an `@`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// Counts with a last name only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_name: Option<String>,
+    /// Counts with a first name only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_name: Option<String>,
+    /// `DD.MM.YYYY`, at most 70 years ago.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub birthday: Option<String>,
+    /// 0 for unknown, 1 or 2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gender: Option<i64>,
+}
+
+/// One call. It keeps its request id however often it is tried.
+#[derive(Clone)]
+pub struct Call {
+    pub(super) identity: Identity,
+    pub(super) method: Method,
+    pub(super) traceparent: Option<String>,
+    arguments: Box<RawValue>,
+    request_id: String,
+}
+
+/// A header that the service would not take over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidHeader {
+    /// See [`Call::with_request_id`].
+    #[error("a request id is 1 to {LONGEST_ID} visible ASCII characters")]
+    RequestId,
+    /// See [`Call::with_traceparent`].
+    #[error("a traceparent is VERSION-TRACE-PARENT-FLAGS: 2, 32, 16 and 2 lower-case hexadecimal digits")]
+    Traceparent,
+}
+
+/// As the contract's envelope has it.
+#[derive(Serialize)]
+struct Envelope<'a> {
+    account: &'a str,
+    login: &'a str,
+    method: &'static str,
+    token: &'a str,
+    arguments: &'a RawValue,
+}
+
+#[derive(Serialize)]
+struct Clients<'a> {
+    client_ids: &'a [i64],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    date: Option<&'a str>,
+}
+
+// ===== impl Identity =====
+
+impl Identity {
+    /// A partner's.
+    pub fn new(account: impl Into<String>, login: impl Into<String>) -> Self {
+        Self { account: account.into(), login: login.into() }
+    }
+}
+
+// ===== impl Person =====
+
+impl fmt::Debug for Person {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Person([redacted])")
+    }
+}
+
+// ===== impl Call =====
+
+impl Call {
+    /// `online_score`.
+    pub fn online_score(identity: Identity, person: &Person) -> Self {
+        Self::raw(identity, Method::OnlineScore, json(person))
+    }
+
+    /// `clients_interests`; `date` is `DD.MM.YYYY`.
+    pub fn clients_interests(identity: Identity, ids: &[i64], date: Option<&str>) -> Self {
+        Self::raw(identity, Method::ClientsInterests, json(&Clients { client_ids: ids, date }))
+    }
+
+    /// A call with arguments that are sent as they are, to the byte.
+    pub fn raw(identity: Identity, method: Method, arguments: Box<RawValue>) -> Self {
+        let request_id = format!("{:032x}", fastrand::u128(..));
+        Self { identity, method, traceparent: None, arguments, request_id }
+    }
+
+    /// The call under an id of the caller's choice.
+    ///
+    /// # Errors
+    ///
+    /// If it is not 1 to 128 visible ASCII characters.
+    pub fn with_request_id(mut self, id: &str) -> Result<Self, InvalidHeader> {
+        if !(1..=LONGEST_ID).contains(&id.len()) || !id.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(InvalidHeader::RequestId);
+        }
+        id.clone_into(&mut self.request_id);
+        Ok(self)
+    }
+
+    /// The call as part of a trace, as W3C's Trace Context has it.
+    ///
+    /// # Errors
+    ///
+    /// If it is not of the form `00-<32 digits>-<16 digits>-01`.
+    pub fn with_traceparent(mut self, traceparent: &str) -> Result<Self, InvalidHeader> {
+        let is_hex = |part: &str| part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let lengths: Vec<_> = traceparent.split('-').map(|part| is_hex(part).then_some(part.len())).collect();
+        if lengths != [Some(2), Some(32), Some(16), Some(2)] {
+            return Err(InvalidHeader::Traceparent);
+        }
+        self.traceparent = Some(traceparent.to_owned());
+        Ok(self)
+    }
+
+    /// The id under which the service logs the call; made up unless one was given.
+    pub fn request_id(&self) -> &str {
+        &self.request_id
+    }
+
+    /// What is sent, signed with `token`.
+    pub(super) fn body(&self, token: &str) -> String {
+        let Identity { account, login } = &self.identity;
+        let method = self.method.as_str();
+        json(&Envelope { account, login, method, token, arguments: &self.arguments }).get().to_owned()
+    }
+}
+
+/// `Debug` shows nothing of the arguments.
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut call = f.debug_struct("Call");
+        call.field("method", &self.method).field("request_id", &self.request_id).finish_non_exhaustive()
+    }
+}
+
+/// Of structs of strings and numbers, which always are JSON.
+fn json(value: &impl Serialize) -> Box<RawValue> {
+    to_raw_value(value).unwrap_or_else(|_| RawValue::NULL.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    fn call() -> Call {
+        Call::online_score(
+            Identity::new("A", "L"),
+            &Person { phone: Some("79990001122".into()), gender: Some(1), ..Person::default() },
+        )
+    }
+
+    #[test]
+    fn the_envelope_is_the_contracts() {
+        let body = call().body("T");
+        let arguments = r#"{"phone":"79990001122","gender":1}"#;
+        let expected = format!(
+            r#"{{"account":"A","login":"L","method":"online_score","token":"T","arguments":{arguments}}}"#
+        );
+        assert_eq!(body, expected);
+    }
+
+    #[test]
+    fn raw_arguments_are_sent_to_the_byte() {
+        let arguments = r#"{"client_ids": [1.0, 1e400],"client_ids":[]}"#;
+        let raw = RawValue::from_string(arguments.to_owned()).unwrap();
+        let call = Call::raw(Identity::new("", "L"), Method::ClientsInterests, raw);
+        assert!(call.body("T").contains(arguments));
+    }
+
+    #[test]
+    fn nothing_personal_shows() {
+        let shown =
+            format!("{:?} {:?}", call(), Person { phone: Some("79990001122".into()), ..Person::default() });
+        assert!(!shown.contains("7999"), "{shown}");
+    }
+
+    #[rstest]
+    #[case::shortest("x", true)]
+    #[case::longest(&"~".repeat(128), true)]
+    #[case::too_long(&"~".repeat(129), false)]
+    #[case::empty("", false)]
+    #[case::blank("a b", false)]
+    #[case::line_feed("a\nb", false)]
+    #[case::not_ascii("é", false)]
+    fn a_request_id_is_visible_ascii(#[case] id: &str, #[case] fit: bool) {
+        let outcome = call().with_request_id(id);
+        assert_eq!(outcome.map(|call| call.request_id().to_owned()).ok(), fit.then(|| id.to_owned()));
+    }
+
+    #[rstest]
+    #[case::right("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", true)]
+    #[case::upper_case("00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", false)]
+    #[case::short("00-0af7651916cd43dd8448eb211c80319c-b7ad6b716920333-01", false)]
+    #[case::a_part_more("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-00", false)]
+    #[case::line_feed("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0\n", false)]
+    #[case::empty("", false)]
+    fn a_traceparent_has_four_parts(#[case] given: &str, #[case] fit: bool) {
+        assert_eq!(call().with_traceparent(given).is_ok(), fit);
+    }
+
+    #[test]
+    fn each_call_has_an_id_of_its_own() {
+        assert_ne!(call().request_id(), call().request_id());
+    }
+}

@@ -1,0 +1,39 @@
+//! `Retry-After`: seconds, or a date (RFC 9110, section 10.2.3).
+
+use std::time::{Duration, SystemTime};
+
+use chrono::{DateTime, Utc};
+
+/// How long to wait from `now` on. A date that has passed is no wait; anything else than seconds or a date is none said.
+pub(super) fn parse(value: &str, now: DateTime<Utc>) -> Option<Duration> {
+    // `parse` alone takes a plus.
+    if value.bytes().all(|byte| byte.is_ascii_digit()) {
+        return value.parse().ok().map(Duration::from_secs);
+    }
+    let date = httpdate::parse_http_date(value).ok()?;
+    Some(date.duration_since(SystemTime::from(now)).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::seconds("120", Some(120))]
+    #[case::at_once("0", Some(0))]
+    #[case::date("Sun, 06 Nov 1994 08:49:37 GMT", Some(7))]
+    #[case::obsolete_date("Sunday, 06-Nov-94 08:49:37 GMT", Some(7))]
+    #[case::date_that_has_passed("Sun, 06 Nov 1994 08:49:29 GMT", Some(0))]
+    #[case::negative("-1", None)]
+    #[case::plus("+1", None)]
+    #[case::fraction("1.5", None)]
+    #[case::beyond_numbers("99999999999999999999", None)]
+    #[case::word("soon", None)]
+    #[case::empty("", None)]
+    fn seconds_and_dates_are_read(#[case] value: &str, #[case] seconds: Option<u64>) {
+        let now = "1994-11-06T08:49:30Z".parse().unwrap();
+        assert_eq!(parse(value, now), seconds.map(Duration::from_secs));
+    }
+}

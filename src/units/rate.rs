@@ -1,0 +1,72 @@
+//! How often something may happen: `"100/s"`, `"100/s burst 200"`.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use serde::de::Deserializer;
+
+use super::{parsed_unless_empty, quoted};
+
+/// So many in so long, and how many of them at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// How many in [`period`](Self::period), evenly.
+    pub count: NonZeroU32,
+    /// 1 s, 1 min or 1 h.
+    pub period: Duration,
+    /// How many may come at once after a pause; by default as many as in a period.
+    pub burst: NonZeroU32,
+}
+
+/// A rate such as `"100/s"`, `"6000/m"` or `"100/s burst 200"`; `""` is none.
+pub fn rate<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Rate>, D::Error> {
+    parsed_unless_empty(input, |text| {
+        parse(text).ok_or_else(|| {
+            format!("expected a rate such as \"100/s\" or \"100/s burst 200\", got {}", quoted(text))
+        })
+    })
+}
+
+fn parse(text: &str) -> Option<Rate> {
+    let (rate, burst) = match text.split_once(" burst ") {
+        Some((rate, burst)) => (rate, Some(burst.parse().ok()?)),
+        None => (text, None),
+    };
+    let (count, unit) = rate.split_once('/')?;
+    let count = count.parse().ok()?;
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => return None,
+    };
+    Some(Rate { count, period: Duration::from_secs(seconds), burst: burst.unwrap_or(count) })
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::a_second("100/s", Some((100, 1, 100)))]
+    #[case::a_minute("5/m", Some((5, 60, 5)))]
+    #[case::an_hour("5/h", Some((5, 3600, 5)))]
+    #[case::burst("100/s burst 7", Some((100, 1, 7)))]
+    #[case::none("0/s", None)]
+    #[case::no_burst("1/s burst 0", None)]
+    #[case::no_unit("100", None)]
+    #[case::other_unit("100/d", None)]
+    #[case::negative("-1/s", None)]
+    #[case::fraction("0.5/s", None)]
+    #[case::too_many("4294967296/s", None)]
+    #[case::blanks("100 / s", None)]
+    fn a_rate_is_a_count_a_unit_and_perhaps_a_burst(
+        #[case] given: &str,
+        #[case] expected: Option<(u32, u64, u32)>,
+    ) {
+        let rate = parse(given).map(|rate| (rate.count.get(), rate.period.as_secs(), rate.burst.get()));
+        assert_eq!(rate, expected);
+    }
+}

@@ -1,0 +1,170 @@
+//! SIGHUP: what changes without a restart, and that nothing else happens; and the end over TLS, with a reload before it.
+
+use std::{io::ErrorKind, net::SocketAddr, sync::Arc, time::Duration};
+
+use rstest::rstest;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha512};
+use tokio::task::JoinSet;
+
+use super::process::{Process, Sandbox};
+use crate::{
+    harness::{Person, Wire, alone, call, post},
+    tools::{Certificate, eventually},
+};
+
+const LOGS_WITHIN: Duration = Duration::from_secs(20);
+const RELOADED: &str = "settings reloaded, secrets and certificate included";
+const KEPT: &str = "the settings stay as they were";
+
+/// A call that is signed with `salt`, and its status.
+async fn status(address: &str, salt: &str) -> u64 {
+    let mut request = call("online_score", json!({"gender": 1, "birthday": "01.01.2000"}));
+    let signed = format!("horns&hoofsh&f{salt}");
+    request["token"] =
+        Sha512::digest(signed).iter().map(|byte| format!("{byte:02x}")).collect::<String>().into();
+    let mut wire = Wire::to(address.parse().unwrap()).await;
+    wire.send(post(&request.to_string())).await.unwrap();
+    wire.answer().await.status.into()
+}
+
+async fn serve(sandbox: &Sandbox, config: &str) -> (Process, String) {
+    sandbox.write("x.toml", config);
+    sandbox.serve(&["--config", "x.toml", "--set", "store.url=memory:", "--set", "shutdown.grace=0s"]).await
+}
+
+#[tokio::test]
+async fn sighup_takes_over_salts_and_level_and_says_what_waits_for_a_restart() {
+    let sandbox = Sandbox::new();
+    sandbox.write("salt", "one");
+    let (service, address) = serve(&sandbox, "[auth]\nsalt_file = \"salt\"\n").await;
+    assert_eq!([status(&address, "one").await, status(&address, "two").await], [200, 403]);
+
+    sandbox.write("salt", "two");
+    let changed = "[auth]\nsalt_file = \"salt\"\n[limits]\nclient_ids = 7\n[log]\nlevel = \"warn\"\n";
+    sandbox.write("x.toml", changed);
+    service.signal(Signal::HUP);
+    let waiting = service.logged("changed settings wait for a restart", LOGS_WITHIN).await;
+    assert_eq!(waiting["keys"], "limits.client_ids");
+    assert_eq!([status(&address, "one").await, status(&address, "two").await], [403, 200]);
+    // Calls are logged as information.
+    let calls = |out: &str| out.matches(r#""message":"call""#).count();
+    assert_eq!(calls(&service.out()), 2, "{}", service.out());
+
+    // And back: the level is as it was.
+    sandbox.write("x.toml", "[auth]\nsalt_file = \"salt\"\n");
+    service.signal(Signal::HUP);
+    eventually(LOGS_WITHIN, "calls are logged again", async || {
+        assert_eq!(status(&address, "two").await, 200);
+        calls(&service.out()) > 2
+    })
+    .await;
+    service.signal(Signal::TERM);
+    service.ended().await.succeeded();
+}
+
+#[rstest]
+#[case::broken_file("[auth", "x.toml:1: not valid TOML")]
+#[case::unknown_key("[auth]\nslat = \"two\"", "x.toml:2: auth.slat: unknown key")]
+#[case::no_salt_file("[auth]\nsalt_file = \"nowhere\"", "x.toml:2: auth.salt_file: nowhere: cannot be read")]
+#[case::hidden_salt("[auth]\nsalt = \"***\"", "x.toml:2: auth.salt: ***")]
+#[tokio::test]
+async fn sighup_with_a_bad_configuration_changes_nothing(#[case] config: &str, #[case] error: &str) {
+    let sandbox = Sandbox::new();
+    let (service, address) = serve(&sandbox, "[auth]\nsalt = \"one\"\n").await;
+    sandbox.write("x.toml", config);
+    service.signal(Signal::HUP);
+    let line = service.logged(KEPT, LOGS_WITHIN).await;
+    assert_eq!(line["level"], "ERROR");
+    assert!(line["error"].as_str().unwrap().starts_with(error), "{line}");
+    assert_eq!(status(&address, "one").await, 200);
+}
+
+#[rstest]
+#[case::no_certificate("cert.pem", "nothing", "http.tls.cert: cert.pem: holds no PEM certificate")]
+#[case::no_key("key.pem", "nothing", "http.tls.key: key.pem: holds no PEM private key")]
+#[tokio::test]
+async fn a_bad_certificate_is_named_in_one_line(#[case] file: &str, #[case] text: &str, #[case] error: &str) {
+    let sandbox = Sandbox::new();
+    Certificate::new().write(&sandbox.path("."));
+    sandbox.write(file, text);
+    sandbox.write("x.toml", "[http.tls]\ncert = \"cert.pem\"\nkey = \"key.pem\"\n");
+    let ended = sandbox.run(&["--config", "x.toml", "--set", "http.bind=127.0.0.1:0"]).await;
+    let line = if file == "cert.pem" { 2 } else { 3 };
+    assert_eq!(ended.failed(2), [format!("x.toml:{line}: {error}")]);
+}
+
+#[tokio::test]
+async fn a_key_of_another_certificate_and_a_file_that_is_not_there_are_named() {
+    let sandbox = Sandbox::new();
+    Certificate::new().write(&sandbox.path("."));
+    let other = tempfile::tempdir().unwrap();
+    Certificate::new().write(other.path());
+    let key = format!("http.tls.key={}", other.path().join("key.pem").display());
+    let run = async |key: &str| {
+        let ended = sandbox
+            .run(&["--set", "http.tls.cert=cert.pem", "--set", key, "--set", "http.bind=127.0.0.1:0"])
+            .await;
+        ended.failed(2).concat()
+    };
+    assert!(run(&key).await.ends_with("key.pem: does not belong to the certificate"));
+    assert!(run("http.tls.key=nowhere").await.starts_with("--set: http.tls.key: nowhere: cannot be read: "));
+}
+
+/// Calls over TLS until a connection is refused, and counts the answers.
+async fn call_until_refused(address: SocketAddr, certificate: Arc<Certificate>, keep_alive: bool) -> usize {
+    let (mut answered, mut kept) = (0, None);
+    loop {
+        let mut wire = match kept.take() {
+            Some(wire) => wire,
+            None => match Wire::to_tls(address, &certificate).await {
+                Ok(wire) => wire,
+                // Reset: the system had taken it, the service had not accepted it, and now never will.
+                Err(error)
+                    if [ErrorKind::ConnectionRefused, ErrorKind::ConnectionReset].contains(&error.kind()) =>
+                {
+                    return answered;
+                }
+                Err(error) => panic!("after {answered} answers, no connection: {error:?}"),
+            },
+        };
+        let person = Person::any();
+        let mut request = post(&call("online_score", person.arguments()).to_string());
+        if !keep_alive {
+            request = request.replacen("host: x", "host: x\r\nconnection: close", 1);
+        }
+        wire.send(request).await.unwrap();
+        let reply =
+            wire.try_answer().await.unwrap_or_else(|error| panic!("after {answered} answers: {error:?}"));
+        assert_eq!(reply.score(), person.score());
+        answered += 1;
+        let is_last = reply.headers.get("connection").is_some_and(|connection| connection == "close");
+        kept = Some(wire).filter(|_| !is_last);
+    }
+}
+
+#[tokio::test]
+async fn row_42_no_accepted_request_fails_over_tls_with_a_reload_in_between() {
+    alone();
+    let sandbox = Sandbox::new();
+    let certificate = Arc::new(Certificate::new());
+    let [cert, key] = certificate.write(&sandbox.path("."));
+    let settings = ["store.url=memory:", "shutdown.grace=300ms", &cert, &key];
+    let settings: Vec<_> = settings.iter().flat_map(|setting| ["--set", *setting]).collect();
+    let (service, address) = sandbox.serve(&settings).await;
+    let address: SocketAddr = address.parse().unwrap();
+    let mut clients = JoinSet::new();
+    for number in 0..8 {
+        clients.spawn(call_until_refused(address, certificate.clone(), number % 4 > 0));
+    }
+    let calls = || service.out().matches(r#""message":"call""#).count();
+    eventually(Duration::from_secs(30), "the clients are busy", async || calls() > 100).await;
+    service.signal(Signal::HUP);
+    service.logged(RELOADED, LOGS_WITHIN).await;
+    service.signal(Signal::TERM);
+    let answered: usize = clients.join_all().await.into_iter().sum();
+    let ended = service.ended().await;
+    let logged = ended.succeeded().lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    assert_eq!(logged.filter(|line| line["message"] == "call").count(), answered);
+}

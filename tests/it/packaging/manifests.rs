@@ -1,0 +1,251 @@
+//! Dockerfile, compose file, systemd unit and Kubernetes manifests fit the service and each other.
+
+use std::{collections::BTreeMap, ffi::OsString, fs, time::Duration};
+
+use rstest::rstest;
+use scoring_api::config::Settings;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{each, path, text, yaml};
+use crate::harness::TestApp;
+
+const KUBERNETES: &str = "deploy/kubernetes";
+const UNIT: &str = "deploy/systemd/scoring-api.service";
+
+fn kubernetes(file: &str) -> Value {
+    yaml(&format!("{KUBERNETES}/{file}"))
+}
+
+fn container() -> Value {
+    kubernetes("deployment.yaml")["spec"]["template"]["spec"]["containers"][0].clone()
+}
+
+/// The values of a key in the systemd unit, which may stand more than once.
+fn unit(key: &str) -> Vec<String> {
+    let text = text(UNIT);
+    let values = text.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+    values.map(str::to_owned).collect()
+}
+
+/// The settings that the image sets for whatever runs it.
+fn of_the_image() -> BTreeMap<String, String> {
+    let text = text("Dockerfile");
+    let words = text.split_whitespace().filter(|word| word.starts_with("SCORING_"));
+    let assigned = words.filter_map(|word| word.split_once('='));
+    assigned.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+fn of_compose() -> BTreeMap<String, String> {
+    let mut environment = of_the_image();
+    let compose = yaml("compose.yaml");
+    let own = compose["services"]["scoring-api"]["environment"].as_object().unwrap();
+    environment.extend(own.iter().map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned())));
+    environment
+}
+
+fn of_kubernetes() -> BTreeMap<String, String> {
+    let mut environment = of_the_image();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    environment.extend(each(&container()["env"]).map(|env| (text(&env["name"]), text(&env["value"]))));
+    environment
+}
+
+fn of_systemd() -> BTreeMap<String, String> {
+    let assigned = unit("Environment");
+    assigned
+        .iter()
+        .filter_map(|assigned| assigned.split_once('='))
+        .map(|(n, v)| (n.into(), v.into()))
+        .collect()
+}
+
+/// The settings of `environment` and of `file`, with secrets where this test has put them.
+fn loaded(environment: &BTreeMap<String, String>, file: Option<&str>) -> Result<Settings, String> {
+    let folder = TempDir::new().unwrap();
+    for secret in ["salt", "admin_salt", "redis_password"] {
+        fs::write(folder.path().join(secret), "a secret of this test").unwrap();
+    }
+    let here = folder.path().to_str().unwrap();
+    let moved = |text: &str| {
+        let places = ["/run/secrets", "/etc/scoring-api/secrets", "%d"];
+        places.iter().fold(text.to_owned(), |text, place| text.replace(place, here))
+    };
+    let file = file.map(|file| {
+        let copy = folder.path().join("config.toml");
+        fs::write(&copy, moved(&text(file))).unwrap();
+        copy
+    });
+    let environment = environment.iter().map(|(name, value)| (OsString::from(name), moved(value).into()));
+    Settings::load(file.as_deref(), environment, &[]).map_err(|errors| format!("{errors:?}"))
+}
+
+#[rstest]
+#[case::compose(of_compose(), None)]
+#[case::kubernetes(of_kubernetes(), Some("deploy/kubernetes/config.toml"))]
+fn what_runs_the_image_makes_settings_that_hold(
+    #[case] environment: BTreeMap<String, String>,
+    #[case] file: Option<&str>,
+) {
+    let settings = loaded(&environment, file).unwrap();
+    assert_eq!(settings.http.bind, "0.0.0.0:8080".parse().unwrap());
+    assert_eq!(settings.admin.bind, Some("0.0.0.0:8081".parse().unwrap()));
+    assert!(!settings.auth.has_public_salt());
+    assert!(!settings.auth.allow_public_salts);
+    assert!(settings.store.url.to_string().starts_with("redis://"), "what many share is in a server");
+}
+
+#[test]
+fn the_unit_makes_settings_that_hold() {
+    let settings = loaded(&of_systemd(), None).unwrap();
+    assert!(!settings.auth.has_public_salt());
+}
+
+#[test]
+fn the_image_alone_refuses_to_start_with_the_public_salts() {
+    assert!(loaded(&of_the_image(), None).unwrap_err().contains("allow_public_salts"));
+}
+
+#[test]
+fn whatever_stops_the_service_allows_its_grace_and_drain() {
+    let shutdown = Settings::load(None, [], &[]).unwrap().shutdown;
+    let needed = shutdown.grace + shutdown.drain;
+    assert!(
+        !text("deploy/kubernetes/config.toml").contains("[shutdown]"),
+        "then it is not the defaults that count"
+    );
+    let pod = kubernetes("deployment.yaml")["spec"]["template"]["spec"].clone();
+    let given = [
+        pod["terminationGracePeriodSeconds"].to_string(),
+        yaml("compose.yaml")["services"]["scoring-api"]["stop_grace_period"]
+            .as_str()
+            .unwrap()
+            .replace('s', ""),
+        unit("TimeoutStopSec").concat(),
+    ];
+    for seconds in given {
+        assert!(Duration::from_secs(seconds.parse().unwrap()) > needed, "{seconds} s for {needed:?}");
+    }
+    let readiness = &container()["readinessProbe"];
+    let noticed =
+        readiness["periodSeconds"].as_u64().unwrap() * readiness["failureThreshold"].as_u64().unwrap();
+    assert!(Duration::from_secs(noticed) < shutdown.grace, "noticed after {noticed} s");
+}
+
+#[tokio::test]
+async fn every_probe_and_scrape_asks_a_port_and_path_that_answer() {
+    let app = TestApp::spawn().await;
+    let container = container();
+    let ports: BTreeMap<_, _> = each(&container["ports"])
+        .map(|port| (port["name"].as_str().unwrap(), port["containerPort"].as_u64().unwrap()))
+        .collect();
+    assert_eq!(ports, [("http", 8080), ("admin", 8081)].into());
+    let monitor = &kubernetes("podmonitor.yaml")["spec"]["podMetricsEndpoints"][0];
+    let probes =
+        ["startupProbe", "readinessProbe", "livenessProbe"].map(|probe| &container[probe]["httpGet"]);
+    for asked in probes.into_iter().chain([monitor]) {
+        assert_eq!(asked["port"], "admin");
+        assert_eq!(app.admin(asked["path"].as_str().unwrap()).await.status, 200, "{asked}");
+    }
+    assert_eq!(container["livenessProbe"]["httpGet"]["path"], "/healthz", "a lost store must not kill");
+    let job = &yaml("deploy/prometheus/prometheus.yml")["scrape_configs"][0];
+    assert_eq!(job["job_name"], "scoring-api");
+    assert_eq!(job["static_configs"][0]["targets"][0], "scoring-api:8081");
+    assert_eq!(kubernetes("service.yaml")["spec"]["ports"][0]["targetPort"], "http");
+}
+
+#[test]
+fn kubernetes_objects_find_each_other() {
+    let kustomization = kubernetes("kustomization.yaml");
+    for resource in each(&kustomization["resources"]) {
+        let object = kubernetes(resource.as_str().unwrap());
+        assert!(object["kind"].is_string() && object["metadata"]["name"].is_string(), "{resource}");
+    }
+    let deployment = kubernetes("deployment.yaml");
+    let labels = &deployment["spec"]["template"]["metadata"]["labels"];
+    let selectors = [
+        &deployment["spec"]["selector"]["matchLabels"],
+        &kubernetes("service.yaml")["spec"]["selector"],
+        &kubernetes("poddisruptionbudget.yaml")["spec"]["selector"]["matchLabels"],
+        &kubernetes("networkpolicy.yaml")["spec"]["podSelector"]["matchLabels"],
+        &kubernetes("podmonitor.yaml")["spec"]["selector"]["matchLabels"],
+        &deployment["spec"]["template"]["spec"]["topologySpreadConstraints"][1]["labelSelector"]["matchLabels"],
+    ];
+    for selector in selectors {
+        assert_eq!(selector, labels);
+    }
+    let scaled = &kubernetes("horizontalpodautoscaler.yaml")["spec"]["scaleTargetRef"];
+    assert_eq!((&scaled["kind"], &scaled["name"]), (&deployment["kind"], &deployment["metadata"]["name"]));
+    let volumes = &deployment["spec"]["template"]["spec"]["volumes"];
+    assert_eq!(volumes[0]["configMap"]["name"], kustomization["configMapGenerator"][0]["name"]);
+    assert_eq!(volumes[1]["secret"]["secretName"], kubernetes("secret.example.yaml")["metadata"]["name"]);
+    let limit = container()["resources"]["limits"]["memory"].clone();
+    assert_eq!(limit, "512Mi");
+    assert!(
+        text("deploy/prometheus/rules/scoring-api.yml").contains("0.8 * 512 * 1024 * 1024"),
+        "the limit's alert"
+    );
+}
+
+#[test]
+fn containers_may_do_no_more_than_they_need() {
+    let pod = kubernetes("deployment.yaml")["spec"]["template"]["spec"].clone();
+    assert_eq!(
+        (&pod["securityContext"]["runAsUser"], &pod["automountServiceAccountToken"]),
+        (&65532.into(), &false.into())
+    );
+    let security = container()["securityContext"].clone();
+    assert_eq!(security["readOnlyRootFilesystem"], true);
+    assert_eq!(security["allowPrivilegeEscalation"], false);
+    assert_eq!(security["capabilities"]["drop"][0], "ALL");
+    let image = text("Dockerfile");
+    let (_, last_stage) = image.rsplit_once("\nFROM ").unwrap();
+    for line in [
+        "gcr.io/distroless/cc-debian12:nonroot",
+        "USER 65532:65532",
+        "STOPSIGNAL SIGTERM",
+        "HEALTHCHECK NONE",
+    ] {
+        assert!(last_stage.lines().any(|found| found == line), "{line}");
+    }
+}
+
+#[test]
+fn compose_publishes_on_loopback_only_and_mounts_what_exists() {
+    let compose = yaml("compose.yaml");
+    for (name, service) in compose["services"].as_object().unwrap() {
+        for port in each(&service["ports"]) {
+            assert!(port.as_str().unwrap().starts_with("127.0.0.1:"), "{name}: {port}");
+        }
+        for volume in each(&service["volumes"]).filter_map(|volume| volume.as_str()?.strip_prefix("./")) {
+            let (from, _) = volume.split_once(':').unwrap();
+            assert!(path(from).exists(), "{name}: {from}");
+        }
+        assert_eq!(
+            service["healthcheck"].is_object(),
+            name != "scoring-api",
+            "{name}: its image has nothing to ask with"
+        );
+    }
+    assert!(path(compose["configs"]["redis"]["file"].as_str().unwrap()).exists());
+    assert_eq!(compose["networks"]["back"]["internal"], true);
+    assert!(!each(&compose["services"]["redis"]["networks"]).any(|network| network == "front"));
+}
+
+#[rstest]
+#[case::tells_when_it_is_ready("Type", "notify")]
+#[case::is_watched("WatchdogSec", "30")]
+#[case::reloads("ExecReload", "/bin/kill -HUP $MAINPID")]
+#[case::comes_back("Restart", "on-failure")]
+#[case::not_with_a_wrong_configuration("RestartPreventExitStatus", "2")]
+#[case::gives_up_in_the_end("StartLimitBurst", "5")]
+#[case::is_nobody("DynamicUser", "yes")]
+#[case::keeps_its_file("StateDirectory", "scoring-api")]
+#[case::writes_nowhere_else("ProtectSystem", "strict")]
+#[case::gains_nothing("NoNewPrivileges", "yes")]
+#[case::may_do_nothing("CapabilityBoundingSet", "")]
+#[case::makes_no_code("MemoryDenyWriteExecute", "yes")]
+#[case::talks_by_sockets("RestrictAddressFamilies", "AF_UNIX AF_INET AF_INET6")]
+fn the_unit_says_what_its_documents_promise(#[case] key: &str, #[case] value: &str) {
+    assert_eq!(unit(key), [value], "{key}");
+}

@@ -1,0 +1,26 @@
+//! What the repository ships besides the binary, held to what the binary is: manifests, alert rules, dashboards, documents.
+
+mod configuration;
+mod manifests;
+mod monitoring;
+
+use std::{fs, path::PathBuf};
+
+use serde_json::Value;
+
+fn path(file: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(file)
+}
+
+fn text(file: &str) -> String {
+    fs::read_to_string(path(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+fn yaml(file: &str) -> Value {
+    serde_saphyr::from_str(&text(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+/// The elements of an array, or none.
+fn each(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}

@@ -1,0 +1,244 @@
+//! Alert rules and the dashboard ask for metrics and labels that the service has, and each alert is explained.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    process::Command,
+    time::Duration,
+};
+
+use reqwest::Method;
+use rstest::rstest;
+use serde_json::{Value, json};
+
+use super::{each, path, text, yaml};
+use crate::{
+    cli::process::Sandbox,
+    harness::{Person, call},
+    tools::{eventually, http_client},
+};
+
+const RULES: &str = "deploy/prometheus/rules/scoring-api.yml";
+const DASHBOARD: &str = "deploy/grafana/dashboards/scoring-api.json";
+
+/// Labels that Prometheus adds to what it scrapes.
+const OF_THE_TARGET: [&str; 2] = ["job", "instance"];
+
+/// Label values, by metric and label.
+type Scrape = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
+
+/// `metric{label="value"}` in an expression.
+struct Selector<'a> {
+    metric: &'a str,
+    /// Label, operator, value.
+    matchers: Vec<(&'a str, &'a str, &'a str)>,
+}
+
+// ===== impl Selector =====
+
+/// Each of the service's metrics in `expression`, and the metrics that rules record.
+fn selectors(expression: &str) -> Vec<Selector<'_>> {
+    let mut found = Vec::new();
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+    let mut rest = expression;
+    while let Some(start) = rest.find(|c: char| is_name(c) || c == '"') {
+        rest = &rest[start..];
+        if let Some(quoted) = rest.strip_prefix('"') {
+            rest = quoted.split_once('"').map_or("", |(_, after)| after);
+            continue;
+        }
+        let (name, after) = rest.split_at(rest.find(|c| !is_name(c)).unwrap_or(rest.len()));
+        rest = after;
+        let ours = ["scoring_", "scoring:", "process_"].iter().any(|prefix| name.starts_with(prefix));
+        if !ours && name != "up" {
+            continue;
+        }
+        let mut matchers = Vec::new();
+        if let Some((inside, after)) = after.strip_prefix('{').and_then(|after| after.split_once('}')) {
+            for matcher in inside.split(',') {
+                let (left, value) = matcher.split_once('"').unwrap();
+                let (label, operator) = left.split_at(left.find(['=', '!']).unwrap());
+                matchers.push((label.trim(), operator, value.trim_end_matches('"')));
+            }
+            rest = after;
+        }
+        found.push(Selector { metric: name, matchers });
+    }
+    found
+}
+
+/// The labels that `expression` groups by.
+fn grouped_by(expression: &str) -> Vec<&str> {
+    let lists = expression.split("by (").skip(1).filter_map(|list| list.split_once(')'));
+    lists.flat_map(|(labels, _)| labels.split(',').map(str::trim)).collect()
+}
+
+fn parsed(exposition: &str) -> Scrape {
+    let mut scrape = Scrape::new();
+    for line in exposition.lines().filter(|line| !line.starts_with('#')) {
+        let (series, _value) = line.rsplit_once(' ').unwrap();
+        let (name, labels) = series.split_once('{').unwrap_or((series, ""));
+        let labels_of = scrape.entry(name.to_owned()).or_default();
+        for label in labels.trim_end_matches('}').split("\",").filter(|label| !label.is_empty()) {
+            let (label, value) = label.split_once("=\"").unwrap();
+            labels_of.entry(label.to_owned()).or_default().insert(value.trim_end_matches('"').to_owned());
+        }
+    }
+    scrape
+}
+
+/// What Prometheus gets from the binary, after calls of each kind.
+async fn scrape() -> Scrape {
+    let sandbox = Sandbox::new();
+    // Spans are counted only if they are to be exported. Nobody needs to take them.
+    let settings = ["admin.bind=127.0.0.1:0", "http.workers=1", "trace.endpoint=http://127.0.0.1:1"];
+    let (service, address) = sandbox.serve(&settings.map(|setting| ["--set", setting]).concat()).await;
+    let listening = service.logged("listening", Duration::from_secs(20)).await;
+    let metrics = format!("http://{}/metrics", listening["admin_address"].as_str().unwrap());
+    let client = http_client();
+    for body in [
+        call("online_score", Person::full().arguments()),
+        call("clients_interests", json!({"client_ids": [1]})),
+        json!({}),
+    ] {
+        let url = format!("http://{address}/method");
+        client.post(url).body(body.to_string()).send().await.unwrap();
+    }
+    client.request(Method::GET, format!("http://{address}/nowhere")).send().await.unwrap();
+    let mut exposition = String::new();
+    eventually(Duration::from_secs(10), "the score is written to the cache", async || {
+        exposition = client.get(&metrics).send().await.unwrap().text().await.unwrap();
+        exposition.contains(r#"scoring_store_operations_total{op="set""#)
+    })
+    .await;
+    parsed(&exposition)
+}
+
+/// Every rule of the file, alerts and recordings.
+fn rules() -> Vec<Value> {
+    let file = yaml(RULES);
+    each(&file["groups"]).flat_map(|group| each(&group["rules"])).cloned().collect()
+}
+
+fn alerts() -> Vec<Value> {
+    rules().into_iter().filter(|rule| rule["alert"].is_string()).collect()
+}
+
+/// Expressions of the rules and of the dashboard, with where they stand.
+fn expressions() -> Vec<(String, String)> {
+    let name = |rule: &Value| rule["alert"].as_str().or(rule["record"].as_str()).unwrap().to_owned();
+    let of_rules = rules().into_iter().map(|rule| (name(&rule), rule["expr"].as_str().unwrap().to_owned()));
+    let dashboard: Value = serde_json::from_str(&text(DASHBOARD)).unwrap();
+    let of_panels = each(&dashboard["panels"]).flat_map(|panel| {
+        let place = format!("panel {}", panel["title"]);
+        let expression = |target: &Value| (place.clone(), target["expr"].as_str().unwrap().to_owned());
+        each(&panel["targets"]).map(expression).collect::<Vec<_>>()
+    });
+    let of_variables = each(&dashboard["templating"]["list"]).filter_map(|variable| {
+        Some((format!("variable {}", variable["name"]), variable["query"]["query"].as_str()?.to_owned()))
+    });
+    of_rules.chain(of_panels).chain(of_variables).collect()
+}
+
+#[tokio::test]
+async fn every_metric_and_label_that_rules_and_dashboard_name_is_in_a_scrape() {
+    let scrape = scrape().await;
+    let recorded: BTreeSet<_> =
+        rules().iter().filter_map(|rule| rule["record"].as_str().map(str::to_owned)).collect();
+    let mut wrong = Vec::new();
+    let expressions = expressions();
+    assert!(expressions.len() > 40, "{}", expressions.len());
+    for (place, expression) in &expressions {
+        // What may be grouped by: the labels of all metrics in the expression.
+        let mut labels: BTreeSet<&str> = OF_THE_TARGET.into();
+        for Selector { metric, matchers } in selectors(expression) {
+            let Some(known) = scrape.get(metric) else {
+                if metric != "up" && !recorded.contains(metric) {
+                    wrong.push(format!("{place}: there is no {metric}"));
+                }
+                continue;
+            };
+            labels.extend(known.keys().map(String::as_str));
+            for (label, operator, value) in matchers {
+                if OF_THE_TARGET.contains(&label) {
+                    continue;
+                }
+                match known.get(label) {
+                    None => wrong.push(format!("{place}: {metric} has no label {label}")),
+                    // Which codes there are is HTTP's affair.
+                    Some(values) if operator == "=" && label != "code" && !values.contains(value) => {
+                        wrong.push(format!("{place}: {metric} has no {label}={value}"));
+                    }
+                    Some(_) => {}
+                }
+            }
+        }
+        for label in grouped_by(expression) {
+            if !labels.contains(label) {
+                wrong.push(format!("{place}: nothing has the label {label}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[tokio::test]
+async fn the_dashboard_shows_every_metric_of_the_service() {
+    let text = text(DASHBOARD);
+    for metric in scrape().await.keys().filter(|name| name.starts_with("scoring_")) {
+        let family = metric.trim_end_matches("_bucket").trim_end_matches("_sum").trim_end_matches("_count");
+        assert!(text.contains(family), "{family} is on no panel");
+    }
+}
+
+#[test]
+fn every_alert_has_a_severity_a_text_and_a_section_that_says_what_to_do() {
+    let operations = text("docs/operations.md");
+    let sections: BTreeSet<_> = operations
+        .lines()
+        .filter_map(|line| line.strip_prefix("### ").filter(|title| title.starts_with("Scoring")))
+        .collect();
+    let alerts = alerts();
+    for alert in &alerts {
+        let name = alert["alert"].as_str().unwrap();
+        let severity = alert["labels"]["severity"].as_str();
+        assert!(matches!(severity, Some("critical" | "warning")), "{name}: {severity:?}");
+        for annotation in ["summary", "description"] {
+            assert!(alert["annotations"][annotation].is_string(), "{name} has no {annotation}");
+        }
+        let runbook = format!("docs/operations.md#{}", name.to_lowercase());
+        assert_eq!(alert["annotations"]["runbook_url"], runbook, "{name}");
+        assert!(sections.contains(name), "{name} has no section in docs/operations.md");
+    }
+    let named: BTreeSet<_> = alerts.iter().map(|alert| alert["alert"].as_str().unwrap()).collect();
+    assert_eq!(sections.difference(&named).count(), 0, "sections without an alert: {sections:?}");
+}
+
+#[rstest]
+#[case::rules(&["check", "rules", RULES])]
+#[case::configuration(&["check", "config", "deploy/prometheus/prometheus.yml"])]
+#[case::what_the_rules_do(&["test", "rules", "deploy/prometheus/tests/scoring-api.yml"])]
+fn promtool_finds_nothing_wrong(#[case] arguments: &[&str]) {
+    let ran =
+        Command::new("promtool").args(arguments).current_dir(path("")).output().unwrap_or_else(|error| {
+            panic!("promtool: {error}; install it: apt-get install --no-install-recommends prometheus")
+        });
+    let said = [ran.stdout, ran.stderr].concat();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&said));
+}
+
+#[rstest]
+#[case::bare("up", &["up"])]
+#[case::in_functions("sum by (a) (rate(scoring_a{b=\"c\",d=~\"e|f\"}[5m])) / vector(1)", &["scoring_a b=c d=~e|f"])]
+#[case::two("scoring:x:y > 1 and process_z{a!=\"b\"}", &["scoring:x:y", "process_z a!=b"])]
+#[case::in_a_string("label_replace(x, \"scoring_a\", \"up\")", &[])]
+fn an_expression_is_read_for_its_selectors(#[case] expression: &str, #[case] expected: &[&str]) {
+    let found: Vec<_> = selectors(expression)
+        .iter()
+        .map(|selector| {
+            let matchers =
+                selector.matchers.iter().map(|(label, operator, value)| format!(" {label}{operator}{value}"));
+            format!("{}{}", selector.metric, matchers.collect::<String>())
+        })
+        .collect();
+    assert_eq!(found, expected);
+}
