@@ -8,6 +8,7 @@ use std::{
 };
 
 use actix::prelude::*;
+use arc_swap::ArcSwap;
 use chrono::Utc;
 use prometheus::Registry;
 use scoring_api::{
@@ -15,7 +16,7 @@ use scoring_api::{
         Tree, TreePlan, TreeVitals,
         dispatcher::{CallMethod, DispatcherPlan, ShedCalls},
         restarts::RestartPolicy,
-        store::{CacheLookups, StorePlan},
+        store::{CacheLookups, CachePlan, PersistentPlan, RolePlan},
     },
     domain::{
         AuthPolicy, Authenticator, ClientsInterests, Json, MethodRequest, OnlineScore, Rules, Score,
@@ -293,27 +294,28 @@ fn memory() -> Memory {
 async fn tree() -> Tree {
     let registry = Registry::new();
     let metrics = StoreMetrics::register(&registry).unwrap();
-    let lookups = CacheLookups::register(&registry).unwrap();
     let memory = Arc::new(memory());
-    let store = |role| StorePlan {
+    let role = |role| RolePlan {
         connector: memory.clone(),
         policy: LinkPolicy::new(HOUR),
-        attempts: 3,
-        ttl: HOUR,
         status: RoleStatus::new(role, metrics.clone()),
-        lookups: lookups.clone(),
     };
     let tree = Tree::start(&TreePlan {
         dispatcher: DispatcherPlan {
-            authenticator: Arc::new(authenticator()),
+            authenticator: Arc::new(ArcSwap::from_pointee(authenticator())),
             admission: Arc::new(Semaphore::new(1024)),
+            account_rate: None,
             shed: ShedCalls::register(&registry).unwrap(),
             deadline: HOUR,
             max_client_ids: 10_000,
             clock: Utc::now,
         },
-        cache: store(Role::Cache),
-        persistent: store(Role::Persistent),
+        cache: CachePlan {
+            role: role(Role::Cache),
+            ttl: HOUR,
+            lookups: CacheLookups::register(&registry).unwrap(),
+        },
+        persistent: PersistentPlan { role: role(Role::Persistent), attempts: 3 },
         cache_timeout: HOUR,
         restarts: RestartPolicy::default(),
         vitals: TreeVitals::register(&registry).unwrap(),

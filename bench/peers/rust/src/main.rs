@@ -165,6 +165,7 @@ fn respond(outcome: Result<Answer, CallError>) -> HttpResponse {
         CallError::BadRequest(_) => StatusCode::BAD_REQUEST,
         CallError::Forbidden(_) => StatusCode::FORBIDDEN,
         CallError::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        CallError::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
         CallError::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         CallError::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     };
