@@ -322,8 +322,12 @@ impl Application {
             quiet(&self.metrics).await;
             public.stop(true).await;
         };
-        if timeout(self.shutdown.drain, ending).await.is_err() {
-            let in_flight = self.metrics.in_flight();
+        let in_time = timeout(self.shutdown.drain, ending).await.is_ok();
+        let in_flight = self.metrics.in_flight();
+        if !in_time && in_flight == 0 {
+            // Somebody has connected, and not said anything yet.
+            public.stop(false).await;
+        } else if !in_time {
             tracing::warn!(in_flight, "stopping before everything was answered");
             public.stop(false).await;
             let cut_off = format!("{in_flight} requests were not answered within shutdown.drain");

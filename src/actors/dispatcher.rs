@@ -182,7 +182,7 @@ impl DispatcherActor {
         let authenticator = self.plan.authenticator.load();
         let caller = authenticator.check(&request, now)?;
         if caller == Caller::Partner {
-            self.check_rate(&request.account)?;
+            self.check_rate(&request)?;
         }
         let method = Method::from_name(&request.method)?;
         let rules = Rules { today: authenticator.today(now), max_client_ids: self.plan.max_client_ids };
@@ -202,10 +202,11 @@ impl DispatcherActor {
         }
     }
 
-    /// Only calls whose token matched count, or else anybody could use up a partner's rate.
-    fn check_rate(&self, account: &str) -> Result<(), CallError> {
+    /// Only calls whose token matched count, or else anybody could use up a partner's rate. And what counts is what the token
+    /// is made of, account and login in one: no caller can move letters between the two and be another.
+    fn check_rate(&self, request: &MethodRequest) -> Result<(), CallError> {
         let Some(limit) = &self.plan.account_rate else { return Ok(()) };
-        limit.check(account).map_err(|retry_after| {
+        limit.check(&[request.account.as_str(), &request.login].concat()).map_err(|retry_after| {
             self.plan.shed.count(Shed::AccountRate);
             CallError::TooMany { retry_after }
         })

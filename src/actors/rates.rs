@@ -57,7 +57,6 @@ impl RateLimit {
     pub fn check(&self, caller: &(impl Hash + ?Sized)) -> Result<(), Duration> {
         if self.calls.fetch_add(1, Relaxed) % SWEEP_EVERY == SWEEP_EVERY - 1 {
             self.cells.retain_recent();
-            self.cells.shrink_to_fit();
         }
         // Less than 2^20, so nothing is lost.
         let cell = u32::try_from(self.hasher.hash_one(caller) % CELLS).unwrap_or(0);

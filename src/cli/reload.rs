@@ -1,15 +1,15 @@
 //! SIGHUP: loads the settings again, and takes over what can be changed without a restart.
 
-use std::mem;
-
 use super::{failure::Failure, source::Source};
 use crate::{app::Reloader, config::Settings, telemetry::Log};
 
 /// The settings that the service runs by, and where to get newer ones.
 pub(super) struct Reload<'a> {
     pub(super) source: &'a Source,
+    /// As the service was started with: what cannot be changed without a restart still is so.
+    pub(super) started: Settings,
     /// As last loaded.
-    pub(super) settings: Settings,
+    pub(super) loaded: Settings,
     pub(super) reloader: Reloader,
     pub(super) log: &'a Log,
 }
@@ -25,26 +25,27 @@ impl Reload<'_> {
     }
 
     fn try_reload(&mut self) -> Result<(), Failure> {
-        let mut settings = self.source.load()?;
-        // The address stays as it is, so it is this one that salts have to be fit for.
-        let bound = self.settings.http.bind;
-        if !settings.salts_may_serve(bound) {
-            let why = format!("auth: public salts cannot serve {bound}, which other hosts may reach");
-            return Err(Failure::Usage(why));
+        let settings = self.source.load()?;
+        // The addresses stay as they are, so it is these that salts have to be fit for.
+        for bound in [Some(self.started.http.bind), self.started.admin.bind].into_iter().flatten() {
+            if !settings.salts_may_serve(bound) {
+                let why = format!("auth: public salts cannot serve {bound}, which other hosts may reach");
+                return Err(Failure::Usage(why));
+            }
         }
         self.reloader.apply(&settings).map_err(|error| Failure::build(error, &settings))?;
         self.log.set_level(settings.log.level);
 
-        let differing = settings.differing(&self.settings);
-        let (applied, waiting): (Vec<_>, Vec<_>) =
-            differing.into_iter().partition(|key| self.reloader.can_change(key, &settings));
-        tracing::info!(changed = applied.join(" "), "settings reloaded, secrets and certificate included");
+        let changes = |key: &&str| self.reloader.can_change(key, &settings);
+        let mut applied = settings.differing(&self.loaded);
+        applied.retain(changes);
+        let mut waiting = settings.differing(&self.started);
+        waiting.retain(|key| !changes(key));
+        tracing::info!(changed = applied.join(" "), "settings reloaded, salts and certificate included");
         if !waiting.is_empty() {
             tracing::warn!(keys = waiting.join(" "), "changed settings wait for a restart");
         }
-        // Compared with these next time, but the socket is where it was.
-        settings.http.bind = bound;
-        drop(mem::replace(&mut self.settings, settings));
+        self.loaded = settings;
         Ok(())
     }
 }

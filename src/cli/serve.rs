@@ -27,7 +27,7 @@ pub(super) fn run(settings: Settings, source: &Source) -> Result<(), Failure> {
         app.lifecycle().observe(systemd::entered);
         let vitals = app.vitals();
         let is_well = || !vitals.all().iter().any(|vitals| vitals.is_stuck());
-        let mut reload = Reload { source, settings, reloader: app.reloader(), log: &log };
+        let mut reload = Reload { source, started: settings.clone(), loaded: settings, reloader: app.reloader(), log: &log };
         let reloading = async {
             while hangups.recv().await.is_some() {
                 systemd::reloading();

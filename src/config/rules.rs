@@ -24,21 +24,24 @@ pub(super) fn check(settings: &Settings, layers: &Layers, errors: &mut ConfigErr
         }
     };
 
+    let listens = [("http.bind", Some(http.bind)), ("admin.bind", admin.bind)];
+    let listens = listens.into_iter().filter_map(|(key, bind)| Some((key, bind?)));
+    let exposed = listens.into_iter().find(|(_, bind)| !settings.salts_may_serve(*bind));
+    let (key, bind) = exposed.unwrap_or(("http.bind", http.bind));
     rule(
         &[
-            "http.bind",
+            key,
             "auth.salt",
             "auth.salt_file",
             "auth.admin_salt",
             "auth.admin_salt_file",
             "auth.allow_public_salts",
         ],
-        settings.salts_may_serve(http.bind),
+        exposed.is_none(),
         &|| {
             format!(
-                "other hosts may reach {}, where auth.salt and auth.admin_salt must not be the public Otus and 42; \
-                 set both, or auth.allow_public_salts = true",
-                http.bind
+                "other hosts may reach {bind}, where auth.salt and auth.admin_salt must not be the public Otus and 42; \
+                 set both, or auth.allow_public_salts = true"
             )
         },
     );

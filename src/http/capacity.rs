@@ -11,8 +11,8 @@ pub(super) const OPERATORS: usize = 32;
 /// Files that are none of ours: standard streams, sockets that listen, a certificate that is being read, a runtime's own.
 const OTHERS: usize = 48;
 
-/// Files of each worker: its runtime's, and connections of both stores, old and new.
-const EACH_WORKER: usize = 8;
+/// Files of each worker: its runtime's, and four connections to stores, old and new.
+const EACH_WORKER: usize = 16;
 
 /// The most connections unless somebody asks for more; what each takes adds up to some 800 MiB.
 const USUAL: usize = 10_000;
@@ -53,10 +53,10 @@ mod tests {
 
     #[rstest]
     #[case::usual(0, 2, 1_000_000, 10_000)]
-    #[case::usual_limit_of_files(0, 2, 1024, 864)]
+    #[case::usual_limit_of_files(0, 2, 1024, 848)]
     #[case::more_than_usual(50_000, 2, 1_000_000, 50_000)]
     #[case::fewer(100, 2, 1024, 100)]
-    #[case::more_than_there_are_files(5_000, 2, 1024, 864)]
+    #[case::more_than_there_are_files(5_000, 2, 1024, 848)]
     #[case::hardly_any_files(0, 2, 60, 0)]
     fn connections_leave_files_for_the_rest(
         #[case] wanted: usize,

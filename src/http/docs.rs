@@ -7,6 +7,7 @@
 use std::{
     io::{Cursor, Read},
     sync::{Arc, LazyLock, Mutex, PoisonError},
+    time::Duration,
 };
 
 use actix::{Addr, WeakAddr};
@@ -22,8 +23,9 @@ use utoipa_swagger_ui_vendored::SWAGGER_UI_VENDORED;
 use zip::{ZipArchive, result::ZipError};
 
 use super::{
-    AdminPlan, call,
+    AdminPlan, Phase, call,
     envelope::{Refusal, refuse},
+    metrics::OTHER,
 };
 use crate::{
     actors::{Tree, dispatcher::DispatcherActor, mailbox::Mailbox},
@@ -56,11 +58,14 @@ struct SwaggerUi {
 impl Dispatchers {
     /// Adds a worker's.
     pub fn add(&self, tree: &Tree) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(tree.dispatcher.downgrade());
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|dispatcher| dispatcher.upgrade().is_some());
+        known.push(tree.dispatcher.downgrade());
     }
 
     fn any(&self) -> Option<Addr<DispatcherActor>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().find_map(WeakAddr::upgrade)
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        fastrand::choice(known.iter()).and_then(WeakAddr::upgrade)
     }
 }
 
@@ -105,18 +110,24 @@ pub(super) async fn style() -> HttpResponse {
     swagger_ui("text/css; charset=utf-8", |ui| &ui.style)
 }
 
-/// `POST /method` as the public listener answers it, with the same checks and limits.
+/// `POST /method` as the public listener answers it, with the same checks and limits but for the rate of each address.
+///
+/// Once that takes no more connections, none of these calls is taken either: the workers are about to end.
 pub(super) async fn call(
     request: HttpRequest,
     payload: web::Payload,
     plan: web::Data<AdminPlan>,
 ) -> HttpResponse {
-    match plan.dispatchers.any() {
+    let dispatcher = plan.dispatchers.any().filter(|_| plan.lifecycle.phase() != Phase::Closing);
+    match dispatcher {
         Some(dispatcher) => {
             let mailbox = Mailbox::new(dispatcher, &plan.vitals.dispatcher);
             call::call(request, payload, web::Data::new(plan.call.clone()), web::Data::new(mailbox)).await
         }
-        None => refuse(&Refusal::from(CallError::Unavailable)),
+        None => {
+            plan.call.metrics.answered(OTHER, 503, Duration::ZERO);
+            refuse(&Refusal::from(CallError::Unavailable))
+        }
     }
 }
 

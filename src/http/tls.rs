@@ -134,6 +134,17 @@ impl Tls {
         tracing::info!("certificate loaded");
     }
 
+    /// As [`replace`](Self::replace), unless other files are used by now.
+    fn renew(&self, pair: Pair) {
+        let are_others = {
+            let source = self.source();
+            (&source.cert, &source.key) != (&pair.source.cert, &pair.source.key)
+        };
+        if !are_others {
+            self.replace(pair);
+        }
+    }
+
     /// Loads the files whenever they change, for ever. What does not load is logged, once, and changes nothing.
     pub async fn watch(self) {
         let mut ticks = interval(LOOK_EVERY);
@@ -149,7 +160,7 @@ impl Tls {
             match looked.await {
                 Ok(Ok(pair)) => {
                     complained = None;
-                    pair.into_iter().for_each(|pair| self.replace(pair));
+                    pair.into_iter().for_each(|pair| self.renew(pair));
                 }
                 Ok(Err(error)) => {
                     let complaint = error.to_string();

@@ -223,9 +223,9 @@ impl Shared {
         }
     }
 
-    /// A request that began at `begun` found no connection at all. Why there is none is the keeper's to say.
-    pub(super) fn found_no_connection(&self, operation: Operation, begun: Instant) {
-        self.monitor.operation(operation, Some(&BackendError::TimedOut), begun.elapsed());
+    /// A request that began at `begun` found no connection at all. Why there is none is the keeper's to say, and the request
+    /// is counted by whoever asked, for it may have looked for a connection here and elsewhere.
+    pub(super) fn found_no_connection(&self, begun: Instant) {
         let change = self.breaker.borrow_mut().failed(begun.into_std(), Instant::now().into_std());
         self.report(change);
     }

@@ -201,7 +201,11 @@ impl PersistentRequests {
                             link.failed(Operation::GetMany, &BackendError::TimedOut, live.generation, begun);
                         }
                         None => {
-                            self.links.iter().for_each(|l| l.found_no_connection(Operation::GetMany, begun));
+                            let waited = BackendError::TimedOut;
+                            self.links.iter().for_each(|link| link.found_no_connection(begun));
+                            self.links.first().into_iter().for_each(|link| {
+                                link.monitor.operation(Operation::GetMany, Some(&waited), begun.elapsed());
+                            });
                         }
                     }
                     last = StoreError::TimedOut;

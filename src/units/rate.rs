@@ -22,10 +22,14 @@ pub struct Rate {
 pub fn rate<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Rate>, D::Error> {
     parsed_unless_empty(input, |text| {
         parse(text).ok_or_else(|| {
-            format!("expected a rate such as \"100/s\" or \"100/s burst 200\", got {}", quoted(text))
+            let expected = "expected a rate such as \"100/s\" or \"100/s burst 200\"";
+            format!("{expected}, with a burst that takes 30 days at most to build up, got {}", quoted(text))
         })
     })
 }
+
+/// 30 days.
+const LONGEST_BURST_SECONDS: u64 = 30 * 24 * 3600;
 
 fn parse(text: &str) -> Option<Rate> {
     let (rate, burst) = match text.split_once(" burst ") {
@@ -33,14 +37,17 @@ fn parse(text: &str) -> Option<Rate> {
         None => (text, None),
     };
     let (count, unit) = rate.split_once('/')?;
-    let count = count.parse().ok()?;
+    let count: NonZeroU32 = count.parse().ok()?;
     let seconds = match unit {
         "s" => 1,
         "m" => 60,
         "h" => 3600,
         _ => return None,
     };
-    Some(Rate { count, period: Duration::from_secs(seconds), burst: burst.unwrap_or(count) })
+    let rate = Rate { count, period: Duration::from_secs(seconds), burst: burst.unwrap_or(count) };
+    // Longer ones would be of no use, and the longest of all too long to count with.
+    let builds_up = u64::from(rate.burst.get()) * seconds / u64::from(count.get());
+    (builds_up <= LONGEST_BURST_SECONDS).then_some(rate)
 }
 
 #[cfg(test)]
@@ -54,6 +61,9 @@ mod tests {
     #[case::a_minute("5/m", Some((5, 60, 5)))]
     #[case::an_hour("5/h", Some((5, 3600, 5)))]
     #[case::burst("100/s burst 7", Some((100, 1, 7)))]
+    #[case::thirty_days("1/h burst 720", Some((1, 3600, 720)))]
+    #[case::longer("1/h burst 721", None)]
+    #[case::longer_than_can_be_counted("1/h burst 4294967295", None)]
     #[case::none("0/s", None)]
     #[case::no_burst("1/s burst 0", None)]
     #[case::no_unit("100", None)]

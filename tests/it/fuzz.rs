@@ -1,13 +1,18 @@
 //! Mutates the files of `tests/corpus` and feeds them to everything that reads what others wrote: request bodies, stored
-//! scores and interests, configuration files.
+//! scores and interests, configuration files, files of interests to import.
 //!
 //! Property tests make input from a grammar, so they reach deep and stay close to it. This one starts from real files
 //! and breaks them: flips, cuts, repeats and splices bytes, also those of other files. Nothing may panic, and what is
 //! accepted must keep its promises. The seed is fixed, so a failure comes back; `FUZZ_ROUNDS` makes it longer.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+};
 
 use chrono::NaiveDate;
+use rstest::rstest;
 use scoring_api::{
     config::Settings,
     domain::{ClientsInterests, Interests, Json, MethodRequest, OnlineScore, Rules, Score, cache_key},
@@ -24,8 +29,8 @@ const TOKENS: &[&[u8]] = &[
     b"\xff", b"\0", b"\n", b"=", b"'''",
 ];
 
-/// Runs `target` on every file of a corpus, as it is and mutated.
-fn fuzz(corpus: &str, target: impl Fn(&[u8])) {
+/// Runs `target`, which takes `cost` times as long as a parser, on every file of a corpus, as it is and mutated.
+fn fuzz(corpus: &str, cost: usize, target: impl Fn(&[u8])) {
     alone();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(corpus);
     let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -37,7 +42,7 @@ fn fuzz(corpus: &str, target: impl Fn(&[u8])) {
     let mut random = fastrand::Rng::with_seed(42);
     for file in &files {
         target(file);
-        for _ in 0..rounds {
+        for _ in 0..rounds.div_ceil(cost) {
             let mut input = file.clone();
             for _ in 0..random.usize(1..5) {
                 mutate(&mut input, &files, &mut random);
@@ -73,7 +78,7 @@ fn mutate(input: &mut Vec<u8>, files: &[Vec<u8>], random: &mut fastrand::Rng) {
 fn a_request_body_is_refused_or_keeps_the_contracts_promises() {
     let today = NaiveDate::from_ymd_opt(2026, 11, 22).unwrap();
     let rules = Rules { today, max_client_ids: 100 };
-    fuzz("body", |body| {
+    fuzz("body", 1, |body| {
         let Ok(json) = Json::parse(body) else { return };
         let request = match MethodRequest::from_json(json) {
             Ok(request) => request,
@@ -100,7 +105,7 @@ fn a_request_body_is_refused_or_keeps_the_contracts_promises() {
 
 #[test]
 fn a_cached_score_is_a_miss_or_a_finite_number_from_0_on() {
-    fuzz("score", |stored| {
+    fuzz("score", 1, |stored| {
         if let Some(score) = Score::from_cached(stored) {
             assert!(score.value().is_finite() && score.value() >= 0.0, "{score:?}");
             assert_eq!(Score::from_cached(score.to_cached().as_bytes()), Some(score));
@@ -110,7 +115,7 @@ fn a_cached_score_is_a_miss_or_a_finite_number_from_0_on() {
 
 #[test]
 fn stored_interests_are_malformed_or_a_list_of_strings() {
-    fuzz("interests", |stored| {
+    fuzz("interests", 1, |stored| {
         if let Ok(interests) = Interests::from_json(stored) {
             assert_eq!(Interests::from_json(interests.to_json().as_bytes()).unwrap(), interests);
         }
@@ -121,7 +126,7 @@ fn stored_interests_are_malformed_or_a_list_of_strings() {
 fn a_configuration_file_is_refused_line_by_line_or_loads_again_as_it_is_shown() {
     let folder = tempfile::tempdir().unwrap();
     let (given, shown) = (folder.path().join("given.toml"), folder.path().join("shown.toml"));
-    fuzz("config", |file| {
+    fuzz("config", 1, |file| {
         fs::write(&given, file).unwrap();
         match Settings::load(Some(&given), [], &[]) {
             Err(errors) => assert!(errors.to_string().lines().all(|line| !line.trim().is_empty())),
@@ -130,6 +135,31 @@ fn a_configuration_file_is_refused_line_by_line_or_loads_again_as_it_is_shown() 
                 let again = Settings::load(Some(&shown), [], &[]).unwrap_or_else(|errors| panic!("{errors}"));
                 assert_eq!(again.limits.max_in_flight, settings.limits.max_in_flight);
             }
+        }
+    });
+}
+
+/// By the command line itself, since what reads these files is behind it: a process for each.
+#[rstest]
+#[case::ndjson("import_ndjson", "ndjson")]
+#[case::csv("import_csv", "csv")]
+fn a_file_to_import_is_refused_line_by_line_or_imported(#[case] corpus: &str, #[case] format: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("given");
+    fuzz(corpus, 30, |given| {
+        fs::write(&file, given).unwrap();
+        let ended = Command::new(env!("CARGO_BIN_EXE_scoring-api"))
+            .args(["--set", "store.url=embedded:x.redb", "interests", "import", "given", "--format", format])
+            .current_dir(folder.path())
+            .env_clear()
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let (out, err) = (String::from_utf8(ended.stdout).unwrap(), String::from_utf8(ended.stderr).unwrap());
+        match ended.status.code() {
+            Some(0) => assert!(out.starts_with("imported "), "{out}"),
+            Some(1) => assert!(err.lines().any(|line| line.contains("line ")), "{err}"),
+            other => panic!("{other:?}: {err}"),
         }
     });
 }

@@ -175,11 +175,11 @@ fn a_variable_that_is_not_utf8_is_named() {
 )]
 #[case::rate(
     "limits.account_rate=100",
-    r#"limits.account_rate: expected a rate such as "100/s" or "100/s burst 200", got "100""#
+    r#"limits.account_rate: expected a rate such as "100/s" or "100/s burst 200", with a burst that takes 30 days at most to build up, got "100""#
 )]
 #[case::rate_of_none(
     "limits.address_rate=0/s",
-    r#"limits.address_rate: expected a rate such as "100/s" or "100/s burst 200", got "0/s""#
+    r#"limits.address_rate: expected a rate such as "100/s" or "100/s burst 200", with a burst that takes 30 days at most to build up, got "0/s""#
 )]
 #[case::certificate_alone(
     "http.tls.cert=a.pem",

@@ -31,6 +31,12 @@ fn public_salts_serve_loopback_only(#[case] assignments: &[&str], #[case] valid:
     }
 }
 
+#[test]
+fn public_salts_serve_operators_on_loopback_only_since_they_can_make_calls() {
+    let errors = given().set("admin.bind=0.0.0.0:81").load().unwrap_err().to_string();
+    assert_eq!(errors, format!("--set: admin.bind: other hosts may reach 0.0.0.0:81, {PUBLIC}"));
+}
+
 #[rstest]
 #[case::public("Otus\n", false)]
 #[case::own("own", true)]

@@ -1,7 +1,5 @@
 //! The document against the tables that it describes. `functional::docs` holds it against the running service.
 
-use std::time::Duration;
-
 use serde_json::Value;
 
 use super::*;

@@ -1,6 +1,7 @@
 use std::io::ErrorKind::NotConnected;
 
 use futures_util::{FutureExt, future::join_all};
+use prometheus::{Registry, TextEncoder};
 use proptest::prelude::*;
 use rstest::rstest;
 use tokio::{select, time::sleep};
@@ -8,7 +9,7 @@ use tokio::{select, time::sleep};
 use super::*;
 use crate::{
     store::{
-        LinkPolicy, Role,
+        LinkPolicy, Monitor, Role, RoleStatus, StoreMetrics,
         testing::{Act, Script, every_error, monitor},
     },
     testing::{paused, settle},
@@ -360,6 +361,24 @@ fn every_error_of_the_store_is_told_and_never_an_empty_answer() {
             assert_eq!(read(&requests, SECOND).await, Err(StoreError::from(&error)));
         });
     }
+}
+
+#[test]
+fn a_try_that_finds_no_connection_on_any_link_is_one_operation() {
+    paused(async {
+        let script = Script::default();
+        script.state().connect = Act::Hang;
+        let registry = Registry::new();
+        let status = RoleStatus::new(Role::Persistent, StoreMetrics::register(&registry).unwrap());
+        let links = [(); 2].map(|()| {
+            Link::start(script.connector(), LinkPolicy::new(TIMEOUT), Monitor::new(status.clone())).0
+        });
+        let requests = PersistentRequests::new(&links, 1);
+        assert_eq!(read(&requests, SECOND).await, Err(StoreError::TimedOut));
+        let metrics = TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
+        let timed_out = r#"scoring_store_operations_total{op="get_many",outcome="timed_out"} 1"#;
+        assert!(metrics.lines().any(|line| line == timed_out), "{metrics}");
+    });
 }
 
 #[test]

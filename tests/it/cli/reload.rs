@@ -15,7 +15,8 @@ use crate::{
 };
 
 const LOGS_WITHIN: Duration = Duration::from_secs(20);
-const RELOADED: &str = "settings reloaded, secrets and certificate included";
+const RELOADED: &str = "settings reloaded, salts and certificate included";
+const WAITING: &str = "changed settings wait for a restart";
 const KEPT: &str = "the settings stay as they were";
 
 /// A call that is signed with `salt`, and its status.
@@ -45,7 +46,7 @@ async fn sighup_takes_over_salts_and_level_and_says_what_waits_for_a_restart() {
     let changed = "[auth]\nsalt_file = \"salt\"\n[limits]\nclient_ids = 7\n[log]\nlevel = \"warn\"\n";
     sandbox.write("x.toml", changed);
     service.signal(Signal::HUP);
-    let waiting = service.logged("changed settings wait for a restart", LOGS_WITHIN).await;
+    let waiting = service.logged(WAITING, LOGS_WITHIN).await;
     assert_eq!(waiting["keys"], "limits.client_ids");
     assert_eq!([status(&address, "one").await, status(&address, "two").await], [403, 200]);
     // Calls are logged as information.
@@ -60,6 +61,9 @@ async fn sighup_takes_over_salts_and_level_and_says_what_waits_for_a_restart() {
         calls(&service.out()) > 2
     })
     .await;
+    // What is as it was at the start waits no more.
+    service.logged(RELOADED, LOGS_WITHIN).await;
+    assert_eq!(service.out().matches(WAITING).count(), 1);
     service.signal(Signal::TERM);
     service.ended().await.succeeded();
 }

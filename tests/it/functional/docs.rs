@@ -1,6 +1,6 @@
 //! The OpenAPI document and the page, held against the running service.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use reqwest::Method;
 use rstest::rstest;
@@ -8,8 +8,8 @@ use scoring_api::{app::Stores, store::Memory};
 use serde_json::{Value, json};
 
 use crate::{
-    harness::{Person, TestApp, alone, call},
-    tools::Browser,
+    harness::{Person, TestApp, Wire, alone, call, post},
+    tools::{Browser, eventually},
 };
 
 /// A service that has the interests of the document's examples.
@@ -157,6 +157,27 @@ async fn the_operators_listener_answers_calls_as_the_public_one_does() {
         ("Method Not Allowed", &"POST".parse().unwrap())
     );
     assert_eq!(app.metric(r#"scoring_http_requests_total{code="200",method="online_score"}"#).await, 1.0);
+}
+
+#[tokio::test]
+async fn the_operators_listener_takes_no_calls_once_the_public_one_has_closed() {
+    let app = TestApp::with_settings(&["shutdown.grace=0s", "shutdown.drain=20s"]).await;
+    let body = call("online_score", Person::full().arguments()).to_string();
+    let request = post(&body);
+    let (first, rest) = request.split_at(request.len() - 1);
+    let mut under_way = Wire::to(app.address()).await;
+    under_way.send(first).await.unwrap();
+    eventually(Duration::from_secs(10), "a call is under way", async || {
+        app.metric("scoring_requests_in_flight").await == 1.0
+    })
+    .await;
+    app.stop();
+    eventually(Duration::from_secs(10), "the operators' calls are refused", async || {
+        app.send(app.admin_request(Method::POST, "/method").body(body.clone())).await.status == 503
+    })
+    .await;
+    under_way.send(rest).await.unwrap();
+    assert_eq!(under_way.answer().await.score(), 5.0);
 }
 
 #[tokio::test]
