@@ -5,7 +5,7 @@
 run: ## serve on 127.0.0.1:8080 with the embedded store
 	cargo run -- --config config/default.toml
 
-test: ## all tests; installs redis-server, promtool and chromium if they are missing
+test: ## all tests; installs redis-server, promtool, chromium and its driver if they are missing
 	scripts/need
 	cargo test --locked
 
@@ -13,7 +13,7 @@ test-unit: ## beside the code: pure parts, and actors on doubles
 	cargo test --locked --lib
 
 test-functional: ## the method handler through the actors, over HTTP and in a browser, and the command line
-	scripts/need chromium chromedriver promtool
+	scripts/need redis-server chromium chromedriver promtool
 	cargo test --locked --test it -- functional:: cli::
 
 test-emulation: ## a store and a network inside the test process that misbehave
@@ -28,10 +28,11 @@ faults: ## break the release binary's surroundings row by row, measure it, and w
 	cargo bench --locked --bench faults
 
 soak: ## faults at random for 10 minutes; SOAK_SECONDS=60 for less, SOAK_SEED=… to repeat
+	scripts/need redis-server
 	cargo bench --locked --bench faults -- soak
 
 bench: ## measure the service beside its peers, and write docs/benchmarks.md; BENCH_ROUNDS=1 BENCH_SECONDS=1 tries it out
-	scripts/need-redis
+	scripts/need redis-server
 	bench/install
 	cargo bench --locked --bench peers
 

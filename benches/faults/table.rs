@@ -276,6 +276,20 @@ pub const ROWS: &[Row] = &[
         Test("an_unknown_path_is_404_and_a_wrong_verb_405"),
     ),
     row(
+        "40",
+        "a handler or middleware panics",
+        "500; the connection stays usable",
+        Test("row_40_a_panic_is_500_on_a_connection_that_stays_usable"),
+    ),
+    row(
+        "41",
+        "the hour turns under an admin token; summer time",
+        "holds for its hour and auth.admin_grace",
+        Test(
+            "an_hours_token_holds_for_its_hour_and_the_grace, an_hours_token_holds_from_its_first_instant_to_the_end_of_the_grace, the_wall_clock_follows_summer_time",
+        ),
+    ),
+    row(
         "42_once",
         "SIGTERM under load",
         "no accepted call fails; exits within the grace period",
