@@ -28,6 +28,7 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use secrecy::ExposeSecret;
 use serde::Deserialize;
 
 use crate::http::settings::{AdminSettings, HttpSettings};
@@ -118,12 +119,16 @@ impl Settings {
         self.origins.get(key).map(String::as_str)
     }
 
-    /// The keys, in alphabetical order, whose values differ between these settings and `other`. Salts do not count: they
-    /// are compared by nobody.
+    /// The keys, in alphabetical order, whose values differ between these settings and `other`. A secret counts as its own
+    /// key's, also if it comes from a file.
     pub fn differing(&self, other: &Self) -> Vec<&str> {
         let differs = |key: &str| match key {
             "store.url" => self.store.url != other.store.url,
             "cache.url" => self.cache.url != other.cache.url,
+            "auth.salt" => self.auth.salt.expose_secret() != other.auth.salt.expose_secret(),
+            "auth.admin_salt" => {
+                self.auth.admin_salt.expose_secret() != other.auth.admin_salt.expose_secret()
+            }
             key => self.shown.get(key) != other.shown.get(key),
         };
         self.shown.keys().map(String::as_str).filter(|key| differs(key)).collect()

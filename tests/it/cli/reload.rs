@@ -64,6 +64,12 @@ async fn sighup_takes_over_salts_and_level_and_says_what_waits_for_a_restart() {
     // What is as it was at the start waits no more.
     service.logged(RELOADED, LOGS_WITHIN).await;
     assert_eq!(service.out().matches(WAITING).count(), 1);
+    // A secret is named, wherever it comes from, and not shown.
+    sandbox.write("salt", "a third");
+    service.signal(Signal::HUP);
+    eventually(LOGS_WITHIN, "the salt is named", async || service.out().contains(r#""changed":"auth.salt""#))
+        .await;
+    assert!(!service.out().contains("a third"));
     service.signal(Signal::TERM);
     service.ended().await.succeeded();
 }
