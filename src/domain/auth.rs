@@ -5,12 +5,12 @@
 
 use std::time::Duration;
 
+use base16ct::lower::encode_string as lower_hex;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha512};
 use subtle::{Choice, ConstantTimeEq};
 
-use super::hex::lower_hex;
 use super::requests::MethodRequest;
 use super::timezone::TimeZoneChoice;
 

@@ -26,7 +26,6 @@ mod auth;
 mod dates;
 mod deadline;
 mod fields;
-mod hex;
 mod interests;
 mod json;
 mod redacted;

@@ -1,9 +1,9 @@
 //! What a person is worth, and under which key that is cached.
 
+use base16ct::lower::encode_string as lower_hex;
 use md5::{Digest, Md5};
 use serde::Serialize;
 
-use super::hex::lower_hex;
 use super::requests::OnlineScore;
 use super::values::{Email, Gender, Name, Phone};
 
