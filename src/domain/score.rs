@@ -1,5 +1,7 @@
 //! What a person is worth, and under which key that is cached.
 
+use std::fmt::Write as _;
+
 use base16ct::lower::encode_string as lower_hex;
 use md5::{Digest, Md5};
 use serde::Serialize;
@@ -74,19 +76,22 @@ pub fn cache_key(person: &OnlineScore) -> String {
 fn encode(person: &OnlineScore) -> String {
     let birthday = person.birthday.map(|birthday| birthday.date().to_string());
     let gender = person.gender.map(|gender| gender.code().to_string());
-    [
+    let mut text = format!("v{FORMULA_VERSION};");
+    for input in [
         person.phone.as_ref().map(Phone::as_str),
         person.email.as_ref().map(Email::as_str),
         person.first_name.as_ref().map(Name::as_str),
         person.last_name.as_ref().map(Name::as_str),
         birthday.as_deref(),
         gender.as_deref(),
-    ]
-    .into_iter()
-    .fold(format!("v{FORMULA_VERSION};"), |text, input| match input {
-        None => text + "-",
-        Some(value) => format!("{text}{}:{value}", value.len()),
-    })
+    ] {
+        match input {
+            None => text.push('-'),
+            // Writing to a `String` cannot fail.
+            Some(value) => _ = write!(text, "{}:{value}", value.len()),
+        }
+    }
+    text
 }
 
 #[cfg(test)]
