@@ -17,7 +17,7 @@ pub mod scoring;
 pub mod store;
 pub mod supervisor;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod tree;
 pub mod vitals;
 mod watchdog;

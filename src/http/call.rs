@@ -146,3 +146,6 @@ async fn answer(
         Err(_) => Err(CallError::Unavailable.into()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -337,9 +337,8 @@ fn a_call_gives_its_place_back_however_it_ends() {
     });
 }
 
-/// Row 31 of the fault table.
 #[test]
-fn a_dispatcher_that_panics_gives_the_place_back_and_runs_again() {
+fn row_31_a_dispatcher_that_panics_gives_the_place_back_and_runs_again() {
     paused(async {
         let test = start_at(|| panic!("as told"));
         for _ in 0..2 * MAX_IN_FLIGHT {
@@ -354,7 +353,7 @@ fn a_dispatcher_that_panics_gives_the_place_back_and_runs_again() {
 #[rstest]
 #[case::scoring_falls(score_call(), CallError::Internal, Duration::ZERO)]
 #[case::interests_fall(interests_call(&[1]), CallError::Internal, Duration::ZERO)]
-fn a_peer_that_falls_is_an_internal_error_at_once(
+fn row_30_a_peer_that_falls_is_an_internal_error_at_once(
     #[case] request: MethodRequest,
     #[case] error: CallError,
     #[case] took: Duration,
