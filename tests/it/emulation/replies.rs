@@ -122,6 +122,9 @@ async fn a_store_that_refuses_writes_goes_on_serving_reads(#[case] fault: Rule) 
 #[tokio::test]
 async fn writes_that_are_refused_are_dropped_and_counted_and_cost_no_connection(#[case] fault: Rule) {
     let (store, app) = on_resp().await;
+    // Writes have a connection of their own, which readiness does not wait for.
+    let key = cache_key(&app, &store, &Person::full()).await;
+    eventually(ALL_IS_OK_WITHIN, "all writes so far are done", async || store.stored(&key).is_some()).await;
     let (accepted, refused) = (store.door.accepted(), refused_writes(&app).await);
     store.set(fault);
     store.forget();
