@@ -11,7 +11,6 @@ use std::{
 
 use actix_web::dev::Server;
 use arc_swap::ArcSwap;
-use chrono::Utc;
 use prometheus::{Registry, core::Collector};
 use tokio::{
     select,
@@ -38,7 +37,7 @@ use crate::{
         Connector, EmbeddedConnector, LinkPolicy, Memory, RedisConnector, Role, RoleStatus, StoreMetrics,
         url::StoreUrl,
     },
-    telemetry,
+    telemetry, wall_clock,
 };
 
 pub use self::reload::Reloader;
@@ -174,7 +173,7 @@ impl Application {
                 shed: shed.clone(),
                 deadline: settings.store.deadline * 19 / 20,
                 max_client_ids: settings.limits.client_ids,
-                clock: Utc::now,
+                clock: wall_clock::now,
             },
             cache: CachePlan {
                 role: role(stores.cache, cache_timeout, cache_status.clone()),

@@ -201,7 +201,7 @@ fn machine() -> String {
         redis.split_whitespace().find_map(|word| word.strip_prefix("v=")).unwrap_or_default().to_owned();
     format!(
         "{}: {} cores ({cpu}), {memory} GiB, Linux {}; load average before the end {}; {}, redis-server {redis}.",
-        chrono::Utc::now().format("%Y-%m-%d"),
+        scoring_api::wall_clock::now().format("%Y-%m-%d"),
         std::thread::available_parallelism().map_or(0, usize::from),
         read("/proc/sys/kernel/osrelease").trim(),
         read("/proc/loadavg").split(' ').next().unwrap_or_default(),

@@ -9,7 +9,6 @@ use std::{
 
 use actix::prelude::*;
 use arc_swap::ArcSwap;
-use chrono::Utc;
 use prometheus::Registry;
 use scoring_api::{
     actors::{
@@ -26,6 +25,7 @@ use scoring_api::{
         Connection, Connector, EmbeddedConnector, EmbeddedFile, LinkPolicy, Memory, RedisConnector, Role,
         RoleStatus, StoreMetrics, url::StoreUrl,
     },
+    wall_clock,
 };
 use serde_json::json;
 use tokio::{
@@ -143,7 +143,8 @@ pub fn run(name: &str, times: u64, redis: Option<&Redis>, around: impl FnOnce(&m
             });
         }
         Work::Digest => {
-            let (authenticator, request, now) = (authenticator(), request(&body("online_score")), Utc::now());
+            let (authenticator, request, now) =
+                (authenticator(), request(&body("online_score")), wall_clock::now());
             repeat(around, &mut || _ = black_box(authenticator.check(black_box(&request), now).unwrap()));
         }
         Work::Score => {
@@ -241,7 +242,7 @@ fn request(body: &str) -> MethodRequest {
 }
 
 fn rules() -> Rules {
-    Rules { today: Utc::now().date_naive(), max_client_ids: 10_000 }
+    Rules { today: wall_clock::now().date_naive(), max_client_ids: 10_000 }
 }
 
 fn person() -> OnlineScore {
@@ -308,7 +309,7 @@ async fn tree() -> Tree {
             shed: ShedCalls::register(&registry).unwrap(),
             deadline: HOUR,
             max_client_ids: 10_000,
-            clock: Utc::now,
+            clock: wall_clock::now,
         },
         cache: CachePlan {
             role: role(Role::Cache),

@@ -252,7 +252,7 @@ pub fn circumstances() -> Vec<(String, String)> {
         pinned("fastapi", "requirements.txt", &["fastapi=", "uvicorn=", "uvloop=", "redis=", "hiredis="]);
     let node_libraries = pinned("fastify", "package.json", &["fastify\"", "ioredis\""]);
     [
-        ("date", chrono::Utc::now().format("%Y-%m-%d").to_string()),
+        ("date", scoring_api::wall_clock::now().format("%Y-%m-%d").to_string()),
         (
             "machine",
             format!(

@@ -116,3 +116,6 @@ impl TreeVitals {
         [&self.dispatcher, &self.scoring, &self.interests, &self.cache_store, &self.persistent_store]
     }
 }
+
+#[cfg(test)]
+mod tests;
