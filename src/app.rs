@@ -93,6 +93,9 @@ pub enum BuildError {
     /// The settings of tokens do not go together.
     #[error("auth: {0}")]
     Auth(#[from] InvalidAuthPolicy),
+    /// The salts are public, and this address is not for this host alone.
+    #[error("auth: public salts cannot serve {0}, which other hosts may reach")]
+    PublicSalts(SocketAddr),
     /// A metric was registered twice: a bug.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -161,14 +164,13 @@ impl Application {
         let authenticator = Authenticator::new(settings.auth.policy())?;
         let authenticator = Arc::new(ArcSwap::from_pointee(authenticator));
         let tls = Tls::from_settings(&settings.http.tls)?;
-        let reloader = Reloader::new(authenticator.clone(), tls.clone());
 
         let cache_timeout = waiting(settings.cache.timeout);
         let role =
             |connector, timeout, status| RolePlan { connector, policy: LinkPolicy::new(timeout), status };
         let tree = TreePlan {
             dispatcher: DispatcherPlan {
-                authenticator,
+                authenticator: authenticator.clone(),
                 admission: admission.clone(),
                 account_rate: settings.limits.account_rate.map(|rate| Arc::new(RateLimit::new(rate))),
                 shed: shed.clone(),
@@ -192,6 +194,7 @@ impl Application {
         let call = CallPlan {
             body_limit: settings.http.body_limit,
             body_timeout: settings.http.body_timeout,
+            body_budget: Arc::new(Semaphore::new(settings.limits.body_memory)),
             deadline: settings.store.deadline,
             admission,
             shed: shed.clone(),
@@ -208,6 +211,8 @@ impl Application {
         let admin = settings.admin.bind.map(|address| Bound::to("admin.bind", address)).transpose()?;
         let (address, admin_address) = (public.address, admin.as_ref().map(|bound| bound.address));
         let listener = public.listener.try_clone().map_err(|source| public.error(source))?;
+        let reloader =
+            Reloader::new(authenticator, tls.clone(), [Some(address), admin_address].into_iter().flatten());
         let dispatchers = Dispatchers::default();
         let known = dispatchers.clone();
         let on_tree = move |tree: &Tree| {

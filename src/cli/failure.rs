@@ -73,7 +73,7 @@ impl Failure {
         let origin = match &source {
             BuildError::Listen { key, .. } => settings.origin(key),
             BuildError::Tls(error) => settings.origin(error.key),
-            BuildError::Auth(_) | BuildError::Metrics(_) => None,
+            BuildError::Auth(_) | BuildError::PublicSalts(_) | BuildError::Metrics(_) => None,
         };
         Self::Build { origin: origin.map(|origin| format!("{origin}: ")).unwrap_or_default(), source }
     }
@@ -97,7 +97,11 @@ impl Failure {
         match self {
             Self::Config(_) | Self::Auth(_) | Self::Usage(_) => USAGE,
             Self::Build {
-                source: BuildError::Listen { .. } | BuildError::Auth(_) | BuildError::Tls(_),
+                source:
+                    BuildError::Listen { .. }
+                    | BuildError::Auth(_)
+                    | BuildError::PublicSalts(_)
+                    | BuildError::Tls(_),
                 ..
             } => USAGE,
             // It is the setting that names a store which cannot be used so.
