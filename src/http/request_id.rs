@@ -23,6 +23,11 @@ impl RequestId {
         }
     }
 
+    /// The text of the id that a request was given; none has been given to one that is no request of a listener's.
+    pub(super) fn of(given: Option<&Self>) -> String {
+        given.map(ToString::to_string).unwrap_or_default()
+    }
+
     /// As a header of the answer.
     pub(super) fn to_header(&self) -> HeaderValue {
         self.0.clone()

@@ -55,7 +55,7 @@ use crate::config::layers::Layers;
 )]
 #[case::whole_number_above_one(
     "[trace]\nsample_ratio = 2",
-    "x.toml:2: trace.sample_ratio: expected a float, got an integer"
+    "x.toml:2: trace.sample_ratio: must be from 0.0 to 1.0, got 2"
 )]
 #[case::collector_over_tls(
     "[trace]\nendpoint = \"https://collector\"",
@@ -164,6 +164,10 @@ fn a_variable_that_is_not_utf8_is_named() {
 #[case::short_keep_alive(
     "http.keep_alive=999ms",
     r#"http.keep_alive: must be from "1s" to "1h", got "999ms""#
+)]
+#[case::less_memory_than_one_body_takes(
+    "limits.body_memory=255KiB",
+    "limits.body_memory: limits.body_memory (255.0 KiB) must be at least http.body_limit (256.0 KiB)"
 )]
 #[case::too_many_connections(
     "http.max_connections=1000001",

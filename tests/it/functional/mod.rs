@@ -1,6 +1,7 @@
 //! The method handler through the actors, over HTTP: on the stores that need no server, and on doubles.
 
 mod actors;
+mod bodies;
 mod client;
 mod docs;
 mod heads;
