@@ -1,6 +1,7 @@
 //! The command line as its users have it: the real binary, its exit codes, and what it writes where.
 
 mod about;
+mod batch;
 mod call;
 mod exhausted;
 mod interests;
