@@ -19,6 +19,7 @@ pub mod supervisor;
 #[cfg(test)]
 mod testing;
 mod tree;
+mod unwell;
 pub mod vitals;
 mod watchdog;
 

@@ -16,6 +16,7 @@ use super::{
     scoring::ScoringActor,
     store::{CacheActor, CachePlan, PersistentActor, PersistentPlan},
     supervisor::supervise,
+    unwell::UnwellActors,
     vitals::{ActorMetrics, Vitals},
 };
 
@@ -102,13 +103,16 @@ impl TreeVitals {
     /// If their metrics are registered already.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
         let metrics = ActorMetrics::register(registry)?;
-        Ok(Self {
+        let vitals = Self {
             dispatcher: metrics.vitals("dispatcher"),
             scoring: metrics.vitals("scoring"),
             interests: metrics.vitals("interests"),
             cache_store: metrics.vitals("cache_store"),
             persistent_store: metrics.vitals("persistent_store"),
-        })
+        };
+        let unwell = UnwellActors::new(vitals.all().map(Arc::clone).to_vec())?;
+        registry.register(Box::new(unwell))?;
+        Ok(vitals)
     }
 
     /// All of them.
