@@ -3,6 +3,7 @@
 use std::{
     fmt,
     io::{self, Write},
+    net::SocketAddr,
     path::PathBuf,
     process::ExitCode,
 };
@@ -57,6 +58,8 @@ pub(super) enum Failure {
     /// A call has no answer.
     #[error("{source} (request id {request_id})")]
     Call { source: CallError, request_id: String },
+    #[error("GET http://{address}{path}: {source}")]
+    Probe { address: SocketAddr, path: &'static str, source: io::Error },
     #[error("{failed} of {lines} calls failed")]
     Batch { failed: u64, lines: u64 },
     #[error("standard output: {0}")]
@@ -117,6 +120,7 @@ impl Failure {
             | Self::BadLines(_)
             | Self::Malformed(_)
             | Self::Call { .. }
+            | Self::Probe { .. }
             | Self::Batch { .. }
             | Self::Output(_) => FAILED,
             Self::Stopped { stop, .. } => stop.exit_code(),

@@ -8,6 +8,7 @@ mod interests;
 mod interrupted;
 mod log;
 mod on_redis;
+mod probe;
 pub mod process;
 mod reload;
 mod serve;
