@@ -1,6 +1,6 @@
 # One entry for every chore; CI runs the same.
 
-.PHONY: run test test-unit test-functional test-emulation test-real faults soak bench instructions lint format docs config-docs
+.PHONY: run test test-unit test-functional test-emulation test-real faults soak bench instructions lint lint-packaging format docs config-docs
 
 run: ## serve on 127.0.0.1:8080 with the embedded store
 	cargo run -- --config config/default.toml
@@ -44,6 +44,9 @@ lint: ## format, clippy, documentation, and the direction of imports
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --locked --no-deps --document-private-items
 	scripts/layers
+
+lint-packaging: ## hadolint, and the schemas of Kubernetes, compose files and systemd; needs PyPI, so it is no part of CI
+	scripts/lint-packaging
 
 format: ## rewrite the sources in the house's format
 	cargo fmt --all

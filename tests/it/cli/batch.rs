@@ -1,9 +1,8 @@
 //! `call --batch` against a service that takes its time.
 
 use std::{
-    process::Stdio,
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustix::process::Signal;
@@ -13,17 +12,20 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
     task::AbortHandle,
+    time::interval,
 };
 
-use super::process::Sandbox;
+use super::process::{Process, Sandbox};
 use crate::tools::eventually;
 
+const WITHIN: Duration = Duration::from_secs(60);
 const ANSWER: &str = r#"{"code":200,"response":{"score":3.0}}"#;
 
-/// Answers nobody before so many calls have come.
+/// Answers nobody before it is told to.
 struct Hesitant {
     url: String,
     calls: Arc<Mutex<Calls>>,
+    answers: watch::Sender<bool>,
     serving: AbortHandle,
 }
 
@@ -37,18 +39,18 @@ struct Calls {
 // ===== impl Hesitant =====
 
 impl Hesitant {
-    async fn until(enough: usize) -> Self {
+    async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let calls = Arc::<Mutex<Calls>>::default();
-        let (came, _) = watch::channel(0);
-        let known = calls.clone();
+        let (answers, _) = watch::channel(false);
+        let (known, may_answer) = (calls.clone(), answers.clone());
         let serving = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(serve(client, enough, came.clone(), known.clone()));
+                tokio::spawn(serve(client, may_answer.clone(), known.clone()));
             }
         });
-        Self { url, calls, serving: serving.abort_handle() }
+        Self { url, calls, answers, serving: serving.abort_handle() }
     }
 
     fn calls(&self) -> (usize, usize) {
@@ -63,7 +65,7 @@ impl Drop for Hesitant {
     }
 }
 
-async fn serve(client: TcpStream, enough: usize, came: watch::Sender<usize>, calls: Arc<Mutex<Calls>>) {
+async fn serve(client: TcpStream, answers: watch::Sender<bool>, calls: Arc<Mutex<Calls>>) {
     let mut client = BufStream::new(client);
     while request(&mut client).await.is_some() {
         {
@@ -71,8 +73,7 @@ async fn serve(client: TcpStream, enough: usize, came: watch::Sender<usize>, cal
             calls.under_way += 1;
             calls.most = calls.most.max(calls.under_way);
         }
-        came.send_modify(|came| *came += 1);
-        came.subscribe().wait_for(|came| *came >= enough).await.unwrap();
+        answers.subscribe().wait_for(|may| *may).await.unwrap();
         // Before the answer, which the next call may follow at once.
         calls.lock().unwrap().under_way -= 1;
         let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{ANSWER}", ANSWER.len());
@@ -100,45 +101,37 @@ async fn request(client: &mut BufStream<TcpStream>) -> Option<()> {
     client.read_exact(&mut vec![0; length]).await.ok().map(|_| ())
 }
 
-fn lines(count: usize) -> String {
-    let line = json!({"method": "online_score", "arguments": {}}).to_string();
-    (0..count).map(|_| format!("{line}\n")).collect()
-}
-
-fn words(url: &str) -> [&str; 11] {
-    let [deadline, concurrency] = ["60m", "3"];
-    [
-        "call",
-        "--batch",
-        "-",
-        "--url",
-        url,
-        "--login",
-        "h&f",
-        "--concurrency",
-        concurrency,
-        "--deadline",
-        deadline,
-    ]
+/// A batch of so many calls under way, three at a time.
+fn batch_of(count: usize, service: &Hesitant) -> (Sandbox, Process) {
+    let sandbox = Sandbox::new();
+    let line = json!({"method": "online_score", "arguments": {}});
+    sandbox.write("calls", format!("{line}\n").repeat(count));
+    let words = ["call", "--batch", "calls", "--login", "h&f", "--concurrency", "3", "--deadline", "60m"];
+    let batch = sandbox.start(&[words.as_slice(), &["--url", &service.url]].concat());
+    (sandbox, batch)
 }
 
 #[tokio::test]
 async fn as_many_calls_are_under_way_as_were_asked_for_and_no_more() {
-    let service = Hesitant::until(3).await;
-    let ended = Sandbox::new().feed(&lines(20), &words(&service.url)).await;
-    assert_eq!(ended.succeeded().lines().count(), 20);
+    let service = Hesitant::start().await;
+    let (_sandbox, batch) = batch_of(20, &service);
+    eventually(WITHIN, "three calls are under way", async || service.calls().0 == 3).await;
+    // For long enough that a fourth would have come.
+    let (begun, mut ticks) = (Instant::now(), interval(Duration::from_millis(10)));
+    while begun.elapsed() < Duration::from_millis(500) {
+        assert_eq!(service.calls().0, 3);
+        ticks.tick().await;
+    }
+    service.answers.send_replace(true);
+    assert_eq!(batch.ended().await.succeeded().lines().count(), 20);
     assert_eq!(service.calls(), (0, 3));
 }
 
 #[tokio::test]
 async fn a_signal_does_not_wait_for_calls_that_are_under_way() {
-    let service = Hesitant::until(3).await;
-    let sandbox = Sandbox::new();
-    let mut command = sandbox.command(&words(&service.url));
-    sandbox.write("two", lines(2));
-    command.stdin(Stdio::from(std::fs::File::open(sandbox.path("two")).unwrap()));
-    let batch = sandbox.spawn(command);
-    eventually(Duration::from_secs(60), "two calls are under way", async || service.calls().0 == 2).await;
+    let service = Hesitant::start().await;
+    let (_sandbox, batch) = batch_of(2, &service);
+    eventually(WITHIN, "two calls are under way", async || service.calls().0 == 2).await;
     batch.signal(Signal::TERM);
     let ended = batch.ended().await;
     assert_eq!((ended.code, ended.out.as_str()), (Some(143), ""));
