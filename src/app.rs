@@ -211,8 +211,7 @@ impl Application {
         let admin = settings.admin.bind.map(|address| Bound::to("admin.bind", address)).transpose()?;
         let (address, admin_address) = (public.address, admin.as_ref().map(|bound| bound.address));
         let listener = public.listener.try_clone().map_err(|source| public.error(source))?;
-        let reloader =
-            Reloader::new(authenticator, tls.clone(), [Some(address), admin_address].into_iter().flatten());
+        let reloader = Reloader::new(authenticator, tls.clone(), [address].into_iter().chain(admin_address));
         let dispatchers = Dispatchers::default();
         let known = dispatchers.clone();
         let on_tree = move |tree: &Tree| {
