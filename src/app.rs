@@ -26,6 +26,7 @@ use crate::{
         dispatcher::{DispatcherPlan, ShedCalls},
         rates::RateLimit,
         restarts::RestartPolicy,
+        scoring::NearCache,
         store::{CacheLookups, CachePlan, PersistentPlan, RolePlan},
     },
     config::{Settings, limits::ShutdownSettings},
@@ -163,6 +164,8 @@ impl Application {
         let tls = Tls::from_settings(&settings.http.tls)?;
         let reloader = Reloader::new(authenticator.clone(), tls.clone());
 
+        let lookups = CacheLookups::register(&registry)?;
+        let near_capacity = u64::try_from(settings.cache.near_capacity).unwrap_or(u64::MAX);
         let cache_timeout = waiting(settings.cache.timeout);
         let role =
             |connector, timeout, status| RolePlan { connector, policy: LinkPolicy::new(timeout), status };
@@ -176,10 +179,11 @@ impl Application {
                 max_client_ids: settings.limits.client_ids,
                 clock: Utc::now,
             },
+            near: NearCache::new(near_capacity, settings.cache.ttl, lookups.clone()),
             cache: CachePlan {
                 role: role(stores.cache, cache_timeout, cache_status.clone()),
                 ttl: settings.cache.ttl,
-                lookups: CacheLookups::register(&registry)?,
+                lookups,
             },
             persistent: PersistentPlan {
                 role: role(stores.persistent, settings.store.timeout, persistent_status.clone()),

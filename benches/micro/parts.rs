@@ -16,6 +16,7 @@ use scoring_api::{
         Tree, TreePlan, TreeVitals,
         dispatcher::{CallMethod, DispatcherPlan, ShedCalls},
         restarts::RestartPolicy,
+        scoring::NearCache,
         store::{CacheLookups, CachePlan, PersistentPlan, RolePlan},
     },
     domain::{
@@ -53,6 +54,8 @@ enum Work {
     Key,
     Hop,
     Call(&'static str),
+    /// A score that is near.
+    NearCall,
     Get(Kind),
     GetMany(Kind),
 }
@@ -78,6 +81,7 @@ pub const PARTS: &[Part] = &[
     part("get 100, embedded", Work::GetMany(Kind::Embedded)),
     part("get 100, redis", Work::GetMany(Kind::Redis)),
     part("a whole score through the actors, memory", Work::Call("online_score")),
+    part("a whole score through the actors, near", Work::NearCall),
     part("whole interests of 100 through the actors, memory", Work::Call("clients_interests")),
 ];
 
@@ -164,10 +168,20 @@ pub fn run(name: &str, times: u64, redis: Option<&Redis>, around: impl FnOnce(&m
         ),
         Work::Call(method) => {
             let request = request(&body(method));
-            within_actix(around, times, tree, async |tree| {
-                let call = CallMethod { request: request.clone(), received: Instant::now() };
-                black_box(tree.dispatcher.send(call).await.unwrap().outcome.unwrap());
-            });
+            within_actix(around, times, || tree(0), async |tree| ask(tree, &request).await);
+        }
+        Work::NearCall => {
+            let request = request(&body("online_score"));
+            within_actix(
+                around,
+                times,
+                async || {
+                    let tree = tree(1_000).await;
+                    ask(&tree, &request).await;
+                    tree
+                },
+                async |tree| ask(tree, &request).await,
+            );
         }
         Work::Get(kind) => {
             let folder = tempfile::tempdir().unwrap();
@@ -290,8 +304,13 @@ fn memory() -> Memory {
     memory
 }
 
-/// The actors of one worker, as the service wires them.
-async fn tree() -> Tree {
+async fn ask(tree: &Tree, request: &MethodRequest) {
+    let call = CallMethod { request: request.clone(), received: Instant::now() };
+    black_box(tree.dispatcher.send(call).await.unwrap().outcome.unwrap());
+}
+
+/// The actors of one worker, as the service wires them, with a near cache of so many scores.
+async fn tree(near_capacity: u64) -> Tree {
     let registry = Registry::new();
     let metrics = StoreMetrics::register(&registry).unwrap();
     let memory = Arc::new(memory());
@@ -300,6 +319,7 @@ async fn tree() -> Tree {
         policy: LinkPolicy::new(HOUR),
         status: RoleStatus::new(role, metrics.clone()),
     };
+    let lookups = CacheLookups::register(&registry).unwrap();
     let tree = Tree::start(&TreePlan {
         dispatcher: DispatcherPlan {
             authenticator: Arc::new(ArcSwap::from_pointee(authenticator())),
@@ -310,10 +330,11 @@ async fn tree() -> Tree {
             max_client_ids: 10_000,
             clock: Utc::now,
         },
+        near: NearCache::new(near_capacity, HOUR, lookups.clone()),
         cache: CachePlan {
             role: role(Role::Cache),
             ttl: HOUR,
-            lookups: CacheLookups::register(&registry).unwrap(),
+            lookups,
         },
         persistent: PersistentPlan { role: role(Role::Persistent), attempts: 3 },
         cache_timeout: HOUR,
@@ -321,8 +342,7 @@ async fn tree() -> Tree {
         vitals: TreeVitals::register(&registry).unwrap(),
     });
     // The links connect on their own; the first call waits for that.
-    let call = CallMethod { request: request(&body("clients_interests")), received: Instant::now() };
-    tree.dispatcher.send(call).await.unwrap().outcome.unwrap();
+    ask(&tree, &request(&body("clients_interests"))).await;
     tree
 }
 

@@ -68,13 +68,13 @@ const ALL: &[Workload] = &[
     Workload::Interests(10_000),
 ];
 
-/// All of them. A service with a near cache joins by a line such as
-/// `service(NEAR, "this service, near cache on", &["cache.near=…"], Store::Redis, SCORES)`.
+/// All of them.
 pub fn contenders() -> Vec<Contender> {
     vec![
         rust("floor", "actix-web answering a fixed body", CACHED),
         rust(PURE, "the same checks, digest and formula in a plain handler", CACHED),
         rust(DIRECT, "pure, and a Redis GET from the handler", SCORES),
+        service(NEAR, "this service, near cache on", &["cache.near_capacity=100000"], Store::Redis, SCORES),
         service(SERVICE, "this service on Redis, near cache off", &[], Store::Redis, ALL),
         service("no-log", "the same, without its log", &["log.level=error"], Store::Redis, CACHED),
         service(EMBEDDED, "this service on its embedded store", &[], Store::Embedded, ALL),

@@ -13,7 +13,7 @@ use super::{
     interests::InterestsActor,
     mailbox::Mailbox,
     restarts::RestartPolicy,
-    scoring::ScoringActor,
+    scoring::{NearCache, ScoringActor},
     store::{CacheActor, CachePlan, PersistentActor, PersistentPlan},
     supervisor::supervise,
     vitals::{ActorMetrics, Vitals},
@@ -24,6 +24,8 @@ use super::{
 pub struct TreePlan {
     /// The dispatcher.
     pub dispatcher: DispatcherPlan,
+    /// Scores that the process has at hand, for all trees.
+    pub near: NearCache,
     /// The cache actor.
     pub cache: CachePlan,
     /// The persistent actor.
@@ -74,6 +76,7 @@ impl Tree {
             vitals.persistent_store.clone(),
         );
         let scoring = ScoringActor::new(
+            plan.near.clone(),
             Mailbox::new(cache_store.clone(), &vitals.cache_store),
             Mailbox::new(cache_store.clone(), &vitals.cache_store),
             plan.cache_timeout,
