@@ -62,7 +62,8 @@ pub(super) async fn call(
 ) -> HttpResponse {
     let begun = Instant::now();
     let in_flight = plan.metrics.begin();
-    let id = request.extensions().get::<RequestId>().map(ToString::to_string).unwrap_or_default();
+    let id = request.extensions().get::<RequestId>().cloned();
+    let id = id.as_ref().map(RequestId::as_str).unwrap_or_default();
     let span = tracing::info_span!(
         "call",
         request_id = id,

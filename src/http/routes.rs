@@ -34,13 +34,15 @@ use crate::{
 
 /// The public listener.
 pub(super) fn public(config: &mut ServiceConfig) {
-    config
-        .service(
-            web::resource(["/method", "/method/"])
+    // One resource for each path: actix would match a list of them by a regular expression, for each request.
+    for path in ["/method", "/method/"] {
+        config.service(
+            web::resource(path)
                 .route(web::post().to(call::call))
                 .default_service(web::to(|| wrong_verb("POST"))),
-        )
-        .default_service(web::to(not_found));
+        );
+    }
+    config.default_service(web::to(not_found));
 }
 
 /// The operators' listener.

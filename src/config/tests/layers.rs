@@ -48,6 +48,7 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!(settings.cache.timeout, Duration::from_millis(100));
     assert_eq!(settings.cache.ttl, Duration::from_secs(3600));
     assert_eq!(settings.cache.capacity, 100_000);
+    assert_eq!(settings.cache.near_capacity, 0);
     assert_eq!(settings.cache.connect_timeout, Duration::from_millis(300));
     assert_eq!(settings.limits.max_in_flight, 1024);
     assert_eq!(settings.limits.client_ids, 10_000);

@@ -214,6 +214,10 @@ fn a_variable_that_is_not_utf8_is_named() {
 #[case::no_timeout("cache.timeout=0s", r#"cache.timeout: must be from "1ms" to "1m", got "0s""#)]
 #[case::short_ttl("cache.ttl=999ms", r#"cache.ttl: must be from "1s" to "30days", got "999ms""#)]
 #[case::no_capacity("cache.capacity=0", "cache.capacity: must be from 1 to 10000000, got 0")]
+#[case::near_capacity(
+    "cache.near_capacity=10000001",
+    "cache.near_capacity: must be from 0 to 10000000, got 10000001"
+)]
 #[case::nothing_in_flight("limits.max_in_flight=0", "limits.max_in_flight: must be from 1 to 1000000, got 0")]
 #[case::no_ids("limits.client_ids=0", "limits.client_ids: must be from 1 to 1000000, got 0")]
 #[case::no_drain("shutdown.drain=0s", r#"shutdown.drain: must be from "1s" to "10m", got "0s""#)]

@@ -7,6 +7,7 @@ mod heads;
 mod http;
 mod leavers;
 mod metrics;
+mod near;
 pub mod official;
 mod overload;
 mod rates;
