@@ -19,7 +19,7 @@ use tokio::{
 
 use super::{
     interests::{InterestsError, LookUpInterests},
-    mailbox::{Mailbox, handle_sent},
+    mailbox::{Mailbox, Reply, handle_sent},
     rates::RateLimit,
     scoring::RateScore,
 };
@@ -241,7 +241,7 @@ impl Supervised for DispatcherActor {}
 handle_sent!(DispatcherActor: CallMethod => "dispatcher");
 
 impl Handler<CallMethod> for DispatcherActor {
-    type Result = ResponseFuture<Handled>;
+    type Result = Reply<Handled>;
 
     fn handle(&mut self, msg: CallMethod, _: &mut Self::Context) -> Self::Result {
         let deadline = Deadline::after(msg.received, self.plan.deadline);
@@ -250,19 +250,19 @@ impl Handler<CallMethod> for DispatcherActor {
             Err(shed) => {
                 self.plan.shed.count(shed);
                 let outcome = Err(CallError::Unavailable);
-                return Box::pin(ready(Handled { outcome, context: CallContext::Unknown }));
+                return Reply::Now(Handled { outcome, context: CallContext::Unknown });
             }
         };
         let mut context = CallContext::Unknown;
         match self.check(msg.request, &mut context) {
-            Err(refused) => Box::pin(ready(Handled { outcome: Err(refused), context })),
+            Err(refused) => Reply::Now(Handled { outcome: Err(refused), context }),
             Ok(call) => {
                 let answer = self.route(call, deadline);
-                Box::pin(async move {
+                Reply::Later(Box::pin(async move {
                     let outcome = answer.await;
                     drop(admitted);
                     Handled { outcome, context }
-                })
+                }))
             }
         }
     }

@@ -7,14 +7,14 @@
 
 mod near;
 
-use std::{future::ready, time::Duration};
+use std::time::Duration;
 
 use actix::prelude::*;
 use tokio::time::{Instant, timeout_at};
 
 pub use self::near::NearCache;
 use super::{
-    mailbox::{Mailbox, handle_sent},
+    mailbox::{Mailbox, Reply, handle_sent},
     store::{CacheGet, CachePut},
 };
 use crate::domain::{Deadline, OnlineScore, Score, cache_key};
@@ -63,17 +63,17 @@ impl Supervised for ScoringActor {}
 handle_sent!(ScoringActor: RateScore => "scoring");
 
 impl Handler<RateScore> for ScoringActor {
-    type Result = ResponseFuture<Score>;
+    type Result = Reply<Score>;
 
     fn handle(&mut self, msg: RateScore, _: &mut Self::Context) -> Self::Result {
         if let Some(score) = self.near.get(&msg.request) {
-            return Box::pin(ready(score));
+            return Reply::Now(score);
         }
         let key = cache_key(&msg.request);
         let deadline = Deadline::after(Instant::now().into_std(), self.cache_timeout).earlier(msg.deadline);
         let cached = self.cache_get.send(CacheGet { key: key.clone(), deadline });
         let (near, cache_put) = (self.near.clone(), self.cache_put.clone());
-        Box::pin(async move {
+        Reply::Later(Box::pin(async move {
             // The store bounds its answer itself; this bound is for a store actor that is stuck or being restarted.
             let answer = timeout_at(Instant::from_std(deadline.instant()), cached).await;
             if let Ok(Ok(Some(score))) = answer {
@@ -84,7 +84,7 @@ impl Handler<RateScore> for ScoringActor {
             cache_put.do_send(CachePut { key, score, deadline: msg.deadline });
             near.keep(msg.request, score);
             score
-        })
+        }))
     }
 }
 
