@@ -331,11 +331,7 @@ async fn tree(near_capacity: u64) -> Tree {
             clock: Utc::now,
         },
         near: NearCache::new(near_capacity, HOUR, lookups.clone()),
-        cache: CachePlan {
-            role: role(Role::Cache),
-            ttl: HOUR,
-            lookups,
-        },
+        cache: CachePlan { role: role(Role::Cache), ttl: HOUR, lookups },
         persistent: PersistentPlan { role: role(Role::Persistent), attempts: 3 },
         cache_timeout: HOUR,
         restarts: RestartPolicy::default(),

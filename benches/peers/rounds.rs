@@ -14,7 +14,7 @@ use tokio::task::spawn_blocking;
 
 use crate::{
     client::Connection,
-    contenders::{Contender, LATENCY_GROUPS, NEAR, SERVICE, contenders},
+    contenders::{Contender, LATENCY_GROUPS, NEAR, contenders},
     contract,
     data::{Data, Footprint, Latency, SHARES, Throughput},
     open_loop::{Seen, open_loop},
@@ -73,9 +73,6 @@ pub async fn run(plan: &Plan) -> Data {
         missing: missing.iter().map(|of| (of.id.to_owned(), "not installed".to_owned())).collect(),
         ..Data::default()
     };
-    if !there.iter().any(|of| of.id == NEAR) {
-        data.missing.push((NEAR.to_owned(), "the service has none yet".to_owned()));
-    }
     check().await;
     let folder = tempfile::tempdir().unwrap();
     for round in 0..plan.rounds {
@@ -101,7 +98,7 @@ pub async fn run(plan: &Plan) -> Data {
         }
         println!("latencies, round {} of {}: {:.0?}", round + 1, plan.rounds, begun.elapsed());
     }
-    let ours = there.iter().find(|of| of.id == NEAR).or(there.iter().find(|of| of.id == SERVICE)).unwrap();
+    let ours = there.iter().find(|of| of.id == NEAR).unwrap();
     data.long = Some(at_rate(ours, LOAD * peak(&data, &[ours]), plan.long, &folder).await);
     let took = format!("{:.1} minutes", begun.elapsed().as_secs_f64() / 60.0);
     data.circumstances.push(("took".to_owned(), took));
