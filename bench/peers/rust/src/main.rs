@@ -46,6 +46,10 @@ struct Failure {
     error: String,
 }
 
+/// The service's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[actix_web::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let routes = match env::args().nth(1).as_deref() {
