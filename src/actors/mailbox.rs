@@ -119,7 +119,7 @@ impl<M: Message> Sent<M> {
         match span.in_scope(|| handle(self.message)) {
             // Not boxed once more for nothing.
             Reply::Later(reply) if !span.is_disabled() => Reply::Later(Box::pin(reply.instrument(span))),
-            reply => reply,
+            reply @ (Reply::Now(_) | Reply::Later(_)) => reply,
         }
     }
 }

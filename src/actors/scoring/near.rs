@@ -34,7 +34,7 @@ struct Jittered {
 impl NearCache {
     /// An empty cache of at most `capacity` scores, each for `ttl` or up to a tenth less. A capacity of 0 turns it off.
     ///
-    /// An entry takes some 700 bytes.
+    /// An entry takes some 550 bytes.
     pub fn new(capacity: u64, ttl: Duration, lookups: CacheLookups) -> Self {
         let builder = || Cache::builder().max_capacity(capacity).expire_after(Jittered { ttl });
         Self { entries: (capacity > 0).then(|| builder().build()), lookups }
