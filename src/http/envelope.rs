@@ -80,15 +80,24 @@ impl Refusal {
 /// The response to a request.
 pub(super) fn respond(outcome: &Result<Answer, Refusal>) -> HttpResponse {
     match outcome {
-        Ok(answer) => json(StatusCode::OK, &Success { code: 200, response: answer }),
+        Ok(answer) => success(answer),
         Err(refusal) => refuse(refusal),
     }
+}
+
+fn success(answer: &Answer) -> HttpResponse {
+    let mut body = br#"{"code":200,"response":"#.to_vec();
+    answer.write_json(&mut body);
+    body.push(b'}');
+    json(StatusCode::OK, body)
 }
 
 /// The response to a request that gets no answer.
 pub(super) fn refuse(refusal: &Refusal) -> HttpResponse {
     let status = refusal.status();
-    let mut response = json(status, &Failure { code: status.as_u16(), error: &refusal.text() });
+    let failure = Failure { code: status.as_u16(), error: &refusal.text() };
+    // A number and a text can always be written.
+    let mut response = json(status, serde_json::to_vec(&failure).unwrap_or_default());
     let headers = response.headers_mut();
     match refusal {
         Refusal::Call(CallError::Unavailable) => {
@@ -116,21 +125,15 @@ pub(super) fn refuse(refusal: &Refusal) -> HttpResponse {
 }
 
 #[derive(Serialize)]
-struct Success<'a> {
-    code: u16,
-    response: &'a Answer,
-}
-
-#[derive(Serialize)]
 struct Failure<'a> {
     code: u16,
     error: &'a str,
 }
 
-fn json(status: StatusCode, body: &impl Serialize) -> HttpResponse {
+fn json(status: StatusCode, body: Vec<u8>) -> HttpResponse {
     HttpResponse::build(status)
         .insert_header(ContentType::json())
         .insert_header((CACHE_CONTROL, "no-store"))
         .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .json(body)
+        .body(body)
 }
