@@ -186,6 +186,7 @@ impl Shared {
                     let reply = answer();
                     return to.write_all(&reply[..length.min(reply.len())]).await;
                 }
+                Some((Fault::Twice, _)) => to.write_all(&answer().repeat(2)).await?,
                 Some((Fault::Slice, _)) => {
                     for byte in answer() {
                         to.write_all(&[byte]).await?;
@@ -207,6 +208,7 @@ impl Shared {
             ("HELLO", [version, options @ ..]) => self.hello(version, options, session),
             _ if !session.logged_in => wire::error("NOAUTH Authentication required."),
             ("PING", []) => wire::simple("PONG"),
+            ("PING", [_]) => wire::bulk(Some(&raw[0]), session.protocol),
             ("SELECT", [_]) | ("CLIENT", [_, ..]) => wire::simple("OK"),
             _ => self.keyspace.lock().unwrap().answer(command, raw, session.protocol),
         }
