@@ -210,10 +210,12 @@ impl Commands {
         let mut replies = replies.map_err(|error| sort(&error))?;
         match replies.pop() {
             Some(Value::BulkString(seal)) if seal == round.as_bytes() => {}
-            Some(Value::ServerError(error)) => match sort(&error.into()) {
-                BackendError::WritesRefused { .. } => {}
-                refused => return Err(refused),
-            },
+            Some(Value::ServerError(error)) => {
+                let refused = sort(&error.into());
+                if !matches!(refused, BackendError::WritesRefused { .. }) {
+                    return Err(refused);
+                }
+            }
             _ => return Err(BackendError::Protocol),
         }
         Ok(Answers(replies.into_iter()))
