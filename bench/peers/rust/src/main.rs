@@ -35,12 +35,6 @@ enum Checked {
 }
 
 #[derive(Serialize)]
-struct Success {
-    code: u16,
-    response: Answer,
-}
-
-#[derive(Serialize)]
 struct Failure {
     code: u16,
     error: String,
@@ -158,7 +152,12 @@ fn check(body: &[u8], authenticator: &Authenticator) -> Result<Checked, CallErro
 
 fn respond(outcome: Result<Answer, CallError>) -> HttpResponse {
     let error = match outcome {
-        Ok(answer) => return HttpResponse::Ok().json(Success { code: 200, response: answer }),
+        Ok(answer) => {
+            let mut body = br#"{"code":200,"response":"#.to_vec();
+            answer.write_json(&mut body);
+            body.push(b'}');
+            return HttpResponse::Ok().content_type("application/json").body(body);
+        }
         Err(error) => error,
     };
     let status = match error {
