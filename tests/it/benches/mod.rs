@@ -1,0 +1,4 @@
+//! The benchmarks' pure parts, which `cargo test` would otherwise not run.
+
+mod capacity;
+mod simulation;
