@@ -1,4 +1,4 @@
-//! The load at a fixed rate: calls are due at fixed times, whether or not earlier ones were answered.
+//! The load at a fixed rate: calls are due at times set before, whether or not earlier ones were answered.
 //!
 //! Threads with a connection each, since a thread's timer is precise to some 50 µs where an event loop's counts whole
 //! milliseconds. A call's time counts from when it was due if its connection was still busy then: an answer that is late
@@ -15,7 +15,7 @@ use std::{
 use crate::{client::post, workloads::MARK};
 
 /// Each with a connection.
-const THREADS: u32 = 64;
+pub const THREADS: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What came of it.
@@ -29,22 +29,42 @@ pub struct Seen {
     pub unsent: usize,
 }
 
-/// Posts `bodies` in turn, `rate` a second, for so long. Blocks.
-pub fn open_loop(port: u16, bodies: &[String], rate: f64, lasts: Duration) -> Seen {
-    let start = Instant::now() + Duration::from_millis(20);
+// ===== impl Seen =====
+
+impl Seen {
+    /// The microseconds that this share of calls kept within; 0 of no calls.
+    pub fn micros_at(&self, share: f64) -> f64 {
+        let index = (self.took.len() as f64 * share).ceil() as usize;
+        self.took.get(index.saturating_sub(1)).map_or(0.0, |took| took.as_secs_f64() * 1e6)
+    }
+}
+
+/// The seconds at which calls are due, `rate` a second at equal distances for so long.
+pub fn evenly(rate: f64, lasts: Duration) -> Vec<f64> {
     let calls = (rate * lasts.as_secs_f64()) as u32;
+    (0..calls).map(|call| f64::from(call) / rate).collect()
+}
+
+/// The same at random distances, as callers who do not know of each other make them: a Poisson process.
+pub fn at_random(rate: f64, lasts: Duration, seed: u64) -> Vec<f64> {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut due = 0.0;
+    let mut next = || {
+        due += -(1.0 - random.f64()).ln() / rate;
+        (due < lasts.as_secs_f64()).then_some(due)
+    };
+    std::iter::from_fn(&mut next).collect()
+}
+
+/// Posts `bodies` in turn when they are `due`, for so long. Blocks.
+pub fn open_loop(port: u16, bodies: &[String], due: &[f64], lasts: Duration) -> Seen {
+    let start = Instant::now() + Duration::from_millis(20);
     thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS)
             .map(|number| {
                 scope.spawn(move || {
-                    let mine = (number..calls).step_by(THREADS as usize);
-                    one_connection(
-                        port,
-                        bodies,
-                        start,
-                        lasts,
-                        mine.map(|call| (call, f64::from(call) / rate)),
-                    )
+                    let mine = due.iter().copied().enumerate().skip(number).step_by(THREADS);
+                    one_connection(port, bodies, start, lasts, mine)
                 })
             })
             .collect();
@@ -65,7 +85,7 @@ fn one_connection(
     bodies: &[String],
     start: Instant,
     lasts: Duration,
-    calls: impl Iterator<Item = (u32, f64)>,
+    calls: impl Iterator<Item = (usize, f64)>,
 ) -> Seen {
     let mut seen = Seen::default();
     let mut connection = None;
@@ -76,7 +96,7 @@ fn one_connection(
         }
         let due = start + Duration::from_secs_f64(due);
         let begun = wait(due);
-        let body = bodies[call as usize % bodies.len()].replace(MARK, &format!("{call:010}"));
+        let body = bodies[call % bodies.len()].replace(MARK, &format!("{call:010}"));
         match exchange(&mut connection, port, &body) {
             Ok(true) => seen.took.push(begun.elapsed()),
             Ok(false) | Err(_) => {

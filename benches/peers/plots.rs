@@ -104,7 +104,7 @@ fn bar_plot(path: &Path, title: &str, rows: &[(String, Spread)]) {
 }
 
 /// Lines over logarithmic scales; the latency's are in nines, which are logarithms already.
-fn line_plot(
+pub fn line_plot(
     path: &Path,
     title: &str,
     [x_name, y_name]: [&str; 2],

@@ -17,7 +17,7 @@ use crate::{
     contenders::{Contender, LATENCY_GROUPS, NEAR, SERVICE, contenders},
     contract,
     data::{Data, Footprint, Latency, SHARES, Throughput},
-    open_loop::{Seen, open_loop},
+    open_loop::{evenly, open_loop},
     report,
     server::Server,
     workloads::{Workload, write_bodies},
@@ -163,24 +163,18 @@ async fn at_rate(contender: &Contender, rate: f64, lasts: Duration, folder: &Tem
     warm_up(&server, folder.path()).await;
     let port = server.port();
     let bodies = Workload::Cached.bodies();
-    let Seen { took, failed, unsent } =
-        spawn_blocking(move || open_loop(port, &bodies, rate, lasts)).await.unwrap();
-    let micros = |took: &Duration| took.as_secs_f64() * 1e6;
-    let at = |share: f64| {
-        let index = (took.len() as f64 * share).ceil() as usize;
-        took.get(index.saturating_sub(1)).map_or(0.0, micros)
-    };
+    let seen = spawn_blocking(move || open_loop(port, &bodies, &evenly(rate, lasts), lasts)).await.unwrap();
     let limit = Duration::from_millis(50);
     let latency = Latency {
         round: 0,
         group: 0,
         contender: contender.id.to_owned(),
         rate,
-        calls: took.len(),
-        errors: failed + unsent,
-        percentiles: SHARES.map(at).to_vec(),
-        worst: took.last().map_or(0.0, micros),
-        over_50_ms: took.len() - took.partition_point(|took| *took <= limit),
+        calls: seen.took.len(),
+        errors: seen.failed + seen.unsent,
+        percentiles: SHARES.map(|share| seen.micros_at(share)).to_vec(),
+        worst: seen.micros_at(1.0),
+        over_50_ms: seen.took.len() - seen.took.partition_point(|took| *took <= limit),
     };
     println!(
         "{:>14} at {rate:.0}/s: {:.0?} µs, worst {:.0} µs, {} errors",
