@@ -48,6 +48,9 @@ mod calls;
 #[path = "../faults/client.rs"]
 #[allow(dead_code, reason = "shared with the fault table, which uses more of it")]
 mod client;
+#[path = "../micro/record.rs"]
+#[allow(dead_code, reason = "shared with the microbenchmarks, which use more of it")]
+mod record;
 #[path = "../shared/mod.rs"]
 mod shared;
 #[path = "../../tests/it/tools/mod.rs"]

@@ -5,7 +5,7 @@ use std::{fmt::Write as _, fs};
 use crate::{
     contenders::{ASSIGNMENT, FASTAPI, FASTIFY, LATENCY_GROUPS, PURE, SERVICE, installed},
     data::{Data, SHARES, Spread},
-    plots,
+    plots, record,
     shared::machine::{self, read, says},
     targets::{Bound, Target, targets},
     workloads::Workload,
@@ -47,6 +47,7 @@ pub fn write(data: &Data) {
     _ = write!(text, "\n## `clients_interests`\n\n{}", interests(data));
     _ = write!(text, "\n## Latency\n\n{}", latencies(data));
     _ = write!(text, "\n## Start and memory\n\n{}", footprints(data));
+    _ = write!(text, "\n## Instructions\n\n{}", instructions());
     text += "\n## Plots\n";
     for (name, title) in plots {
         _ = write!(text, "\n![{title}](benchmarks/{name}.svg)\n");
@@ -211,6 +212,17 @@ fn footprints(data: &Data) -> String {
         ]
     });
     table(&["", "first answer, ms", "idle, MiB", "with 1,000 connections, MiB"], rows)
+}
+
+/// Of each part of a call, as they were last recorded.
+fn instructions() -> String {
+    let counts = record::read(&read(concat!(env!("CARGO_MANIFEST_DIR"), "/benches/micro/instructions.txt")));
+    let rows = counts.into_iter().map(|(name, count)| vec![name, count.to_string()]);
+    format!(
+        "Counted by callgrind, as last recorded in `benches/micro/instructions.txt`. They hold still on a busy machine; `make \
+         instructions` says what has grown since.\n\n{}",
+        table(&["part", "instructions"], rows)
+    )
 }
 
 pub fn cell(spread: Option<Spread>, digits: usize) -> String {

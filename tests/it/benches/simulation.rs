@@ -73,7 +73,7 @@ fn more_calls_than_go_through_are_answered_as_fast_as_goes(
 #[test]
 fn all_threads_share_the_cores_unless_they_have_their_own() {
     let demand = Demand { client: 50.0, worker: WORK, store: 50.0 };
-    let shared = Model { demand, cores: 1, ..model() };
+    let shared = Model { demand, workers: 2, cores: 1, ..model() };
     assert_near(shared.simulate(100_000.0, CALLS, 1).per_second, 5_000.0, 0.02);
     let apart = Model { is_apart: true, ..shared };
     assert_near(apart.simulate(100_000.0, CALLS, 1).per_second, 10_000.0, 0.02);
