@@ -114,7 +114,8 @@ pub fn line_plot(
     let canvas = canvas(path, 420);
     let points = || lines.iter().flat_map(|(_, points)| points);
     let (xs, ys) = (range(points().map(|(x, _)| *x)), range(points().map(|(_, y)| *y)));
-    let ys = (ys.start * 0.8..ys.end * 1.25).log_scale();
+    // At least a decade, so that there is a figure on the scale, and room for the names above the lines.
+    let ys = (ys.start.min(ys.end / 10.0) * 0.8..ys.end * 3.0).log_scale();
     if xs.end > 100.0 {
         let chart = chart(&canvas, title).build_cartesian_2d(xs.log_scale(), ys).unwrap();
         draw_lines(chart, x_name, y_name, lines, x_label);

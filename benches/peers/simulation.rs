@@ -105,14 +105,21 @@ struct Run<'a> {
 // ===== impl Demand =====
 
 impl Demand {
-    /// What lies between the costs at a light load and at the peak, at a share of the peak: the busier threads are, the
-    /// more they find to do at each wake-up.
-    pub fn between(light: Self, peak: Self, share: f64) -> Self {
-        let between = |light: f64, peak: f64| light + (peak - light) * share;
+    /// What a call takes at a share of the peak, out of what was measured at some shares, in order: on straight lines
+    /// between them, and level beyond.
+    pub fn at(measured: &[(f64, Self)], share: f64) -> Self {
+        let above = measured.partition_point(|(at, _)| *at < share).min(measured.len().saturating_sub(1));
+        let (Some(&(from, low)), Some(&(to, high))) =
+            (measured.get(above.saturating_sub(1)), measured.get(above))
+        else {
+            return Self { client: 0.0, worker: 0.0, store: 0.0 };
+        };
+        let part = if to > from { ((share - from) / (to - from)).clamp(0.0, 1.0) } else { 0.0 };
+        let between = |low: f64, high: f64| low + (high - low) * part;
         Self {
-            client: between(light.client, peak.client),
-            worker: between(light.worker, peak.worker),
-            store: between(light.store, peak.store),
+            client: between(low.client, high.client),
+            worker: between(low.worker, high.worker),
+            store: between(low.store, high.store),
         }
     }
 

@@ -129,7 +129,8 @@ fn needs_section(scale: &Scale, terms: &Terms, rows: &[(String, Cost)]) -> Strin
     format!(
         "\n## What a million a second take\n\n\
          Cores, and the one core of each Redis, are planned to be busy for {:.0} % of the time. An instance has {} cores and as \
-         many workers, the size that was measured.\n\n{}\n\
+         many workers, the size that was measured. Calls are taken to cost what they do at full load, which is the least: cores that \
+         are less busy wake up more often for each call, which the last table of this page counts in, so it asks for more.\n\n{}\n\
          A Redis server here is a shard of the cache or of the interests. The service has no client for Redis Cluster: \
          it refuses `redis+cluster://` at the start and says so. What works today is several independent groups, each of some \
          instances and a Redis of its own, behind a balancer: the groups share nothing. A score is a pure function of its key, so each \
@@ -197,9 +198,10 @@ fn model_section(checks: &[Check]) -> String {
         "\n## The model, and how wrong it is\n\n\
          Calls arrive at random (a Poisson process) over {USUAL} connections; each passes load generator, worker, Redis, worker \
          and load generator, which queue for their threads, and the threads for the machine's cores, first come, first served \
-         (`benches/peers/simulation.rs`). What it knows is measured at 5 % of the peak, where hardly a call meets another, and at more than \
-         goes: CPU of each part for each call, which it takes to fall evenly in between, and at 5 % what calls take beyond their \
-         CPU. The loads in between it does not know. Measured / predicted, cached `online_score` on Redis:\n\n{}\n{worst}\n\
+         (`benches/peers/simulation.rs`). It is \
+         given what CPU each part takes for each call at each load, since that falls as threads find more to do at each wake-up, and \
+         what calls take beyond their CPU at 5 % of the peak, where hardly a call meets another. How long calls take at the other \
+         loads, and how many are answered, it predicts. Measured / predicted, cached `online_score` on Redis:\n\n{}\n{worst}\n\
          ![A cached online_score at a fixed rate, predicted and measured](benchmarks/scale-model.svg)\n\n\
          Where it is wrong by design: the kernel lets threads take turns on a core, where the model lets each finish its piece of \
          work, so the model's waits for cores are other ones; the real parts do several calls' work at one wake-up; and every call of \

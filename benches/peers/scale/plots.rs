@@ -110,16 +110,19 @@ pub fn draw(
         if lines.is_empty() {
             continue;
         }
-        line_plot(&folder.join(format!("{name}.svg")), title, *axes, &lines, |x| format!("{x:.0}"));
+        line_plot(&folder.join(format!("{name}.svg")), title, *axes, &lines, whole);
         drawn.push((Some(*question), *name, *title));
     }
     let (name, title) = ("scale-model", "A cached online_score at a fixed rate, predicted and measured");
     let lines = predictions(checks);
-    line_plot(&folder.join(format!("{name}.svg")), title, ["% of the peak", "µs"], &lines, |x| {
-        format!("{x:.0}")
-    });
+    line_plot(&folder.join(format!("{name}.svg")), title, ["% of the peak", "µs"], &lines, whole);
     drawn.push((None, name, title));
     drawn
+}
+
+/// There is no worker and a half.
+fn whole(x: f64) -> String {
+    if x.fract() == 0.0 { format!("{x:.0}") } else { String::new() }
 }
 
 fn lines(scale: &Scale, question: Question, numbers: &[Number<'_>]) -> Lines {

@@ -31,7 +31,7 @@ impl Check {
     }
 }
 
-/// All loads but the light one, which the model is made of.
+/// All loads but the light one, whose times the model is given.
 pub fn checks(scale: &Scale) -> Vec<Check> {
     let stages = Stage::ALL.into_iter().filter(|stage| *stage != Stage::Light);
     let stages = stages.filter(|stage| scale.loads.iter().any(|load| load.stage == *stage));
@@ -56,6 +56,8 @@ pub fn checks(scale: &Scale) -> Vec<Check> {
 /// The machine as it was: load generator, Redis and service on the same cores.
 fn as_measured(scale: &Scale, share: f64) -> Model {
     let light = demand(scale, Stage::Light);
+    let mut costs = Stage::ALL.map(|stage| (stage.share().min(1.0), demand(scale, stage)));
+    costs.sort_by(|(one, _), (other, _)| one.total_cmp(other));
     let rest = (0..=100).map(|hundredth| {
         let took = |load: &Load| load.hundredths.get(hundredth).copied().unwrap_or(0.0);
         (median(scale.load_spread(Stage::Light, took)) - light.sum()).max(0.0)
@@ -65,7 +67,7 @@ fn as_measured(scale: &Scale, share: f64) -> Model {
         cores: scale.workers,
         is_apart: false,
         connections: THREADS,
-        demand: Demand::between(light, demand(scale, Stage::Peak), share),
+        demand: Demand::at(&costs, share),
         rest: rest.collect(),
     }
 }

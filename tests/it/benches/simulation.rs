@@ -102,11 +102,15 @@ fn the_same_seed_predicts_the_same() {
     assert_ne!(predict(7), predict(8));
 }
 
-#[test]
-fn costs_fall_from_those_at_a_light_load_to_those_at_the_peak() {
-    let light = Demand { client: 30.0, worker: 60.0, store: 10.0 };
-    let peak = Demand { client: 20.0, worker: 20.0, store: 5.0 };
-    let middle = Demand::between(light, peak, 0.5);
-    assert_eq!(middle, Demand { client: 25.0, worker: 40.0, store: 7.5 });
-    assert_near(middle.sum(), 72.5, 1e-9);
+#[rstest]
+#[case::below_the_first(0.01, 60.0)]
+#[case::at_one(0.5, 40.0)]
+#[case::between_two(0.75, 30.0)]
+#[case::at_the_last(1.0, 20.0)]
+#[case::beyond_it(1.5, 20.0)]
+fn costs_lie_on_lines_between_those_that_were_measured(#[case] share: f64, #[case] worker: f64) {
+    let cost = |worker: f64| Demand { client: worker / 2.0, worker, store: worker / 4.0 };
+    let measured = [(0.1, cost(60.0)), (0.5, cost(40.0)), (1.0, cost(20.0))];
+    assert_eq!(Demand::at(&measured, share), cost(worker));
+    assert_near(Demand::at(&measured, share).sum(), worker * 1.75, 1e-9);
 }
