@@ -164,7 +164,7 @@ async fn at_rate(contender: &Contender, rate: f64, lasts: Duration, folder: &Tem
     let port = server.port();
     let bodies = Workload::Cached.bodies();
     let Seen { took, failed, unsent } =
-        spawn_blocking(move || open_loop(port, &bodies, rate, lasts)).await.unwrap();
+        spawn_blocking(move || open_loop(port, &bodies, rate, lasts)).await.unwrap().unwrap();
     let micros = |took: &Duration| took.as_secs_f64() * 1e6;
     let at = |share: f64| {
         let index = (took.len() as f64 * share).ceil() as usize;
@@ -183,8 +183,8 @@ async fn at_rate(contender: &Contender, rate: f64, lasts: Duration, folder: &Tem
         over_50_ms: took.len() - took.partition_point(|took| *took <= limit),
     };
     println!(
-        "{:>14} at {rate:.0}/s: {:.0?} µs, worst {:.0} µs, {} errors",
-        latency.contender, latency.percentiles, latency.worst, latency.errors
+        "{:>14} at {rate:.0}/s: {:.0?} µs, worst {:.0} µs, {failed} failed, {unsent} unsent",
+        latency.contender, latency.percentiles, latency.worst
     );
     latency
 }
