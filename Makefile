@@ -1,6 +1,6 @@
 # One entry for every chore; CI runs the same.
 
-.PHONY: run test test-unit test-functional test-emulation test-real faults soak bench instructions lint format docs config-docs
+.PHONY: run test test-unit test-functional test-emulation test-real faults soak bench scale instructions lint lint-packaging format docs config-docs
 
 run: ## serve on 127.0.0.1:8080 with the embedded store
 	cargo run -- --config config/default.toml
@@ -32,11 +32,15 @@ soak: ## faults at random for 10 minutes; SOAK_SECONDS=60 for less, SOAK_SEED=â€
 	cargo bench --locked --bench faults -- soak
 
 bench: ## measure the service beside its peers, and write docs/benchmarks.md; BENCH_ROUNDS=1 BENCH_SECONDS=1 tries it out
-	scripts/need redis-server
 	bench/install
 	cargo bench --locked --bench peers
 
-instructions: ## what each part of a call costs in instructions, and what grew; needs valgrind
+scale: ## how the cost grows, and what a million calls a second would take: docs/scale.md, docs/capacity.md; SCALE_SECONDS=1 tries it out
+	bench/install service
+	cargo bench --locked --bench peers -- scale
+
+instructions: ## what each part of a call costs in instructions, and what grew; installs valgrind if it is missing
+	scripts/need valgrind
 	cargo bench --locked --bench micro -- instructions
 
 lint: ## format, clippy, documentation, and the direction of imports
@@ -44,6 +48,9 @@ lint: ## format, clippy, documentation, and the direction of imports
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --locked --no-deps --document-private-items
 	scripts/layers
+
+lint-packaging: ## hadolint, and the schemas of Kubernetes, compose files and systemd; needs PyPI, so it is no part of CI
+	scripts/lint-packaging
 
 format: ## rewrite the sources in the house's format
 	cargo fmt --all

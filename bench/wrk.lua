@@ -3,16 +3,18 @@
 
 local MARK = "##########"
 local PER_THREAD = 100000000
-local threads = 0
+local threads = {}
 
 function setup(thread)
-  thread:set("offset", threads * PER_THREAD)
-  threads = threads + 1
+  thread:set("offset", #threads * PER_THREAD)
+  table.insert(threads, thread)
 end
 
 local bodies = {}
 local turn = 0
 local number
+-- Global, so that `done` can ask each thread for them.
+made, bytes = 0, 0
 
 local function split(line)
   local parts, from = {}, 1
@@ -33,7 +35,7 @@ function init(args)
   number = tonumber(args[2]) + offset
 end
 
-function request()
+local function make()
   turn = turn % #bodies + 1
   local parts = bodies[turn]
   if #parts == 1 then return parts[1] end
@@ -41,10 +43,22 @@ function request()
   return table.concat(parts, string.format("%010d", number))
 end
 
-function done(summary)
+function request()
+  local text = make()
+  made, bytes = made + 1, bytes + #text
+  return text
+end
+
+function done(summary, latency)
   local e = summary.errors
+  local all, length = 0, 0
+  for _, thread in ipairs(threads) do
+    all, length = all + thread:get("made"), length + thread:get("bytes")
+  end
   io.write(string.format(
-    '\nsummary {"requests": %d, "microseconds": %d, "errors": %d}\n',
-    summary.requests, summary.duration, e.connect + e.read + e.write + e.timeout + e.status
+    '\nsummary {"requests": %d, "microseconds": %d, "errors": %d, "p50_us": %d, "p99_us": %d, ' ..
+      '"request_bytes": %.1f, "reply_bytes": %.1f}\n',
+    summary.requests, summary.duration, e.connect + e.read + e.write + e.timeout + e.status,
+    latency:percentile(50), latency:percentile(99), length / all, summary.bytes / math.max(summary.requests, 1)
   ))
 end

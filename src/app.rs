@@ -11,7 +11,6 @@ use std::{
 
 use actix_web::dev::Server;
 use arc_swap::ArcSwap;
-use chrono::Utc;
 use prometheus::{Registry, core::Collector};
 use tokio::{
     select,
@@ -26,6 +25,7 @@ use crate::{
         dispatcher::{DispatcherPlan, ShedCalls},
         rates::RateLimit,
         restarts::RestartPolicy,
+        scoring::NearCache,
         store::{CacheLookups, CachePlan, PersistentPlan, RolePlan},
     },
     config::{Settings, limits::ShutdownSettings},
@@ -38,7 +38,7 @@ use crate::{
         Connector, EmbeddedConnector, LinkPolicy, Memory, RedisConnector, Role, RoleStatus, StoreMetrics,
         url::StoreUrl,
     },
-    telemetry,
+    telemetry, wall_clock,
 };
 
 pub use self::reload::Reloader;
@@ -93,6 +93,9 @@ pub enum BuildError {
     /// The settings of tokens do not go together.
     #[error("auth: {0}")]
     Auth(#[from] InvalidAuthPolicy),
+    /// The salts are public, and this address is not for this host alone.
+    #[error("auth: public salts cannot serve {0}, which other hosts may reach")]
+    PublicSalts(SocketAddr),
     /// A metric was registered twice: a bug.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -161,25 +164,27 @@ impl Application {
         let authenticator = Authenticator::new(settings.auth.policy())?;
         let authenticator = Arc::new(ArcSwap::from_pointee(authenticator));
         let tls = Tls::from_settings(&settings.http.tls)?;
-        let reloader = Reloader::new(authenticator.clone(), tls.clone());
 
+        let lookups = CacheLookups::register(&registry)?;
+        let near_capacity = u64::try_from(settings.cache.near_capacity).unwrap_or(u64::MAX);
         let cache_timeout = waiting(settings.cache.timeout);
         let role =
             |connector, timeout, status| RolePlan { connector, policy: LinkPolicy::new(timeout), status };
         let tree = TreePlan {
             dispatcher: DispatcherPlan {
-                authenticator,
+                authenticator: authenticator.clone(),
                 admission: admission.clone(),
                 account_rate: settings.limits.account_rate.map(|rate| Arc::new(RateLimit::new(rate))),
                 shed: shed.clone(),
                 deadline: settings.store.deadline * 19 / 20,
                 max_client_ids: settings.limits.client_ids,
-                clock: Utc::now,
+                clock: wall_clock::now,
             },
+            near: NearCache::new(near_capacity, settings.cache.ttl, lookups.clone()),
             cache: CachePlan {
                 role: role(stores.cache, cache_timeout, cache_status.clone()),
                 ttl: settings.cache.ttl,
-                lookups: CacheLookups::register(&registry)?,
+                lookups,
             },
             persistent: PersistentPlan {
                 role: role(stores.persistent, settings.store.timeout, persistent_status.clone()),
@@ -192,6 +197,7 @@ impl Application {
         let call = CallPlan {
             body_limit: settings.http.body_limit,
             body_timeout: settings.http.body_timeout,
+            body_budget: Arc::new(Semaphore::new(settings.limits.body_memory)),
             deadline: settings.store.deadline,
             admission,
             shed: shed.clone(),
@@ -208,6 +214,7 @@ impl Application {
         let admin = settings.admin.bind.map(|address| Bound::to("admin.bind", address)).transpose()?;
         let (address, admin_address) = (public.address, admin.as_ref().map(|bound| bound.address));
         let listener = public.listener.try_clone().map_err(|source| public.error(source))?;
+        let reloader = Reloader::new(authenticator, tls.clone(), [address].into_iter().chain(admin_address));
         let dispatchers = Dispatchers::default();
         let known = dispatchers.clone();
         let on_tree = move |tree: &Tree| {

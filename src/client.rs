@@ -31,7 +31,6 @@ use std::{
     time::Duration,
 };
 
-use chrono::Utc;
 use reqwest::{
     Response, Url,
     header::{CONTENT_TYPE, HeaderName, RETRY_AFTER},
@@ -41,7 +40,7 @@ use reqwest::{
 use crate::{
     backoff::Backoff,
     domain::{Authenticator, Score},
-    trust,
+    trust, wall_clock,
 };
 
 pub use self::{
@@ -170,7 +169,7 @@ impl Client {
     }
 
     async fn attempt(&self, call: &Call) -> Result<Answer, CallError> {
-        let now = Utc::now();
+        let now = wall_clock::now();
         let token = self.authenticator.token(&call.identity.account, &call.identity.login, now);
         let mut request = self
             .http

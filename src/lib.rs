@@ -13,7 +13,7 @@
 //!
 //! Beside them: [`client`], the other side of the protocol; [`config`], which composes the settings that the parts own;
 //! [`telemetry`], which sets up the log and the export of traces; and leaves: [`backoff`]; [`trace`], where a call stands in
-//! its trace; `trust`, whom `https` trusts; and [`units`], the notations of durations and sizes.
+//! its trace; `trust`, whom `https` trusts; [`units`], the notations of durations and sizes; and [`wall_clock`], which may step.
 
 pub mod actors;
 pub mod app;
@@ -30,3 +30,4 @@ mod testing;
 pub mod trace;
 mod trust;
 pub mod units;
+pub mod wall_clock;

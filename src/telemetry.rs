@@ -3,12 +3,15 @@
 //! Lines go to standard output through a bounded queue and a thread of their own: a blocked pipe or a full disk costs
 //! lines, never a request its time. Spans are made only if they are exported, so that they cost nothing otherwise.
 
+mod gathering;
 mod lost_lines;
 pub mod settings;
 mod traces;
 
 use std::{
+    fs::File,
     io::{self, IsTerminal, stdout},
+    os::fd::AsFd,
     panic,
     sync::{
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -32,7 +35,8 @@ use tracing_subscriber::{
 
 pub use self::lost_lines::LostLines;
 use self::{
-    lost_lines::{Counting, Unwritten},
+    gathering::Gathering,
+    lost_lines::Unwritten,
     settings::{LogFormat, LogSettings, TraceSettings},
     traces::Traces,
 };
@@ -59,11 +63,13 @@ pub struct Log {
 ///
 /// # Errors
 ///
-/// If the system lacks what the export needs: a thread. A collector that is not there is no error.
+/// If the system lacks what is needed: another descriptor for standard output, a thread for the export. A collector that is not there is no error.
 pub fn init(settings: &LogSettings, trace: &TraceSettings) -> io::Result<Log> {
     let traces = trace.endpoint.as_ref().map(|endpoint| Traces::start(endpoint, trace)).transpose()?;
     let unwritten = Unwritten::default();
-    let out = Counting { writer: stdout(), unwritten: unwritten.clone() };
+    // Not `stdout()` itself, which writes each line by itself.
+    let out = File::from(stdout().as_fd().try_clone_to_owned()?);
+    let out = Gathering::new(out, unwritten.clone());
     let (writer, writing) = NonBlockingBuilder::default().buffered_lines_limit(QUEUED_LINES).finish(out);
     let lost = LostLines::new(writer.error_counter(), unwritten);
     let (subscriber, filter) = subscriber(settings, writer, stdout().is_terminal(), traces.as_ref());

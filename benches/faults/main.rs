@@ -41,6 +41,9 @@ mod world;
 #[path = "../../tests/it/harness/calls.rs"]
 #[allow(dead_code, reason = "shared with the tests, which use more of it")]
 mod calls;
+#[path = "../shared/mod.rs"]
+#[allow(dead_code, reason = "shared with the other benchmarks, which use more of it")]
+mod shared;
 #[path = "../../tests/it/tools/mod.rs"]
 #[allow(
     dead_code,
@@ -52,35 +55,23 @@ mod tools;
 use std::{panic::AssertUnwindSafe, process::ExitCode};
 
 use futures_util::FutureExt;
-use tokio::{
-    select,
-    signal::unix::{SignalKind, signal},
-};
 
 use self::{
     report::{Line, Result},
     row::{Kind, Miss, Outcome, Row},
+    shared::entry,
     table::ROWS,
 };
 
 /// `cargo bench --bench faults -- [row_05 row_12…]`, or `-- soak`.
 #[tokio::main(worker_threads = 2)]
 async fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    // Cargo says so when it is meant to be run as a benchmark. Any other time it is only being tried out.
-    if !arguments.iter().any(|argument| argument == "--bench") {
+    let Some(wanted) = entry::arguments() else {
         println!("run by `make faults` or `make soak`");
         return ExitCode::SUCCESS;
-    }
-    let wanted: Vec<String> = arguments.into_iter().filter(|argument| argument != "--bench").collect();
-    let mut interrupt = signal(SignalKind::interrupt()).unwrap();
-    let mut terminate = signal(SignalKind::terminate()).unwrap();
-    // Whatever ends this, the processes it started end with it, as what stands for them is dropped.
-    select! {
-        all_ok = run(&wanted) => if all_ok { ExitCode::SUCCESS } else { ExitCode::FAILURE },
-        _ = interrupt.recv() => ExitCode::from(130),
-        _ = terminate.recv() => ExitCode::from(143),
-    }
+    };
+    let work = async { if run(&wanted).await { ExitCode::SUCCESS } else { ExitCode::FAILURE } };
+    entry::until_stopped(work).await
 }
 
 async fn run(wanted: &[String]) -> bool {

@@ -1,11 +1,12 @@
 //! The table of what was measured: on standard output as it grows, and in `docs/faults.md` once it is whole.
 
-use std::{fs, process::Command};
+use std::fs;
 
 use crate::{
     load::CONNECTIONS,
     measure::{AFTER, FAULT, HEALTHY, LOSS, LOSS_RATE, Latencies, Measured, OPEN_AFTER, RATE, STREAK},
     row::{Kind, Miss, Outcome, Row, ms},
+    shared::machine,
     soak::{self, Soak},
     world::WORKERS,
 };
@@ -184,27 +185,6 @@ fn table<'a>(headings: &[&str], lines: impl Iterator<Item = &'a Line>) -> String
 
 /// What it was measured on, with what, and when.
 fn machine() -> String {
-    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-    let field = |text: &str, name: &str| {
-        let line = text.lines().find(|line| line.starts_with(name))?;
-        Some(line.split_once(':')?.1.trim().to_owned())
-    };
-    let cpu = field(&read("/proc/cpuinfo"), "model name").unwrap_or_default();
-    let memory = field(&read("/proc/meminfo"), "MemTotal").unwrap_or_default();
-    let memory = memory.trim_end_matches(" kB").parse().unwrap_or(0) / (1 << 20);
-    let says = |program: &str| {
-        let out = Command::new(program).arg("--version").output();
-        out.map_or_else(|_| String::new(), |out| String::from_utf8_lossy(&out.stdout).trim().to_owned())
-    };
-    let redis = says("redis-server");
-    let redis =
-        redis.split_whitespace().find_map(|word| word.strip_prefix("v=")).unwrap_or_default().to_owned();
-    format!(
-        "{}: {} cores ({cpu}), {memory} GiB, Linux {}; load average before the end {}; {}, redis-server {redis}.",
-        chrono::Utc::now().format("%Y-%m-%d"),
-        std::thread::available_parallelism().map_or(0, usize::from),
-        read("/proc/sys/kernel/osrelease").trim(),
-        read("/proc/loadavg").split(' ').next().unwrap_or_default(),
-        says("rustc"),
-    )
+    let all = machine::circumstances("before the end");
+    all.iter().map(|(what, which)| format!("{what}: {which}")).collect::<Vec<_>>().join("; ") + "."
 }

@@ -205,7 +205,9 @@ pub const ROWS: &[Row] = &[
         "27",
         "10,000 cancelled or late reads among good ones",
         "no answer belongs to another call",
-        Test("row_27_no_answer_ever_belongs_to_another_request"),
+        Test(
+            "row_27_no_answer_ever_belongs_to_another_request, row_27_every_answer_belongs_to_its_own_question",
+        ),
     ),
     row(
         "28",
@@ -224,7 +226,7 @@ pub const ROWS: &[Row] = &[
         "the scoring or interests actor panics",
         "that call: 500",
         Test(
-            "an_actor_that_falls_is_back_under_the_same_address::row_30_*, requests_queued_behind_a_fall_are_served::row_30_scoring",
+            "an_actor_that_falls_is_back_under_the_same_address::row_30_*, requests_queued_behind_a_fall_are_served::row_30_scoring, row_30_a_call_that_scoring_falls_over_is_500, row_30_a_peer_that_falls_is_an_internal_error_at_once",
         ),
     ),
     row(
@@ -232,7 +234,7 @@ pub const ROWS: &[Row] = &[
         "the dispatcher panics",
         "that call: 500",
         Test(
-            "an_actor_that_falls_is_back_under_the_same_address::row_31_*, requests_queued_behind_a_fall_are_served::row_31_dispatcher",
+            "an_actor_that_falls_is_back_under_the_same_address::row_31_*, requests_queued_behind_a_fall_are_served::row_31_dispatcher, row_31_a_call_that_the_dispatcher_falls_over_is_500_and_the_next_is_answered",
         ),
     ),
     row(
@@ -283,10 +285,10 @@ pub const ROWS: &[Row] = &[
     ),
     row(
         "41",
-        "the hour turns under an admin token; summer time",
-        "holds for its hour and auth.admin_grace",
+        "the hour turns under an admin token; summer time; a clock step",
+        "a token holds for its hour and auth.admin_grace; timers do not notice",
         Test(
-            "an_hours_token_holds_for_its_hour_and_the_grace, an_hours_token_holds_from_its_first_instant_to_the_end_of_the_grace, the_wall_clock_follows_summer_time",
+            "row_41_an_admin_token_goes_by_the_wall_clock_of_the_check, row_41_an_outage_goes_as_ever_however_the_wall_clock_steps, row_41_reconnects_keep_their_pace_however_the_wall_clock_steps, an_hours_token_holds_for_its_hour_and_the_grace",
         ),
     ),
     row(

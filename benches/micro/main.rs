@@ -16,6 +16,7 @@
 
 mod instructions;
 mod parts;
+mod record;
 
 #[path = "../../tests/it/harness/calls.rs"]
 #[allow(dead_code, reason = "shared with the tests, which use more of it")]

@@ -9,13 +9,13 @@ use std::{
 
 use actix::prelude::*;
 use arc_swap::ArcSwap;
-use chrono::Utc;
 use prometheus::Registry;
 use scoring_api::{
     actors::{
         Tree, TreePlan, TreeVitals,
         dispatcher::{CallMethod, DispatcherPlan, ShedCalls},
         restarts::RestartPolicy,
+        scoring::NearCache,
         store::{CacheLookups, CachePlan, PersistentPlan, RolePlan},
     },
     domain::{
@@ -26,6 +26,7 @@ use scoring_api::{
         Connection, Connector, EmbeddedConnector, EmbeddedFile, LinkPolicy, Memory, RedisConnector, Role,
         RoleStatus, StoreMetrics, url::StoreUrl,
     },
+    wall_clock,
 };
 use serde_json::json;
 use tokio::{
@@ -53,6 +54,8 @@ enum Work {
     Key,
     Hop,
     Call(&'static str),
+    /// A score that is near.
+    NearCall,
     Get(Kind),
     GetMany(Kind),
 }
@@ -78,6 +81,7 @@ pub const PARTS: &[Part] = &[
     part("get 100, embedded", Work::GetMany(Kind::Embedded)),
     part("get 100, redis", Work::GetMany(Kind::Redis)),
     part("a whole score through the actors, memory", Work::Call("online_score")),
+    part("a whole score through the actors, near", Work::NearCall),
     part("whole interests of 100 through the actors, memory", Work::Call("clients_interests")),
 ];
 
@@ -143,7 +147,8 @@ pub fn run(name: &str, times: u64, redis: Option<&Redis>, around: impl FnOnce(&m
             });
         }
         Work::Digest => {
-            let (authenticator, request, now) = (authenticator(), request(&body("online_score")), Utc::now());
+            let (authenticator, request, now) =
+                (authenticator(), request(&body("online_score")), wall_clock::now());
             repeat(around, &mut || _ = black_box(authenticator.check(black_box(&request), now).unwrap()));
         }
         Work::Score => {
@@ -164,10 +169,20 @@ pub fn run(name: &str, times: u64, redis: Option<&Redis>, around: impl FnOnce(&m
         ),
         Work::Call(method) => {
             let request = request(&body(method));
-            within_actix(around, times, tree, async |tree| {
-                let call = CallMethod { request: request.clone(), received: Instant::now() };
-                black_box(tree.dispatcher.send(call).await.unwrap().outcome.unwrap());
-            });
+            within_actix(around, times, || tree(0), async |tree| ask(tree, &request).await);
+        }
+        Work::NearCall => {
+            let request = request(&body("online_score"));
+            within_actix(
+                around,
+                times,
+                async || {
+                    let tree = tree(1_000).await;
+                    ask(&tree, &request).await;
+                    tree
+                },
+                async |tree| ask(tree, &request).await,
+            );
         }
         Work::Get(kind) => {
             let folder = tempfile::tempdir().unwrap();
@@ -241,7 +256,7 @@ fn request(body: &str) -> MethodRequest {
 }
 
 fn rules() -> Rules {
-    Rules { today: Utc::now().date_naive(), max_client_ids: 10_000 }
+    Rules { today: wall_clock::now().date_naive(), max_client_ids: 10_000 }
 }
 
 fn person() -> OnlineScore {
@@ -290,8 +305,13 @@ fn memory() -> Memory {
     memory
 }
 
-/// The actors of one worker, as the service wires them.
-async fn tree() -> Tree {
+async fn ask(tree: &Tree, request: &MethodRequest) {
+    let call = CallMethod { request: request.clone(), received: Instant::now() };
+    black_box(tree.dispatcher.send(call).await.unwrap().outcome.unwrap());
+}
+
+/// The actors of one worker, as the service wires them, with a near cache of so many scores.
+async fn tree(near_capacity: u64) -> Tree {
     let registry = Registry::new();
     let metrics = StoreMetrics::register(&registry).unwrap();
     let memory = Arc::new(memory());
@@ -300,6 +320,7 @@ async fn tree() -> Tree {
         policy: LinkPolicy::new(HOUR),
         status: RoleStatus::new(role, metrics.clone()),
     };
+    let lookups = CacheLookups::register(&registry).unwrap();
     let tree = Tree::start(&TreePlan {
         dispatcher: DispatcherPlan {
             authenticator: Arc::new(ArcSwap::from_pointee(authenticator())),
@@ -308,21 +329,17 @@ async fn tree() -> Tree {
             shed: ShedCalls::register(&registry).unwrap(),
             deadline: HOUR,
             max_client_ids: 10_000,
-            clock: Utc::now,
+            clock: wall_clock::now,
         },
-        cache: CachePlan {
-            role: role(Role::Cache),
-            ttl: HOUR,
-            lookups: CacheLookups::register(&registry).unwrap(),
-        },
+        near: NearCache::new(near_capacity, HOUR, lookups.clone()),
+        cache: CachePlan { role: role(Role::Cache), ttl: HOUR, lookups },
         persistent: PersistentPlan { role: role(Role::Persistent), attempts: 3 },
         cache_timeout: HOUR,
         restarts: RestartPolicy::default(),
         vitals: TreeVitals::register(&registry).unwrap(),
     });
     // The links connect on their own; the first call waits for that.
-    let call = CallMethod { request: request(&body("clients_interests")), received: Instant::now() };
-    tree.dispatcher.send(call).await.unwrap().outcome.unwrap();
+    ask(&tree, &request(&body("clients_interests"))).await;
     tree
 }
 

@@ -41,7 +41,7 @@ pub enum Program {
     /// One of `bench/peers/rust`.
     Rust(&'static str),
     /// This service, with these settings.
-    Service(&'static [&'static str]),
+    Service(Vec<&'static str>),
     FastApi,
     Fastify,
     HttpServer,
@@ -68,13 +68,13 @@ const ALL: &[Workload] = &[
     Workload::Interests(10_000),
 ];
 
-/// All of them. A service with a near cache joins by a line such as
-/// `service(NEAR, "this service, near cache on", &["cache.near=…"], Store::Redis, SCORES)`.
+/// All of them.
 pub fn contenders() -> Vec<Contender> {
     vec![
         rust("floor", "actix-web answering a fixed body", CACHED),
         rust(PURE, "the same checks, digest and formula in a plain handler", CACHED),
         rust(DIRECT, "pure, and a Redis GET from the handler", SCORES),
+        service(NEAR, "this service, near cache on", &["cache.near_capacity=100000"], Store::Redis, SCORES),
         service(SERVICE, "this service on Redis, near cache off", &[], Store::Redis, ALL),
         service("no-log", "the same, without its log", &["log.level=error"], Store::Redis, CACHED),
         service(EMBEDDED, "this service on its embedded store", &[], Store::Embedded, ALL),
@@ -97,7 +97,7 @@ fn service(
     store: Store,
     workloads: &'static [Workload],
 ) -> Contender {
-    Contender { id, what, program: Program::Service(settings), store, workloads }
+    Contender { id, what, program: Program::Service(settings.to_vec()), store, workloads }
 }
 
 fn peer(id: &'static str, what: &'static str, program: Program) -> Contender {
@@ -145,10 +145,18 @@ impl Contender {
         }
     }
 
+    /// The same service with one more setting, which wins over others.
+    pub fn with(mut self, setting: &'static str) -> Self {
+        if let Program::Service(settings) = &mut self.program {
+            settings.push(setting);
+        }
+        self
+    }
+
     pub fn command(&self, around: &Surroundings<'_>) -> Command {
         let Surroundings { port, admin_port, workers, redis, folder } = around;
         let mut command = Command::new(self.program());
-        match self.program {
+        match &self.program {
             Program::Rust(kind) => {
                 command.arg(kind);
             }

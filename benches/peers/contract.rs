@@ -130,7 +130,11 @@ async fn official(who: &str, server: &Server, scores_only: bool) {
             continue;
         }
         if request["arguments"]["date"] == "@today" {
-            request["arguments"]["date"] = chrono::Local::now().format("%d.%m.%Y").to_string().into();
+            request["arguments"]["date"] = scoring_api::wall_clock::now()
+                .with_timezone(&chrono::Local)
+                .format("%d.%m.%Y")
+                .to_string()
+                .into();
         }
         let request = match case["token"].as_str() {
             Some("valid") => sign(request),

@@ -14,6 +14,8 @@
 //! | `wrk.rs`, `open_loop.rs` | the load: as much as goes, and at a fixed rate |
 //! | `data.rs` | what was measured, and medians of ratios |
 //! | `report.rs`, `plots.rs` | what is written |
+//! | `scale/` | another question, `make scale`: how the cost grows with the work |
+//! | `capacity.rs`, `simulation.rs` | what many calls would take: by calculation, and by a model of the service |
 
 #![allow(
     unreachable_pub,
@@ -25,6 +27,7 @@
     reason = "it is a tool for this repository: it reports on standard output, and a panic is a run that failed"
 )]
 
+mod capacity;
 mod contenders;
 mod contract;
 mod data;
@@ -32,7 +35,9 @@ mod open_loop;
 mod plots;
 mod report;
 mod rounds;
+mod scale;
 mod server;
+mod simulation;
 mod targets;
 mod workloads;
 mod wrk;
@@ -43,6 +48,11 @@ mod calls;
 #[path = "../faults/client.rs"]
 #[allow(dead_code, reason = "shared with the fault table, which uses more of it")]
 mod client;
+#[path = "../micro/record.rs"]
+#[allow(dead_code, reason = "shared with the microbenchmarks, which use more of it")]
+mod record;
+#[path = "../shared/mod.rs"]
+mod shared;
 #[path = "../../tests/it/tools/mod.rs"]
 #[allow(
     dead_code,
@@ -53,42 +63,38 @@ mod tools;
 
 use std::process::ExitCode;
 
-use tokio::{
-    select,
-    signal::unix::{SignalKind, signal},
-};
+use self::{data::Data, rounds::Plan, scale::Scale, shared::entry};
 
-use self::{data::Data, rounds::Plan};
-
-/// `cargo bench --bench peers`, or `-- check` for the contract alone, or `-- report` to write the report once more.
+/// `cargo bench --bench peers`, or `-- check` for the contract alone, or `-- report` to write the report once more; or
+/// `-- scale` and `-- scale report`.
 #[tokio::main(worker_threads = 2)]
 async fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    // Cargo says so when it is meant to be run as a benchmark. Any other time it is only being tried out.
-    if !arguments.iter().any(|argument| argument == "--bench") {
-        println!("run by `make bench`");
+    let Some(arguments) = entry::arguments() else {
+        println!("run by `make bench` or `make scale`");
         return ExitCode::SUCCESS;
-    }
-    let command = arguments.iter().find(|argument| !argument.starts_with("--")).map(String::as_str);
-    let mut interrupt = signal(SignalKind::interrupt()).unwrap();
-    let mut terminate = signal(SignalKind::terminate()).unwrap();
-    // Whatever ends this, the processes it started end with it, as what stands for them is dropped.
-    select! {
-        () = run(command) => ExitCode::SUCCESS,
-        _ = interrupt.recv() => ExitCode::from(130),
-        _ = terminate.recv() => ExitCode::from(143),
-    }
+    };
+    let work = async {
+        run(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).await;
+        ExitCode::SUCCESS
+    };
+    entry::until_stopped(work).await
 }
 
-async fn run(command: Option<&str>) {
+async fn run(command: &[&str]) {
     match command {
-        None => {
+        [] => {
             let data = rounds::run(&Plan::from_environment()).await;
             data.save();
             report::write(&data);
         }
-        Some("check") => rounds::check().await,
-        Some("report") => report::write(&Data::load()),
-        Some(other) => panic!("{other} is neither check nor report"),
+        ["check"] => rounds::check().await,
+        ["report"] => report::write(&Data::load()),
+        ["scale"] => {
+            let scale = scale::run(&scale::Plan::from_environment()).await;
+            scale.save();
+            scale::write(&scale);
+        }
+        ["scale", "report"] => scale::write(&Scale::load()),
+        other => panic!("{other:?} is none of: check, report, scale, scale report"),
     }
 }

@@ -1,21 +1,32 @@
-//! The load at a fixed rate: calls are due at fixed times, whether or not earlier ones were answered.
+//! The load at a fixed rate: calls are due at times set before, whether or not earlier ones were answered.
 //!
-//! Threads with a connection each, since a thread's timer is precise to some 50 µs where an event loop's counts whole
-//! milliseconds. A call's time counts from when it was due if its connection was still busy then: an answer that is late
-//! makes those behind it late as well. If the connection was idle, it counts from when the thread woke up, for that
-//! the thread overslept is not the contender's fault.
+//! One thread over epoll, whose timer is precise to some 50 µs where those of event loops count whole milliseconds. A thread for
+//! each connection would do as well, but with 64 of them the contender spends its time waiting for a core.
+//!
+//! A call's time counts from when it was due if all connections were busy then: an answer that is late makes those behind it late
+//! as well. If one was idle, it counts from when the call was sent, for that this thread overslept is not the contender's fault.
 
 use std::{
-    io::{self, BufRead, BufReader, Read, Write},
+    collections::VecDeque,
+    io::{self, Read, Write},
     net::{SocketAddr, TcpStream},
-    thread,
     time::{Duration, Instant},
 };
 
-use crate::{client::post, workloads::MARK};
+use rustix::{
+    buffer::spare_capacity,
+    event::{
+        Timespec,
+        epoll::{self, CreateFlags, EventData, EventFlags},
+    },
+    fd::OwnedFd,
+    io::retry_on_intr,
+};
 
-/// Each with a connection.
-const THREADS: u32 = 64;
+use crate::client::post;
+
+pub const CONNECTIONS: usize = 64;
+/// How long what is late is waited for at the end.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What came of it.
@@ -25,106 +36,185 @@ pub struct Seen {
     pub took: Vec<Duration>,
     /// Calls that were not answered with 200.
     pub failed: usize,
-    /// Calls that were due and never sent, as all connections were busy until the end.
+    /// Calls that were never sent, as all connections were busy until long after the end.
     pub unsent: usize,
 }
 
-/// Posts `bodies` in turn, `rate` a second, for so long. Blocks.
-pub fn open_loop(port: u16, bodies: &[String], rate: f64, lasts: Duration) -> Seen {
-    let start = Instant::now() + Duration::from_millis(20);
-    let calls = (rate * lasts.as_secs_f64()) as u32;
-    thread::scope(|scope| {
-        let threads: Vec<_> = (0..THREADS)
-            .map(|number| {
-                scope.spawn(move || {
-                    let mine = (number..calls).step_by(THREADS as usize);
-                    one_connection(
-                        port,
-                        bodies,
-                        start,
-                        lasts,
-                        mine.map(|call| (call, f64::from(call) / rate)),
-                    )
-                })
-            })
-            .collect();
-        let mut all = Seen::default();
-        for thread in threads {
-            let seen = thread.join().unwrap();
-            all.took.extend(seen.took);
-            all.failed += seen.failed;
-            all.unsent += seen.unsent;
-        }
-        all.took.sort_unstable();
-        all
-    })
+// ===== impl Seen =====
+
+impl Seen {
+    /// The microseconds that this share of calls kept within; 0 of no calls.
+    pub fn micros_at(&self, share: f64) -> f64 {
+        let index = (self.took.len() as f64 * share).ceil() as usize;
+        self.took.get(index.saturating_sub(1)).map_or(0.0, |took| took.as_secs_f64() * 1e6)
+    }
 }
 
-fn one_connection(
-    port: u16,
-    bodies: &[String],
-    start: Instant,
-    lasts: Duration,
-    calls: impl Iterator<Item = (u32, f64)>,
-) -> Seen {
-    let mut seen = Seen::default();
-    let mut connection = None;
-    for (call, due) in calls {
-        if start.elapsed() > lasts {
-            seen.unsent += 1;
-            continue;
+/// The seconds at which calls are due, `rate` a second at equal distances for so long.
+pub fn evenly(rate: f64, lasts: Duration) -> Vec<f64> {
+    let calls = (rate * lasts.as_secs_f64()) as u32;
+    (0..calls).map(|call| f64::from(call) / rate).collect()
+}
+
+/// The same at random distances, as callers who do not know of each other make them: a Poisson process.
+pub fn at_random(rate: f64, lasts: Duration, seed: u64) -> Vec<f64> {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut due = 0.0;
+    let mut next = || {
+        due += -(1.0 - random.f64()).ln() / rate;
+        (due < lasts.as_secs_f64()).then_some(due)
+    };
+    std::iter::from_fn(&mut next).collect()
+}
+
+/// Posts `bodies` in turn when they are `due`, for so long. Blocks.
+pub fn open_loop(port: u16, bodies: &[String], due: &[f64], lasts: Duration) -> io::Result<Seen> {
+    let calls: Vec<Vec<u8>> = bodies.iter().map(|body| post(body).into_bytes()).collect();
+    let mut load = Load::connect(port)?;
+    let start = Instant::now();
+    let mut sent = 0;
+    while sent < due.len() && start.elapsed() < lasts + PATIENCE {
+        let due = start + Duration::from_secs_f64(due[sent]);
+        let now = Instant::now();
+        if now < due {
+            load.take_answers(due - now)?;
+        } else if !load.send(&calls[sent % calls.len()], due, now)? {
+            load.take_answers((lasts + PATIENCE).saturating_sub(start.elapsed()))?;
+        } else {
+            sent += 1;
         }
-        let due = start + Duration::from_secs_f64(due);
-        let begun = wait(due);
-        let body = bodies[call as usize % bodies.len()].replace(MARK, &format!("{call:010}"));
-        match exchange(&mut connection, port, &body) {
-            Ok(true) => seen.took.push(begun.elapsed()),
-            Ok(false) | Err(_) => {
-                seen.failed += 1;
-                connection = None;
+    }
+    let end = Instant::now() + PATIENCE;
+    while load.idle.len() < CONNECTIONS && Instant::now() < end {
+        load.take_answers(end - Instant::now())?;
+    }
+    let mut seen = load.seen;
+    seen.failed += CONNECTIONS - load.idle.len();
+    seen.unsent = due.len() - sent;
+    seen.took.sort_unstable();
+    Ok(seen)
+}
+
+/// The connections, and what was answered over them.
+struct Load {
+    address: SocketAddr,
+    epoll: OwnedFd,
+    connections: Vec<Connection>,
+    /// Those that owe no answer; the one that has been idle for longest is first.
+    idle: VecDeque<usize>,
+    /// When there was none idle for the last time.
+    busy_until: Instant,
+    seen: Seen,
+}
+
+/// One connection, with one call under way at the most.
+struct Connection {
+    stream: TcpStream,
+    begun: Instant,
+    received: Vec<u8>,
+}
+
+// ===== impl Load =====
+
+impl Load {
+    fn connect(port: u16) -> io::Result<Self> {
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
+        let connections: Vec<_> =
+            (0..CONNECTIONS).map(|_| Connection::open(address)).collect::<io::Result<_>>()?;
+        for (number, connection) in connections.iter().enumerate() {
+            watch(&epoll, connection, number)?;
+        }
+        let idle = (0..CONNECTIONS).collect();
+        Ok(Self { address, epoll, connections, idle, busy_until: Instant::now(), seen: Seen::default() })
+    }
+
+    /// Whether there was a connection to send it over.
+    fn send(&mut self, call: &[u8], due: Instant, now: Instant) -> io::Result<bool> {
+        let Some(number) = self.idle.pop_front() else { return Ok(false) };
+        let begun = if due <= self.busy_until { due } else { now };
+        self.connections[number].begun = begun;
+        // A call is far smaller than a socket's buffer, so it goes out whole.
+        if self.connections[number].stream.write_all(call).is_err() {
+            self.fail(number)?;
+        }
+        if self.idle.is_empty() {
+            self.busy_until = now;
+        }
+        Ok(true)
+    }
+
+    /// Takes what has arrived, or arrives within `wait`.
+    fn take_answers(&mut self, wait: Duration) -> io::Result<()> {
+        let all_busy = self.idle.is_empty();
+        let wait = Timespec::try_from(wait).map_err(io::Error::other)?;
+        let mut ready = Vec::with_capacity(CONNECTIONS);
+        retry_on_intr(|| epoll::wait(&self.epoll, spare_capacity(&mut ready), Some(&wait)))?;
+        if all_busy {
+            self.busy_until = Instant::now();
+        }
+        for number in ready.into_iter().map(|event| event.data.u64() as usize) {
+            match self.connections[number].answer() {
+                Ok(None) => {}
+                Ok(Some(true)) => {
+                    self.seen.took.push(self.connections[number].begun.elapsed());
+                    self.idle.push_back(number);
+                }
+                Ok(Some(false)) | Err(_) => self.fail(number)?,
             }
         }
+        Ok(())
     }
-    seen
+
+    /// Counts a call that failed; the next one gets a new connection.
+    fn fail(&mut self, number: usize) -> io::Result<()> {
+        self.seen.failed += 1;
+        self.connections[number] = Connection::open(self.address)?;
+        watch(&self.epoll, &self.connections[number], number)?;
+        self.idle.push_back(number);
+        Ok(())
+    }
 }
 
-/// When the time of a call that is due at `due` begins.
-#[allow(clippy::disallowed_methods, reason = "the thread has nothing else to do")]
-fn wait(due: Instant) -> Instant {
-    let left = due.saturating_duration_since(Instant::now());
-    if left.is_zero() {
-        return due;
-    }
-    thread::sleep(left);
-    Instant::now()
+/// Closing a connection ends this.
+fn watch(epoll: &OwnedFd, connection: &Connection, number: usize) -> io::Result<()> {
+    epoll::add(epoll, &connection.stream, EventData::new_u64(number as u64), EventFlags::IN)?;
+    Ok(())
 }
 
-/// Whether the answer was 200.
-fn exchange(connection: &mut Option<BufReader<TcpStream>>, port: u16, body: &str) -> io::Result<bool> {
-    let stream = match connection {
-        Some(stream) => stream,
-        None => {
-            let stream = TcpStream::connect_timeout(&SocketAddr::from(([127, 0, 0, 1], port)), PATIENCE)?;
-            stream.set_nodelay(true)?;
-            stream.set_read_timeout(Some(PATIENCE))?;
-            connection.insert(BufReader::with_capacity(16 << 10, stream))
-        }
-    };
-    stream.get_mut().write_all(post(body).as_bytes())?;
-    let (mut line, mut length, mut is_good) = (String::new(), 0, None);
-    loop {
-        line.clear();
-        if stream.read_line(&mut line)? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        is_good.get_or_insert_with(|| line.starts_with("HTTP/1.1 200"));
-        if line == "\r\n" {
-            break;
-        }
-        if line.get(..15).is_some_and(|name| name.eq_ignore_ascii_case("content-length:")) {
-            length = line[15..].trim().parse().map_err(io::Error::other)?;
-        }
+// ===== impl Connection =====
+
+impl Connection {
+    fn open(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+        stream.set_nodelay(true)?;
+        stream.set_nonblocking(true)?;
+        Ok(Self { stream, begun: Instant::now(), received: Vec::with_capacity(4 << 10) })
     }
-    io::copy(&mut stream.take(length), &mut io::sink())?;
-    Ok(is_good == Some(true))
+
+    /// Whether it was 200, once it is there as a whole.
+    fn answer(&mut self) -> io::Result<Option<bool>> {
+        let mut part = [0; 4 << 10];
+        match self.stream.read(&mut part) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(length) => self.received.extend_from_slice(&part[..length]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        let mut headers = [httparse::EMPTY_HEADER; 32];
+        let mut head = httparse::Response::new(&mut headers);
+        let httparse::Status::Complete(head_length) = head.parse(&self.received).map_err(io::Error::other)?
+        else {
+            return Ok(None);
+        };
+        let length = head.headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"));
+        let length = length.and_then(|header| std::str::from_utf8(header.value).ok()?.parse::<usize>().ok());
+        let length = length.ok_or(io::ErrorKind::InvalidData)?;
+        if self.received.len() < head_length + length {
+            return Ok(None);
+        }
+        let is_good = head.code == Some(200);
+        self.received.clear();
+        Ok(Some(is_good))
+    }
 }

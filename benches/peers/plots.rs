@@ -104,7 +104,7 @@ fn bar_plot(path: &Path, title: &str, rows: &[(String, Spread)]) {
 }
 
 /// Lines over logarithmic scales; the latency's are in nines, which are logarithms already.
-fn line_plot(
+pub fn line_plot(
     path: &Path,
     title: &str,
     [x_name, y_name]: [&str; 2],
@@ -114,7 +114,8 @@ fn line_plot(
     let canvas = canvas(path, 420);
     let points = || lines.iter().flat_map(|(_, points)| points);
     let (xs, ys) = (range(points().map(|(x, _)| *x)), range(points().map(|(_, y)| *y)));
-    let ys = (ys.start * 0.8..ys.end * 1.25).log_scale();
+    // At least a decade, so that there is a figure on the scale, and room for the names above the lines.
+    let ys = (ys.start.min(ys.end / 10.0) * 0.8..ys.end * 3.0).log_scale();
     if xs.end > 100.0 {
         let chart = chart(&canvas, title).build_cartesian_2d(xs.log_scale(), ys).unwrap();
         draw_lines(chart, x_name, y_name, lines, x_label);

@@ -1,11 +1,12 @@
 //! `docs/benchmarks.md`, written from the data alone.
 
-use std::{fmt::Write as _, fs, process::Command};
+use std::{fmt::Write as _, fs};
 
 use crate::{
     contenders::{ASSIGNMENT, FASTAPI, FASTIFY, LATENCY_GROUPS, PURE, SERVICE, installed},
     data::{Data, SHARES, Spread},
-    plots,
+    plots, record,
+    shared::machine::{self, read, says},
     targets::{Bound, Target, targets},
     workloads::Workload,
 };
@@ -46,6 +47,7 @@ pub fn write(data: &Data) {
     _ = write!(text, "\n## `clients_interests`\n\n{}", interests(data));
     _ = write!(text, "\n## Latency\n\n{}", latencies(data));
     _ = write!(text, "\n## Start and memory\n\n{}", footprints(data));
+    _ = write!(text, "\n## Instructions\n\n{}", instructions());
     text += "\n## Plots\n";
     for (name, title) in plots {
         _ = write!(text, "\n![{title}](benchmarks/{name}.svg)\n");
@@ -212,13 +214,24 @@ fn footprints(data: &Data) -> String {
     table(&["", "first answer, ms", "idle, MiB", "with 1,000 connections, MiB"], rows)
 }
 
-fn cell(spread: Option<Spread>, digits: usize) -> String {
+/// Of each part of a call, as they were last recorded.
+fn instructions() -> String {
+    let counts = record::read(&read(concat!(env!("CARGO_MANIFEST_DIR"), "/benches/micro/instructions.txt")));
+    let rows = counts.into_iter().map(|(name, count)| vec![name, count.to_string()]);
+    format!(
+        "Counted by callgrind, as last recorded in `benches/micro/instructions.txt`. They hold still on a busy machine; `make \
+         instructions` says what has grown since.\n\n{}",
+        table(&["part", "instructions"], rows)
+    )
+}
+
+pub fn cell(spread: Option<Spread>, digits: usize) -> String {
     spread.map_or("–".to_owned(), |Spread { median, min, max }| {
         format!("{median:.digits$} ({min:.digits$}–{max:.digits$})")
     })
 }
 
-fn table(headings: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+pub fn table(headings: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     let rule = format!("|{}\n", "---|".repeat(headings.len()));
     let rows: String = rows.map(|row| format!("| {} |\n", row.join(" | "))).collect();
     format!("| {} |\n{rule}{rows}", headings.join(" | "))
@@ -226,21 +239,6 @@ fn table(headings: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
 
 /// What it is measured on, with what, and when.
 pub fn circumstances() -> Vec<(String, String)> {
-    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-    let field = |text: &str, name: &str| {
-        let line = text.lines().find(|line| line.starts_with(name))?;
-        Some(line.split_once(':')?.1.trim().to_owned())
-    };
-    let cpu = field(&read("/proc/cpuinfo"), "model name").unwrap_or_default();
-    let memory = field(&read("/proc/meminfo"), "MemTotal").unwrap_or_default();
-    let memory = memory.trim_end_matches(" kB").parse().unwrap_or(0) / (1 << 20);
-    let says = |program: &str, argument: &str| {
-        let out = Command::new(program).arg(argument).output();
-        let text =
-            out.map_or_else(|_| String::new(), |out| String::from_utf8_lossy(&out.stdout).into_owned());
-        text.lines().next().unwrap_or("none").trim().to_owned()
-    };
-    let cores = crate::server::workers();
     let pinned = |peer: &str, file: &str, names: &[&str]| {
         let text = read(&format!("{}/bench/peers/{peer}/{file}", env!("CARGO_MANIFEST_DIR")));
         let lines = text.lines().map(|line| line.trim().trim_end_matches(','));
@@ -251,23 +249,13 @@ pub fn circumstances() -> Vec<(String, String)> {
     let python_libraries =
         pinned("fastapi", "requirements.txt", &["fastapi=", "uvicorn=", "uvloop=", "redis=", "hiredis="]);
     let node_libraries = pinned("fastify", "package.json", &["fastify\"", "ioredis\""]);
-    [
-        ("date", chrono::Utc::now().format("%Y-%m-%d").to_string()),
-        (
-            "machine",
-            format!(
-                "{cores} cores ({cpu}), {memory} GiB, Linux {}",
-                read("/proc/sys/kernel/osrelease").trim()
-            ),
-        ),
-        ("load average at the start", read("/proc/loadavg").split(' ').next().unwrap_or_default().to_owned()),
-        ("Rust", says("rustc", "--version")),
-        ("Redis", says("redis-server", "--version")),
+    let peers = [
         ("load generator", says("wrk", "-v")),
         (FASTAPI, format!("{}; {python_libraries}", says(&python.to_string_lossy(), "--version"))),
         (FASTIFY, format!("node {}; {node_libraries}", says("node", "--version"))),
         (ASSIGNMENT, pinned("httpserver", "requirements.txt", &["redis="])),
-    ]
-    .map(|(what, which)| (what.to_owned(), which))
-    .to_vec()
+    ];
+    let mut all = machine::circumstances("at the start");
+    all.extend(peers.map(|(what, which)| (what.to_owned(), which)));
+    all
 }

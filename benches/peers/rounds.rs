@@ -14,10 +14,10 @@ use tokio::task::spawn_blocking;
 
 use crate::{
     client::Connection,
-    contenders::{Contender, LATENCY_GROUPS, NEAR, SERVICE, contenders},
+    contenders::{Contender, LATENCY_GROUPS, NEAR, contenders},
     contract,
     data::{Data, Footprint, Latency, SHARES, Throughput},
-    open_loop::{Seen, open_loop},
+    open_loop::{evenly, open_loop},
     report,
     server::Server,
     workloads::{Workload, write_bodies},
@@ -73,9 +73,6 @@ pub async fn run(plan: &Plan) -> Data {
         missing: missing.iter().map(|of| (of.id.to_owned(), "not installed".to_owned())).collect(),
         ..Data::default()
     };
-    if !there.iter().any(|of| of.id == NEAR) {
-        data.missing.push((NEAR.to_owned(), "the service has none yet".to_owned()));
-    }
     check().await;
     let folder = tempfile::tempdir().unwrap();
     for round in 0..plan.rounds {
@@ -101,7 +98,7 @@ pub async fn run(plan: &Plan) -> Data {
         }
         println!("latencies, round {} of {}: {:.0?}", round + 1, plan.rounds, begun.elapsed());
     }
-    let ours = there.iter().find(|of| of.id == NEAR).or(there.iter().find(|of| of.id == SERVICE)).unwrap();
+    let ours = there.iter().find(|of| of.id == NEAR).unwrap();
     data.long = Some(at_rate(ours, LOAD * peak(&data, &[ours]), plan.long, &folder).await);
     let took = format!("{:.1} minutes", begun.elapsed().as_secs_f64() / 60.0);
     data.circumstances.push(("took".to_owned(), took));
@@ -163,28 +160,23 @@ async fn at_rate(contender: &Contender, rate: f64, lasts: Duration, folder: &Tem
     warm_up(&server, folder.path()).await;
     let port = server.port();
     let bodies = Workload::Cached.bodies();
-    let Seen { took, failed, unsent } =
-        spawn_blocking(move || open_loop(port, &bodies, rate, lasts)).await.unwrap();
-    let micros = |took: &Duration| took.as_secs_f64() * 1e6;
-    let at = |share: f64| {
-        let index = (took.len() as f64 * share).ceil() as usize;
-        took.get(index.saturating_sub(1)).map_or(0.0, micros)
-    };
+    let seen = spawn_blocking(move || open_loop(port, &bodies, &evenly(rate, lasts), lasts));
+    let seen = seen.await.unwrap().unwrap();
     let limit = Duration::from_millis(50);
     let latency = Latency {
         round: 0,
         group: 0,
         contender: contender.id.to_owned(),
         rate,
-        calls: took.len(),
-        errors: failed + unsent,
-        percentiles: SHARES.map(at).to_vec(),
-        worst: took.last().map_or(0.0, micros),
-        over_50_ms: took.len() - took.partition_point(|took| *took <= limit),
+        calls: seen.took.len(),
+        errors: seen.failed + seen.unsent,
+        percentiles: SHARES.map(|share| seen.micros_at(share)).to_vec(),
+        worst: seen.micros_at(1.0),
+        over_50_ms: seen.took.len() - seen.took.partition_point(|took| *took <= limit),
     };
     println!(
-        "{:>14} at {rate:.0}/s: {:.0?} µs, worst {:.0} µs, {} errors",
-        latency.contender, latency.percentiles, latency.worst, latency.errors
+        "{:>14} at {rate:.0}/s: {:.0?} µs, worst {:.0} µs, {} failed, {} unsent",
+        latency.contender, latency.percentiles, latency.worst, seen.failed, seen.unsent
     );
     latency
 }

@@ -2,7 +2,9 @@
 
 use std::{
     fs,
+    io::{BufWriter, Write as _},
     net::TcpStream,
+    path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -31,7 +33,7 @@ pub struct Server {
     port: ReservedPort,
     _admin_port: ReservedPort,
     group: Group,
-    _folder: TempDir,
+    _folder: Option<TempDir>,
 }
 
 /// A process and all that it has started, in a process group of their own. Dropping it kills them all.
@@ -42,19 +44,25 @@ struct Group(Child);
 impl Server {
     /// Starts it with an empty cache and everyone's interests, in whatever state its Redis is to be.
     pub async fn start(contender: &Contender) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        if contender.store == Store::Embedded {
+            import(folder.path(), CLIENTS);
+        }
+        let server = Self::start_in(contender, folder.path()).await;
+        Self { _folder: Some(folder), ..server }
+    }
+
+    /// The same in a folder that has its embedded store already.
+    pub async fn start_in(contender: &Contender, folder: &Path) -> Self {
         let (port, admin_port) = (ReservedPort::new(), ReservedPort::new());
         let redis = RedisServer::start().await;
         fill(&redis).await;
-        let folder = tempfile::tempdir().unwrap();
-        if contender.store == Store::Embedded {
-            fill_embedded(&folder);
-        }
         let around = Surroundings {
             port: port.addr().port(),
             admin_port: admin_port.addr().port(),
             workers: workers(),
             redis: &redis.url(),
-            folder: folder.path(),
+            folder,
         };
         let begun = Instant::now();
         let group = Group::spawn(contender.command(&around));
@@ -70,7 +78,7 @@ impl Server {
         .await;
         target.disconnect();
         let server =
-            Self { redis, target, first_answer, port, _admin_port: admin_port, group, _folder: folder };
+            Self { redis, target, first_answer, port, _admin_port: admin_port, group, _folder: None };
         server.settle(contender.store).await;
         server
     }
@@ -94,8 +102,7 @@ impl Server {
 
     /// Seconds of CPU, user and system, of all its processes.
     pub fn cpu(&self) -> f64 {
-        let ticks = self.group.stats().into_iter().map(|stat| stat[10] + stat[11]);
-        ticks.sum::<u64>() as f64 / TICKS_PER_SECOND
+        seconds(self.group.stats().iter())
     }
 
     /// What all its processes hold now, in KiB. What they share counts for each.
@@ -110,13 +117,18 @@ impl Server {
 
     /// Seconds of CPU of the Redis behind it.
     pub async fn redis_cpu(&self, store: Store) -> f64 {
+        self.redis_info(store, &["used_cpu_sys", "used_cpu_user"]).await
+    }
+
+    /// The sum of these numbers out of what the Redis behind it says of itself; 0 if there is none that could.
+    pub async fn redis_info(&self, store: Store, names: &[&str]) -> f64 {
         if store != Store::Redis {
             return 0.0;
         }
-        let info: String = self.redis.command(&["INFO", "cpu"]).await;
+        let info: String = self.redis.command(&["INFO"]).await;
         let field = |line: &str| {
             let (name, value) = line.split_once(':')?;
-            matches!(name, "used_cpu_sys" | "used_cpu_user").then(|| value.trim().parse::<f64>().ok())?
+            names.contains(&name).then(|| value.trim().parse::<f64>().ok())?
         };
         info.lines().filter_map(field).sum()
     }
@@ -132,19 +144,13 @@ impl Group {
         Self(command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}")))
     }
 
-    /// Of each process: its id, and the fields of `/proc/…/stat` from the state on.
+    /// Of each process: its id, and its [`stat`].
     fn processes(&self) -> Vec<(String, Vec<u64>)> {
         let ids =
             fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-        let stat = |id: String| {
-            let text = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-            // The program's name stands in brackets, and may hold anything.
-            let fields = text.rsplit_once(") ")?.1.split(' ').skip(1);
-            Some((id, fields.map(|field| field.trim().parse().unwrap_or(0)).collect::<Vec<u64>>()))
-        };
         let group = u64::from(self.0.id());
         ids.filter(|id| id.bytes().all(|byte| byte.is_ascii_digit()))
-            .filter_map(stat)
+            .filter_map(|id| stat(&id).map(|fields| (id, fields)))
             .filter(|(_, fields)| fields.get(1) == Some(&group) && fields.len() > 11)
             .collect()
     }
@@ -170,6 +176,24 @@ impl Drop for Group {
     }
 }
 
+/// The fields of a process' `/proc/…/stat` from the one behind its state on.
+fn stat(id: &str) -> Option<Vec<u64>> {
+    let text = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    // The program's name stands in brackets, and may hold anything.
+    let fields = text.rsplit_once(") ")?.1.split(' ').skip(1);
+    Some(fields.map(|field| field.trim().parse().unwrap_or(0)).collect())
+}
+
+/// Seconds of CPU, user and system.
+fn seconds<'a>(stats: impl Iterator<Item = &'a Vec<u64>>) -> f64 {
+    stats.map(|stat| stat[10] + stat[11]).sum::<u64>() as f64 / TICKS_PER_SECOND
+}
+
+/// Seconds of CPU of this process, which is the load at a fixed rate.
+pub fn own_cpu() -> f64 {
+    seconds(stat("self").iter())
+}
+
 /// One for each core.
 pub fn workers() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
@@ -183,17 +207,22 @@ async fn fill(redis: &RedisServer) {
     redis.command::<()>(&words).await;
 }
 
-fn fill_embedded(folder: &TempDir) {
-    let lines = (1..=CLIENTS)
-        .map(|id| format!("{}\n", serde_json::json!({ "id": id, "interests": interests_of(id) })));
-    let file = folder.path().join("interests.ndjson");
-    fs::write(&file, lines.collect::<String>()).unwrap();
-    let imported = Command::new(service_program())
-        .args(["--set", "store.url=embedded:scoring.redb", "interests", "import"])
-        .arg(&file)
-        .current_dir(folder.path())
+/// Fills the embedded store of a folder with the interests of so many clients, as they come: how long that took.
+pub fn import(folder: &Path, clients: i64) -> Duration {
+    let begun = Instant::now();
+    let mut running = Command::new(service_program())
+        .args(["--set", "store.url=embedded:scoring.redb", "interests", "import", "-"])
+        .current_dir(folder)
+        .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
-        .status();
-    assert!(imported.unwrap().success(), "the embedded store is filled");
+        .spawn()
+        .unwrap();
+    let mut lines = BufWriter::new(running.stdin.take().unwrap());
+    for id in 1..=clients {
+        writeln!(lines, "{}", serde_json::json!({ "id": id, "interests": interests_of(id) })).unwrap();
+    }
+    drop(lines);
+    assert!(running.wait().unwrap().success(), "the embedded store is filled");
+    begun.elapsed()
 }

@@ -63,7 +63,7 @@ impl Workload {
     }
 }
 
-fn score(number: &str) -> String {
+pub fn score(number: &str) -> String {
     let arguments = json!({
         "phone": format!("7{number}"), "email": format!("{number}@example.com"), "first_name": "Stanislav",
         "last_name": "Stupnikov", "birthday": "01.01.1990", "gender": 1,
@@ -71,7 +71,7 @@ fn score(number: &str) -> String {
     call("online_score", arguments).to_string()
 }
 
-fn interests(ids: &[i64]) -> String {
+pub fn interests(ids: &[i64]) -> String {
     call("clients_interests", json!({ "client_ids": ids, "date": "19.07.2017" })).to_string()
 }
 

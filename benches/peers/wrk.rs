@@ -23,6 +23,12 @@ pub struct Summary {
     pub microseconds: u64,
     /// Connections that failed, timed out or were cut off, and answers other than 2xx.
     pub errors: u64,
+    /// Of the time from a request to its answer.
+    pub p50_us: f64,
+    pub p99_us: f64,
+    /// How long one was, with its head.
+    pub request_bytes: f64,
+    pub reply_bytes: f64,
 }
 
 // ===== impl Summary =====
@@ -39,7 +45,7 @@ pub async fn wrk(port: u16, bodies: &Path, connections: usize, lasts: Duration) 
     static FIRST: AtomicU64 = AtomicU64::new(0);
     let first = FIRST.fetch_add(10_000_000, Relaxed) % 10_000_000_000;
     let running = Command::new("wrk")
-        .args(["-t", &THREADS.to_string(), "-c", &connections.to_string()])
+        .args(["-t", &THREADS.min(connections).to_string(), "-c", &connections.to_string()])
         .args(["-d", &format!("{}s", lasts.as_secs().max(1)), "--timeout", "5s"])
         .args(["-s", concat!(env!("CARGO_MANIFEST_DIR"), "/bench/wrk.lua")])
         .arg(format!("http://127.0.0.1:{port}"))

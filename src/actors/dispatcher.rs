@@ -19,7 +19,7 @@ use tokio::{
 
 use super::{
     interests::{InterestsError, LookUpInterests},
-    mailbox::{Mailbox, handle_sent},
+    mailbox::{Mailbox, Reply, handle_sent},
     rates::RateLimit,
     scoring::RateScore,
 };
@@ -113,6 +113,8 @@ pub enum Shed {
     AccountRate,
     /// Its client address calls too often.
     AddressRate,
+    /// Other calls' bodies have taken all the memory that there is for them.
+    BodyMemory,
 }
 
 // ===== impl CallContext =====
@@ -135,12 +137,12 @@ impl ShedCalls {
         let shed = IntCounterVec::new(
             Opts::new(
                 "scoring_requests_shed_total",
-                "Calls refused before any work: too many in flight (overload), come too late (deadline), or more often \
-                 than allowed (account_rate, address_rate).",
+                "Calls refused before any work: too many in flight (overload), come too late (deadline), no memory left for \
+                 their bodies (body_memory), or more often than allowed (account_rate, address_rate).",
             ),
             &["reason"],
         )?;
-        for reason in [Shed::Overload, Shed::Deadline, Shed::AccountRate, Shed::AddressRate] {
+        for reason in Shed::ALL {
             shed.with_label_values(&[reason.as_str()]);
         }
         registry.register(Box::new(shed.clone()))?;
@@ -154,12 +156,16 @@ impl ShedCalls {
 }
 
 impl Shed {
+    const ALL: [Self; 5] =
+        [Self::Overload, Self::Deadline, Self::AccountRate, Self::AddressRate, Self::BodyMemory];
+
     fn as_str(self) -> &'static str {
         match self {
             Self::Overload => "overload",
             Self::Deadline => "deadline",
             Self::AccountRate => "account_rate",
             Self::AddressRate => "address_rate",
+            Self::BodyMemory => "body_memory",
         }
     }
 }
@@ -241,7 +247,7 @@ impl Supervised for DispatcherActor {}
 handle_sent!(DispatcherActor: CallMethod => "dispatcher");
 
 impl Handler<CallMethod> for DispatcherActor {
-    type Result = ResponseFuture<Handled>;
+    type Result = Reply<Handled>;
 
     fn handle(&mut self, msg: CallMethod, _: &mut Self::Context) -> Self::Result {
         let deadline = Deadline::after(msg.received, self.plan.deadline);
@@ -250,19 +256,19 @@ impl Handler<CallMethod> for DispatcherActor {
             Err(shed) => {
                 self.plan.shed.count(shed);
                 let outcome = Err(CallError::Unavailable);
-                return Box::pin(ready(Handled { outcome, context: CallContext::Unknown }));
+                return Reply::Now(Handled { outcome, context: CallContext::Unknown });
             }
         };
         let mut context = CallContext::Unknown;
         match self.check(msg.request, &mut context) {
-            Err(refused) => Box::pin(ready(Handled { outcome: Err(refused), context })),
+            Err(refused) => Reply::Now(Handled { outcome: Err(refused), context }),
             Ok(call) => {
                 let answer = self.route(call, deadline);
-                Box::pin(async move {
+                Reply::Later(Box::pin(async move {
                     let outcome = answer.await;
                     drop(admitted);
                     Handled { outcome, context }
-                })
+                }))
             }
         }
     }

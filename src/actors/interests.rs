@@ -11,13 +11,13 @@ use super::{
     store::GetMany,
 };
 use crate::{
-    domain::{ClientId, Deadline, Interests, MalformedInterests},
+    domain::{ClientId, Deadline, InterestsByClient, MalformedInterests},
     store::StoreError,
 };
 
 /// Asks for the interests of every client in `clients`, in one round trip to the store.
 #[derive(Debug, Message)]
-#[rtype(result = "Result<Vec<(ClientId, Interests)>, InterestsError>")]
+#[rtype(result = "Result<InterestsByClient, InterestsError>")]
 pub struct LookUpInterests {
     /// Whose interests, each client once.
     pub clients: Vec<ClientId>,
@@ -79,20 +79,10 @@ impl Handler<LookUpInterests> for InterestsActor {
                 Ok(Err(_)) => return Err(StoreError::Unavailable.into()),
                 Err(_) => return Err(StoreError::TimedOut.into()),
             };
-            msg.clients.into_iter().zip(values).map(|(client, value)| parse(client, value)).collect()
+            InterestsByClient::from_stored(&msg.clients, &values)
+                .map_err(|(client, source)| InterestsError::Malformed { client, source })
         })
     }
-}
-
-/// A client with nothing stored has no interests; that is an answer, not a fault.
-fn parse(client: ClientId, value: Option<Vec<u8>>) -> Result<(ClientId, Interests), InterestsError> {
-    let interests = match value {
-        None => Interests::default(),
-        Some(json) => {
-            Interests::from_json(&json).map_err(|source| InterestsError::Malformed { client, source })?
-        }
-    };
-    Ok((client, interests))
 }
 
 #[cfg(test)]

@@ -3,7 +3,10 @@
 //! actix tells nobody how many messages wait for an actor. So each one between actors is wrapped in a [`Sent`], which counts
 //! itself in when it is sent, and out when its actor takes it or when it is dropped unread.
 
-use actix::{dev::RecipientRequest, prelude::*};
+use actix::{
+    dev::{MessageResponse, OneshotSender, RecipientRequest},
+    prelude::*,
+};
 use prometheus::IntGauge;
 use tracing::{Instrument, Span};
 
@@ -36,6 +39,14 @@ enum Cause {
     Within(Span),
     /// The sender does not wait, so its span may be over before the receiver's begins: it must not be kept open.
     After(Option<TraceContext>),
+}
+
+/// What a handler comes to. A reply that is there at once costs no task, as a future would.
+pub enum Reply<T> {
+    /// The reply.
+    Now(T),
+    /// What becomes the reply.
+    Later(ResponseFuture<T>),
 }
 
 /// Counts as waiting until it is dropped.
@@ -91,8 +102,8 @@ impl<M: Message> Sent<M> {
     pub(super) fn handled(
         self,
         span: impl FnOnce(&Span) -> Span,
-        handle: impl FnOnce(M) -> ResponseFuture<M::Result>,
-    ) -> ResponseFuture<M::Result>
+        handle: impl FnOnce(M) -> Reply<M::Result>,
+    ) -> Reply<M::Result>
     where
         M::Result: 'static,
     {
@@ -105,9 +116,11 @@ impl<M: Message> Sent<M> {
                 span
             }
         };
-        let reply = span.in_scope(|| handle(self.message));
-        // Not boxed once more for nothing.
-        if span.is_disabled() { reply } else { Box::pin(reply.instrument(span)) }
+        match span.in_scope(|| handle(self.message)) {
+            // Not boxed once more for nothing.
+            Reply::Later(reply) if !span.is_disabled() => Reply::Later(Box::pin(reply.instrument(span))),
+            reply @ (Reply::Now(_) | Reply::Later(_)) => reply,
+        }
     }
 }
 
@@ -115,7 +128,7 @@ impl<M: Message> Sent<M> {
 macro_rules! handle_sent {
     ($actor:ty: $message:ident => $span:literal) => {
         impl ::actix::Handler<$crate::actors::mailbox::Sent<$message>> for $actor {
-            type Result = <Self as ::actix::Handler<$message>>::Result;
+            type Result = $crate::actors::mailbox::Reply<<$message as ::actix::Message>::Result>;
 
             fn handle(
                 &mut self,
@@ -125,13 +138,33 @@ macro_rules! handle_sent {
                 let message = stringify!($message);
                 sent.handled(
                     |parent| ::tracing::info_span!(parent: parent, $span, message),
-                    |message| self.handle(message, ctx),
+                    |message| self.handle(message, ctx).into(),
                 )
             }
         }
     };
 }
 pub(super) use handle_sent;
+
+// ===== impl Reply =====
+
+impl<T> From<ResponseFuture<T>> for Reply<T> {
+    fn from(reply: ResponseFuture<T>) -> Self {
+        Self::Later(reply)
+    }
+}
+
+impl<A: Actor, M: Message> MessageResponse<A, M> for Reply<M::Result> {
+    fn handle(self, ctx: &mut A::Context, sender: Option<OneshotSender<M::Result>>) {
+        match self {
+            Self::Now(reply) => {
+                // It fails if nobody waits for it any more.
+                _ = sender.map(|sender| sender.send(reply));
+            }
+            Self::Later(reply) => MessageResponse::<A, M>::handle(reply, ctx, sender),
+        }
+    }
+}
 
 // ===== impl Waiting =====
 

@@ -17,8 +17,9 @@ pub mod scoring;
 pub mod store;
 pub mod supervisor;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod tree;
+mod unwell;
 pub mod vitals;
 mod watchdog;
 

@@ -2,14 +2,19 @@
 //!
 //! A score is a pure function of the request, so the store is only a cache here: whatever happens to it, the score is
 //! computed and right. Nothing in this file can fail.
+//!
+//! The near cache is asked here, and not by the cache actor, so that a near hit costs no message.
+
+mod near;
 
 use std::time::Duration;
 
 use actix::prelude::*;
 use tokio::time::{Instant, timeout_at};
 
+pub use self::near::NearCache;
 use super::{
-    mailbox::{Mailbox, handle_sent},
+    mailbox::{Mailbox, Reply, handle_sent},
     store::{CacheGet, CachePut},
 };
 use crate::domain::{Deadline, OnlineScore, Score, cache_key};
@@ -24,11 +29,12 @@ pub struct RateScore {
     pub deadline: Deadline,
 }
 
-/// Answers [`RateScore`] from the cache, else by computing.
+/// Answers [`RateScore`] from the near cache, else from the cache, else by computing.
 ///
-/// Holds no state of its own: it can be stopped and started again at any time.
+/// Holds no state of its own, for the near cache is the process': it can be stopped and started again at any time.
 #[derive(Debug)]
 pub struct ScoringActor {
+    near: NearCache,
     cache_get: Mailbox<CacheGet>,
     cache_put: Mailbox<CachePut>,
     cache_timeout: Duration,
@@ -38,8 +44,13 @@ pub struct ScoringActor {
 
 impl ScoringActor {
     /// An actor that waits for the cache for `cache_timeout` at the most.
-    pub fn new(cache_get: Mailbox<CacheGet>, cache_put: Mailbox<CachePut>, cache_timeout: Duration) -> Self {
-        Self { cache_get, cache_put, cache_timeout }
+    pub fn new(
+        near: NearCache,
+        cache_get: Mailbox<CacheGet>,
+        cache_put: Mailbox<CachePut>,
+        cache_timeout: Duration,
+    ) -> Self {
+        Self { near, cache_get, cache_put, cache_timeout }
     }
 }
 
@@ -52,23 +63,28 @@ impl Supervised for ScoringActor {}
 handle_sent!(ScoringActor: RateScore => "scoring");
 
 impl Handler<RateScore> for ScoringActor {
-    type Result = ResponseFuture<Score>;
+    type Result = Reply<Score>;
 
     fn handle(&mut self, msg: RateScore, _: &mut Self::Context) -> Self::Result {
+        if let Some(score) = self.near.get(&msg.request) {
+            return Reply::Now(score);
+        }
         let key = cache_key(&msg.request);
         let deadline = Deadline::after(Instant::now().into_std(), self.cache_timeout).earlier(msg.deadline);
         let cached = self.cache_get.send(CacheGet { key: key.clone(), deadline });
-        let cache_put = self.cache_put.clone();
-        Box::pin(async move {
+        let (near, cache_put) = (self.near.clone(), self.cache_put.clone());
+        Reply::Later(Box::pin(async move {
             // The store bounds its answer itself; this bound is for a store actor that is stuck or being restarted.
             let answer = timeout_at(Instant::from_std(deadline.instant()), cached).await;
             if let Ok(Ok(Some(score))) = answer {
+                near.keep(msg.request, score);
                 return score;
             }
             let score = Score::compute(&msg.request);
             cache_put.do_send(CachePut { key, score, deadline: msg.deadline });
+            near.keep(msg.request, score);
             score
-        })
+        }))
     }
 }
 

@@ -6,6 +6,7 @@
 //! are a `Result` ([`PersistentActor`]). Here is what the two share.
 
 mod cache;
+mod lookups;
 mod persistent;
 
 use std::{panic::resume_unwind, sync::Arc};
@@ -14,7 +15,8 @@ use actix::prelude::*;
 use tokio::task::JoinHandle;
 
 pub use self::{
-    cache::{CacheActor, CacheGet, CacheLookups, CachePlan, CachePut},
+    cache::{CacheActor, CacheGet, CachePlan, CachePut},
+    lookups::{CacheLookups, Lookup},
     persistent::{GetMany, PersistentActor, PersistentPlan},
 };
 use crate::store::{Connector, Link, LinkPolicy, Monitor, RoleStatus};

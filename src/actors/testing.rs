@@ -10,7 +10,7 @@ use prometheus::Registry;
 use tracing::Span;
 
 use super::{
-    mailbox::{Mailbox, Sent},
+    mailbox::{Mailbox, Reply, Sent},
     vitals::{ActorMetrics, Vitals},
 };
 
@@ -83,7 +83,7 @@ where
     M: Message + Send + Unpin + 'static,
     M::Result: Send,
 {
-    type Result = ResponseFuture<M::Result>;
+    type Result = Reply<M::Result>;
 
     fn handle(&mut self, sent: Sent<M>, _: &mut Self::Context) -> Self::Result {
         sent.handled(|_| Span::current(), |msg| self.take(msg))
@@ -95,19 +95,14 @@ where
     M: Message + Send + Unpin + 'static,
     M::Result: Send,
 {
-    fn take(&mut self, msg: M) -> ResponseFuture<M::Result> {
+    fn take(&mut self, msg: M) -> Reply<M::Result> {
         self.received.set(self.received.get() + 1);
-        let answer = match &*self.act.borrow() {
-            Act::Answer(answer) => Some(answer(&msg)),
+        let reply = match &*self.act.borrow() {
+            Act::Answer(answer) => Reply::Now(answer(&msg)),
             Act::Panic => panic!("as told"),
-            Act::Hang => None,
+            Act::Hang => Reply::Later(Box::pin(std::future::pending())),
         };
         self.last.replace(Some(msg));
-        Box::pin(async move {
-            match answer {
-                Some(answer) => answer,
-                None => std::future::pending().await,
-            }
-        })
+        reply
     }
 }

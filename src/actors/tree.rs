@@ -13,9 +13,10 @@ use super::{
     interests::InterestsActor,
     mailbox::Mailbox,
     restarts::RestartPolicy,
-    scoring::ScoringActor,
+    scoring::{NearCache, ScoringActor},
     store::{CacheActor, CachePlan, PersistentActor, PersistentPlan},
     supervisor::supervise,
+    unwell::UnwellActors,
     vitals::{ActorMetrics, Vitals},
 };
 
@@ -24,6 +25,8 @@ use super::{
 pub struct TreePlan {
     /// The dispatcher.
     pub dispatcher: DispatcherPlan,
+    /// Scores that the process has at hand, for all trees.
+    pub near: NearCache,
     /// The cache actor.
     pub cache: CachePlan,
     /// The persistent actor.
@@ -74,6 +77,7 @@ impl Tree {
             vitals.persistent_store.clone(),
         );
         let scoring = ScoringActor::new(
+            plan.near.clone(),
             Mailbox::new(cache_store.clone(), &vitals.cache_store),
             Mailbox::new(cache_store.clone(), &vitals.cache_store),
             plan.cache_timeout,
@@ -102,13 +106,16 @@ impl TreeVitals {
     /// If their metrics are registered already.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
         let metrics = ActorMetrics::register(registry)?;
-        Ok(Self {
+        let vitals = Self {
             dispatcher: metrics.vitals("dispatcher"),
             scoring: metrics.vitals("scoring"),
             interests: metrics.vitals("interests"),
             cache_store: metrics.vitals("cache_store"),
             persistent_store: metrics.vitals("persistent_store"),
-        })
+        };
+        let unwell = UnwellActors::new(vitals.all().map(Arc::clone).to_vec())?;
+        registry.register(Box::new(unwell))?;
+        Ok(vitals)
     }
 
     /// All of them.
@@ -116,3 +123,6 @@ impl TreeVitals {
         [&self.dispatcher, &self.scoring, &self.interests, &self.cache_store, &self.persistent_store]
     }
 }
+
+#[cfg(test)]
+mod tests;

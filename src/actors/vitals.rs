@@ -139,16 +139,26 @@ impl Vitals {
 
     /// Whether any actor of this name falls too often.
     pub fn is_failing(&self) -> bool {
-        self.failing.load(Relaxed) > 0
+        self.failing() > 0
     }
 
     /// Whether any actor of this name reads no messages, or has its thread blocked. Can be asked on any thread.
     pub fn is_stuck(&self) -> bool {
+        self.stuck() > 0
+    }
+
+    /// How many of them fall too often.
+    pub(super) fn failing(&self) -> usize {
+        self.failing.load(Relaxed)
+    }
+
+    /// How many of them are stuck.
+    pub(super) fn stuck(&self) -> usize {
         let mut pulses = self.pulses.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut stuck = false;
+        let mut stuck = 0;
         pulses.retain(|pulse| match pulse.upgrade() {
             Some(pulse) => {
-                stuck |= pulse.is_stuck();
+                stuck += usize::from(pulse.is_stuck());
                 true
             }
             None => false,

@@ -1,6 +1,6 @@
 //! What can be changed while the service runs: who may call, and the certificate.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use arc_swap::ArcSwap;
 
@@ -12,11 +12,17 @@ use crate::{config::Settings, domain::Authenticator, http::tls::Tls};
 pub struct Reloader {
     authenticator: Arc<ArcSwap<Authenticator>>,
     tls: Option<Tls>,
+    /// Where the service listens, which no reload changes: salts have to be fit for it whatever the settings say by now.
+    listens: Arc<[SocketAddr]>,
 }
 
 impl Reloader {
-    pub(super) fn new(authenticator: Arc<ArcSwap<Authenticator>>, tls: Option<Tls>) -> Self {
-        Self { authenticator, tls }
+    pub(super) fn new(
+        authenticator: Arc<ArcSwap<Authenticator>>,
+        tls: Option<Tls>,
+        listens: impl IntoIterator<Item = SocketAddr>,
+    ) -> Self {
+        Self { authenticator, tls, listens: listens.into_iter().collect() }
     }
 
     /// The certificate, if there is one.
@@ -38,8 +44,11 @@ impl Reloader {
     ///
     /// # Errors
     ///
-    /// If the certificate or its key cannot be used.
+    /// If the salts are public and other hosts may reach the service, or the certificate or its key cannot be used.
     pub fn apply(&self, settings: &Settings) -> Result<(), BuildError> {
+        if let Some(address) = self.listens.iter().find(|address| !settings.salts_may_serve(**address)) {
+            return Err(BuildError::PublicSalts(*address));
+        }
         let authenticator = Authenticator::new(settings.auth.policy())?;
         let pair = self.tls.as_ref().map(|tls| tls.look(&settings.http.tls)).transpose()?.flatten();
         self.authenticator.store(Arc::new(authenticator));
@@ -47,5 +56,41 @@ impl Reloader {
             tls.replace(pair);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    const OWN: [&str; 2] = ["auth.salt=a", "auth.admin_salt=b"];
+
+    fn settings(assignments: &[&str]) -> Settings {
+        let assignments: Vec<_> = assignments.iter().map(ToString::to_string).collect();
+        Settings::load(None, [], &assignments).unwrap()
+    }
+
+    /// The settings by themselves are fine: they say that nobody else can reach the service, which listens elsewhere.
+    #[rstest]
+    #[case::loopback(&["127.0.0.1:80", "[::1]:81"], &[], true)]
+    #[case::others_reach_it(&["192.0.2.1:80", "127.0.0.1:81"], &[], false)]
+    #[case::others_reach_the_operators_listener(&["127.0.0.1:80", "192.0.2.1:81"], &[], false)]
+    #[case::with_salts_of_its_own(&["192.0.2.1:80"], &OWN, true)]
+    #[case::allowed(&["192.0.2.1:80"], &["auth.allow_public_salts=true"], true)]
+    fn public_salts_are_not_taken_over_where_others_reach_the_service(
+        #[case] listens: &[&str],
+        #[case] assignments: &[&str],
+        #[case] taken: bool,
+    ) {
+        let policy = settings(&OWN).auth.policy();
+        let authenticator = Arc::new(ArcSwap::from_pointee(Authenticator::new(policy).unwrap()));
+        let before = authenticator.load_full();
+        let listens = listens.iter().map(|address| address.parse().unwrap());
+        let reloader = Reloader::new(authenticator.clone(), None, listens);
+
+        assert_eq!(reloader.apply(&settings(assignments)).is_ok(), taken);
+        assert_eq!(!Arc::ptr_eq(&before, &authenticator.load()), taken);
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     fmt,
     io::{self, Write},
+    net::SocketAddr,
     path::PathBuf,
     process::ExitCode,
 };
@@ -57,6 +58,8 @@ pub(super) enum Failure {
     /// A call has no answer.
     #[error("{source} (request id {request_id})")]
     Call { source: CallError, request_id: String },
+    #[error("GET http://{address}{path}: {source}")]
+    Probe { address: SocketAddr, path: &'static str, source: io::Error },
     #[error("{failed} of {lines} calls failed")]
     Batch { failed: u64, lines: u64 },
     #[error("standard output: {0}")]
@@ -73,7 +76,7 @@ impl Failure {
         let origin = match &source {
             BuildError::Listen { key, .. } => settings.origin(key),
             BuildError::Tls(error) => settings.origin(error.key),
-            BuildError::Auth(_) | BuildError::Metrics(_) => None,
+            BuildError::Auth(_) | BuildError::PublicSalts(_) | BuildError::Metrics(_) => None,
         };
         Self::Build { origin: origin.map(|origin| format!("{origin}: ")).unwrap_or_default(), source }
     }
@@ -97,7 +100,11 @@ impl Failure {
         match self {
             Self::Config(_) | Self::Auth(_) | Self::Usage(_) => USAGE,
             Self::Build {
-                source: BuildError::Listen { .. } | BuildError::Auth(_) | BuildError::Tls(_),
+                source:
+                    BuildError::Listen { .. }
+                    | BuildError::Auth(_)
+                    | BuildError::PublicSalts(_)
+                    | BuildError::Tls(_),
                 ..
             } => USAGE,
             // It is the setting that names a store which cannot be used so.
@@ -113,6 +120,7 @@ impl Failure {
             | Self::BadLines(_)
             | Self::Malformed(_)
             | Self::Call { .. }
+            | Self::Probe { .. }
             | Self::Batch { .. }
             | Self::Output(_) => FAILED,
             Self::Stopped { stop, .. } => stop.exit_code(),

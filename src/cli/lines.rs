@@ -1,9 +1,11 @@
-//! Lines of a file, each with its number, whatever bytes the file holds.
+//! Lines of a file, each with its number, whatever bytes the file holds; and the JSON objects that they may be.
 //!
 //! A line is never held beyond [`LONGEST`], so that a wrong file, such as a disk image without a single line feed, costs
 //! no memory.
 
 use std::io::{self, BufRead, Read};
+
+use crate::domain::{BadJson, Json, Object};
 
 /// The longest line, in bytes without its end.
 pub(super) const LONGEST: usize = 1 << 20;
@@ -19,6 +21,21 @@ pub(super) enum BadLine {
     NotUtf8,
 }
 
+/// Why a line is no JSON object. Shows nothing of it but where to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum BadObject {
+    #[error(transparent)]
+    Text(#[from] BadLine),
+    #[error("not a JSON object, see column {column}")]
+    Syntax { column: usize },
+    #[error("not a JSON object")]
+    NotAnObject,
+    #[error("nests too deep")]
+    TooDeep,
+    #[error("the same field twice, see column {column}")]
+    RepeatedField { column: usize },
+}
+
 /// Reads lines that end in LF or CRLF, or with the file. A byte order mark at the start is dropped.
 #[derive(Debug)]
 pub(super) struct Lines<R> {
@@ -29,6 +46,26 @@ pub(super) struct Lines<R> {
 
 /// A line's number, counted from 1, and its text.
 pub(super) type Numbered<'a> = (usize, Result<&'a str, BadLine>);
+
+/// The JSON object that `line` is, read as strictly as the service reads bodies.
+pub(super) fn object(line: &str) -> Result<Object, BadObject> {
+    let Json::Object(object) = Json::parse(line.as_bytes())? else {
+        return Err(BadObject::NotAnObject);
+    };
+    Ok(object)
+}
+
+impl From<BadJson> for BadObject {
+    fn from(bad: BadJson) -> Self {
+        match bad {
+            BadJson::Empty => Self::NotAnObject,
+            BadJson::NotUtf8 => BadLine::NotUtf8.into(),
+            BadJson::Syntax { column, .. } => Self::Syntax { column },
+            BadJson::TooDeep => Self::TooDeep,
+            BadJson::RepeatedKey { column, .. } => Self::RepeatedField { column },
+        }
+    }
+}
 
 // ===== impl Lines =====
 

@@ -2,8 +2,8 @@
 //!
 //! # Layout
 //!
-//! - `serve`, `check_config`, `token`, `call`, `interests`, `openapi`, `about` (completions and manual pages): the
-//!   subcommands
+//! - `serve`, `check_config`, `probe`, `token`, `call`, `interests`, `openapi`, `about` (completions and manual pages):
+//!   the subcommands
 //! - `source`: where the settings come from, which every subcommand takes
 //! - `failure`: all that can go wrong, and the exit code of each
 //! - `signals`: SIGINT and SIGTERM, and what a shell expects of whoever got one
@@ -21,6 +21,7 @@ mod interests;
 mod lines;
 mod openapi;
 mod output;
+mod probe;
 mod progress;
 mod reload;
 mod serve;
@@ -38,6 +39,7 @@ use self::{
     call::CallArgs,
     failure::Failure,
     interests::InterestsCommand,
+    probe::ProbeArgs,
     source::Source,
     token::TokenArgs,
 };
@@ -60,6 +62,8 @@ enum Command {
     Serve,
     /// Print the settings in effect as TOML, secrets hidden, and where each comes from.
     CheckConfig,
+    /// Ask the service on this host whether it is ready, at admin.bind, and exit with 0 if it is and 1 if not.
+    Probe(ProbeArgs),
     /// Print a token for a partner, or for the admin.
     Token(TokenArgs),
     /// Sign and send a call, or a file of calls, to a running service, and print what it answers.
@@ -98,6 +102,7 @@ fn execute(command: Command, source: &Source) -> Result<(), Failure> {
     match command {
         Command::Serve => serve::run(settings()?, source),
         Command::CheckConfig => check_config::run(&settings()?),
+        Command::Probe(args) => probe::run(&args, &settings()?),
         Command::Token(args) => token::run(&args, &settings()?),
         Command::Call(args) => call::run(*args, &settings()?),
         Command::Openapi => openapi::run(),
@@ -143,6 +148,7 @@ mod tests {
     #[case::config("--config x.toml")]
     #[case::config_after("serve --config x.toml")]
     #[case::check("check-config --set a.b=c")]
+    #[case::probe("probe --live")]
     #[case::partner("token --account A --login L")]
     #[case::no_account("token --login L")]
     #[case::admin("token --admin")]

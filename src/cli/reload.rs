@@ -26,13 +26,6 @@ impl Reload<'_> {
 
     fn try_reload(&mut self) -> Result<(), Failure> {
         let settings = self.source.load()?;
-        // The addresses stay as they are, so it is these that salts have to be fit for.
-        for bound in [Some(self.started.http.bind), self.started.admin.bind].into_iter().flatten() {
-            if !settings.salts_may_serve(bound) {
-                let why = format!("auth: public salts cannot serve {bound}, which other hosts may reach");
-                return Err(Failure::Usage(why));
-            }
-        }
         self.reloader.apply(&settings).map_err(|error| Failure::build(error, &settings))?;
         self.log.set_level(settings.log.level);
 

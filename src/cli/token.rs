@@ -1,10 +1,9 @@
 //! `token`: makes a token as the service would check it, for trying it out with other tools.
 
-use chrono::Utc;
 use clap::Args;
 
 use super::{failure::Failure, output};
-use crate::{config::Settings, domain::Authenticator};
+use crate::{config::Settings, domain::Authenticator, wall_clock};
 
 /// Whom the token is for.
 #[derive(Debug, Args)]
@@ -29,7 +28,7 @@ pub(super) fn run(args: &TokenArgs, settings: &Settings) -> Result<(), Failure> 
             return Err(Failure::Usage(message));
         }
         Some(login) => authenticator.partner_token(&args.account, login),
-        None => authenticator.admin_token(Utc::now()),
+        None => authenticator.admin_token(wall_clock::now()),
     };
     Ok(output::print(&format!("{token}\n"))?)
 }

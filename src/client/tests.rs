@@ -102,7 +102,7 @@ async fn the_admin_signs_for_the_hour() {
     assert_eq!(client.online_score(&client.admin(), &person()).await.unwrap().value(), 42.0);
     let sent: Value = server.received_requests().await.unwrap()[0].body_json().unwrap();
     let hour = |now| client.authenticator.admin_token(now);
-    let now = Utc::now();
+    let now = wall_clock::now();
     assert!(
         [now, now - chrono::TimeDelta::minutes(1)]
             .map(hour)

@@ -159,8 +159,8 @@ impl Layers {
 
     fn set(&mut self, key: &str, value: Value, origin: Origin, errors: &mut ConfigErrors) {
         let value = match (self.get(key).map(|entry| &entry.default), value) {
-            // Who writes 1 where a share is asked for means 1.0.
-            (Some(Value::Float(_)), Value::Integer(whole @ (0 | 1))) => Value::Float(whole as f64),
+            // Who writes 1 where a float is asked for means 1.0. Whether it is in the range is for the part to say.
+            (Some(Value::Float(_)), Value::Integer(whole)) => Value::Float(whole as f64),
             (_, value) => value,
         };
         match self.0.iter_mut().find(|entry| entry.key == key) {

@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::units::{self, MINUTE, Rate, SECOND};
+use crate::units::{self, KIB, MIB, MINUTE, Rate, SECOND};
 
 /// The longest step of a stop, in milliseconds.
 const LONGEST_STEP: u64 = 10 * MINUTE;
+
+/// The largest `limits.body_memory`.
+const MOST_BODIES: usize = 65_536 * MIB;
 
 /// `[limits]`: what one process takes on.
 #[derive(Debug, Clone, Deserialize)]
@@ -19,6 +22,9 @@ pub struct LimitSettings {
     /// Most ids in one `clients_interests` call, 1 to 1,000,000; 10,000 by default.
     #[serde(deserialize_with = "units::count::<_, 1, 1_000_000>")]
     pub client_ids: usize,
+    /// Most bytes of all bodies together, 1 KiB to 64 GiB and at least `http.body_limit`; 256 MiB by default.
+    #[serde(deserialize_with = "units::size::<_, KIB, MOST_BODIES>")]
+    pub body_memory: usize,
     /// How often one account may call; not limited by default.
     #[serde(deserialize_with = "units::rate")]
     pub account_rate: Option<Rate>,

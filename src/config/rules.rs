@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use bytesize::ByteSize;
+
 use super::Settings;
 use super::error::{ConfigErrors, Problem};
 use super::layers::{Entry, Layers};
@@ -10,7 +12,7 @@ use crate::units::{HIDDEN, HIDDEN_IS_NO_SECRET, written};
 
 /// Adds an error for each rule that `settings` break.
 pub(super) fn check(settings: &Settings, layers: &Layers, errors: &mut ConfigErrors) {
-    let Settings { http, admin, store, cache, .. } = settings;
+    let Settings { http, admin, store, cache, limits, .. } = settings;
 
     let mut rule = |keys: &[&str], holds: bool, problem: &dyn Fn() -> String| {
         // A key at fault stands at its default here, so that a broken rule would be none of the user's doing.
@@ -51,6 +53,10 @@ pub(super) fn check(settings: &Settings, layers: &Layers, errors: &mut ConfigErr
     rule(&["store.deadline", "store.timeout"], store.deadline >= store.timeout, &|| {
         let (deadline, timeout) = (written(store.deadline), written(store.timeout));
         format!("store.deadline ({deadline}) must be at least store.timeout ({timeout})")
+    });
+    rule(&["limits.body_memory", "http.body_limit"], limits.body_memory >= http.body_limit, &|| {
+        let (all, one) = (ByteSize(limits.body_memory as u64), ByteSize(http.body_limit as u64));
+        format!("limits.body_memory ({all}) must be at least http.body_limit ({one})")
     });
     let log_in = || "has a user and no password; add one, or a password_file".to_owned();
     rule(&["store.url", "store.password_file"], !store.url.lacks_password(), &log_in);

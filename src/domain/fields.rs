@@ -95,7 +95,7 @@ macro_rules! request {
 
             fn filled(object: &$crate::domain::json::Object) -> Vec<&'static str> {
                 use $crate::domain::fields::Field;
-                let mut names = Vec::new();
+                let mut names = Vec::with_capacity(Self::FIELDS.len());
                 $(
                     if object.get(stringify!($field)).is_some_and(|raw| !<$type as Field<C>>::is_empty(raw)) {
                         names.push(stringify!($field));

@@ -1,6 +1,10 @@
 //! What a client is interested in, as it is stored under `i:<id>`.
 
+mod answer;
+
 use serde::Serialize;
+
+pub use answer::InterestsByClient;
 
 /// A client's interests, in the order in which they are stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

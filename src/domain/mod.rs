@@ -38,7 +38,7 @@ mod values;
 pub use auth::{AuthPolicy, Authenticator, Caller, Forbidden, InvalidAuthPolicy, MAX_ADMIN_GRACE};
 pub use deadline::Deadline;
 pub use fields::{Fault, Faults, Reason};
-pub use interests::{Interests, MalformedInterests};
+pub use interests::{Interests, InterestsByClient, MalformedInterests};
 pub use json::{BadJson, Json, Object};
 pub use redacted::Redacted;
 pub use reply::{ADMIN_SCORE, Answer, CallError};

@@ -2,29 +2,26 @@
 //!
 //! Which HTTP status each has is `http`'s to say.
 
-use std::time::Duration;
-
-use serde::ser::{Serialize, SerializeStruct, Serializer};
+use std::{io::Write as _, time::Duration};
 
 use super::auth::Forbidden;
 use super::fields::Faults;
-use super::interests::Interests;
+use super::interests::InterestsByClient;
 use super::json::BadJson;
 use super::score::Score;
-use super::values::ClientId;
 
 /// The score that the admin always gets.
 pub const ADMIN_SCORE: u32 = 42;
 
-/// A successful answer. Serialises to the contract's `response`.
+/// A successful answer.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
     /// `{"score": 3.0}`
     Score(Score),
     /// `{"score": 42}`
     AdminScore,
-    /// `{"1": ["books"], "2": []}`, in this order. No client may be given twice.
-    Interests(Vec<(ClientId, Interests)>),
+    /// `{"1": ["books"], "2": []}`
+    Interests(InterestsByClient),
 }
 
 /// Why a call has no answer. The text is safe to show to anyone.
@@ -53,44 +50,44 @@ pub enum CallError {
     Internal,
 }
 
-impl Serialize for Answer {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+impl Answer {
+    /// Appends the contract's `response`, as JSON without blanks.
+    pub fn write_json(&self, to: &mut Vec<u8>) {
         match self {
-            Self::Score(score) => score_object(serializer, score),
-            Self::AdminScore => score_object(serializer, &ADMIN_SCORE),
-            Self::Interests(clients) => {
-                serializer.collect_map(clients.iter().map(|(client, interests)| (client, interests)))
+            Self::Score(score) => {
+                to.extend_from_slice(br#"{"score":"#);
+                // Writing a finite number to a `Vec` cannot fail.
+                _ = serde_json::to_writer(&mut *to, score);
+                to.push(b'}');
             }
+            // Nor can this.
+            Self::AdminScore => _ = write!(to, r#"{{"score":{ADMIN_SCORE}}}"#),
+            Self::Interests(interests) => to.extend_from_slice(interests.as_json().as_bytes()),
         }
     }
-}
-
-fn score_object<S: Serializer>(serializer: S, score: &impl Serialize) -> Result<S::Ok, S::Error> {
-    let mut object = serializer.serialize_struct("Score", 1)?;
-    object.serialize_field("score", score)?;
-    object.end()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::ClientId;
     use rstest::rstest;
 
-    fn interests(id: i64, names: &[&str]) -> (ClientId, Interests) {
-        (ClientId(id), Interests(names.iter().map(|&name| name.to_owned()).collect()))
+    fn interests() -> Answer {
+        let clients = [2, -1].map(ClientId);
+        let values = [Some(br#"["books", "hi-tech"]"#.to_vec()), None];
+        Answer::Interests(InterestsByClient::from_stored(&clients, &values).unwrap())
     }
 
     #[rstest]
     #[case::a_score_is_a_float(Answer::Score(Score::new(3.0).unwrap()), r#"{"score":3.0}"#)]
     #[case::no_score_at_all(Answer::Score(Score::new(0.0).unwrap()), r#"{"score":0.0}"#)]
     #[case::the_admins_is_an_integer(Answer::AdminScore, r#"{"score":42}"#)]
-    #[case::no_clients(Answer::Interests(vec![]), "{}")]
-    #[case::clients_in_their_order(
-        Answer::Interests(vec![interests(2, &["books", "hi-tech"]), interests(-1, &[])]),
-        r#"{"2":["books","hi-tech"],"-1":[]}"#
-    )]
-    fn serialises_to_the_contracts_response(#[case] answer: Answer, #[case] json: &str) {
-        assert_eq!(serde_json::to_string(&answer).unwrap(), json);
+    #[case::interests(interests(), r#"{"2":["books","hi-tech"],"-1":[]}"#)]
+    fn is_written_as_the_contracts_response(#[case] answer: Answer, #[case] json: &str) {
+        let mut written = b"before ".to_vec();
+        answer.write_json(&mut written);
+        assert_eq!(String::from_utf8(written).unwrap(), format!("before {json}"));
     }
 
     #[rstest]

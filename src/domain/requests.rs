@@ -22,6 +22,7 @@ request! {
 
 request! {
     /// The arguments of `online_score`, of which at least one pair is complete.
+    #[derive(Hash)]
     pub struct OnlineScore {
         phone:      Option<Phone>,    optional, nullable, "A string or an integer; 11 ASCII digits, the first 7.";
         email:      Option<Email>,    optional, nullable, "A string with an `@`.";

@@ -12,6 +12,9 @@ use super::values::{Email, Gender, Name, Phone};
 /// Part of every cache key. Raise it whenever [`Score::compute`] changes, or old scores will outlive the change by a TTL.
 const FORMULA_VERSION: u32 = 1;
 
+/// Room for what a key digests, in bytes, so that it need not grow for most people.
+const USUAL_LENGTH: usize = 128;
+
 /// A score: finite, at least 0, and never -0.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize)]
 pub struct Score(f64);
@@ -76,7 +79,9 @@ pub fn cache_key(person: &OnlineScore) -> String {
 fn encode(person: &OnlineScore) -> String {
     let birthday = person.birthday.map(|birthday| birthday.date().to_string());
     let gender = person.gender.map(|gender| gender.code().to_string());
-    let mut text = format!("v{FORMULA_VERSION};");
+    let mut text = String::with_capacity(USUAL_LENGTH);
+    // Writing to a `String` cannot fail.
+    _ = write!(text, "v{FORMULA_VERSION};");
     for input in [
         person.phone.as_ref().map(Phone::as_str),
         person.email.as_ref().map(Email::as_str),
@@ -87,8 +92,10 @@ fn encode(person: &OnlineScore) -> String {
     ] {
         match input {
             None => text.push('-'),
-            // Writing to a `String` cannot fail.
-            Some(value) => _ = write!(text, "{}:{value}", value.len()),
+            Some(value) => {
+                _ = write!(text, "{}:", value.len());
+                text.push_str(value);
+            }
         }
     }
     text

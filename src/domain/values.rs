@@ -2,10 +2,9 @@
 //!
 //! All that is personal hides in [`Redacted`], so that `Debug` of a request can go anywhere.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use chrono::NaiveDate;
-use serde::{Serialize, Serializer};
 
 use super::dates::anniversary;
 use super::fields::{Field, Reason, is_empty_string};
@@ -192,20 +191,17 @@ impl ClientId {
     /// The key in the store under which this client's interests are.
     #[must_use]
     pub fn key(&self) -> String {
-        format!("i:{self}")
+        // Room for the longest: "-9223372036854775808".
+        let mut key = String::with_capacity(22);
+        // Writing to a `String` cannot fail.
+        _ = write!(key, "i:{}", self.0);
+        key
     }
 }
 
 impl fmt::Display for ClientId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
-    }
-}
-
-/// As the keys of an answer: a string.
-impl Serialize for ClientId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
     }
 }
 

@@ -1,4 +1,8 @@
-//! Reads a request's body, within bounds of size and time.
+//! Reads a request's body, within bounds of size and time, and of what all bodies may take together.
+//!
+//! Connections are bounded and so is each body, but a body on each of ten thousand connections is more than a process has
+//! memory for. So all bodies share a budget, and a byte is taken off it when it has come and not when a head announces it:
+//! a promise costs nothing, and so holds nothing of others'.
 
 use std::time::Duration;
 
@@ -9,45 +13,88 @@ use actix_web::{
 };
 use bytes::BytesMut;
 use futures_util::StreamExt;
-use tokio::time::timeout;
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::timeout,
+};
 
 use super::envelope::Refusal;
 
-/// Reads all of `payload`: at most `limit` bytes, within `patience`.
+/// The most that is set aside for a body of which nothing has come: what most bodies fit into.
+const AT_FIRST: usize = 4 << 10;
+
+/// What bodies may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds<'a> {
+    /// Most bytes of one body.
+    pub(super) limit: usize,
+    /// For all of one body.
+    pub(super) patience: Duration,
+    /// Bytes that are left for all bodies.
+    pub(super) budget: &'a Semaphore,
+}
+
+/// A body. Its bytes count until it is dropped.
+#[derive(Debug)]
+pub(super) struct Body<'a> {
+    bytes: BytesMut,
+    held: Option<SemaphorePermit<'a>>,
+}
+
+/// Reads all of `payload`.
 ///
 /// A length that is announced too large is refused before anything is read; one that turns out too large, at the chunk
-/// that crosses the limit.
+/// that crosses the limit; and so is the chunk that there is no budget left for.
 ///
 /// A request that asks for another protocol gets this one; but actix takes all that follows for its body.
-pub(super) async fn read(
+pub(super) async fn read<'a>(
     request: &HttpRequest,
     mut payload: web::Payload,
-    limit: usize,
-    patience: Duration,
-) -> Result<BytesMut, Refusal> {
+    bounds: Bounds<'a>,
+) -> Result<Body<'a>, Refusal> {
     let announced = announced_length(request).unwrap_or(0);
     let headers = request.headers();
     let has_no_end = headers.contains_key(UPGRADE) && !headers.contains_key(TRANSFER_ENCODING);
-    if announced > limit {
+    if announced > bounds.limit {
         return Err(Refusal::TooLarge);
     }
     let reading = async {
-        let mut body = BytesMut::with_capacity(announced);
-        while !(has_no_end && body.len() >= announced)
+        let mut body = Body { bytes: BytesMut::with_capacity(announced.min(AT_FIRST)), held: None };
+        while !(has_no_end && body.bytes.len() >= announced)
             && let Some(chunk) = payload.next().await
         {
             let mut chunk = chunk.map_err(|_| Refusal::BrokenBody)?;
             if has_no_end {
-                chunk.truncate(announced - body.len());
+                chunk.truncate(announced - body.bytes.len());
             }
-            if body.len() + chunk.len() > limit {
+            if body.bytes.len() + chunk.len() > bounds.limit {
                 return Err(Refusal::TooLarge);
             }
-            body.extend_from_slice(&chunk);
+            body.add(&chunk, bounds.budget)?;
         }
         Ok(body)
     };
-    timeout(patience, reading).await.unwrap_or(Err(Refusal::TooSlow))
+    timeout(bounds.patience, reading).await.unwrap_or(Err(Refusal::TooSlow))
+}
+
+// ===== impl Body =====
+
+impl<'a> Body<'a> {
+    /// All that has come.
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    fn add(&mut self, chunk: &[u8], budget: &'a Semaphore) -> Result<(), Refusal> {
+        let length = u32::try_from(chunk.len()).map_err(|_| Refusal::TooLarge)?;
+        let taken = budget.try_acquire_many(length).map_err(|_| Refusal::NoRoom)?;
+        match &mut self.held {
+            Some(held) => held.merge(taken),
+            None => self.held = Some(taken),
+        }
+        self.bytes.extend_from_slice(chunk);
+        Ok(())
+    }
 }
 
 /// A length too large for a number is too large for us; one that is no number never gets here.

@@ -10,7 +10,7 @@ use tokio::{sync::Semaphore, time::timeout_at};
 use tracing::{Instrument, field};
 
 use super::{
-    body,
+    body::{self, Bounds},
     envelope::{Refusal, respond},
     guard::{Panicked, guarded},
     metrics::{HttpMetrics, OTHER},
@@ -35,6 +35,8 @@ pub struct CallPlan {
     pub body_limit: usize,
     /// How long a body may take to arrive.
     pub body_timeout: Duration,
+    /// Bytes that all bodies may hold at a time.
+    pub body_budget: Arc<Semaphore>,
     /// How long the dispatcher may take. It keeps to that itself; this is for one that is stuck.
     pub deadline: Duration,
     /// Permits for calls in flight. The dispatcher takes them; here it is only seen whether there are any.
@@ -62,7 +64,7 @@ pub(super) async fn call(
 ) -> HttpResponse {
     let begun = Instant::now();
     let in_flight = plan.metrics.begin();
-    let id = request.extensions().get::<RequestId>().map(ToString::to_string).unwrap_or_default();
+    let id = RequestId::of(request.extensions().get());
     let span = tracing::info_span!(
         "call",
         request_id = id,
@@ -99,14 +101,17 @@ pub(super) async fn call(
         CallContext::Clients(count) => (None, Some(count)),
     };
     let duration = took.as_secs_f64();
-    span.record("method", method)
-        .record("account", &account)
-        // Traces know signed numbers only.
-        .record("code", i64::from(code))
-        .record("duration", duration);
-    span.record("has", &has).record("nclients", nclients.and_then(|count| i64::try_from(count).ok()));
-    if code >= 500 {
-        span.record("otel.status_code", "ERROR");
+    // A span that nobody sees would look each field up all the same.
+    if !span.is_disabled() {
+        span.record("method", method)
+            .record("account", &account)
+            // Traces know signed numbers only.
+            .record("code", i64::from(code))
+            .record("duration", duration);
+        span.record("has", &has).record("nclients", nclients.and_then(|count| i64::try_from(count).ok()));
+        if code >= 500 {
+            span.record("otel.status_code", "ERROR");
+        }
     }
     let trace_id = caller
         .or_else(|| TraceContext::of(&span).filter(TraceContext::is_sampled))
@@ -116,6 +121,14 @@ pub(super) async fn call(
     response
 }
 
+/// Counts a call that was refused before anything of it was read, and writes its one log line. It has no span: whoever is
+/// flooded has better things to do than to make some.
+pub(super) fn refused_unread(metrics: &HttpMetrics, request_id: &str, code: u16, took: Duration) {
+    metrics.answered(OTHER, code, took);
+    let duration = took.as_secs_f64();
+    tracing::info!(request_id, method = OTHER, account = "", code, duration, "call");
+}
+
 async fn answer(
     request: &HttpRequest,
     payload: web::Payload,
@@ -123,14 +136,20 @@ async fn answer(
     dispatcher: &Mailbox<CallMethod>,
     known: &mut Known,
 ) -> Result<Answer, Refusal> {
-    let body = body::read(request, payload, plan.body_limit, plan.body_timeout).await?;
+    let bounds = Bounds { limit: plan.body_limit, patience: plan.body_timeout, budget: &plan.body_budget };
+    let body = body::read(request, payload, bounds).await;
+    if let Err(Refusal::NoRoom) = body {
+        plan.shed.count(Shed::BodyMemory);
+    }
+    // Held until the call is over: what is made of it is about as large.
+    let body = body?;
     let received = tokio::time::Instant::now();
     // With no permit left, the dispatcher would refuse whatever the body says. A body is cheaper not parsed.
     if plan.admission.available_permits() == 0 {
         plan.shed.count(Shed::Overload);
         return Err(CallError::Unavailable.into());
     }
-    let json = Json::parse(&body).map_err(CallError::from)?;
+    let json = Json::parse(body.as_bytes()).map_err(CallError::from)?;
     let request = MethodRequest::from_json(json).map_err(CallError::from)?;
     known.account = request.account.chars().take(LOGGED_ACCOUNT).collect();
     known.method = Method::from_name(&request.method).ok();
@@ -146,3 +165,6 @@ async fn answer(
         Err(_) => Err(CallError::Unavailable.into()),
     }
 }
+
+#[cfg(test)]
+mod tests;

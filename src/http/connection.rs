@@ -25,6 +25,7 @@ use super::{
     request_id::{HEADER, RequestId},
     stream::{LINGER, Stream},
 };
+use crate::wall_clock;
 
 /// What is read before the bytes are looked at. The server would take 128 KiB at once, and a body that is over the limit
 /// by as much would all be in memory before it is refused.
@@ -253,8 +254,10 @@ fn written_out(refusal: &Refusal) -> Vec<u8> {
     let mut response = refuse(refusal);
     response.headers_mut().insert(HEADER, RequestId::random().to_header());
     let status = response.status();
-    let mut bytes =
-        format!("HTTP/1.1 {status}\r\nconnection: close\r\ndate: {}\r\n", HttpDate::from(SystemTime::now()));
+    let mut bytes = format!(
+        "HTTP/1.1 {status}\r\nconnection: close\r\ndate: {}\r\n",
+        HttpDate::from(SystemTime::from(wall_clock::now()))
+    );
     for (name, value) in response.headers() {
         bytes += &format!("{name}: {}\r\n", value.to_str().unwrap_or_default());
     }

@@ -6,13 +6,12 @@
 
 use std::{
     io::{Cursor, Read},
-    sync::{Arc, LazyLock, Mutex, PoisonError},
+    sync::LazyLock,
     time::Duration,
 };
 
-use actix::{Addr, WeakAddr};
 use actix_web::{
-    HttpRequest, HttpResponse,
+    HttpMessage, HttpRequest, HttpResponse,
     http::header::{
         CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
     },
@@ -25,12 +24,9 @@ use zip::{ZipArchive, result::ZipError};
 use super::{
     AdminPlan, Phase, call,
     envelope::{Refusal, refuse},
-    metrics::OTHER,
+    request_id::RequestId,
 };
-use crate::{
-    actors::{Tree, dispatcher::DispatcherActor, mailbox::Mailbox},
-    domain::CallError,
-};
+use crate::{actors::mailbox::Mailbox, domain::CallError};
 
 /// Only what this listener serves may run, and nothing may be sent elsewhere. Swagger UI styles its elements inline.
 const ONLY_OURS: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
@@ -44,29 +40,9 @@ const KEPT: &str = "private, max-age=3600";
 /// Swagger UI, unpacked at its first use.
 static SWAGGER_UI: LazyLock<Result<SwaggerUi, ZipError>> = LazyLock::new(SwaggerUi::unpack);
 
-/// The workers' dispatchers. Does not keep them alive. Clones share them.
-#[derive(Debug, Clone, Default)]
-pub struct Dispatchers(Arc<Mutex<Vec<WeakAddr<DispatcherActor>>>>);
-
 struct SwaggerUi {
     script: Bytes,
     style: Bytes,
-}
-
-// ===== impl Dispatchers =====
-
-impl Dispatchers {
-    /// Adds a worker's.
-    pub fn add(&self, tree: &Tree) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.retain(|dispatcher| dispatcher.upgrade().is_some());
-        known.push(tree.dispatcher.downgrade());
-    }
-
-    fn any(&self) -> Option<Addr<DispatcherActor>> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        fastrand::choice(known.iter()).and_then(WeakAddr::upgrade)
-    }
 }
 
 // ===== impl SwaggerUi =====
@@ -125,7 +101,8 @@ pub(super) async fn call(
             call::call(request, payload, web::Data::new(plan.call.clone()), web::Data::new(mailbox)).await
         }
         None => {
-            plan.call.metrics.answered(OTHER, 503, Duration::ZERO);
+            let id = RequestId::of(request.extensions().get());
+            call::refused_unread(&plan.call.metrics, &id, 503, Duration::ZERO);
             refuse(&Refusal::from(CallError::Unavailable))
         }
     }

@@ -27,6 +27,8 @@ pub(super) enum Refusal {
     HeadTooLarge,
     #[error("the body is larger than allowed")]
     TooLarge,
+    #[error("there is no memory left for bodies")]
+    NoRoom,
     #[error("the connection or its encoding broke before the body was complete")]
     BrokenBody,
     #[error("there is nothing at this path")]
@@ -50,8 +52,21 @@ impl Refusal {
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Call(CallError::Invalid(_)) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Call(CallError::Internal) => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Call(CallError::Unavailable) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Call(CallError::Unavailable) | Self::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
             Self::Call(CallError::TooMany { .. }) => StatusCode::TOO_MANY_REQUESTS,
+        }
+    }
+
+    /// What is left of such a request is not worth reading, so its connection cannot be used again.
+    fn leaves_request_unread(&self) -> bool {
+        match self {
+            Self::TooSlow
+            | Self::TooLarge
+            | Self::NoRoom
+            | Self::BrokenBody
+            | Self::BadHead
+            | Self::HeadTooLarge => true,
+            Self::Call(_) | Self::NotFound | Self::WrongVerb { .. } => false,
         }
     }
 
@@ -72,7 +87,8 @@ impl Refusal {
             | Self::WrongVerb { .. }
             | Self::TooSlow
             | Self::HeadTooLarge
-            | Self::TooLarge => self.status().canonical_reason().unwrap_or_default().to_owned(),
+            | Self::TooLarge
+            | Self::NoRoom => self.status().canonical_reason().unwrap_or_default().to_owned(),
         }
     }
 }
@@ -80,18 +96,27 @@ impl Refusal {
 /// The response to a request.
 pub(super) fn respond(outcome: &Result<Answer, Refusal>) -> HttpResponse {
     match outcome {
-        Ok(answer) => json(StatusCode::OK, &Success { code: 200, response: answer }),
+        Ok(answer) => success(answer),
         Err(refusal) => refuse(refusal),
     }
+}
+
+fn success(answer: &Answer) -> HttpResponse {
+    let mut body = br#"{"code":200,"response":"#.to_vec();
+    answer.write_json(&mut body);
+    body.push(b'}');
+    json(StatusCode::OK, body)
 }
 
 /// The response to a request that gets no answer.
 pub(super) fn refuse(refusal: &Refusal) -> HttpResponse {
     let status = refusal.status();
-    let mut response = json(status, &Failure { code: status.as_u16(), error: &refusal.text() });
+    let failure = Failure { code: status.as_u16(), error: &refusal.text() };
+    // A number and a text can always be written.
+    let mut response = json(status, serde_json::to_vec(&failure).unwrap_or_default());
     let headers = response.headers_mut();
     match refusal {
-        Refusal::Call(CallError::Unavailable) => {
+        Refusal::Call(CallError::Unavailable) | Refusal::NoRoom => {
             headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
         }
         Refusal::Call(CallError::TooMany { retry_after }) => {
@@ -102,23 +127,18 @@ pub(super) fn refuse(refusal: &Refusal) -> HttpResponse {
         Refusal::WrongVerb { allow } => {
             headers.insert(ALLOW, HeaderValue::from_static(allow));
         }
-        // What is left of the request is not worth reading, so the connection cannot be used again.
-        Refusal::TooSlow
+        Refusal::Call(_)
+        | Refusal::NotFound
+        | Refusal::TooSlow
         | Refusal::TooLarge
         | Refusal::BrokenBody
         | Refusal::BadHead
-        | Refusal::HeadTooLarge => {
-            response.head_mut().set_connection_type(ConnectionType::Close);
-        }
-        Refusal::Call(_) | Refusal::NotFound => {}
+        | Refusal::HeadTooLarge => {}
+    }
+    if refusal.leaves_request_unread() {
+        response.head_mut().set_connection_type(ConnectionType::Close);
     }
     response
-}
-
-#[derive(Serialize)]
-struct Success<'a> {
-    code: u16,
-    response: &'a Answer,
 }
 
 #[derive(Serialize)]
@@ -127,10 +147,10 @@ struct Failure<'a> {
     error: &'a str,
 }
 
-fn json(status: StatusCode, body: &impl Serialize) -> HttpResponse {
+fn json(status: StatusCode, body: Vec<u8>) -> HttpResponse {
     HttpResponse::build(status)
         .insert_header(ContentType::json())
         .insert_header((CACHE_CONTROL, "no-store"))
         .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .json(body)
+        .body(body)
 }

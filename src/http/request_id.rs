@@ -1,8 +1,7 @@
 //! The request's id: the client's if it is fit to be logged, else made here. It comes back on every answer.
 
-use std::fmt;
-
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use base16ct::lower::encode_string as lower_hex;
 
 /// Where the id travels.
 pub(super) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
@@ -23,27 +22,31 @@ impl RequestId {
         }
     }
 
+    /// The text of the id that a request was given; none has been given to one that is no request of a listener's.
+    pub(super) fn of(given: Option<&Self>) -> String {
+        given.map(|id| id.as_str().to_owned()).unwrap_or_default()
+    }
+
     /// As a header of the answer.
     pub(super) fn to_header(&self) -> HeaderValue {
         self.0.clone()
     }
 
+    /// As text.
+    pub(super) fn as_str(&self) -> &str {
+        self.0.to_str().unwrap_or_default()
+    }
+
     /// A new one.
     pub(super) fn random() -> Self {
-        let id = format!("{:032x}", fastrand::u128(..));
+        let id = lower_hex(&fastrand::u128(..).to_be_bytes());
         // Hexadecimal digits always make a header value.
-        Self(HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("0")))
+        Self(HeaderValue::try_from(id).unwrap_or(HeaderValue::from_static("0")))
     }
 }
 
 fn is_fit(id: &[u8]) -> bool {
     (1..=LONGEST).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic)
-}
-
-impl fmt::Display for RequestId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.to_str().unwrap_or_default())
-    }
 }
 
 #[cfg(test)]

@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use actix_web::{
     Error, FromRequest, Handler, HttpMessage, HttpResponse, Resource,
-    body::{EitherBody, MessageBody},
+    body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
     guard,
-    http::{ConnectionType, StatusCode},
+    http::{ConnectionType, Method, StatusCode},
     middleware::Next,
     web::{self, ServiceConfig},
 };
@@ -32,15 +32,20 @@ use crate::{
     domain::CallError,
 };
 
+/// Where calls are made.
+const CALLS: [&str; 2] = ["/method", "/method/"];
+
 /// The public listener.
 pub(super) fn public(config: &mut ServiceConfig) {
-    config
-        .service(
-            web::resource(["/method", "/method/"])
+    // One resource for each path: actix would match a list of them by a regular expression, for each request.
+    for path in CALLS {
+        config.service(
+            web::resource(path)
                 .route(web::post().to(call::call))
                 .default_service(web::to(|| wrong_verb("POST"))),
-        )
-        .default_service(web::to(not_found));
+        );
+    }
+    config.default_service(web::to(not_found));
 }
 
 /// The operators' listener.
@@ -55,7 +60,7 @@ pub(super) fn admin(config: &mut ServiceConfig) {
         .service(get("/docs/swagger-ui-bundle.js", docs::script))
         .service(get("/docs/swagger-ui.css", docs::style))
         .service(
-            web::resource(["/method", "/method/"])
+            web::resource(CALLS)
                 .route(web::post().to(docs::call))
                 .default_service(web::to(|| wrong_verb("POST"))),
         )
@@ -104,19 +109,35 @@ pub(super) async fn every_public_answer(
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let begun = Instant::now();
     let mut answered = match rate.as_ref().as_ref().and_then(|rate| rate.refuse(&request)) {
-        Some(refusal) => request.into_response(refuse(&refusal)).map_into_left_body(),
-        None => next.call(request).await?.map_into_right_body(),
+        Some(refusal) => {
+            let (status, is_call) = (refusal.status(), is_call(&request));
+            let id = RequestId::of(request.extensions().get());
+            let answered = request.into_response(refuse(&refusal)).map_into_left_body();
+            if is_call {
+                call::refused_unread(&metrics, &id, status.as_u16(), begun.elapsed());
+            } else {
+                metrics.answered(OTHER, status.as_u16(), begun.elapsed());
+            }
+            answered
+        }
+        None => {
+            let answered = next.call(request).await?.map_into_right_body();
+            let status = answered.status();
+            // A call counts itself, for only it knows its method.
+            if [StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED].contains(&status) {
+                metrics.answered(OTHER, status.as_u16(), begun.elapsed());
+            }
+            answered
+        }
     };
-    let status = answered.status();
-    // A call counts itself, for only it knows its method; and it knows of no address.
-    let of_no_call = [StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED].contains(&status);
-    if of_no_call || matches!(answered.response().body(), EitherBody::Left { .. }) {
-        metrics.answered(OTHER, status.as_u16(), begun.elapsed());
-    }
     if lifecycle.phase() == Phase::Closing {
         answered.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
     Ok(answered)
+}
+
+fn is_call(request: &ServiceRequest) -> bool {
+    request.method() == Method::POST && CALLS.contains(&request.path())
 }
 
 /// Gives every request an id, which comes back on its answer, and makes an answer of a panic.

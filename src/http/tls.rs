@@ -129,20 +129,21 @@ impl Tls {
 
     /// Uses `pair` in all handshakes that begin from now on.
     pub fn replace(&self, pair: Pair) {
-        *self.source() = pair.source;
-        self.current.0.store(pair.certified);
-        tracing::info!("certificate loaded");
+        self.put(pair, &mut self.source());
     }
 
     /// As [`replace`](Self::replace), unless other files are used by now.
     fn renew(&self, pair: Pair) {
-        let are_others = {
-            let source = self.source();
-            (&source.cert, &source.key) != (&pair.source.cert, &pair.source.key)
-        };
-        if !are_others {
-            self.replace(pair);
+        let mut source = self.source();
+        if (&source.cert, &source.key) == (&pair.source.cert, &pair.source.key) {
+            self.put(pair, &mut source);
         }
+    }
+
+    fn put(&self, pair: Pair, source: &mut Source) {
+        *source = pair.source;
+        self.current.0.store(pair.certified);
+        tracing::info!("certificate loaded");
     }
 
     /// Loads the files whenever they change, for ever. What does not load is logged, once, and changes nothing.
@@ -263,3 +264,6 @@ fn read(file: &PathBuf) -> Result<Vec<u8>, TlsProblem> {
         Ok(_) => Ok(bytes),
     }
 }
+
+#[cfg(test)]
+mod tests;

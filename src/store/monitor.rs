@@ -10,7 +10,7 @@ use std::{
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
 
 use super::{BackendError, Change};
-use crate::units::LATENCY_BUCKETS;
+use crate::{units::LATENCY_BUCKETS, wall_clock};
 
 /// What a store is used for. Each role has its own connections, time limit and breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,8 +164,14 @@ impl StoreMetrics {
 impl RoleStatus {
     /// A role that has no links yet.
     pub fn new(role: Role, metrics: StoreMetrics) -> Arc<Self> {
-        let state =
-            State { links: 0, serving: 0, open: 0, since: SystemTime::now(), last_error: None, logged: None };
+        let state = State {
+            links: 0,
+            serving: 0,
+            open: 0,
+            since: wall_clock::now().into(),
+            last_error: None,
+            logged: None,
+        };
         Arc::new(Self { role, metrics, state: Mutex::new(state) })
     }
 
@@ -191,7 +197,7 @@ impl RoleStatus {
         change(&mut state);
         let (up, open) = (state.is_up(), state.open > 0);
         if up != was_up {
-            state.since = SystemTime::now();
+            state.since = wall_clock::now().into();
         }
         drop(state);
         let role = [self.role.as_str()];

@@ -56,6 +56,9 @@ pub struct CacheSettings {
     /// Most entries of a cache inside this process, 1 to 10,000,000; 100,000 by default.
     #[serde(deserialize_with = "units::count::<_, 1, 10_000_000>")]
     pub capacity: usize,
+    /// Most scores that are kept near, whatever the cache is, up to 10,000,000; 0, the default, is none.
+    #[serde(deserialize_with = "units::count::<_, 0, 10_000_000>")]
+    pub near_capacity: usize,
     /// Time to connect, 1 ms to 1 min; 300 ms by default.
     #[serde(deserialize_with = "units::duration::<_, 1, MINUTE>")]
     pub connect_timeout: Duration,

@@ -1,11 +1,8 @@
 //! Counts the lines of the log that never got out: those that found the queue full, and those that could not be written.
 
-use std::{
-    io::{self, Write},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
 };
 
 use prometheus::{
@@ -26,12 +23,6 @@ pub struct LostLines {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Unwritten(Arc<AtomicU64>);
 
-/// A writer of whole lines that counts those it cannot write.
-pub(super) struct Counting<W> {
-    pub(super) writer: W,
-    pub(super) unwritten: Unwritten,
-}
-
 // ===== impl LostLines =====
 
 impl LostLines {
@@ -44,7 +35,7 @@ impl LostLines {
             "Lines of the log that were lost because nobody took them in time, or that could not be written.";
         let metric = IntCounter::with_opts(Opts::new("scoring_log_lines_dropped_total", help))?;
         let unqueued = u64::try_from(self.unqueued.dropped_lines()).unwrap_or(u64::MAX);
-        metric.inc_by(unqueued.saturating_add(self.unwritten.0.load(Relaxed)));
+        metric.inc_by(unqueued.saturating_add(self.unwritten.get()));
         Ok(metric)
     }
 }
@@ -60,22 +51,14 @@ impl Collector for LostLines {
     }
 }
 
-// ===== impl Counting =====
+// ===== impl Unwritten =====
 
-impl<W: Write> Write for Counting<W> {
-    fn write(&mut self, part: &[u8]) -> io::Result<usize> {
-        self.writer.write(part)
+impl Unwritten {
+    pub(super) fn add(&self, lines: usize) {
+        self.0.fetch_add(u64::try_from(lines).unwrap_or(u64::MAX), Relaxed);
     }
 
-    fn write_all(&mut self, line: &[u8]) -> io::Result<()> {
-        let written = self.writer.write_all(line);
-        if written.is_err() {
-            self.unwritten.0.fetch_add(1, Relaxed);
-        }
-        written
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.writer.flush()
+    pub(super) fn get(&self) -> u64 {
+        self.0.load(Relaxed)
     }
 }

@@ -9,6 +9,7 @@
     reason = "a test says what it expects by panicking, and nobody links against this crate"
 )]
 
+mod benches;
 mod cli;
 mod emulation;
 mod functional;

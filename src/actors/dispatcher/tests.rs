@@ -12,7 +12,10 @@ use crate::{
         testing::{Act, Peer},
         vitals::ActorMetrics,
     },
-    domain::{AuthPolicy, ClientId, Forbidden, Interests, Json, MalformedInterests, Score, TimeZoneChoice},
+    domain::{
+        AuthPolicy, ClientId, Forbidden, Interests, InterestsByClient, Json, MalformedInterests, Score,
+        TimeZoneChoice,
+    },
     store::StoreError,
     testing::{paused, settle},
 };
@@ -44,16 +47,20 @@ fn authenticator() -> Authenticator {
     .unwrap()
 }
 
+/// Each client is interested in its own key.
+fn own_interests(clients: &[ClientId]) -> InterestsByClient {
+    let values: Vec<_> =
+        clients.iter().map(|client| Some(format!(r#"["{}"]"#, client.key()).into_bytes())).collect();
+    InterestsByClient::from_stored(clients, &values).unwrap()
+}
+
 fn start() -> Test {
     start_at(noon)
 }
 
 fn start_at(clock: fn() -> DateTime<Utc>) -> Test {
     let scoring = Peer::new(Act::answer(|_| Score::new(3.0).unwrap()));
-    let interests = Peer::new(Act::answer(|msg: &LookUpInterests| {
-        let interested = |client: &ClientId| (*client, Interests(vec![client.key()]));
-        Ok(msg.clients.iter().map(interested).collect())
-    }));
+    let interests = Peer::new(Act::answer(|msg: &LookUpInterests| Ok(own_interests(&msg.clients))));
     let admission = Arc::new(Semaphore::new(MAX_IN_FLIGHT));
     let registry = Registry::new();
     let shed = ShedCalls::register(&registry).unwrap();
@@ -153,8 +160,7 @@ fn an_interests_call_goes_to_interests_with_each_client_once() {
     paused(async {
         let test = start();
         let handled = test.call(interests_call(&[2, 1, 2])).await;
-        let own = |id| (ClientId(id), Interests(vec![format!("i:{id}")]));
-        assert_eq!(handled.outcome, Ok(Answer::Interests(vec![own(2), own(1)])));
+        assert_eq!(handled.outcome, Ok(Answer::Interests(own_interests(&[ClientId(2), ClientId(1)]))));
         assert_eq!(test.interests.last().unwrap().clients, [ClientId(2), ClientId(1)]);
         assert_eq!(test.messages_to_peers(), 1);
     });
@@ -337,9 +343,8 @@ fn a_call_gives_its_place_back_however_it_ends() {
     });
 }
 
-/// Row 31 of the fault table.
 #[test]
-fn a_dispatcher_that_panics_gives_the_place_back_and_runs_again() {
+fn row_31_a_dispatcher_that_panics_gives_the_place_back_and_runs_again() {
     paused(async {
         let test = start_at(|| panic!("as told"));
         for _ in 0..2 * MAX_IN_FLIGHT {
@@ -354,7 +359,7 @@ fn a_dispatcher_that_panics_gives_the_place_back_and_runs_again() {
 #[rstest]
 #[case::scoring_falls(score_call(), CallError::Internal, Duration::ZERO)]
 #[case::interests_fall(interests_call(&[1]), CallError::Internal, Duration::ZERO)]
-fn a_peer_that_falls_is_an_internal_error_at_once(
+fn row_30_a_peer_that_falls_is_an_internal_error_at_once(
     #[case] request: MethodRequest,
     #[case] error: CallError,
     #[case] took: Duration,

@@ -1,8 +1,12 @@
+use prometheus::Registry;
 use rstest::rstest;
 
 use super::*;
 use crate::{
-    actors::testing::{Act, Peer},
+    actors::{
+        store::CacheLookups,
+        testing::{Act, Peer},
+    },
     domain::{Json, Rules},
     testing::{paused, settle},
 };
@@ -27,8 +31,14 @@ struct Test {
 }
 
 fn start(get: Act<CacheGet>) -> Test {
+    start_near(get, 0)
+}
+
+fn start_near(get: Act<CacheGet>, capacity: u64) -> Test {
+    let lookups = CacheLookups::register(&Registry::new()).unwrap();
+    let near = NearCache::new(capacity, Duration::from_secs(3600), lookups);
     let (get, put) = (Peer::new(get), Peer::new(Act::answer(|_| ())));
-    let actor = ScoringActor::new(get.mailbox(), put.mailbox(), CACHE_TIMEOUT).start();
+    let actor = ScoringActor::new(near, get.mailbox(), put.mailbox(), CACHE_TIMEOUT).start();
     Test { get, put, actor }
 }
 
@@ -115,5 +125,25 @@ fn the_cache_is_waited_for_until_the_stricter_limit(#[case] budget: Duration, #[
         // What is written is worth writing until the call's own deadline.
         settle().await;
         assert_eq!(test.put.last().unwrap().deadline.instant(), (begun + budget).into_std());
+    });
+}
+
+#[rstest]
+#[case::that_was_cached(Act::answer(|_| Score::new(4.25)), 4.25)]
+#[case::that_was_computed(Act::answer(|_| None), 3.0)]
+#[case::that_was_computed_because_the_store_actor_is_stuck(Act::Hang, 3.0)]
+fn a_score_is_asked_for_once_while_it_is_near(#[case] cache: Act<CacheGet>, #[case] value: f64) {
+    paused(async {
+        let test = start_near(cache, 10);
+        let score = Score::new(value).unwrap();
+        assert_eq!(test.rate(someone(), BUDGET).await, score);
+        settle().await;
+        let asked = (test.get.received.get(), test.put.received.get());
+        test.get.act(Act::Panic);
+        let begun = Instant::now();
+        assert_eq!(test.rate(someone(), BUDGET).await, score);
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        settle().await;
+        assert_eq!((test.get.received.get(), test.put.received.get()), asked);
     });
 }

@@ -6,10 +6,9 @@
 use std::time::Duration;
 
 use actix::prelude::*;
-use prometheus::{IntCounterVec, Opts, Registry};
 use tokio::time::Instant;
 
-use super::{Keepers, RolePlan};
+use super::{CacheLookups, Keepers, Lookup, RolePlan};
 use crate::{
     actors::mailbox::handle_sent,
     domain::{Deadline, Score},
@@ -48,10 +47,6 @@ pub struct CachePlan {
     /// Where look-ups are counted.
     pub lookups: CacheLookups,
 }
-
-/// Counts cache look-ups by their result. Clones share the counts.
-#[derive(Debug, Clone)]
-pub struct CacheLookups(IntCounterVec);
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -100,14 +95,14 @@ impl Handler<CacheGet> for CacheActor {
         let (requests, lookups) = (self.requests.clone(), self.plan.lookups.clone());
         Box::pin(async move {
             let deadline = Instant::from_std(msg.deadline.instant());
-            let (score, result) = match requests.get(msg.key, deadline).await {
+            let (score, lookup) = match requests.get(msg.key, deadline).await {
                 Ok(found) => match found.as_deref().and_then(Score::from_cached) {
-                    Some(score) => (Some(score), "hit"),
-                    None => (None, "miss"),
+                    Some(score) => (Some(score), Lookup::Hit),
+                    None => (None, Lookup::Miss),
                 },
-                Err(_) => (None, "degraded"),
+                Err(_) => (None, Lookup::Degraded),
             };
-            lookups.0.with_label_values(&[result]).inc();
+            lookups.count(lookup);
             score
         })
     }
@@ -123,30 +118,6 @@ impl Handler<CachePut> for CacheActor {
                 requests.set(msg.key, msg.score.to_cached().into_bytes(), ttl).await;
             }
         })
-    }
-}
-
-// ===== impl CacheLookups =====
-
-impl CacheLookups {
-    /// Makes the counter and registers it.
-    ///
-    /// # Errors
-    ///
-    /// If it is registered already.
-    pub fn register(registry: &Registry) -> prometheus::Result<Self> {
-        let lookups = IntCounterVec::new(
-            Opts::new(
-                "scoring_cache_lookups_total",
-                "Look-ups of cached scores: hit, miss, or degraded when the cache could not be asked.",
-            ),
-            &["result"],
-        )?;
-        for result in ["hit", "miss", "degraded"] {
-            lookups.with_label_values(&[result]);
-        }
-        registry.register(Box::new(lookups.clone()))?;
-        Ok(Self(lookups))
     }
 }
 

@@ -7,9 +7,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::{
-    cli::lines::BadLine,
+    cli::lines::{self, BadLine, BadObject},
     client::{Call, Identity},
-    domain::{BadJson, Json, Method, Object},
+    domain::{Json, Method, Object},
 };
 
 /// What can be wrong with a line.
@@ -17,14 +17,8 @@ use crate::{
 pub(super) enum Fault {
     #[error(transparent)]
     Text(#[from] BadLine),
-    #[error("not a JSON object, see column {column}")]
-    Syntax { column: usize },
-    #[error("not a JSON object")]
-    NotAnObject,
-    #[error("nests too deep")]
-    TooDeep,
-    #[error("the same field twice, see column {column}")]
-    RepeatedField { column: usize },
+    #[error(transparent)]
+    Object(#[from] BadObject),
     #[error("has fields other than account, login, method and arguments")]
     UnknownField,
     #[error("{0} is missing")]
@@ -43,23 +37,9 @@ struct Arguments<'a> {
     arguments: &'a RawValue,
 }
 
-impl From<BadJson> for Fault {
-    fn from(bad: BadJson) -> Self {
-        match bad {
-            BadJson::Empty => Self::NotAnObject,
-            BadJson::NotUtf8 => BadLine::NotUtf8.into(),
-            BadJson::Syntax { column, .. } => Self::Syntax { column },
-            BadJson::TooDeep => Self::TooDeep,
-            BadJson::RepeatedKey { column, .. } => Self::RepeatedField { column },
-        }
-    }
-}
-
 /// The call that `line` asks for, as `default` where it names no login of its own.
 pub(super) fn parse(line: &str, default: Option<&Identity>) -> Result<Call, Fault> {
-    let Json::Object(mut object) = Json::parse(line.as_bytes())? else {
-        return Err(Fault::NotAnObject);
-    };
+    let mut object = lines::object(line)?;
     let method = text(&mut object, "method")?.ok_or(Fault::Missing("method"))?;
     let method = Method::from_name(&method).map_err(|_| Fault::Method)?;
     let (account, login) = (text(&mut object, "account")?, text(&mut object, "login")?);
@@ -77,7 +57,7 @@ pub(super) fn parse(line: &str, default: Option<&Identity>) -> Result<Call, Faul
     };
     // What our own reader took, this one takes as well.
     let Arguments { arguments } =
-        serde_json::from_str(line).map_err(|error| Fault::Syntax { column: error.column() })?;
+        serde_json::from_str(line).map_err(|error| BadObject::Syntax { column: error.column() })?;
     Ok(Call::raw(identity, method, arguments.to_owned()))
 }
 
@@ -112,10 +92,10 @@ mod tests {
     }
 
     #[rstest]
-    #[case::no_json("phone: 7999", Fault::Syntax { column: 1 })]
-    #[case::no_object("[1]", Fault::NotAnObject)]
-    #[case::twice(r#"{"method":"online_score","method":"online_score","arguments":{}}"#, Fault::RepeatedField { column: 33 })]
-    #[case::twice_inside(r#"{"method":"online_score","arguments":{"a":1,"a":1}}"#, Fault::RepeatedField { column: 47 })]
+    #[case::no_json("phone: 7999", BadObject::Syntax { column: 1 }.into())]
+    #[case::no_object("[1]", BadObject::NotAnObject.into())]
+    #[case::twice(r#"{"method":"online_score","method":"online_score","arguments":{}}"#, BadObject::RepeatedField { column: 33 }.into())]
+    #[case::twice_inside(r#"{"method":"online_score","arguments":{"a":1,"a":1}}"#, BadObject::RepeatedField { column: 47 }.into())]
     #[case::misspelt(r#"{"method":"online_score","argument":{},"arguments":{}}"#, Fault::UnknownField)]
     #[case::no_method(r#"{"arguments":{}}"#, Fault::Missing("method"))]
     #[case::other_method(r#"{"method":"score","arguments":{}}"#, Fault::Method)]

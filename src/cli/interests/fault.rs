@@ -2,8 +2,8 @@
 
 use super::csv::HEADER;
 use crate::{
-    cli::lines::BadLine,
-    domain::{BadJson, ClientId},
+    cli::lines::{BadLine, BadObject},
+    domain::ClientId,
 };
 
 /// One line's fault.
@@ -11,14 +11,8 @@ use crate::{
 pub(super) enum Fault {
     #[error(transparent)]
     Text(#[from] BadLine),
-    #[error("not a JSON object, see column {column}")]
-    Syntax { column: usize },
-    #[error("not a JSON object")]
-    NotAnObject,
-    #[error("nests too deep")]
-    TooDeep,
-    #[error("the same field twice, see column {column}")]
-    RepeatedField { column: usize },
+    #[error(transparent)]
+    Object(#[from] BadObject),
     #[error("has fields other than id and interests")]
     UnknownField,
     #[error("{0} is missing")]
@@ -35,16 +29,4 @@ pub(super) enum Fault {
     Columns(usize),
     #[error("a quoted cell does not end where it should; a quote in a cell is written \"\"")]
     Quotes,
-}
-
-impl From<BadJson> for Fault {
-    fn from(bad: BadJson) -> Self {
-        match bad {
-            BadJson::Empty => Self::NotAnObject,
-            BadJson::NotUtf8 => BadLine::NotUtf8.into(),
-            BadJson::Syntax { column, .. } => Self::Syntax { column },
-            BadJson::TooDeep => Self::TooDeep,
-            BadJson::RepeatedKey { column, .. } => Self::RepeatedField { column },
-        }
-    }
 }

@@ -3,13 +3,14 @@
 //! Read with the service's own strict JSON: an integer is an integer, and a field given twice is a mistake.
 
 use super::fault::Fault;
-use crate::domain::{ClientId, Interests, Json};
+use crate::{
+    cli::lines,
+    domain::{ClientId, Interests, Json},
+};
 
 /// Reads one line.
 pub(super) fn parse(line: &str) -> Result<(ClientId, Interests), Fault> {
-    let Json::Object(mut object) = Json::parse(line.as_bytes())? else {
-        return Err(Fault::NotAnObject);
-    };
+    let mut object = lines::object(line)?;
     let (id, interests) = (object.remove("id"), object.remove("interests"));
     // A misspelt field would otherwise be a client without interests.
     if !object.is_empty() {
@@ -39,6 +40,7 @@ mod tests {
 
     use super::*;
     use crate::cli::interests::record;
+    use crate::cli::lines::BadObject;
 
     #[rstest]
     #[case::plain(r#"{"id": 1, "interests": ["books", "hi-tech"]}"#, 1, &["books", "hi-tech"])]
@@ -53,12 +55,12 @@ mod tests {
     }
 
     #[rstest]
-    #[case::no_json("1,books", Fault::Syntax { column: 2 })]
-    #[case::broken_off(r#"{"id": 1"#, Fault::Syntax { column: 8 })]
-    #[case::two_objects("{} {}", Fault::Syntax { column: 4 })]
-    #[case::array(r#"[1, ["books"]]"#, Fault::NotAnObject)]
-    #[case::null("null", Fault::NotAnObject)]
-    #[case::repeated_field(r#"{"id":1,"id":1,"interests":[]}"#, Fault::RepeatedField { column: 12 })]
+    #[case::no_json("1,books", BadObject::Syntax { column: 2 }.into())]
+    #[case::broken_off(r#"{"id": 1"#, BadObject::Syntax { column: 8 }.into())]
+    #[case::two_objects("{} {}", BadObject::Syntax { column: 4 }.into())]
+    #[case::array(r#"[1, ["books"]]"#, BadObject::NotAnObject.into())]
+    #[case::null("null", BadObject::NotAnObject.into())]
+    #[case::repeated_field(r#"{"id":1,"id":1,"interests":[]}"#, BadObject::RepeatedField { column: 12 }.into())]
     #[case::misspelt(r#"{"id":1,"interest":[]}"#, Fault::UnknownField)]
     #[case::one_too_many(r#"{"id":1,"interests":[],"name":"x"}"#, Fault::UnknownField)]
     #[case::no_id(r#"{"interests":[]}"#, Fault::Missing("id"))]

@@ -48,9 +48,11 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!(settings.cache.timeout, Duration::from_millis(100));
     assert_eq!(settings.cache.ttl, Duration::from_secs(3600));
     assert_eq!(settings.cache.capacity, 100_000);
+    assert_eq!(settings.cache.near_capacity, 0);
     assert_eq!(settings.cache.connect_timeout, Duration::from_millis(300));
     assert_eq!(settings.limits.max_in_flight, 1024);
     assert_eq!(settings.limits.client_ids, 10_000);
+    assert_eq!(settings.limits.body_memory, settings.limits.max_in_flight * settings.http.body_limit);
     assert_eq!((settings.limits.account_rate, settings.limits.address_rate), (None, None));
     assert_eq!(settings.shutdown.grace, Duration::from_secs(5));
     assert_eq!(settings.shutdown.drain, Duration::from_secs(20));
@@ -145,6 +147,7 @@ fn a_key_of_a_section_within_a_section_can_be_set_wherever_others_can() {
 #[case::as_whole_text(given().env("SCORING_TRACE__SAMPLE_RATIO", "0"), 0.0)]
 #[case::as_float(given().file("[trace]\nsample_ratio = 0.25"), 0.25)]
 #[case::as_integer(given().file("[trace]\nsample_ratio = 0"), 0.0)]
+#[case::as_another_integer(given().file("[trace]\nsample_ratio = 1"), 1.0)]
 fn a_share_can_be_written_as_any_number(#[case] given: Given, #[case] expected: f64) {
     assert_eq!(given.ok().trace.sample_ratio, expected);
 }

@@ -55,7 +55,7 @@ use crate::config::layers::Layers;
 )]
 #[case::whole_number_above_one(
     "[trace]\nsample_ratio = 2",
-    "x.toml:2: trace.sample_ratio: expected a float, got an integer"
+    "x.toml:2: trace.sample_ratio: must be from 0.0 to 1.0, got 2"
 )]
 #[case::collector_over_tls(
     "[trace]\nendpoint = \"https://collector\"",
@@ -165,6 +165,10 @@ fn a_variable_that_is_not_utf8_is_named() {
     "http.keep_alive=999ms",
     r#"http.keep_alive: must be from "1s" to "1h", got "999ms""#
 )]
+#[case::less_memory_than_one_body_takes(
+    "limits.body_memory=255KiB",
+    "limits.body_memory: limits.body_memory (255.0 KiB) must be at least http.body_limit (256.0 KiB)"
+)]
 #[case::too_many_connections(
     "http.max_connections=1000001",
     "http.max_connections: must be from 0 to 1000000, got 1000001"
@@ -214,6 +218,10 @@ fn a_variable_that_is_not_utf8_is_named() {
 #[case::no_timeout("cache.timeout=0s", r#"cache.timeout: must be from "1ms" to "1m", got "0s""#)]
 #[case::short_ttl("cache.ttl=999ms", r#"cache.ttl: must be from "1s" to "30days", got "999ms""#)]
 #[case::no_capacity("cache.capacity=0", "cache.capacity: must be from 1 to 10000000, got 0")]
+#[case::near_capacity(
+    "cache.near_capacity=10000001",
+    "cache.near_capacity: must be from 0 to 10000000, got 10000001"
+)]
 #[case::nothing_in_flight("limits.max_in_flight=0", "limits.max_in_flight: must be from 1 to 1000000, got 0")]
 #[case::no_ids("limits.client_ids=0", "limits.client_ids: must be from 1 to 1000000, got 0")]
 #[case::no_drain("shutdown.drain=0s", r#"shutdown.drain: must be from "1s" to "10m", got "0s""#)]

@@ -53,6 +53,7 @@ fn every_refusal() -> Vec<Refusal> {
         | Refusal::BadHead
         | Refusal::HeadTooLarge
         | Refusal::TooLarge
+        | Refusal::NoRoom
         | Refusal::BrokenBody
         | Refusal::NotFound
         | Refusal::WrongVerb { .. } => {}
@@ -68,6 +69,7 @@ fn every_refusal() -> Vec<Refusal> {
         Refusal::BadHead,
         Refusal::HeadTooLarge,
         Refusal::TooLarge,
+        Refusal::NoRoom,
         Refusal::BrokenBody,
         Refusal::NotFound,
         Refusal::WrongVerb { allow: "POST" },

@@ -1,13 +1,24 @@
 //! One connection to Redis, and how it is made.
+//!
+//! Replies come in the order of the commands, and that order is all that the client goes by. One reply too many, and each
+//! one behind it would be taken for the answer to another question. So each round of reads ends with a *seal*: a `PING`
+//! with a number that no other round of the connection has. A round counts only if its own number comes back.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use futures_util::{
     FutureExt,
-    future::{BoxFuture, try_join, try_join_all},
+    future::{BoxFuture, try_join_all},
 };
 use redis::{
-    AsyncConnectionConfig, Cmd, FromRedisValue, RedisConnectionInfo, Value, aio::MultiplexedConnection,
+    AsyncConnectionConfig, Cmd, FromRedisValue, Pipeline, RedisConnectionInfo, Value,
+    aio::MultiplexedConnection, from_redis_value,
 };
 use secrecy::ExposeSecret;
 use tokio::{sync::watch, task::AbortHandle, time::timeout};
@@ -40,7 +51,12 @@ pub(super) struct RedisConnection {
 pub(super) struct Commands {
     client: MultiplexedConnection,
     pulse: Arc<Pulse>,
+    /// How many rounds of reads were sent.
+    rounds: Arc<AtomicU64>,
 }
+
+/// The answers of one round of reads, in the order of its questions.
+struct Answers(std::vec::IntoIter<Value>);
 
 // ===== impl RedisConnector =====
 
@@ -100,7 +116,8 @@ impl RedisConnection {
             drop(open);
         })
         .abort_handle();
-        Ok(Self { commands: Commands { client, pulse }, driver, closed })
+        let commands = Commands { client, pulse, rounds: Arc::default() };
+        Ok(Self { commands, driver, closed })
     }
 }
 
@@ -138,33 +155,68 @@ impl Commands {
         try_join_all(answers).await.map(drop)
     }
 
+    async fn get(&self, key: String) -> Result<Option<Vec<u8>>, BackendError> {
+        self.read(vec![redis::cmd("GET").arg(key).take()]).await?.next()
+    }
+
     /// `MGET` calls a list or a hash "nothing", which would turn a broken value into a guess. `EXISTS`, asked in the same
     /// round trip, counts them; only if the counts differ is a second look taken, with `GET`, which tells.
     pub(super) async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, BackendError> {
-        let (mut values, existing) = try_join(
-            self.run::<Vec<Option<Vec<u8>>>>(redis::cmd("MGET").arg(keys).take()),
-            self.run::<usize>(redis::cmd("EXISTS").arg(keys).take()),
-        )
-        .await?;
+        let questions = ["MGET", "EXISTS"].map(|name| redis::cmd(name).arg(keys).take());
+        let mut answers = self.read(questions.into()).await?;
+        let mut values: Vec<Option<Vec<u8>>> = answers.next()?;
+        let existing: usize = answers.next()?;
         if values.len() != keys.len() {
             return Err(BackendError::Protocol);
         }
         if existing > values.iter().flatten().count() {
-            let missing = keys.iter().zip(&mut values).filter(|(_, value)| value.is_none());
-            let looks = missing.map(|(key, value)| async move {
-                *value = self.run(redis::cmd("GET").arg(key).take()).await?;
-                Ok(())
-            });
-            try_join_all(looks).await?;
+            let missing = || keys.iter().zip(&values).filter(|(_, value)| value.is_none());
+            let looks = missing().map(|(key, _)| redis::cmd("GET").arg(key).take()).collect();
+            let mut answers = self.read(looks).await?;
+            for value in values.iter_mut().filter(|value| value.is_none()) {
+                *value = answers.next()?;
+            }
         }
         Ok(values)
+    }
+
+    /// Sends `questions` and a seal in one round trip.
+    ///
+    /// A server that cannot save refuses a `PING` and serves reads all the same, so that refusal has to do for a seal.
+    async fn read(&self, questions: Vec<Cmd>) -> Result<Answers, BackendError> {
+        let (count, round) = (questions.len() + 1, self.rounds.fetch_add(1, Relaxed).to_string());
+        let mut pipeline = Pipeline::with_capacity(count);
+        questions.into_iter().for_each(|question| _ = pipeline.add_command(question));
+        pipeline.add_command(redis::cmd("PING").arg(&round).take());
+        let replies = self.client.clone().send_packed_commands(&pipeline, 0, count).await;
+        self.pulse.reply_completed();
+        let mut replies = replies.map_err(|error| sort(&error))?;
+        match replies.pop() {
+            Some(Value::BulkString(seal)) if seal == round.as_bytes() => {}
+            Some(Value::ServerError(error)) => {
+                let refused = sort(&error.into());
+                if !matches!(refused, BackendError::WritesRefused { .. }) {
+                    return Err(refused);
+                }
+            }
+            _ => return Err(BackendError::Protocol),
+        }
+        Ok(Answers(replies.into_iter()))
+    }
+}
+
+impl Answers {
+    fn next<T: FromRedisValue>(&mut self) -> Result<T, BackendError> {
+        let reply = self.0.next().ok_or(BackendError::Protocol)?;
+        let value = reply.extract_error().map_err(|error| sort(&error))?;
+        from_redis_value(value).map_err(|error| sort(&error.into()))
     }
 }
 
 impl Connection for RedisConnection {
     fn get(&self, key: String) -> Reply<Option<Vec<u8>>> {
         let commands = self.commands.clone();
-        async move { commands.run(redis::cmd("GET").arg(key).take()).await }.boxed()
+        async move { commands.get(key).await }.boxed()
     }
 
     fn get_many(&self, keys: Arc<[String]>) -> Reply<Vec<Option<Vec<u8>>>> {

@@ -5,8 +5,8 @@ use serde_json::Value;
 
 use super::process::Sandbox;
 
-const SUBCOMMANDS: [&str; 8] =
-    ["serve", "check-config", "token", "call", "openapi", "completions", "man", "interests"];
+const SUBCOMMANDS: [&str; 9] =
+    ["serve", "check-config", "probe", "token", "call", "openapi", "completions", "man", "interests"];
 
 #[rstest]
 #[case::bash("bash")]

@@ -59,6 +59,21 @@ async fn every_official_case_is_one_line_with_its_context() {
     }
 }
 
+/// A client's address is personal data, so the line has none.
+#[tokio::test]
+async fn a_call_that_is_refused_for_its_address_is_one_line_as_well_and_says_no_address() {
+    let bodies = [sign(json!({})).to_string(), "no JSON".to_owned(), "never read".to_owned()];
+    let log = logged(&bodies, &["--set", "limits.address_rate=2/h"]).await;
+    let lines = log.lines().filter(|line| line.contains(r#""message":"call""#));
+    let lines: Vec<Value> = lines.map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), bodies.len());
+    let refused = &lines[2];
+    let expected = (&json!("2"), &json!(429), &json!("other"), &json!(""));
+    assert_eq!((&refused["request_id"], &refused["code"], &refused["method"], &refused["account"]), expected);
+    assert!(refused["duration"].as_f64().unwrap() > 0.0);
+    assert!(!refused.to_string().contains("127.0.0.1"), "{refused}");
+}
+
 /// A call that is refused for its arguments has a context as well.
 #[rstest]
 #[case::a_score(call("online_score", json!({"gender": 5, "phone": 1})), "has", json!("phone,gender"))]

@@ -1,6 +1,7 @@
 //! Usage, settings and tokens: what is said, and the exit code.
 
 use rstest::rstest;
+use scoring_api::wall_clock;
 use sha2::{Digest, Sha512};
 
 use super::process::Sandbox;
@@ -93,7 +94,7 @@ async fn a_partners_token_is_the_contracts_digest(#[case] arguments: &[&str], #[
 
 #[tokio::test]
 async fn the_admins_token_is_the_hours() {
-    let now = || sha512(&format!("{}42", chrono::Utc::now().format("%Y%m%d%H"))) + "\n";
+    let now = || sha512(&format!("{}42", wall_clock::now().format("%Y%m%d%H"))) + "\n";
     let before = now();
     let ended = Sandbox::new().run(&["token", "--admin", "--set", "auth.timezone=UTC"]).await;
     // The hour may have turned meanwhile.

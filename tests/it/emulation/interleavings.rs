@@ -1,13 +1,13 @@
-//! Row 27 as a property: whatever the order in which reads are sent, abandoned, late and cut off, each answer is the one to
-//! its own question.
+//! Row 27 as a property: whatever the order in which reads are sent, abandoned, late, cut off and answered twice, each
+//! answer is the one to its own question.
 
 use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
 
 use prometheus::Registry;
 use proptest::{prelude::*, test_runner::TestRunner};
 use scoring_api::store::{
-    Link, LinkPolicy, Monitor, PersistentRequests, RedisConnector, Role, RoleStatus, StoreMetrics,
-    url::StoreUrl,
+    CacheRequests, Link, LinkPolicy, Monitor, PersistentRequests, RedisConnector, Role, RoleStatus,
+    StoreMetrics, url::StoreUrl,
 };
 use tokio::{
     runtime::Builder,
@@ -20,7 +20,7 @@ use crate::{
     tools::{DATA, Fault, RespServer},
 };
 
-/// Of the keys `i:0`, `i:1`, … the values are `of 0`, `of 1`, …
+/// Of the keys `i:0`, `uid:0`, `i:1`, … the values are `of i:0`, `of uid:0`, `of i:1`, …
 pub const KEYS: u64 = 1_000;
 
 /// What happens next.
@@ -28,6 +28,8 @@ pub const KEYS: u64 = 1_000;
 pub enum Step {
     /// Somebody reads so many keys of their own, and goes away after so many microseconds.
     Read { keys: u64, patience_us: u64 },
+    /// Somebody looks a cached key of their own up, and goes away after so many microseconds.
+    LookUp { patience_us: u64 },
     /// Something happens to the store.
     Upset(Upset),
     /// Nothing, for so many microseconds.
@@ -41,23 +43,29 @@ pub enum Upset {
     Late(u64),
     /// All its connections end.
     Cut,
+    /// It sends so many of its next replies twice. No real store does.
+    Twice(usize),
 }
 
 /// Any step; most of them are reads, and of those some are patient enough to be answered.
 pub fn any_step() -> impl Strategy<Value = Step> {
-    let patience_us = prop_oneof![0u64..3_000, Just(200_000)];
+    let patience_us = || prop_oneof![0u64..3_000, Just(200_000)];
     prop_oneof![
-        12 => (1u64..4, patience_us).prop_map(|(keys, patience_us)| Step::Read { keys, patience_us }),
+        12 => (1u64..4, patience_us()).prop_map(|(keys, patience_us)| Step::Read { keys, patience_us }),
+        12 => patience_us().prop_map(|patience_us| Step::LookUp { patience_us }),
         2 => (1u64..40).prop_map(|ms| Step::Upset(Upset::Late(ms))),
         1 => Just(Step::Upset(Upset::Cut)),
+        1 => (1usize..4).prop_map(|replies| Step::Upset(Upset::Twice(replies))),
         3 => (0u64..2_000).prop_map(Step::Pause),
     ]
 }
 
 /// Takes the steps, with `upset` to upset the store, and checks each answer. Returns how many there were.
 pub async fn take(url: &str, steps: Vec<Step>, upset: impl AsyncFn(Upset)) -> usize {
-    let links = [link(url), link(url)];
+    let links = [link(url, Role::Persistent), link(url, Role::Persistent)];
     let requests = PersistentRequests::new(&links, 3);
+    let cache_link = link(url, Role::Cache);
+    let cache = CacheRequests::new(&cache_link, None);
     let answers = Rc::<Cell<usize>>::default();
     let (mut readers, mut next) = (Vec::new(), 0);
     for step in steps {
@@ -71,8 +79,20 @@ pub async fn take(url: &str, steps: Vec<Step>, upset: impl AsyncFn(Upset)) -> us
                     let read = requests.get_many(names, Instant::now() + Duration::from_millis(150));
                     if let Ok(Ok(values)) = timeout(Duration::from_micros(patience_us), read).await {
                         let own: Vec<_> =
-                            ids.iter().map(|id| Some(format!("of {id}").into_bytes())).collect();
+                            ids.iter().map(|id| Some(format!("of i:{id}").into_bytes())).collect();
                         assert_eq!(values, own);
+                        answers.set(answers.get() + 1);
+                    }
+                }));
+                yield_now().await;
+            }
+            Step::LookUp { patience_us } => {
+                let (cache, answers, key) = (cache.clone(), answers.clone(), format!("uid:{}", next % KEYS));
+                next += 1;
+                readers.push(spawn_local(async move {
+                    let read = cache.get(key.clone(), Instant::now() + Duration::from_millis(150));
+                    if let Ok(Ok(value)) = timeout(Duration::from_micros(patience_us), read).await {
+                        assert_eq!(value, Some(format!("of {key}").into_bytes()));
                         answers.set(answers.get() + 1);
                     }
                 }));
@@ -88,10 +108,16 @@ pub async fn take(url: &str, steps: Vec<Step>, upset: impl AsyncFn(Upset)) -> us
     answers.get()
 }
 
-fn link(url: &str) -> Link {
+/// What [`take`] finds stored.
+pub fn entries() -> impl Iterator<Item = (String, String)> {
+    let keys = (0..KEYS).flat_map(|id| [format!("i:{id}"), format!("uid:{id}")]);
+    keys.map(|key| (key.clone(), format!("of {key}")))
+}
+
+fn link(url: &str, role: Role) -> Link {
     let StoreUrl::Redis(target) = url.parse().unwrap() else { panic!("{url}") };
     let connector = Arc::new(RedisConnector::new(target, Duration::from_millis(300)));
-    let status = RoleStatus::new(Role::Persistent, StoreMetrics::register(&Registry::new()).unwrap());
+    let status = RoleStatus::new(role, StoreMetrics::register(&Registry::new()).unwrap());
     Link::start(connector, LinkPolicy::new(Duration::from_millis(30)), Monitor::new(status)).0
 }
 
@@ -105,10 +131,11 @@ fn row_27_every_answer_belongs_to_its_own_question() {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let answered = LocalSet::new().block_on(&runtime, async {
             let store = RespServer::start();
-            (0..KEYS).for_each(|id| store.put(&format!("i:{id}"), format!("of {id}")));
+            entries().for_each(|(key, value)| store.put(&key, value));
             let upset = async |what| match what {
                 Upset::Late(ms) => store.also(Fault::Delay(Duration::from_millis(ms)).on(DATA).times(1)),
                 Upset::Cut => store.drop_connections(),
+                Upset::Twice(replies) => store.also(Fault::Twice.on(DATA).times(replies)),
             };
             take(&store.url(), steps, upset).await
         });

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use rstest::rstest;
+use tokio::time::Instant;
+
 use super::{behind_proxy, on_resp, seeded};
 use crate::{
     harness::{ALL_IS_OK_WITHIN, Load, SCORE_BOUND, TestApp},
@@ -70,6 +73,11 @@ async fn row_06_connect_goes_nowhere() {
     store.door.clog();
     store.door.drop_existing();
     app.is_degraded().await;
+    // The kernel would go on trying for minutes.
+    eventually(ALL_IS_OK_WITHIN, "connects are given up", async || {
+        app.metric(r#"scoring_store_operations_total{op="connect",outcome="timed_out"}"#).await >= 2.0
+    })
+    .await;
     store.door.open();
     app.recovers().await;
 }
@@ -99,10 +107,13 @@ async fn row_07_store_that_always_cuts_its_replies_off() {
 async fn row_11_latency_of_100_ms_costs_the_cache_and_nothing_else() {
     let (_store, proxy, app) = behind_proxy().await;
     proxy.set(Conditions { latency: Duration::from_millis(50), ..Conditions::default() });
+    let before = lookups(&app).await;
     for _ in 0..10 {
         app.scores_right().await;
         app.interests_right().await;
     }
+    let after = lookups(&app).await;
+    assert_eq!(after, Lookups { degraded: before.degraded + 10.0, ..before }, "the cache was waited for");
     proxy.heal();
     app.recovers().await;
 }
@@ -129,6 +140,73 @@ async fn row_22_connection_dropped_while_idle() {
         })
         .await;
     }
+}
+
+/// How the cache's look-ups have ended so far.
+#[derive(Debug, PartialEq)]
+struct Lookups {
+    answered: f64,
+    degraded: f64,
+}
+
+async fn lookups(app: &TestApp) -> Lookups {
+    let of = async |result| app.metric(&format!("scoring_cache_lookups_total{{result=\"{result}\"}}")).await;
+    Lookups { answered: of("hit").await + of("miss").await, degraded: of("degraded").await }
+}
+
+/// The store takes connections and cuts them again, over and over: scores are right all the while, and a breaker changes
+/// its state twice a second at most. The cache has one; the gauge of persistent reads shows two at once.
+#[rstest]
+#[case::ten_times_a_second(Duration::from_millis(100))]
+#[case::as_slowly_as_it_takes_to_notice(Duration::from_millis(300))]
+#[tokio::test]
+async fn row_10_refused_and_accepted_in_turn(#[case] period: Duration) {
+    let (store, app) = on_resp().await;
+    let load = Load::start(&app, 4);
+    store.door.flap(period);
+    let begun = Instant::now();
+    let (mut changes, mut last) = (Vec::new(), 0.0);
+    while begun.elapsed() < Duration::from_secs(6) {
+        let state = app.metric(r#"scoring_store_breaker_state{role="cache"}"#).await;
+        if state != last {
+            changes.push(begun.elapsed());
+            last = state;
+        }
+    }
+    assert!(!changes.is_empty(), "nothing was noticed");
+    for three in changes.windows(3) {
+        // Less what it takes to look.
+        assert!(three[2] - three[0] >= Duration::from_millis(900), "{changes:?}");
+    }
+    store.door.open();
+    let tally = load.end().await;
+    assert!(tally.slowest_score <= SCORE_BOUND, "{tally:?}");
+    app.recovers().await;
+}
+
+#[tokio::test]
+async fn row_18_max_number_of_clients_reached() {
+    let (store, app) = on_resp().await;
+    store.max_clients();
+    store.drop_connections();
+    app.is_degraded().await;
+    store.heal();
+    app.recovers().await;
+}
+
+/// A read in twenty is under way when its connection is killed: more than may fail, and fewer than may be sent again.
+#[tokio::test]
+async fn row_21_reads_under_way_on_connections_that_are_killed_are_sent_again() {
+    let (store, app) = on_resp().await;
+    store.forget();
+    for read in 0..200 {
+        if read % 20 == 0 {
+            store.set(Fault::CutMidReply(0).on_key("i:1").times(1));
+        }
+        app.interests_right().await;
+    }
+    let asked = store.seen("MGET").into_iter().filter(|command| command.args == ["i:1", "i:2"]);
+    assert_eq!(asked.count(), 210);
 }
 
 /// While the store is gone and many ask, a score is never late and never wrong.

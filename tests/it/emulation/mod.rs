@@ -7,6 +7,7 @@ mod link;
 mod loss;
 mod no_desync;
 mod replies;
+mod replies_astray;
 
 use std::sync::Arc;
 

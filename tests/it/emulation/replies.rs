@@ -36,6 +36,34 @@ async fn row_14_connections_are_kept_while_the_store_is_loading() {
     assert_eq!(store.door.accepted(), before);
 }
 
+/// Two connections for reads, one for look-ups and one for cache writes: what is refused is no reason to make others.
+#[tokio::test]
+async fn row_14_a_store_that_is_loading_when_the_service_starts_is_connected_to_once() {
+    let store = seeded();
+    store.set(Fault::loading());
+    let app = TestApp::on(&store.url()).await;
+    app.is_degraded().await;
+    store.heal();
+    app.recovers().await;
+    assert_eq!(store.door.accepted(), 4);
+}
+
+/// A reply that never ends is a connection lost, and not memory.
+#[tokio::test]
+async fn row_08_a_reply_without_an_end_is_not_read_to_its_end() {
+    const MIB: u64 = 1 << 20;
+    let (store, app) = on_resp().await;
+    let before = store.door.accepted();
+    store.set(Fault::HugeLength(400 * MIB).on_key("i:1").times(1));
+    app.interests(&[1]).await;
+    eventually(5 * ALL_IS_OK_WITHIN, "the connection is given up", async || store.door.accepted() > before)
+        .await;
+    // What the service reads of a reply, and what the sockets between hold.
+    let sent = store.filler_sent();
+    assert!((64 * MIB..128 * MIB).contains(&sent), "{sent} bytes were taken");
+    app.recovers().await;
+}
+
 /// Values are paired with ids by their places, so a reply of another length must be the answer to something else.
 #[rstest]
 #[case::too_few(b"*1\r\n$11\r\n[\"hockey\"] \r\n")]
@@ -85,6 +113,42 @@ async fn a_store_that_refuses_writes_goes_on_serving_reads(#[case] fault: Rule) 
     app.is_ok().await;
     assert_eq!(app.readiness().await, "ready");
     store.heal();
+    app.recovers().await;
+}
+
+#[rstest]
+#[case::row_16_oom(Fault::oom())]
+#[case::row_16_misconf(Fault::misconf())]
+#[tokio::test]
+async fn writes_that_are_refused_are_dropped_and_counted_and_cost_no_connection(#[case] fault: Rule) {
+    let (store, app) = on_resp().await;
+    // Writes have a connection of their own, which readiness does not wait for.
+    let key = cache_key(&app, &store, &Person::full()).await;
+    eventually(ALL_IS_OK_WITHIN, "all writes so far are done", async || store.stored(&key).is_some()).await;
+    let (accepted, refused) = (store.door.accepted(), refused_writes(&app).await);
+    store.set(fault);
+    store.forget();
+    for _ in 0..10 {
+        app.scores_right().await;
+    }
+    eventually(ALL_IS_OK_WITHIN, "each refused write is counted", async || {
+        refused_writes(&app).await - refused == 10.0
+    })
+    .await;
+    assert_eq!(store.seen("SET").len(), 10, "a write that was refused must not be sent again");
+    assert_eq!(store.door.accepted(), accepted);
+}
+
+async fn refused_writes(app: &TestApp) -> f64 {
+    app.metric(r#"scoring_store_operations_total{op="set",outcome="writes_refused"}"#).await
+}
+
+/// It refuses even the `PING` at the log-in.
+#[tokio::test]
+async fn row_16_a_store_that_cannot_save_when_the_service_starts_serves_reads() {
+    let store = seeded();
+    store.set(Fault::misconf());
+    let app = TestApp::on(&store.url()).await;
     app.recovers().await;
 }
 

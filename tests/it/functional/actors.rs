@@ -185,6 +185,7 @@ async fn row_29_a_store_that_panics_each_time_it_starts_degrades_the_service_and
     .await;
     assert_eq!(app.readiness().await, "degraded");
     assert_eq!(app.metric(r#"scoring_store_up{role="persistent"}"#).await, 0.0);
+    assert_eq!(unwell(&app, "persistent_store", "failing").await, 1.0);
     let (attempts, begun) = (cursed.attempts.load(Relaxed), Instant::now());
     for _ in 0..5 {
         app.scores_right().await;
@@ -196,6 +197,15 @@ async fn row_29_a_store_that_panics_each_time_it_starts_degrades_the_service_and
 
     cursed.panics.store(false, Relaxed);
     app.recovers_within(2 * ALL_IS_OK_WITHIN).await;
+    eventually(Duration::from_secs(30), "it is well again", async || {
+        unwell(&app, "persistent_store", "failing").await == 0.0
+    })
+    .await;
+}
+
+/// How many actors of this name are in this state, as Prometheus sees it.
+async fn unwell(app: &TestApp, actor: &str, state: &str) -> f64 {
+    app.metric(&format!(r#"scoring_actors_unwell{{actor="{actor}",state="{state}"}}"#)).await
 }
 
 /// The parts that `/readyz` calls stuck. It must refuse if there are any, and only then.
@@ -258,8 +268,10 @@ async fn row_32_a_blocked_thread_is_told_by_readiness_and_restarts_nothing() {
         stuck_parts(&app).await == ["cache_store", "dispatcher", "interests", "persistent_store", "scoring"]
     })
     .await;
+    assert_eq!(unwell(&app, "scoring", "stuck").await, 1.0);
     eventually(STUCK_IS_OVER_WITHIN, "readiness takes it back", async || stuck_parts(&app).await.is_empty())
         .await;
+    assert_eq!(unwell(&app, "scoring", "stuck").await, 0.0);
     app.recovers().await;
     for actor in ["cache_store", "dispatcher", "interests", "persistent_store", "scoring"] {
         assert_eq!(app.restarts(actor).await, 0, "{actor}");

@@ -1,12 +1,14 @@
 //! The method handler through the actors, over HTTP: on the stores that need no server, and on doubles.
 
 mod actors;
+mod bodies;
 mod client;
 mod docs;
 mod heads;
 mod http;
 mod leavers;
 mod metrics;
+mod near;
 pub mod official;
 mod overload;
 mod rates;

@@ -1,6 +1,7 @@
 //! The assignment's own cases, over HTTP and on every kind of store that needs no server. `real` has them on Redis.
 
 use rstest::rstest;
+use scoring_api::wall_clock;
 use serde_json::{Value, json};
 
 use crate::harness::{TestApp, sign};
@@ -43,7 +44,7 @@ pub async fn all_cases_hold(app: &TestApp) {
 /// The case's request, signed as it says.
 pub fn request(case: &Value) -> Value {
     let mut request = case["request"].clone();
-    let today = chrono::Local::now().format("%d.%m.%Y").to_string();
+    let today = wall_clock::now().with_timezone(&chrono::Local).format("%d.%m.%Y").to_string();
     if request["arguments"]["date"] == "@today" {
         request["arguments"]["date"] = today.into();
     }

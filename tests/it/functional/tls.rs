@@ -29,17 +29,24 @@ struct Secure {
 
 impl Secure {
     async fn spawn() -> Self {
+        Self::with(&["http.head_timeout=500ms", "http.body_timeout=500ms", "http.body_limit=2KiB"]).await
+    }
+
+    async fn with(settings: &[&str]) -> Self {
         let (certificate, folder) = (Certificate::new(), tempfile::tempdir().unwrap());
         let [cert, key] = certificate.write(folder.path());
-        let app = TestApp::with_settings(&[
-            &cert,
-            &key,
-            "http.head_timeout=500ms",
-            "http.body_timeout=500ms",
-            "http.body_limit=2KiB",
-        ])
-        .await;
+        let app = TestApp::with_settings(&[&[cert.as_str(), &key], settings].concat()).await;
         Self { app, certificate, folder }
+    }
+
+    /// A client that has connected and said nothing yet, which the service knows.
+    async fn silent(&self) -> TcpStream {
+        let silent = TcpStream::connect(self.address()).await.unwrap();
+        eventually(Duration::from_secs(10), "the handshake is waited for", async || {
+            self.app.metric("scoring_tls_handshakes_in_progress").await == 1.0
+        })
+        .await;
+        silent
     }
 
     fn address(&self) -> SocketAddr {
@@ -112,6 +119,35 @@ async fn row_35_a_handshake_that_never_ends_is_hung_up_on(#[case] half: &[u8]) {
     let mut said = Vec::new();
     _ = timeout(HEAD_TIMEOUT * SLACK, plain.read_to_end(&mut said)).await.expect("the end");
     assert!(begun.elapsed() >= HEAD_TIMEOUT / 2, "{:?}", begun.elapsed());
+}
+
+/// And it is a good end: had it been called a failure, the service of this test would end by a panic.
+#[tokio::test]
+async fn row_42_a_client_that_never_says_a_word_holds_the_end_up_for_the_drain_at_most() {
+    let secure = Secure::with(&["http.head_timeout=10m", "shutdown.drain=1s"]).await;
+    let _silent = secure.silent().await;
+    secure.app.stop();
+    eventually(Duration::from_secs(2) * SLACK, "the service has ended", async || {
+        secure.app.try_send(secure.app.admin_request(reqwest::Method::GET, "/healthz")).await.is_err()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn row_42_a_client_that_is_still_shaking_hands_when_the_service_closes_is_served() {
+    let secure = Secure::with(&["http.head_timeout=10m", "shutdown.drain=1m"]).await;
+    let silent = secure.silent().await;
+    secure.app.stop();
+    eventually(Duration::from_secs(10), "nobody else gets in", async || {
+        TcpStream::connect(secure.address()).await.is_err()
+    })
+    .await;
+    // For longer than the end waits when nobody is busy.
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_millis(500) {
+        assert_eq!(secure.app.admin("/healthz").await.status, 200);
+    }
+    is_served(&mut Wire::shake_hands(silent, secure.certificate.client()).await.unwrap()).await;
 }
 
 #[rstest]

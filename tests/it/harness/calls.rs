@@ -1,5 +1,6 @@
 //! Method calls as a partner makes them. Signed here, independently of the service's own code.
 
+use scoring_api::wall_clock;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha512};
 
@@ -81,7 +82,7 @@ fn partner_token(account: &str, login: &str) -> String {
 
 /// The admin's token of this hour.
 fn admin_token() -> String {
-    sha512(&format!("{}{ADMIN_SALT}", chrono::Local::now().format("%Y%m%d%H")))
+    sha512(&format!("{}{ADMIN_SALT}", wall_clock::now().with_timezone(&chrono::Local).format("%Y%m%d%H")))
 }
 
 fn sha512(text: &str) -> String {

@@ -56,8 +56,12 @@ impl Wire {
 
     /// The same, with other ideas of TLS.
     pub async fn to_tls_with(address: SocketAddr, config: ClientConfig) -> io::Result<Self> {
+        Self::shake_hands(TcpStream::connect(address).await?, config).await
+    }
+
+    /// The same over a connection on which nothing has been said yet.
+    pub async fn shake_hands(stream: TcpStream, config: ClientConfig) -> io::Result<Self> {
         let name = Certificate::NAME.try_into().unwrap();
-        let stream = TcpStream::connect(address).await?;
         Ok(Self::over(TlsConnector::from(Arc::new(config)).connect(name, stream).await?))
     }
 

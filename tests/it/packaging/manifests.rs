@@ -12,6 +12,7 @@ use crate::harness::TestApp;
 
 const KUBERNETES: &str = "deploy/kubernetes";
 const UNIT: &str = "deploy/systemd/scoring-api.service";
+const DROP_IN: &str = "deploy/systemd/tls.conf";
 
 fn kubernetes(file: &str) -> Value {
     yaml(&format!("{KUBERNETES}/{file}"))
@@ -23,7 +24,11 @@ fn container() -> Value {
 
 /// The values of a key in the systemd unit, which may stand more than once.
 fn unit(key: &str) -> Vec<String> {
-    let text = text(UNIT);
+    unit_of(UNIT, key)
+}
+
+fn unit_of(file: &str, key: &str) -> Vec<String> {
+    let text = text(file);
     let values = text.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
     values.map(str::to_owned).collect()
 }
@@ -52,12 +57,11 @@ fn of_kubernetes() -> BTreeMap<String, String> {
 }
 
 fn of_systemd() -> BTreeMap<String, String> {
-    let assigned = unit("Environment");
-    assigned
-        .iter()
-        .filter_map(|assigned| assigned.split_once('='))
-        .map(|(n, v)| (n.into(), v.into()))
-        .collect()
+    assigned(&unit("Environment"))
+}
+
+fn assigned(lines: &[String]) -> BTreeMap<String, String> {
+    lines.iter().filter_map(|assigned| assigned.split_once('=')).map(|(n, v)| (n.into(), v.into())).collect()
 }
 
 /// The settings of `environment` and of `file`, with secrets where this test has put them.
@@ -99,6 +103,18 @@ fn what_runs_the_image_makes_settings_that_hold(
 fn the_unit_makes_settings_that_hold() {
     let settings = loaded(&of_systemd(), None).unwrap();
     assert!(!settings.auth.has_public_salt());
+}
+
+#[test]
+fn the_drop_in_for_tls_names_files_that_systemd_copies() {
+    let mut environment = of_systemd();
+    environment.extend(assigned(&unit_of(DROP_IN, "Environment")));
+    let tls = loaded(&environment, None).unwrap().http.tls;
+    let copied = unit_of(DROP_IN, "LoadCredential");
+    for file in [tls.cert.unwrap(), tls.key.unwrap()] {
+        let name = file.file_name().unwrap().to_str().unwrap();
+        assert!(copied.contains(&format!("{name}:/etc/scoring-api/{name}")), "{name}");
+    }
 }
 
 #[test]
@@ -200,14 +216,24 @@ fn containers_may_do_no_more_than_they_need() {
     assert_eq!(security["capabilities"]["drop"][0], "ALL");
     let image = text("Dockerfile");
     let (_, last_stage) = image.rsplit_once("\nFROM ").unwrap();
-    for line in [
-        "gcr.io/distroless/cc-debian12:nonroot",
-        "USER 65532:65532",
-        "STOPSIGNAL SIGTERM",
-        "HEALTHCHECK NONE",
-    ] {
+    for line in ["gcr.io/distroless/cc-debian12:nonroot", "USER 65532:65532", "STOPSIGNAL SIGTERM"] {
         assert!(last_stage.lines().any(|found| found == line), "{line}");
     }
+}
+
+/// There is no shell, and nothing else, that could ask.
+#[test]
+fn the_image_and_compose_ask_the_binary_itself_whether_it_is_ready() {
+    let words = ["/usr/local/bin/scoring-api", "probe"];
+    let image = text("Dockerfile");
+    let check = image.lines().find(|line| line.starts_with("HEALTHCHECK ")).unwrap();
+    let (_, command) = check.split_once(" CMD ").unwrap();
+    assert_eq!(serde_json::from_str::<Vec<String>>(command).unwrap(), words);
+    let compose = yaml("compose.yaml");
+    let check = &compose["services"]["scoring-api"]["healthcheck"];
+    assert_eq!(check["test"], serde_json::json!(["CMD", words[0], words[1]]));
+    // It gives up by itself, and says why, before it is killed.
+    assert_eq!(check["timeout"], "4s");
 }
 
 #[test]
@@ -221,11 +247,7 @@ fn compose_publishes_on_loopback_only_and_mounts_what_exists() {
             let (from, _) = volume.split_once(':').unwrap();
             assert!(path(from).exists(), "{name}: {from}");
         }
-        assert_eq!(
-            service["healthcheck"].is_object(),
-            name != "scoring-api",
-            "{name}: its image has nothing to ask with"
-        );
+        assert!(service["healthcheck"].is_object(), "{name}");
     }
     assert!(path(compose["configs"]["redis"]["file"].as_str().unwrap()).exists());
     assert_eq!(compose["networks"]["back"]["internal"], true);

@@ -1,5 +1,6 @@
 //! What the repository ships besides the binary, held to what the binary is: manifests, alert rules, dashboards, documents.
 
+mod chores;
 mod configuration;
 mod manifests;
 mod monitoring;
@@ -8,11 +9,11 @@ use std::{fs, path::PathBuf};
 
 use serde_json::Value;
 
-fn path(file: &str) -> PathBuf {
+pub fn path(file: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(file)
 }
 
-fn text(file: &str) -> String {
+pub fn text(file: &str) -> String {
     fs::read_to_string(path(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 

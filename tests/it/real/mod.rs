@@ -16,7 +16,7 @@ use rstest::rstest;
 use tokio::task::LocalSet;
 
 use crate::{
-    emulation::interleavings::{KEYS, Upset, any_step, take},
+    emulation::interleavings::{Upset, any_step, entries, take},
     functional::official::{IDS, all_cases_hold},
     harness::{ALL_IS_OK_WITHIN, Load, Person, SCORE_BOUND, TestApp},
     tools::{RedisServer, eventually},
@@ -189,7 +189,7 @@ async fn row_22_connection_dropped_while_idle() {
 #[tokio::test]
 async fn row_27_every_answer_belongs_to_its_own_question() {
     let redis = RedisServer::start().await;
-    let pairs: Vec<_> = (0..KEYS).flat_map(|id| [format!("i:{id}"), format!("of {id}")]).collect();
+    let pairs: Vec<_> = entries().flat_map(|(key, value)| [key, value]).collect();
     let words: Vec<_> = ["MSET"].into_iter().chain(pairs.iter().map(String::as_str)).collect();
     redis.command::<()>(&words).await;
     let mut answers = 0;
@@ -202,6 +202,7 @@ async fn row_27_every_answer_belongs_to_its_own_question() {
         let upset = async |what| match what {
             Upset::Late(ms) => redis.client_pause(Duration::from_millis(ms), "ALL").await,
             Upset::Cut => _ = redis.client_kill().await,
+            Upset::Twice(_) => {}
         };
         answers += LocalSet::new().run_until(take(&redis.url(), steps, upset)).await;
     }

@@ -35,16 +35,14 @@ enum Checked {
 }
 
 #[derive(Serialize)]
-struct Success {
-    code: u16,
-    response: Answer,
-}
-
-#[derive(Serialize)]
 struct Failure {
     code: u16,
     error: String,
 }
+
+/// The service's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[actix_web::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -141,6 +139,7 @@ async fn direct(
 }
 
 /// The service's checks, in its order.
+#[expect(clippy::disallowed_methods, reason = "the hour of an admin's token goes by the wall clock")]
 fn check(body: &[u8], authenticator: &Authenticator) -> Result<Checked, CallError> {
     let request = MethodRequest::from_json(Json::parse(body)?)?;
     let now = Utc::now();
@@ -158,7 +157,12 @@ fn check(body: &[u8], authenticator: &Authenticator) -> Result<Checked, CallErro
 
 fn respond(outcome: Result<Answer, CallError>) -> HttpResponse {
     let error = match outcome {
-        Ok(answer) => return HttpResponse::Ok().json(Success { code: 200, response: answer }),
+        Ok(answer) => {
+            let mut body = br#"{"code":200,"response":"#.to_vec();
+            answer.write_json(&mut body);
+            body.push(b'}');
+            return HttpResponse::Ok().content_type("application/json").body(body);
+        }
         Err(error) => error,
     };
     let status = match error {

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use prometheus::Registry;
 use rstest::rstest;
 use tokio::time::sleep;
 
@@ -69,8 +70,8 @@ impl Test {
         self.script.state().values.insert(KEY.to_owned(), value.as_bytes().to_vec());
     }
 
-    fn counted(&self, result: &str) -> u64 {
-        self.lookups.0.with_label_values(&[result]).get()
+    fn counted(&self, lookup: Lookup) -> u64 {
+        self.lookups.counted(lookup)
     }
 }
 
@@ -83,7 +84,7 @@ fn a_score_that_was_put_is_a_hit(#[case] score: f64) {
         assert_eq!(test.get().await, None);
         test.put(score, SECOND).await;
         assert_eq!(test.get().await, Score::new(score));
-        assert_eq!((test.counted("hit"), test.counted("miss")), (1, 1));
+        assert_eq!((test.counted(Lookup::Hit), test.counted(Lookup::Miss)), (1, 1));
     });
 }
 
@@ -99,7 +100,7 @@ fn a_malformed_cached_value_is_a_miss_until_it_is_overwritten(#[case] value: &st
         let test = start().await;
         test.store(value);
         assert_eq!(test.get().await, None);
-        assert_eq!(test.counted("miss"), 1);
+        assert_eq!(test.counted(Lookup::Miss), 1);
         test.put(3.0, SECOND).await;
         assert_eq!(test.get().await, Score::new(3.0));
     });
@@ -116,7 +117,7 @@ fn a_cache_that_fails_in_whatever_way_is_a_miss_that_is_counted_as_degraded() {
             let begun = Instant::now();
             assert_eq!(test.get().await, None);
             assert!(begun.elapsed() <= 81 * MILLI, "{act:?}: {:?}", begun.elapsed());
-            assert_eq!(test.counted("degraded"), 1);
+            assert_eq!(test.counted(Lookup::Degraded), 1);
         });
     }
 }
@@ -178,9 +179,9 @@ fn a_link_for_writes_that_fails_is_nobodys_concern() {
             test.put(3.0, SECOND).await;
             assert!(test.status.snapshot().up);
             assert_eq!(test.status.snapshot().last_error, None);
-            assert_eq!(test.get().await.is_some(), test.counted("hit") > 0);
+            assert_eq!(test.get().await.is_some(), test.counted(Lookup::Hit) > 0);
         }
-        assert_eq!(test.counted("degraded"), 0);
+        assert_eq!(test.counted(Lookup::Degraded), 0);
         assert_eq!(test.script.open(), 2, "it was given up as silent, and made anew");
         assert_eq!(test.vitals.restarts(), 0);
     });

@@ -39,6 +39,8 @@ pub enum Fault {
     CutMidReply(usize),
     /// Carries the command out and sends the reply byte by byte.
     Slice,
+    /// Carries the command out and sends the reply twice.
+    Twice,
 }
 
 /// A fault, the commands that it befalls, and how often.

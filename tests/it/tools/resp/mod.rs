@@ -9,9 +9,10 @@ mod wire;
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 use self::fault::Script;
@@ -46,6 +47,7 @@ struct Shared {
     keyspace: Mutex<Keyspace>,
     commands: Mutex<Vec<Command>>,
     login: Mutex<Option<(String, String)>>,
+    filler: AtomicU64,
 }
 
 /// What the server knows about one connection.
@@ -115,6 +117,11 @@ impl RespServer {
         self.door.freeze_existing();
     }
 
+    /// How many bytes of [`Fault::HugeLength`] clients have taken, or sockets on the way to them.
+    pub fn filler_sent(&self) -> u64 {
+        self.shared.filler.load(Ordering::SeqCst)
+    }
+
     /// Stores a string.
     pub fn put(&self, key: &str, value: impl AsRef<[u8]>) {
         self.shared.keyspace.lock().unwrap().put(key, value.as_ref());
@@ -177,7 +184,7 @@ impl Shared {
                 Some((Fault::Garbage, _)) => to.write_all(GARBAGE).await?,
                 Some((Fault::HugeLength(filler), _)) => {
                     to.write_all(b"$1000000000\r\n").await?;
-                    tokio::io::copy(&mut tokio::io::repeat(b'x').take(filler), &mut to).await?;
+                    self.fill(filler, &mut to).await?;
                     // Closing would be an answer too, so wait for the client to do it.
                     tokio::io::copy(&mut from, &mut tokio::io::sink()).await?;
                     return Ok(());
@@ -186,6 +193,7 @@ impl Shared {
                     let reply = answer();
                     return to.write_all(&reply[..length.min(reply.len())]).await;
                 }
+                Some((Fault::Twice, _)) => to.write_all(&answer().repeat(2)).await?,
                 Some((Fault::Slice, _)) => {
                     for byte in answer() {
                         to.write_all(&[byte]).await?;
@@ -194,6 +202,17 @@ impl Shared {
                     }
                 }
             }
+        }
+        Ok(())
+    }
+
+    async fn fill(&self, bytes: u64, to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+        const CHUNK: &[u8] = &[b'x'; 1 << 16];
+        let mut left = bytes;
+        while left > 0 {
+            let sent = to.write(&CHUNK[..CHUNK.len().min(left as usize)]).await? as u64;
+            self.filler.fetch_add(sent, Ordering::SeqCst);
+            left -= sent;
         }
         Ok(())
     }
@@ -207,6 +226,7 @@ impl Shared {
             ("HELLO", [version, options @ ..]) => self.hello(version, options, session),
             _ if !session.logged_in => wire::error("NOAUTH Authentication required."),
             ("PING", []) => wire::simple("PONG"),
+            ("PING", [_]) => wire::bulk(Some(&raw[0]), session.protocol),
             ("SELECT", [_]) | ("CLIENT", [_, ..]) => wire::simple("OK"),
             _ => self.keyspace.lock().unwrap().answer(command, raw, session.protocol),
         }

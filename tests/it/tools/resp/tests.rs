@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use redis::{AsyncTypedCommands, ErrorKind, ServerErrorKind};
 use rstest::rstest;
+use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, timeout};
 
 use super::*;

@@ -1,0 +1,39 @@
+//! What something was measured on, with what, and when.
+
+use std::{fs, process::Command};
+
+/// What, and which. The load average is that of now; `when` says when that is.
+pub fn circumstances(when: &str) -> Vec<(String, String)> {
+    let field = |text: &str, name: &str| {
+        let line = text.lines().find(|line| line.starts_with(name))?;
+        Some(line.split_once(':')?.1.trim().to_owned())
+    };
+    let cpu = field(&read("/proc/cpuinfo"), "model name").unwrap_or_default();
+    let memory = field(&read("/proc/meminfo"), "MemTotal").unwrap_or_default();
+    let memory = memory.trim_end_matches(" kB").parse().unwrap_or(0) / (1 << 20);
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let kernel = read("/proc/sys/kernel/osrelease");
+    [
+        ("date".to_owned(), scoring_api::wall_clock::now().format("%Y-%m-%d").to_string()),
+        ("machine".to_owned(), format!("{cores} cores ({cpu}), {memory} GiB, Linux {}", kernel.trim())),
+        (
+            format!("load average {when}"),
+            read("/proc/loadavg").split(' ').next().unwrap_or_default().to_owned(),
+        ),
+        ("Rust".to_owned(), says("rustc", "--version")),
+        ("Redis".to_owned(), says("redis-server", "--version")),
+    ]
+    .to_vec()
+}
+
+/// The first line that a program says of itself.
+pub fn says(program: &str, argument: &str) -> String {
+    let out = Command::new(program).arg(argument).output();
+    let text = out.map_or_else(|_| String::new(), |out| String::from_utf8_lossy(&out.stdout).into_owned());
+    text.lines().next().unwrap_or("none").trim().to_owned()
+}
+
+/// A file's text, or nothing.
+pub fn read(path: &str) -> String {
+    fs::read_to_string(path).unwrap_or_default()
+}

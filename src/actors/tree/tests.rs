@@ -1,0 +1,242 @@
+//! Row 41 of the fault table: the clock on the wall steps in the middle of everything.
+
+use std::cell::Cell;
+
+use arc_swap::ArcSwap;
+use chrono::{DateTime, Utc};
+use rstest::rstest;
+use serde_json::{Value, json};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, sleep},
+};
+
+use super::*;
+use crate::{
+    actors::{
+        dispatcher::ShedCalls,
+        store::{CacheLookups, RolePlan},
+    },
+    domain::{Answer, AuthPolicy, Authenticator, CallError, Forbidden, Json, MethodRequest, TimeZoneChoice},
+    store::{
+        BackendError, LinkPolicy, Role,
+        testing::{Act, Script, status},
+    },
+    testing::{paused, settle},
+};
+
+const MILLI: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+
+thread_local! {
+    static WALL_CLOCK: Cell<DateTime<Utc>> = const { Cell::new(DateTime::UNIX_EPOCH) };
+}
+
+fn set_wall_clock(to: &str) {
+    WALL_CLOCK.set(to.parse().unwrap());
+}
+
+fn authenticator() -> Authenticator {
+    Authenticator::new(AuthPolicy {
+        salt: "Otus".into(),
+        admin_salt: "42".into(),
+        admin_login: "admin".to_owned(),
+        timezone: TimeZoneChoice::Named(chrono_tz::Europe::Berlin),
+        admin_grace: 600 * SECOND,
+    })
+    .unwrap()
+}
+
+/// All actors of a worker, on one store for both roles.
+async fn start(script: &Script) -> Tree {
+    let registry = Registry::new();
+    let role = |role| RolePlan {
+        connector: script.connector(),
+        policy: LinkPolicy::new(100 * MILLI),
+        status: status(role),
+    };
+    let lookups = CacheLookups::register(&registry).unwrap();
+    let plan = TreePlan {
+        near: NearCache::new(0, 3_600 * SECOND, lookups.clone()),
+        dispatcher: DispatcherPlan {
+            authenticator: Arc::new(ArcSwap::from_pointee(authenticator())),
+            account_rate: None,
+            admission: Arc::new(Semaphore::new(10)),
+            shed: ShedCalls::register(&registry).unwrap(),
+            deadline: 500 * MILLI,
+            max_client_ids: 10,
+            clock: || WALL_CLOCK.get(),
+        },
+        cache: CachePlan { role: role(Role::Cache), ttl: 3_600 * SECOND, lookups },
+        persistent: PersistentPlan { role: role(Role::Persistent), attempts: 3 },
+        cache_timeout: 80 * MILLI,
+        restarts: RestartPolicy::default(),
+        vitals: TreeVitals::register(&registry).unwrap(),
+    };
+    let tree = Tree::start(&plan);
+    settle().await;
+    tree
+}
+
+impl Tree {
+    async fn call(
+        &self,
+        login: &str,
+        token: &str,
+        method: &str,
+        arguments: Value,
+    ) -> Result<Answer, CallError> {
+        let body = json!({
+            "account": "a", "login": login, "token": token, "method": method, "arguments": arguments,
+        });
+        let request = MethodRequest::from_json(Json::parse(body.to_string().as_bytes()).unwrap()).unwrap();
+        let received = Instant::now().into_std();
+        self.calls.send(CallMethod { request, received }).await.unwrap().outcome
+    }
+
+    async fn score(&self, login: &str, token: &str) -> Result<Answer, CallError> {
+        self.call(login, token, "online_score", json!({"phone": "79175002040", "email": "a@b"})).await
+    }
+
+    /// `None` if the score was computed: it is 3 then.
+    async fn cached_score(&self) -> Option<f64> {
+        match self.score("l", &authenticator().partner_token("a", "l")).await.unwrap() {
+            Answer::Score(score) => Some(score.value()).filter(|score| *score != 3.0),
+            other @ (Answer::AdminScore | Answer::Interests(_)) => panic!("{other:?}"),
+        }
+    }
+
+    async fn has_interests(&self) -> bool {
+        let token = authenticator().partner_token("a", "l");
+        match self.call("l", &token, "clients_interests", json!({"client_ids": [1]})).await {
+            Ok(_) => true,
+            Err(error) => {
+                assert_eq!(error, CallError::Unavailable);
+                false
+            }
+        }
+    }
+}
+
+async fn timed<T>(call: impl Future<Output = T>) -> (T, Duration) {
+    let begun = Instant::now();
+    (call.await, begun.elapsed())
+}
+
+/// The store is well for a second, too slow for four, and well again for two, while the wall clock steps before each call
+/// and in the middle of it. Time limits, deadline, breaker, probes and cache keep to their own time, to the millisecond.
+#[rstest]
+#[case::not_at_all(|_| {})]
+#[case::an_hour_ahead(|_| WALL_CLOCK.set(WALL_CLOCK.get() + 3_600 * SECOND))]
+#[case::an_hour_back(|_| WALL_CLOCK.set(WALL_CLOCK.get() - 3_600 * SECOND))]
+#[case::to_and_fro(|n| set_wall_clock(["2024-06-01T00:00:00Z", "1999-12-31T23:59:59Z"][n % 2]))]
+#[case::into_summer_time(|n| set_wall_clock(["2024-03-31T00:59:59Z", "2024-03-31T01:00:00Z"][n % 2]))]
+#[case::out_of_summer_time(|n| set_wall_clock(["2024-10-27T00:59:59Z", "2024-10-27T01:00:00Z"][n % 2]))]
+fn row_41_an_outage_goes_as_ever_however_the_wall_clock_steps(#[case] step: fn(usize)) {
+    paused(async {
+        let script = Script::default();
+        let tree = start(&script).await;
+        tree.cached_score().await;
+        settle().await;
+        // The one score that was cached is made another, so that it shows whether it comes from there.
+        script.state().values.values_mut().for_each(|score| *score = b"1.5".to_vec());
+
+        let (begun, mut calls) = (Instant::now(), 0);
+        let mut slow_since = None;
+        let mut well_since = None;
+        while begun.elapsed() < 7 * SECOND {
+            if slow_since.is_none() && begun.elapsed() >= SECOND {
+                script.commands(&Act::Trickle(10 * SECOND));
+                slow_since = Some(Instant::now());
+            }
+            if well_since.is_none() && begun.elapsed() >= 5 * SECOND {
+                script.heal();
+                well_since = Some(Instant::now());
+            }
+            let slow_for = slow_since.map(|since| since.elapsed());
+            let well_for = well_since.map(|since| since.elapsed());
+            let stepping = async {
+                step(calls);
+                sleep(MILLI).await;
+                step(calls + 1);
+            };
+            let ((cached, scored_in), (found, looked_up_in), ()) =
+                tokio::join!(timed(tree.cached_score()), timed(tree.has_interests()), stepping);
+            calls += 3;
+
+            assert!(
+                scored_in <= 80 * MILLI && looked_up_in <= 500 * MILLI,
+                "{scored_in:?}, {looked_up_in:?}"
+            );
+            match (slow_for, well_for) {
+                (None, _) => assert_eq!((cached, found), (Some(1.5), true)),
+                (Some(slow_for), None) if slow_for >= 2 * SECOND => {
+                    assert_eq!((cached, found), (None, false));
+                    assert_eq!(
+                        (scored_in, looked_up_in),
+                        (Duration::ZERO, Duration::ZERO),
+                        "the breaker is open"
+                    );
+                }
+                (Some(_), None) => assert_eq!((cached, found), (None, false)),
+                (_, Some(well_for)) if well_for >= SECOND => assert_eq!((cached, found), (Some(1.5), true)),
+                (_, Some(_)) => {}
+            }
+            sleep(7 * MILLI).await;
+        }
+        assert!(calls > 300, "{calls}");
+    });
+}
+
+#[test]
+fn row_41_reconnects_keep_their_pace_however_the_wall_clock_steps() {
+    paused(async {
+        let script = Script::default();
+        let _tree = start(&script).await;
+        script.refuse();
+        script.state().connect = Act::Fail(BackendError::Disconnected(std::io::ErrorKind::ConnectionRefused));
+        let before = script.connects();
+        for step in 0..1_000 {
+            set_wall_clock(["2024-06-01T00:00:00Z", "1999-12-31T23:59:59Z"][step % 2]);
+            sleep(10 * MILLI).await;
+        }
+        // Two links, each with full jitter up to 200 ms: about ten attempts a second each.
+        let attempts = script.connects() - before;
+        assert!((100..600).contains(&attempts), "{attempts} in 10 s");
+        script.heal();
+        sleep(SECOND).await;
+        assert_eq!(script.open(), 2);
+    });
+}
+
+/// A token is made at one time of the wall clock and checked at another; the zone is Berlin, and the grace ten minutes.
+#[rstest]
+#[case::no_step("2024-06-01T12:30:00Z", "2024-06-01T12:30:00Z", true)]
+#[case::a_step_within_the_hour("2024-06-01T12:59:00Z", "2024-06-01T12:00:00Z", true)]
+#[case::the_hour_turns("2024-06-01T12:59:59Z", "2024-06-01T13:00:00Z", true)]
+#[case::the_grace_is_over("2024-06-01T12:59:59Z", "2024-06-01T13:10:00Z", false)]
+#[case::an_hour_ahead("2024-06-01T12:30:00Z", "2024-06-01T13:30:00Z", false)]
+#[case::an_hour_back("2024-06-01T12:30:00Z", "2024-06-01T11:30:00Z", false)]
+#[case::a_second_back_over_the_turn("2024-06-01T13:00:00Z", "2024-06-01T12:59:59Z", false)]
+#[case::into_summer_time("2024-03-31T00:59:59Z", "2024-03-31T01:00:00Z", true)]
+#[case::into_summer_time_and_the_grace_is_over("2024-03-31T00:59:59Z", "2024-03-31T01:10:00Z", false)]
+#[case::out_of_summer_time_the_hour_comes_twice("2024-10-27T00:30:00Z", "2024-10-27T01:30:00Z", true)]
+#[case::out_of_summer_time_two_hours_later("2024-10-27T00:30:00Z", "2024-10-27T02:30:00Z", false)]
+fn row_41_an_admin_token_goes_by_the_wall_clock_of_the_check(
+    #[case] made: &str,
+    #[case] checked: &str,
+    #[case] holds: bool,
+) {
+    paused(async {
+        let tree = start(&Script::default()).await;
+        let token = authenticator().admin_token(made.parse().unwrap());
+        set_wall_clock(made);
+        assert_eq!(tree.score("admin", &token).await, Ok(Answer::AdminScore));
+        set_wall_clock(checked);
+        let expected = if holds { Ok(Answer::AdminScore) } else { Err(CallError::Forbidden(Forbidden)) };
+        assert_eq!(tree.score("admin", &token).await, expected);
+        // Nothing of a step stays.
+        set_wall_clock(made);
+        assert_eq!(tree.score("admin", &token).await, Ok(Answer::AdminScore));
+    });
+}

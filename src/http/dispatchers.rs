@@ -1,0 +1,98 @@
+//! The workers' dispatchers, for the operators' listener: its own thread has none.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use actix::{Actor, Addr, WeakAddr};
+
+use crate::actors::{Tree, dispatcher::DispatcherActor};
+
+/// The workers' dispatchers. Does not keep them alive. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub struct Dispatchers(Arc<Living<DispatcherActor>>);
+
+/// Those of some actors that live.
+#[derive(Debug)]
+struct Living<A: Actor>(Mutex<Vec<WeakAddr<A>>>);
+
+// ===== impl Dispatchers =====
+
+impl Dispatchers {
+    /// Adds a worker's.
+    pub fn add(&self, tree: &Tree) {
+        self.0.add(&tree.dispatcher);
+    }
+
+    /// Any one that lives.
+    pub(super) fn any(&self) -> Option<Addr<DispatcherActor>> {
+        self.0.any()
+    }
+}
+
+// ===== impl Living =====
+
+impl<A: Actor> Living<A> {
+    fn add(&self, actor: &Addr<A>) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|known| known.upgrade().is_some());
+        known.push(actor.downgrade());
+    }
+
+    fn any(&self) -> Option<Addr<A>> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let living: Vec<_> = known.iter().filter_map(WeakAddr::upgrade).collect();
+        fastrand::choice(living)
+    }
+}
+
+impl<A: Actor> Default for Living<A> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix::Context;
+    use tokio::task::yield_now;
+
+    use super::*;
+
+    struct Idle;
+
+    impl Actor for Idle {
+        type Context = Context<Self>;
+    }
+
+    /// An actor ends some time after its last address is gone.
+    async fn end(actor: Addr<Idle>) {
+        let weak = actor.downgrade();
+        drop(actor);
+        while weak.upgrade().is_some() {
+            yield_now().await;
+        }
+    }
+
+    #[actix_web::test]
+    async fn any_one_that_lives_is_chosen_and_none_that_is_gone() {
+        let living = Living::default();
+        assert!(living.any().is_none());
+        let [gone, one, other] = [(); 3].map(|()| Idle.start());
+        [&gone, &one, &other].into_iter().for_each(|actor| living.add(actor));
+        end(gone).await;
+        let chosen: Vec<_> = (0..200).map(|_| living.any().unwrap()).collect();
+        assert!(chosen.contains(&one) && chosen.contains(&other));
+        assert!(chosen.iter().all(|chosen| [&one, &other].contains(&chosen)));
+    }
+
+    /// A worker that was started again adds its dispatcher each time.
+    #[actix_web::test]
+    async fn those_that_are_gone_are_forgotten() {
+        let living = Living::default();
+        for _ in 0..10 {
+            let actor = Idle.start();
+            living.add(&actor);
+            end(actor).await;
+        }
+        assert_eq!(living.0.lock().unwrap().len(), 1);
+    }
+}

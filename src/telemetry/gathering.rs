@@ -1,0 +1,206 @@
+//! Writes the lines of the log, several at once if several are waiting.
+//!
+//! Under load the thread that writes the log finds many lines waiting, and saves a system call for each. It flushes when it
+//! finds none any more, so a line that comes alone is written at once.
+
+use std::io::{self, ErrorKind, Write};
+
+use super::lost_lines::Unwritten;
+
+/// As much is written at once, in whole lines. So much a pipe takes in one piece (`PIPE_BUF`), whoever else writes to it.
+const AT_ONCE: usize = 4096;
+
+/// Takes whole lines, and counts those that it cannot write. Flushed by whoever has no more of them.
+pub(super) struct Gathering<W> {
+    writer: W,
+    /// Whole lines, but for the first, of which a part may be written.
+    waiting: Vec<u8>,
+    unwritten: Unwritten,
+}
+
+// ===== impl Gathering =====
+
+impl<W: Write> Gathering<W> {
+    pub(super) fn new(writer: W, unwritten: Unwritten) -> Self {
+        Self { writer, waiting: Vec::with_capacity(AT_ONCE), unwritten }
+    }
+
+    /// Whether `line` would have to wait for another write.
+    fn is_full_for(&self, line: &[u8]) -> bool {
+        !self.waiting.is_empty() && self.waiting.len() + line.len() > AT_ONCE
+    }
+
+    /// Writes what is waiting. Returns how much of it is written, and why not more.
+    fn write_waiting(&mut self) -> (usize, io::Result<()>) {
+        let mut written = 0;
+        loop {
+            let rest = self.waiting.get(written..).unwrap_or_default();
+            if rest.is_empty() {
+                return (written, Ok(()));
+            }
+            match self.writer.write(rest) {
+                Ok(0) => return (written, Err(ErrorKind::WriteZero.into())),
+                Ok(count) => written += count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return (written, Err(error)),
+            }
+        }
+    }
+}
+
+impl<W: Write> Write for Gathering<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.write_all(line).map(|()| line.len())
+    }
+
+    fn write_all(&mut self, line: &[u8]) -> io::Result<()> {
+        if self.is_full_for(line) {
+            // What is lost with it is counted, and this line can still be written.
+            _ = self.flush();
+        }
+        if self.is_full_for(line) {
+            self.unwritten.add(1);
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        self.waiting.extend_from_slice(line);
+        Ok(())
+    }
+
+    /// What cannot be written for now goes on waiting; what cannot be written at all is lost, so that later lines may fare
+    /// better.
+    fn flush(&mut self) -> io::Result<()> {
+        let (written, outcome) = self.write_waiting();
+        self.waiting.drain(..written);
+        match outcome {
+            Ok(()) => self.writer.flush(),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Err(error),
+            Err(error) => {
+                self.unwritten.add(self.waiting.iter().filter(|&&byte| byte == b'\n').count());
+                self.waiting.clear();
+                Err(error)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use super::*;
+
+    /// Does with each write as it is told, and takes everything once it is told no more.
+    #[derive(Default)]
+    struct Pipe {
+        acts: VecDeque<Result<usize, ErrorKind>>,
+        writes: Vec<String>,
+    }
+
+    impl Write for Pipe {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let taken = self.acts.pop_front().unwrap_or(Ok(usize::MAX))?.min(bytes.len());
+            self.writes.push(String::from_utf8(bytes[..taken].to_vec()).unwrap());
+            Ok(taken)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn gathering(acts: &[Result<usize, ErrorKind>]) -> Gathering<Pipe> {
+        let pipe = Pipe { acts: acts.iter().copied().collect(), writes: Vec::new() };
+        Gathering::new(pipe, Unwritten::default())
+    }
+
+    fn line(number: usize, length: usize) -> Vec<u8> {
+        format!("{number:0>width$}\n", width = length - 1).into_bytes()
+    }
+
+    #[test]
+    fn lines_that_wait_are_written_at_once_and_in_order() {
+        let mut log = gathering(&[]);
+        for text in ["a\n", "b\n", "c\n"] {
+            log.write_all(text.as_bytes()).unwrap();
+        }
+        assert!(log.writer.writes.is_empty());
+        log.flush().unwrap();
+        assert_eq!(log.writer.writes, ["a\nb\nc\n"]);
+    }
+
+    #[test]
+    fn a_write_is_of_whole_lines_and_no_more_than_a_pipe_takes_in_one_piece() {
+        let mut log = gathering(&[]);
+        (0..100).for_each(|number| log.write_all(&line(number, 300)).unwrap());
+        log.flush().unwrap();
+        assert_eq!(log.writer.writes.len(), 100_usize.div_ceil(AT_ONCE / 300));
+        assert!(log.writer.writes.iter().all(|write| write.len() <= AT_ONCE && write.ends_with('\n')));
+        let expected: Vec<u8> = (0..100).flat_map(|number| line(number, 300)).collect();
+        assert_eq!(log.writer.writes.concat().into_bytes(), expected);
+    }
+
+    #[test]
+    fn a_line_longer_than_that_is_written_all_the_same() {
+        let mut log = gathering(&[Ok(1), Ok(5_000)]);
+        log.write_all(b"short\n").unwrap();
+        log.write_all(&line(1, 10_000)).unwrap();
+        log.flush().unwrap();
+        let expected = [b"short\n".to_vec(), line(1, 10_000)].concat();
+        assert_eq!(log.writer.writes.concat().into_bytes(), expected);
+        assert_eq!(log.unwritten.get(), 0);
+    }
+
+    #[test]
+    fn a_write_that_is_cut_short_or_interrupted_goes_on_where_it_was() {
+        let mut log = gathering(&[Ok(1), Err(ErrorKind::Interrupted), Ok(2)]);
+        log.write_all(b"one\n").unwrap();
+        log.write_all(b"two\n").unwrap();
+        log.flush().unwrap();
+        assert_eq!(log.writer.writes.concat(), "one\ntwo\n");
+    }
+
+    #[test]
+    fn what_a_full_pipe_does_not_take_waits_and_is_torn_nowhere() {
+        let mut log = gathering(&[Ok(2), Err(ErrorKind::WouldBlock), Err(ErrorKind::WouldBlock)]);
+        log.write_all(b"one\n").unwrap();
+        assert_eq!(log.flush().unwrap_err().kind(), ErrorKind::WouldBlock);
+        log.write_all(b"two\n").unwrap();
+        assert_eq!(log.flush().unwrap_err().kind(), ErrorKind::WouldBlock);
+        log.flush().unwrap();
+        assert_eq!(log.writer.writes.concat(), "one\ntwo\n");
+        assert_eq!(log.unwritten.get(), 0);
+    }
+
+    #[test]
+    fn lines_that_find_no_room_behind_a_full_pipe_are_counted() {
+        let mut log = gathering(&[Err(ErrorKind::WouldBlock); 6]);
+        let taken = (0..18).filter(|&number| log.write_all(&line(number, 300)).is_ok()).count();
+        assert_eq!((taken, log.unwritten.get()), (13, 5));
+        _ = log.flush();
+        log.flush().unwrap();
+        assert_eq!(log.writer.writes.concat().lines().count(), 13, "the others are whole");
+    }
+
+    #[test]
+    fn lines_that_cannot_be_written_are_counted_each_and_later_ones_are_written() {
+        let full = Err(ErrorKind::StorageFull);
+        let mut log = gathering(&[Ok(5), full]);
+        for text in ["one\n", "two\n", "three\n"] {
+            log.write_all(text.as_bytes()).unwrap();
+        }
+        assert_eq!(log.flush().unwrap_err().kind(), ErrorKind::StorageFull);
+        assert_eq!(log.unwritten.get(), 2, "all but the one that was written to its end");
+        log.write_all(b"four\n").unwrap();
+        log.flush().unwrap();
+        assert_eq!(log.writer.writes, ["one\nt", "four\n"]);
+    }
+
+    #[test]
+    fn a_disk_that_is_full_while_lines_come_costs_no_line_more_than_could_not_be_written() {
+        let mut log = gathering(&[Err(ErrorKind::StorageFull)]);
+        (0..14).for_each(|number| log.write_all(&line(number, 300)).unwrap());
+        assert_eq!(log.unwritten.get(), 13);
+        log.flush().unwrap();
+        assert_eq!(log.writer.writes.concat().into_bytes(), line(13, 300));
+    }
+}

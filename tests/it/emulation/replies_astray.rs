@@ -1,0 +1,110 @@
+//! Row 27, where the store itself is at fault: replies that come twice or not at all are noticed, and nobody gets
+//! another's. And what is asked of the store to notice it.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::future::join_all;
+use rstest::rstest;
+use scoring_api::store::{BackendError, Connection, Connector, RedisConnector, url::StoreUrl};
+use tokio::time::timeout;
+
+use crate::tools::{Fault, RespServer, Rule};
+
+type Values = Vec<Option<Vec<u8>>>;
+
+const MANY: usize = 20;
+
+async fn connect(server: &RespServer) -> Arc<dyn Connection> {
+    let StoreUrl::Redis(target) = server.url().parse().unwrap() else { panic!("{}", server.url()) };
+    let connection = RedisConnector::new(target, Duration::from_secs(5)).connect().await.unwrap();
+    server.forget();
+    connection
+}
+
+/// So many keys of `caller`'s own.
+fn keys(caller: &str, count: usize) -> Arc<[String]> {
+    (0..count).map(|key| format!("{caller}:{key}")).collect()
+}
+
+/// Under each key is its name.
+fn server(count: usize) -> RespServer {
+    let server = RespServer::start();
+    for key in ["a", "b", "c"].iter().flat_map(|caller| keys(caller, count).to_vec()) {
+        server.put(&key, &key);
+    }
+    server
+}
+
+fn own(keys: &[String]) -> Values {
+    keys.iter().map(|key| Some(key.clone().into_bytes())).collect()
+}
+
+fn names(server: &RespServer) -> Vec<String> {
+    server.commands().into_iter().map(|command| command.name).collect()
+}
+
+/// Whatever is left out at the end stays owed, and is for the time limits of a try and for the link to notice.
+#[rstest]
+#[case::replies_come_twice(Fault::Twice.on(&["MGET"]).times(1))]
+#[case::seals_come_twice(Fault::Twice.on(&["PING"]).times(1))]
+#[case::a_reply_is_left_out(Fault::Raw(b"").on(&["MGET"]).times(1))]
+#[case::a_seal_is_left_out(Fault::Raw(b"").on(&["PING"]).times(1))]
+#[case::a_reply_and_its_seal_are_left_out(Fault::Raw(b"").on(&["MGET", "PING"]).times(2))]
+#[case::all_of_a_read_is_left_out(Fault::Raw(b"").on(&["MGET", "EXISTS", "PING"]).times(3))]
+#[tokio::test]
+async fn row_27_a_reply_that_is_another_reads_is_given_to_nobody(
+    #[case] fault: Rule,
+    #[values(1, 2, MANY)] count: usize,
+) {
+    let server = server(count);
+    let connection = connect(&server).await;
+    server.set(fault);
+    let reads = ["a", "b", "c"].map(|caller| {
+        let keys = keys(caller, count);
+        let read = timeout(Duration::from_millis(300), connection.get_many(keys.clone()));
+        async move { (own(&keys), read.await) }
+    });
+    let mut astray = 0;
+    for (own, read) in join_all(reads).await {
+        match read {
+            Ok(Ok(values)) => assert_eq!(values, own),
+            Ok(Err(error)) => {
+                assert!(matches!(error, BackendError::Protocol), "{error}");
+                astray += 1;
+            }
+            Err(_) => {}
+        }
+    }
+    assert!(astray > 0, "nobody noticed");
+}
+
+#[tokio::test]
+async fn a_store_that_refuses_a_ping_since_it_cannot_save_is_read_from_all_the_same() {
+    let server = server(2);
+    let connection = connect(&server).await;
+    server.set(Fault::misconf());
+    assert_eq!(connection.get_many(keys("a", 2)).await.unwrap(), own(&keys("a", 2)));
+}
+
+#[rstest]
+#[tokio::test]
+async fn however_many_are_read_it_takes_one_round_trip(#[values(1, MANY)] count: usize) {
+    let server = server(count);
+    let connection = connect(&server).await;
+    assert_eq!(connection.get_many(keys("a", count)).await.unwrap(), own(&keys("a", count)));
+    assert_eq!(names(&server), ["MGET", "EXISTS", "PING"]);
+}
+
+#[rstest]
+#[tokio::test]
+async fn row_19_a_value_of_another_kind_is_found_out_among_few_and_among_many(
+    #[values(2, MANY)] count: usize,
+    #[values(0, 1)] place: usize,
+) {
+    let server = server(count);
+    let connection = connect(&server).await;
+    let keys = keys("a", count);
+    server.put_wrong_type(&keys[place]);
+    let read = connection.get_many(keys).await;
+    assert!(matches!(read, Err(BackendError::WrongType)), "{read:?}");
+}

@@ -1,0 +1,27 @@
+//! What CI runs decides by tests and lints, and by nothing else.
+
+use std::{fs, os::unix::fs::PermissionsExt, process::Command};
+
+use rstest::rstest;
+
+use super::path;
+
+/// Runs `.ci/run` with a `make` that notes what it is asked for, and fails for one of it: whether CI passes, and the notes.
+fn ci(failing: &str) -> (bool, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let (make, notes) = (folder.path().join("make"), folder.path().join("notes"));
+    fs::write(&make, format!("#!/bin/sh\necho $1 >>{}\n[ $1 != {failing} ]\n", notes.display())).unwrap();
+    fs::set_permissions(&make, fs::Permissions::from_mode(0o755)).unwrap();
+    let programs = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+    let output = Command::new(path(".ci/run")).env("PATH", programs).output().unwrap();
+    (output.status.success(), fs::read_to_string(notes).unwrap())
+}
+
+#[rstest]
+#[case::nothing_fails("nothing", true, "test\nlint\ninstructions\n")]
+#[case::tests_fail("test", false, "test\n")]
+#[case::lints_fail("lint", false, "test\nlint\n")]
+#[case::instructions_are_not_counted("instructions", true, "test\nlint\ninstructions\n")]
+fn ci_passes_if_tests_and_lints_do(#[case] failing: &str, #[case] passes: bool, #[case] asked: &str) {
+    assert_eq!(ci(failing), (passes, asked.to_owned()));
+}
