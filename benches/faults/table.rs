@@ -197,7 +197,7 @@ pub const ROWS: &[Row] = &[
         "24",
         "name resolves elsewhere or not at all",
         "D, then OK at the new address",
-        Test("store::redis (names are resolved at each connect)"),
+        Absent("without a test; names are resolved at each connect"),
     ),
     row("25", "Sentinel failover", "D until a primary is promoted", Absent("no Sentinel URLs yet")),
     row("26", "cluster: slot moved, primary killed", "OK through redirects", Absent("no cluster URLs yet")),
@@ -315,7 +315,7 @@ pub const ROWS: &[Row] = &[
         "bad configuration",
         "one clear line, exit code 2",
         Test(
-            "every_subcommand_names_all_that_is_wrong_with_the_settings, a_port_that_is_taken_is_named_in_one_line",
+            "row_45_every_subcommand_names_all_that_is_wrong_with_the_settings, row_45_a_port_that_is_taken_is_named_in_one_line",
         ),
     ),
 ];

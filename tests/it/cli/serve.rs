@@ -57,7 +57,7 @@ async fn a_second_signal_ends_it_at_once(#[case] second: Signal, #[case] code: i
 #[case::public("http.bind", "admin.bind")]
 #[case::operators("admin.bind", "http.bind")]
 #[tokio::test]
-async fn a_port_that_is_taken_is_named_in_one_line(#[case] key: &str, #[case] other: &str) {
+async fn row_45_a_port_that_is_taken_is_named_in_one_line(#[case] key: &str, #[case] other: &str) {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     let sandbox = Sandbox::new();

@@ -63,7 +63,7 @@ async fn check_config_shows_where_each_value_comes_from_and_no_secret() {
 #[case::token(&["token", "--admin"])]
 #[case::export(&["interests", "export"])]
 #[tokio::test]
-async fn every_subcommand_names_all_that_is_wrong_with_the_settings(#[case] arguments: &[&str]) {
+async fn row_45_every_subcommand_names_all_that_is_wrong_with_the_settings(#[case] arguments: &[&str]) {
     let sandbox = Sandbox::new();
     sandbox.write("x.toml", "[store]\ntimeot = \"1s\"\n[auth]\nsalt = 7\nsalt_file = \"hunter2\"\n");
     let given = ["--config", "x.toml", "--set", "store.url=mysql:hunter2", "--set", "x"];
