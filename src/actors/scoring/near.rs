@@ -16,6 +16,9 @@ use crate::{
 /// The part of its time by which an entry may live shorter, so that scores that came at once do not all go at once.
 const JITTER: f64 = 0.1;
 
+/// Most bytes of a person's email and names. They have no other limit than the body's, and the cache is bounded in entries.
+const LONGEST: usize = 512;
+
 /// Scores by person, bounded in number (by W-TinyLFU) and in time. Clones share the entries, on any thread.
 #[derive(Debug, Clone)]
 pub struct NearCache {
@@ -47,12 +50,21 @@ impl NearCache {
         Some(score)
     }
 
-    /// Keeps the score of `person`.
+    /// Keeps the score of `person`, unless their email and names take more than 512 bytes.
     pub fn keep(&self, person: OnlineScore, score: Score) {
-        if let Some(entries) = &self.entries {
+        if let Some(entries) = &self.entries
+            && length(&person) <= LONGEST
+        {
             entries.insert(person, score);
         }
     }
+}
+
+/// Bytes of what has no limit of its own.
+fn length(person: &OnlineScore) -> usize {
+    let email = person.email.as_ref().map_or(0, |email| email.as_str().len());
+    let names = [&person.first_name, &person.last_name];
+    email + names.into_iter().flatten().map(|name| name.as_str().len()).sum::<usize>()
 }
 
 // ===== impl Jittered =====
@@ -144,6 +156,19 @@ mod tests {
         let off = cache(0, HOUR);
         off.keep(person(FULL), Score::new(3.0).unwrap());
         assert_eq!(off.get(&person(FULL)), None);
+    }
+
+    #[rstest]
+    #[case::as_long_as_may_be(LONGEST, true)]
+    #[case::longer(LONGEST + 1, false)]
+    fn a_person_whose_texts_are_too_long_is_not_kept(#[case] bytes: usize, #[case] kept: bool) {
+        let cache = cache(10, HOUR);
+        // The first name has the one byte that is left.
+        let (email, name) = ("@".repeat(bytes - 101), "x".repeat(100));
+        let json =
+            FULL.replace("a@b", &email).replace(r#""last_name": "b""#, &format!(r#""last_name": "{name}""#));
+        cache.keep(person(&json), Score::new(4.25).unwrap());
+        assert_eq!(cache.get(&person(&json)).is_some(), kept);
     }
 
     #[test]

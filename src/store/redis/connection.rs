@@ -2,7 +2,8 @@
 //!
 //! Replies come in the order of the commands, and that order is all that the client goes by. One reply too many, and each
 //! one behind it would be taken for the answer to another question. So each round of reads ends with a *seal*: a `PING`
-//! with a number that no other round of the connection has. A round counts only if its own number comes back.
+//! with a text that no other round has, and that cannot be a value, as it is random for each connection. A round counts only
+//! if its own seal comes back.
 
 use std::{
     sync::{
@@ -51,6 +52,8 @@ pub(super) struct RedisConnection {
 pub(super) struct Commands {
     client: MultiplexedConnection,
     pulse: Arc<Pulse>,
+    /// The part of its seals that no other connection has, and no value.
+    nonce: u64,
     /// How many rounds of reads were sent.
     rounds: Arc<AtomicU64>,
 }
@@ -116,7 +119,7 @@ impl RedisConnection {
             drop(open);
         })
         .abort_handle();
-        let commands = Commands { client, pulse, rounds: Arc::default() };
+        let commands = Commands { client, pulse, nonce: fastrand::u64(..), rounds: Arc::default() };
         Ok(Self { commands, driver, closed })
     }
 }
@@ -184,15 +187,16 @@ impl Commands {
     ///
     /// A server that cannot save refuses a `PING` and serves reads all the same, so that refusal has to do for a seal.
     async fn read(&self, questions: Vec<Cmd>) -> Result<Answers, BackendError> {
-        let (count, round) = (questions.len() + 1, self.rounds.fetch_add(1, Relaxed).to_string());
+        let count = questions.len() + 1;
+        let own_seal = format!("{:016x}:{}", self.nonce, self.rounds.fetch_add(1, Relaxed));
         let mut pipeline = Pipeline::with_capacity(count);
         questions.into_iter().for_each(|question| _ = pipeline.add_command(question));
-        pipeline.add_command(redis::cmd("PING").arg(&round).take());
+        pipeline.add_command(redis::cmd("PING").arg(&own_seal).take());
         let replies = self.client.clone().send_packed_commands(&pipeline, 0, count).await;
         self.pulse.reply_completed();
         let mut replies = replies.map_err(|error| sort(&error))?;
         match replies.pop() {
-            Some(Value::BulkString(seal)) if seal == round.as_bytes() => {}
+            Some(Value::BulkString(seal)) if seal == own_seal.as_bytes() => {}
             Some(Value::ServerError(error)) => {
                 let refused = sort(&error.into());
                 if !matches!(refused, BackendError::WritesRefused { .. }) {

@@ -78,6 +78,26 @@ async fn row_27_a_reply_that_is_another_reads_is_given_to_nobody(
     assert!(astray > 0, "nobody noticed");
 }
 
+/// Small whole numbers are scores as well, so none may be taken for a seal.
+#[tokio::test]
+async fn row_27_a_value_is_never_taken_for_a_seal() {
+    let server = RespServer::start();
+    let scores: Vec<String> = (0..10).map(|score| score.to_string()).collect();
+    scores.iter().for_each(|score| server.put(score, score));
+    let connection = connect(&server).await;
+    server.set(Fault::Twice.on(&["PING"]).times(1));
+    let reads = scores.iter().map(|score| timeout(Duration::from_millis(300), connection.get(score.clone())));
+    let mut astray = 0;
+    for (score, read) in scores.iter().zip(join_all(reads).await) {
+        match read {
+            Ok(Ok(value)) => assert_eq!(value.as_deref(), Some(score.as_bytes())),
+            Ok(Err(_)) => astray += 1,
+            Err(_) => {}
+        }
+    }
+    assert!(astray > 0, "nobody noticed");
+}
+
 #[tokio::test]
 async fn a_store_that_refuses_a_ping_since_it_cannot_save_is_read_from_all_the_same() {
     let server = server(2);
