@@ -2,7 +2,7 @@
 //!
 //! Connections are bounded and so is each body, but a body on each of ten thousand connections is more than a process has
 //! memory for. So all bodies share a budget, and a byte is taken off it when it has come and not when a head announces it:
-//! a promise costs nothing, and so holds nothing of others'.
+//! a promise takes nothing off it, and so holds nothing of others'.
 
 use std::time::Duration;
 

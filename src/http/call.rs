@@ -141,7 +141,7 @@ async fn answer(
     if let Err(Refusal::NoRoom) = body {
         plan.shed.count(Shed::BodyMemory);
     }
-    // Held until the call is over: what is made of it is about as large.
+    // Held until the call is over: the parsed request keeps what the body said.
     let body = body?;
     let received = tokio::time::Instant::now();
     // With no permit left, the dispatcher would refuse whatever the body says. A body is cheaper not parsed.
