@@ -10,7 +10,7 @@ use std::{
     io,
     pin::Pin,
     rc::Rc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::{Duration, SystemTime},
 };
 
@@ -54,7 +54,13 @@ pub(super) struct Connection {
 
 /// Whose turn it is. Clones share it: the connection sees bytes, and only the middleware sees requests begin and end.
 #[derive(Clone)]
-pub(super) struct Turn(Rc<Cell<Whose>>);
+pub(super) struct Turn(Rc<Shared>);
+
+struct Shared {
+    whose: Cell<Whose>,
+    /// Who waits for bytes while it is our turn, when nothing bounds that in time.
+    reader: Cell<Option<Waker>>,
+}
 
 #[derive(Clone, Copy)]
 enum Whose {
@@ -79,7 +85,7 @@ pub(super) struct OurTurn {
 impl Turn {
     /// A head is complete.
     pub(super) fn begin(&self) -> OurTurn {
-        self.0.set(Whose::Ours);
+        self.0.whose.set(Whose::Ours);
         OurTurn { turn: self.clone(), then: Whose::Nobodys }
     }
 }
@@ -96,7 +102,13 @@ impl OurTurn {
 
 impl Drop for OurTurn {
     fn drop(&mut self) {
-        self.turn.0.set(self.then);
+        self.turn.0.whose.set(self.then);
+        // Whoever waits for bytes began to when nothing bounded that, and does not know that now something does.
+        if let Whose::Over { .. } = self.then
+            && let Some(reader) = self.turn.0.reader.take()
+        {
+            reader.wake();
+        }
     }
 }
 
@@ -106,7 +118,10 @@ impl Connection {
     /// A connection that was accepted at `accepted`: its first head has `patience` to arrive, each later one from its first
     /// byte.
     pub(super) fn new(io: Stream, accepted: Instant, patience: Duration) -> Self {
-        let turn = Turn(Rc::new(Cell::new(Whose::Clients { deadline: accepted + patience })));
+        let turn = Turn(Rc::new(Shared {
+            whose: Cell::new(Whose::Clients { deadline: accepted + patience }),
+            reader: Cell::new(None),
+        }));
         Self {
             io: Some(io),
             turn,
@@ -143,7 +158,7 @@ impl Connection {
 
     /// Ready once the client has taken too long.
     fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let (Whose::Clients { deadline } | Whose::Over { deadline }) = self.turn.0.get() else {
+        let (Whose::Clients { deadline } | Whose::Over { deadline }) = self.turn.0.whose.get() else {
             return Poll::Pending;
         };
         let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
@@ -171,7 +186,7 @@ impl AsyncRead for Connection {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         // A client that sends without a pause never makes us wait, which is when patience is looked at.
-        if let Whose::Over { deadline } = self.turn.0.get()
+        if let Whose::Over { deadline } = self.turn.0.whose.get()
             && (self.past_the_end >= PAST_THE_END || Instant::now() >= deadline)
         {
             self.refused = true;
@@ -186,10 +201,13 @@ impl AsyncRead for Connection {
         let before = buf.filled().len();
         let Poll::Ready(read) = self.poll_read_some(cx, buf) else {
             self.unseen = 0;
+            if matches!(self.turn.0.whose.get(), Whose::Ours) {
+                self.turn.0.reader.set(Some(cx.waker().clone()));
+            }
             ready!(self.poll_patience(cx));
             // Too late to say so in the middle of another answer, or after the last one.
             let may_speak =
-                matches!(self.turn.0.get(), Whose::Clients { .. }) && !self.owing && !self.refused;
+                matches!(self.turn.0.whose.get(), Whose::Clients { .. }) && !self.owing && !self.refused;
             if may_speak {
                 _ = self.poll_refuse(cx, &Refusal::TooSlow)?;
             }
@@ -198,11 +216,11 @@ impl AsyncRead for Connection {
         };
         let count = buf.filled().len() - before;
         self.unseen += count;
-        if matches!(self.turn.0.get(), Whose::Over { .. }) {
+        if matches!(self.turn.0.whose.get(), Whose::Over { .. }) {
             self.past_the_end += count;
         }
-        if count > 0 && matches!(self.turn.0.get(), Whose::Nobodys) {
-            self.turn.0.set(Whose::Clients { deadline: Instant::now() + self.patience });
+        if count > 0 && matches!(self.turn.0.whose.get(), Whose::Nobodys) {
+            self.turn.0.whose.set(Whose::Clients { deadline: Instant::now() + self.patience });
         }
         Poll::Ready(read)
     }
@@ -212,7 +230,7 @@ impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         // While it is the client's turn, nobody but the server itself has anything to say.
         if !self.owing
-            && matches!(self.turn.0.get(), Whose::Clients { .. })
+            && matches!(self.turn.0.whose.get(), Whose::Clients { .. })
             && let Some(refusal) = bare_refusal(buf)
         {
             return self.poll_refuse(cx, &refusal).map_ok(|()| buf.len());
