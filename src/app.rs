@@ -1,6 +1,7 @@
 //! The composition root: makes the parts, hands them to each other, and runs until told to stop.
 
 mod reload;
+mod stores;
 
 use std::{
     io,
@@ -34,29 +35,17 @@ use crate::{
         self, AddressRate, AdminPlan, CallPlan, Dispatchers, HttpMetrics, Lifecycle, PublicPlan,
         tls::{Tls, TlsError},
     },
-    store::{
-        Connector, EmbeddedConnector, LinkPolicy, Memory, RedisConnector, Role, RoleStatus, StoreMetrics,
-        url::StoreUrl,
-    },
+    store::{LinkPolicy, Role, RoleStatus, StoreMetrics},
     telemetry, wall_clock,
 };
 
-pub use self::reload::Reloader;
+pub use self::{reload::Reloader, stores::Stores};
 
 /// Of a time that a caller is promised, the part that is spent on waiting. The rest is for getting the answer out.
 const WAITING: (u32, u32) = (4, 5);
 
 /// No answer for so long, after being told to stop, means that none is being worked on.
 const QUIET: Duration = Duration::from_millis(100);
-
-/// The two roles' stores. Made from the settings, or by a test that wants to see them fail.
-#[derive(Debug, Clone)]
-pub struct Stores {
-    /// For scores.
-    pub cache: Arc<dyn Connector>,
-    /// For interests.
-    pub persistent: Arc<dyn Connector>,
-}
 
 /// A service that listens and does not serve yet.
 pub struct Application {
@@ -99,33 +88,6 @@ pub enum BuildError {
     /// A metric was registered twice: a bug.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
-}
-
-// ===== impl Stores =====
-
-impl Stores {
-    /// The stores that the settings name. Nothing is opened or connected to yet.
-    ///
-    /// A store inside this process that both roles name is one store.
-    pub fn from_settings(settings: &Settings) -> Self {
-        let capacity = u64::try_from(settings.cache.capacity).unwrap_or(u64::MAX);
-        let open = |url: &StoreUrl, connect_timeout| -> Arc<dyn Connector> {
-            match url {
-                StoreUrl::Memory => Arc::new(Memory::new(capacity)),
-                StoreUrl::Embedded(path) => Arc::new(EmbeddedConnector::new(path.clone(), capacity)),
-                StoreUrl::Redis(target) => Arc::new(RedisConnector::new(target.clone(), connect_timeout)),
-            }
-        };
-        let persistent = open(&settings.store.url, settings.store.connect_timeout);
-        let shared = matches!(settings.store.url, StoreUrl::Memory | StoreUrl::Embedded(_))
-            && *settings.cache_url() == settings.store.url;
-        let cache = if shared {
-            persistent.clone()
-        } else {
-            open(settings.cache_url(), settings.cache.connect_timeout)
-        };
-        Self { cache, persistent }
-    }
 }
 
 // ===== impl Application =====
@@ -320,10 +282,11 @@ impl Application {
         sleep(self.shutdown.grace).await;
 
         // actix drops connections that it has accepted and not begun to serve when it stops. So first the socket refuses
-        // new ones, then what has been accepted is answered, and only then are the workers stopped.
+        // new ones, once it has none left to be accepted; then what has been accepted is answered, and only then are the
+        // workers stopped.
         self.lifecycle.closing();
         telemetry::expect_no_accepts();
-        http::refuse_new(&self.listener)?;
+        http::refuse_new(&self.listener).await?;
         public.pause().await;
         let ending = async {
             quiet(&self.metrics).await;

@@ -2,7 +2,7 @@
 
 use std::{
     fmt, io,
-    net::{Shutdown, SocketAddr, TcpListener},
+    net::{SocketAddr, TcpListener},
     time::Duration,
 };
 
@@ -17,7 +17,6 @@ use actix_web::{
     rt::net::TcpStream,
     web,
 };
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::time::Instant;
 
 use super::{
@@ -31,9 +30,6 @@ use super::{
 };
 use crate::actors::{Tree, TreePlan};
 
-/// Connections that may wait to be accepted.
-const BACKLOG: i32 = 1024;
-
 /// How long a connection may take to close.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -42,30 +38,6 @@ const OPERATORS_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long an operator's idle connection is kept: longer than most scrapers wait between two scrapes.
 const OPERATORS_KEEP_ALIVE: Duration = Duration::from_secs(75);
-
-/// Binds `address`. Nothing is accepted yet.
-///
-/// # Errors
-///
-/// If the address is taken or not ours.
-pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // A service that is started again at once must not wait for its old connections to time out.
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
-}
-
-/// Refuses new connections from now on, through whichever handle to the socket. Those that were accepted are not touched.
-///
-/// # Errors
-///
-/// If the socket is no listener any more.
-pub fn refuse_new(listener: &TcpListener) -> io::Result<()> {
-    SockRef::from(listener).shutdown(Shutdown::Read)
-}
 
 /// What the public listener is made of.
 pub struct PublicPlan {

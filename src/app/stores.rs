@@ -1,0 +1,44 @@
+//! Which stores the settings name.
+
+use std::sync::Arc;
+
+use crate::{
+    config::Settings,
+    store::{Connector, EmbeddedConnector, Memory, RedisConnector, url::StoreUrl},
+};
+
+/// The two roles' stores. Made from the settings, or by a test that wants to see them fail.
+#[derive(Debug, Clone)]
+pub struct Stores {
+    /// For scores.
+    pub cache: Arc<dyn Connector>,
+    /// For interests.
+    pub persistent: Arc<dyn Connector>,
+}
+
+// ===== impl Stores =====
+
+impl Stores {
+    /// The stores that the settings name. Nothing is opened or connected to yet.
+    ///
+    /// A store inside this process that both roles name is one store.
+    pub fn from_settings(settings: &Settings) -> Self {
+        let capacity = u64::try_from(settings.cache.capacity).unwrap_or(u64::MAX);
+        let open = |url: &StoreUrl, connect_timeout| -> Arc<dyn Connector> {
+            match url {
+                StoreUrl::Memory => Arc::new(Memory::new(capacity)),
+                StoreUrl::Embedded(path) => Arc::new(EmbeddedConnector::new(path.clone(), capacity)),
+                StoreUrl::Redis(target) => Arc::new(RedisConnector::new(target.clone(), connect_timeout)),
+            }
+        };
+        let persistent = open(&settings.store.url, settings.store.connect_timeout);
+        let shared = matches!(settings.store.url, StoreUrl::Memory | StoreUrl::Embedded(_))
+            && *settings.cache_url() == settings.store.url;
+        let cache = if shared {
+            persistent.clone()
+        } else {
+            open(settings.cache_url(), settings.cache.connect_timeout)
+        };
+        Self { cache, persistent }
+    }
+}
