@@ -2,7 +2,7 @@
 //!
 //! All that is personal hides in [`Redacted`], so that `Debug` of a request can go anywhere.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use chrono::NaiveDate;
 
@@ -191,11 +191,7 @@ impl ClientId {
     /// The key in the store under which this client's interests are.
     #[must_use]
     pub fn key(&self) -> String {
-        // Room for the longest: "-9223372036854775808".
-        let mut key = String::with_capacity(22);
-        // Writing to a `String` cannot fail.
-        _ = write!(key, "i:{}", self.0);
-        key
+        ["i:", itoa::Buffer::new().format(self.0)].concat()
     }
 }
 

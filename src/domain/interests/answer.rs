@@ -3,13 +3,8 @@
 //! A stored value is checked and copied and never taken apart into strings of its own: there can be 10,000 of them in an
 //! answer.
 
-use std::fmt::Write as _;
-
 use super::{Interests, MalformedInterests};
 use crate::domain::ClientId;
-
-/// The blanks of JSON, which Rust's idea of a blank is wider than.
-const BLANKS: [char; 4] = [' ', '\t', '\n', '\r'];
 
 /// More than a client takes beside the value: quotes, colon, comma, and the digits of its id.
 const BESIDE_VALUE: usize = 24;
@@ -33,13 +28,12 @@ impl InterestsByClient {
     ) -> Result<Self, (ClientId, MalformedInterests)> {
         let size: usize = values.iter().map(|value| BESIDE_VALUE + value.as_ref().map_or(2, Vec::len)).sum();
         let mut json = String::with_capacity(size + 2);
+        let mut digits = itoa::Buffer::new();
         json.push('{');
         for (client, value) in clients.iter().zip(values) {
-            if json.len() > 1 {
-                json.push(',');
-            }
-            // Writing to a `String` cannot fail.
-            _ = write!(json, "\"{client}\":");
+            json.push_str(if json.len() > 1 { ",\"" } else { "\"" });
+            json.push_str(digits.format(client.0));
+            json.push_str("\":");
             match value {
                 None => json.push_str("[]"),
                 Some(stored) => push(&mut json, stored).map_err(|error| (*client, error))?,
@@ -67,10 +61,15 @@ fn push(json: &mut String, stored: &[u8]) -> Result<(), MalformedInterests> {
     Ok(())
 }
 
+/// The blanks of JSON, which Rust's idea of a blank is wider than.
+fn is_blank(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\n' | '\r')
+}
+
 /// Appends an array of strings without escapes: those stand in any JSON as they are. None if it is anything else; what was
 /// appended by then is of no use.
 fn push_plain(json: &mut String, text: &str) -> Option<()> {
-    let mut rest = text.trim_start_matches(BLANKS).strip_prefix('[')?.trim_start_matches(BLANKS);
+    let mut rest = text.trim_start_matches(is_blank).strip_prefix('[')?.trim_start_matches(is_blank);
     json.push('[');
     if !rest.starts_with(']') {
         loop {
@@ -79,14 +78,14 @@ fn push_plain(json: &mut String, text: &str) -> Option<()> {
             let end = inner.as_bytes().iter().position(is_special)?;
             let after = inner.get(end..)?.strip_prefix('"')?;
             json.push_str(rest.get(..end + 2)?);
-            rest = after.trim_start_matches(BLANKS);
+            rest = after.trim_start_matches(is_blank);
             let Some(next) = rest.strip_prefix(',') else { break };
             json.push(',');
-            rest = next.trim_start_matches(BLANKS);
+            rest = next.trim_start_matches(is_blank);
         }
     }
     json.push(']');
-    rest.strip_prefix(']')?.trim_start_matches(BLANKS).is_empty().then_some(())
+    rest.strip_prefix(']')?.trim_start_matches(is_blank).is_empty().then_some(())
 }
 
 #[cfg(test)]
