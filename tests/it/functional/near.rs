@@ -38,7 +38,7 @@ async fn changed_in_the_store(app: &TestApp, store: &RespServer, person: &Person
 async fn a_score_that_is_near_costs_no_look_up_and_is_right_while_the_store_is_dead() {
     let store = RespServer::start();
     let app = app_on(&store, &["cache.near_capacity=10"]).await;
-    let (near, far) = (Person::any(), Person::any());
+    let (near, far) = (Person::stranger(), Person::any());
     assert_eq!(app.online_score(&near).await.score(), near.score());
     assert_eq!((lookups(&app, "near").await, lookups(&app, "miss").await), (0.0, 1.0));
     assert_eq!(app.online_score(&near).await.score(), near.score());
@@ -60,7 +60,7 @@ async fn a_score_that_is_near_costs_no_look_up_and_is_right_while_the_store_is_d
 async fn a_score_that_changes_in_the_store_is_seen(#[case] near: &str, #[case] seen: bool) {
     let store = RespServer::start();
     let app = app_on(&store, &[near]).await;
-    let person = Person::any();
+    let person = Person::stranger();
     changed_in_the_store(&app, &store, &person).await;
     let expected = if seen { CHANGED } else { person.score() };
     assert_eq!(app.online_score(&person).await.score(), expected);
@@ -71,7 +71,7 @@ async fn a_score_that_changes_in_the_store_is_seen(#[case] near: &str, #[case] s
 async fn a_score_is_near_no_longer_than_it_is_cached() {
     let store = RespServer::start();
     let app = app_on(&store, &["cache.near_capacity=10", "cache.ttl=1s"]).await;
-    let person = Person::any();
+    let person = Person::stranger();
     changed_in_the_store(&app, &store, &person).await;
     eventually(SOON, "the score is looked up again", async || {
         app.online_score(&person).await.score() == CHANGED

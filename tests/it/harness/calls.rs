@@ -29,6 +29,12 @@ impl Person {
         Self { number: fastrand::u64(..), parts: fastrand::u8(1..8) }
     }
 
+    /// Somebody with a phone, whom nobody else is likely to share: their score is not cached yet. There are few birthdays.
+    pub fn stranger() -> Self {
+        let person = Self::any();
+        Self { parts: person.parts | 1, ..person }
+    }
+
     /// The arguments of `online_score`.
     pub fn arguments(&self) -> Value {
         let mut arguments = json!({});
