@@ -12,6 +12,7 @@ pub const PURE: &str = "pure";
 pub const DIRECT: &str = "direct";
 pub const NEAR: &str = "near-cache";
 pub const SERVICE: &str = "service";
+pub const NO_LOG: &str = "no-log";
 pub const EMBEDDED: &str = "embedded";
 pub const DEAD: &str = "redis-dead";
 pub const FROZEN: &str = "redis-frozen";
@@ -21,7 +22,7 @@ pub const ASSIGNMENT: &str = "http.server";
 
 /// Who is measured at one fixed rate: 60 % of what the slowest of each group can do.
 pub const LATENCY_GROUPS: &[&[&str]] = &[
-    &[PURE, DIRECT, NEAR, SERVICE, EMBEDDED, DEAD, FROZEN],
+    &[PURE, DIRECT, NEAR, NO_LOG, SERVICE, EMBEDDED, DEAD, FROZEN],
     &[FASTIFY, SERVICE],
     &[FASTAPI, SERVICE],
     &[ASSIGNMENT, SERVICE],
@@ -75,8 +76,14 @@ pub fn contenders() -> Vec<Contender> {
         rust(PURE, "the same checks, digest and formula in a plain handler", CACHED),
         rust(DIRECT, "pure, and a Redis GET from the handler", SCORES),
         service(NEAR, "this service, near cache on", &["cache.near_capacity=100000"], Store::Redis, SCORES),
+        service(
+            NO_LOG,
+            "the same, without its log",
+            &["cache.near_capacity=100000", "log.level=error"],
+            Store::Redis,
+            CACHED,
+        ),
         service(SERVICE, "this service on Redis, near cache off", &[], Store::Redis, ALL),
-        service("no-log", "the same, without its log", &["log.level=error"], Store::Redis, CACHED),
         service(EMBEDDED, "this service on its embedded store", &[], Store::Embedded, ALL),
         service(DEAD, "this service, its Redis killed", &[], Store::Dead, SCORES),
         service(FROZEN, "this service, its Redis stopped with SIGSTOP", &[], Store::Frozen, SCORES),

@@ -40,6 +40,8 @@ pub fn write(data: &Data) {
         text += "**A trial run: too short for its numbers to mean anything.**\n\n";
     }
     _ = write!(text, "## Targets\n\n{met} of {} met.\n\n{}", all.len(), targets_table(&all));
+    text += "\nWhat the service does beside what *pure* and *direct* do, and what that costs, is in \
+             [performance.md](performance.md).\n";
     _ = write!(text, "\n## What is compared\n\n{}", contenders(data));
     _ = write!(text, "\n## `online_score`\n\n{}", scores(data));
     text += "\nCPU is the contender's own, user and system, over all its processes; Redis' stands beside it. Memory is the \
