@@ -1,3 +1,5 @@
+mod admission;
+
 use futures_util::future::join_all;
 use rstest::rstest;
 use secrecy::SecretString;
@@ -279,78 +281,6 @@ fn the_context_is_known_of_a_call_that_fails_later() {
         test.interests.act(Act::Panic);
         let handled = test.call(interests_call(&[1, 1])).await;
         assert_eq!(handled.context, CallContext::Clients(2));
-    });
-}
-
-// ===== admission =====
-
-#[test]
-fn one_call_more_than_may_be_in_flight_is_refused_at_once_and_admitted_when_one_ends() {
-    paused(async {
-        let test = start();
-        test.scoring.act(Act::Hang);
-        let in_flight: Vec<_> = (0..MAX_IN_FLIGHT).map(|_| test.send(score_call())).collect();
-        let begun = tokio::time::Instant::now();
-        let handled = test.call(interests_call(&[1])).await;
-        assert_eq!(handled.outcome, Err(CallError::Unavailable));
-        assert_eq!(begun.elapsed(), Duration::ZERO);
-        assert_eq!(test.interests.received.get(), 0);
-
-        assert_eq!(test.shed(), [1, 0]);
-
-        join_all(in_flight).await;
-        assert!(test.call(interests_call(&[1])).await.outcome.is_ok());
-        // Those in flight missed their deadline after they had been admitted, which is another matter.
-        assert_eq!(test.shed(), [1, 0]);
-    });
-}
-
-#[test]
-fn a_refusal_does_not_look_at_the_token() {
-    paused(async {
-        let test = start_at(|| panic!("the token was looked at"));
-        let _all = test.admission.clone().try_acquire_many_owned(3).unwrap();
-        let handled = test.call(score_call()).await;
-        assert_eq!(handled.outcome, Err(CallError::Unavailable));
-    });
-}
-
-#[test]
-fn a_call_gives_its_place_back_however_it_ends() {
-    paused(async {
-        let test = start();
-        for _ in 0..2 * MAX_IN_FLIGHT {
-            assert!(test.call(score_call()).await.outcome.is_ok());
-            let _ = test.call(with_token("bad", "h&f", "online_score", &json!({}))).await;
-            let _ = test.call(call("h&f", "online_score", &json!({}))).await;
-            let admin = json!({"phone": "79175002040", "email": "a@b"});
-            let _ = test.call(call("admin", "online_score", &admin)).await;
-        }
-        test.interests.act(Act::Panic);
-        test.scoring.act(Act::Hang);
-        assert!(test.call(interests_call(&[1])).await.outcome.is_err());
-        assert!(test.call(score_call()).await.outcome.is_err());
-        assert_eq!(test.free(), MAX_IN_FLIGHT);
-
-        // A client that goes away: the place is taken for as long as the work goes on, and no longer.
-        let abandoned = test.send(score_call());
-        settle().await;
-        drop(abandoned);
-        settle().await;
-        assert_eq!(test.free(), MAX_IN_FLIGHT - 1);
-        sleep(DEADLINE).await;
-        assert_eq!(test.free(), MAX_IN_FLIGHT);
-    });
-}
-
-#[test]
-fn row_31_a_dispatcher_that_panics_gives_the_place_back_and_runs_again() {
-    paused(async {
-        let test = start_at(|| panic!("as told"));
-        for _ in 0..2 * MAX_IN_FLIGHT {
-            assert_eq!(test.send(score_call()).await.unwrap_err(), MailboxError::Closed);
-            assert_eq!(test.free(), MAX_IN_FLIGHT);
-        }
     });
 }
 
