@@ -44,6 +44,9 @@ use self::{
 /// Lines that may wait to be written. More are dropped.
 const QUEUED_LINES: usize = 16_384;
 
+/// How long the lines after a write may gather for the next one.
+const GATHERING: Duration = Duration::from_millis(5);
+
 /// How long the end of the process waits for what is queued to be written.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -70,7 +73,7 @@ pub fn init(settings: &LogSettings, trace: &TraceSettings) -> io::Result<Log> {
     let unwritten = Unwritten::default();
     // Not `stdout()` itself, which writes each line by itself.
     let out = File::from(stdout().as_fd().try_clone_to_owned()?);
-    let out = Gathering::new(out, unwritten.clone());
+    let out = Gathering::new(out, GATHERING, unwritten.clone());
     let (writer, writing) = NonBlockingBuilder::default().buffered_lines_limit(QUEUED_LINES).finish(out);
     let lost = LostLines::new(writer.error_counter(), unwritten);
     let (subscriber, filter) = subscriber(settings, writer, stdout().is_terminal(), traces.as_ref());

@@ -1,9 +1,14 @@
 //! Writes the lines of the log, several at once if several are waiting.
 //!
 //! Under load the thread that writes the log finds many lines waiting, and saves a system call for each. It flushes when it
-//! finds none any more, so a line that comes alone is written at once.
+//! finds none any more, so a line that comes alone is written at once. Then it pauses: if it waited for each line, whoever
+//! logs would have to wake it, and it would take the processor from calls every few microseconds.
 
-use std::io::{self, ErrorKind, Write};
+use std::{
+    io::{self, ErrorKind, Write},
+    thread,
+    time::Duration,
+};
 
 use super::lost_lines::Unwritten;
 
@@ -13,6 +18,8 @@ const AT_ONCE: usize = 4096;
 /// Takes whole lines, and counts those that it cannot write. Flushed by whoever has no more of them.
 pub(super) struct Gathering<W> {
     writer: W,
+    /// How long the lines after a flush may gather.
+    pause: Duration,
     /// Whole lines, but for the first, of which a part may be written.
     waiting: Vec<u8>,
     unwritten: Unwritten,
@@ -21,8 +28,8 @@ pub(super) struct Gathering<W> {
 // ===== impl Gathering =====
 
 impl<W: Write> Gathering<W> {
-    pub(super) fn new(writer: W, unwritten: Unwritten) -> Self {
-        Self { writer, waiting: Vec::with_capacity(AT_ONCE), unwritten }
+    pub(super) fn new(writer: W, pause: Duration, unwritten: Unwritten) -> Self {
+        Self { writer, pause, waiting: Vec::with_capacity(AT_ONCE), unwritten }
     }
 
     /// Whether `line` would have to wait for another write.
@@ -46,6 +53,17 @@ impl<W: Write> Gathering<W> {
             }
         }
     }
+
+    /// What cannot be written for now goes on waiting; what cannot be written at all is lost, so that later lines may fare
+    /// better.
+    fn empty(&mut self) {
+        let (written, outcome) = self.write_waiting();
+        self.waiting.drain(..written);
+        if outcome.is_err_and(|error| error.kind() != ErrorKind::WouldBlock) {
+            self.unwritten.add(self.waiting.iter().filter(|&&byte| byte == b'\n').count());
+            self.waiting.clear();
+        }
+    }
 }
 
 impl<W: Write> Write for Gathering<W> {
@@ -56,7 +74,7 @@ impl<W: Write> Write for Gathering<W> {
     fn write_all(&mut self, line: &[u8]) -> io::Result<()> {
         if self.is_full_for(line) {
             // What is lost with it is counted, and this line can still be written.
-            _ = self.flush();
+            self.empty();
         }
         if self.is_full_for(line) {
             self.unwritten.add(1);
@@ -66,27 +84,17 @@ impl<W: Write> Write for Gathering<W> {
         Ok(())
     }
 
-    /// What cannot be written for now goes on waiting; what cannot be written at all is lost, so that later lines may fare
-    /// better. It is counted, and no error: the thread that writes the log would end its round for one, and miss that it is
-    /// told to end.
+    /// Never an error: the thread that writes the log would end its round for one, and miss that it is told to end.
     fn flush(&mut self) -> io::Result<()> {
-        let (written, outcome) = self.write_waiting();
-        self.waiting.drain(..written);
-        match outcome {
-            Ok(()) => self.writer.flush(),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
-            Err(_) => {
-                self.unwritten.add(self.waiting.iter().filter(|&&byte| byte == b'\n').count());
-                self.waiting.clear();
-                Ok(())
-            }
-        }
+        self.empty();
+        thread::sleep(self.pause);
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::VecDeque;
+    use std::{collections::VecDeque, time::Instant};
 
     use super::*;
 
@@ -111,7 +119,7 @@ mod tests {
 
     fn gathering(acts: &[Result<usize, ErrorKind>]) -> Gathering<Pipe> {
         let pipe = Pipe { acts: acts.iter().copied().collect(), writes: Vec::new() };
-        Gathering::new(pipe, Unwritten::default())
+        Gathering::new(pipe, Duration::ZERO, Unwritten::default())
     }
 
     fn line(number: usize, length: usize) -> Vec<u8> {
@@ -127,6 +135,16 @@ mod tests {
         assert!(log.writer.writes.is_empty());
         log.flush().unwrap();
         assert_eq!(log.writer.writes, ["a\nb\nc\n"]);
+    }
+
+    #[test]
+    fn the_lines_after_a_flush_have_time_to_gather() {
+        let mut log = gathering(&[]);
+        log.pause = Duration::from_millis(20);
+        log.write_all(b"a\n").unwrap();
+        let begun = Instant::now();
+        log.flush().unwrap();
+        assert!(begun.elapsed() >= log.pause);
     }
 
     #[test]
