@@ -1,6 +1,6 @@
 # One entry for every chore; CI runs the same.
 
-.PHONY: run test test-unit test-functional test-emulation test-real faults soak bench scale instructions lint lint-packaging format docs config-docs
+.PHONY: run test test-unit test-functional test-emulation test-real faults soak bench scale instructions pgo lint lint-packaging format docs config-docs
 
 run: ## serve on 127.0.0.1:8080 with the embedded store
 	cargo run -- --config config/default.toml
@@ -42,6 +42,9 @@ scale: ## how the cost grows, and what a million calls a second would take: docs
 instructions: ## what each part of a call costs in instructions, and what grew; installs valgrind if it is missing
 	scripts/need valgrind
 	cargo bench --locked --bench micro -- instructions
+
+pgo: ## the release binary, arranged for how it is used: target/pgo/scoring-api; 7 minutes
+	scripts/pgo
 
 lint: ## format, clippy, documentation, and the direction of imports
 	cargo fmt --all --check
