@@ -4,6 +4,7 @@
 //! lines, never a request its time. Spans are made only if they are exported, so that they cost nothing otherwise.
 
 mod gathering;
+mod json;
 mod lost_lines;
 pub mod settings;
 mod traces;
@@ -36,6 +37,7 @@ use tracing_subscriber::{
 pub use self::lost_lines::LostLines;
 use self::{
     gathering::Gathering,
+    json::JsonLines,
     lost_lines::Unwritten,
     settings::{LogFormat, LogSettings, TraceSettings},
     traces::Traces,
@@ -99,10 +101,9 @@ where
     let format = settings.format.unwrap_or(if on_terminal { LogFormat::Pretty } else { LogFormat::Json });
     let (level, filter) = reload::Layer::new(from(settings.level));
     // Fields stand in the lines themselves, so that each can be read alone; spans would repeat them.
-    let lines = fmt::layer().with_writer(writer);
     let lines = match format {
-        LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).boxed(),
-        LogFormat::Pretty => lines.compact().with_ansi(on_terminal).boxed(),
+        LogFormat::Json => JsonLines(writer).boxed(),
+        LogFormat::Pretty => fmt::layer().with_writer(writer).compact().with_ansi(on_terminal).boxed(),
     };
     let wanted = dynamic_filter_fn(|what, _| what.is_event() && !is_expected(what)).with_callsite_filter(
         // Said once and for all, so that a span that nobody sees costs next to nothing.
@@ -185,22 +186,26 @@ impl Drop for Log {
 
 #[cfg(test)]
 mod tests {
-    use std::io::sink;
-
     use tracing::{info_span, subscriber::with_default};
 
     use super::*;
+    use crate::testing;
 
     /// Whether there are spans and debug lines.
+    ///
+    /// Of a span this subscriber is asked itself. `is_disabled` would tell what any of the process wants: other tests have
+    /// theirs.
     fn wanted(level: Level, traces: Option<&Traces>) -> (bool, bool) {
-        let (subscriber, _filter) = subscriber(&LogSettings { format: None, level }, sink, false, traces);
-        with_default(subscriber, || {
-            (!info_span!("a span").is_disabled(), tracing::event_enabled!(Level::DEBUG))
-        })
+        let log = testing::Log::default();
+        let writer = log.clone();
+        let settings = LogSettings { format: None, level };
+        let (subscriber, _filter) = subscriber(&settings, move || writer.clone(), false, traces);
+        let span = info_span!("a span");
+        let has_spans = !subscriber.register_callsite(span.metadata().unwrap()).is_never();
+        with_default(subscriber, || tracing::debug!("a line"));
+        (has_spans, log.lines_with("a line") == 1)
     }
 
-    /// One test for all levels: what is wanted at a place in the source is remembered for the process, and two tests that
-    /// come there for the first time at once would see what the other one wants.
     #[test]
     fn there_are_spans_if_they_are_exported_whatever_the_logs_level() {
         let settings =
