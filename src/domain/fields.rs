@@ -47,6 +47,8 @@ pub(super) fn is_empty_string(raw: &Json) -> bool {
 pub(super) struct Form<'a, C> {
     object: Object,
     context: &'a C,
+    /// The fields that were not empty, be they valid or not.
+    filled: Vec<&'static str>,
     faults: Faults,
 }
 
@@ -131,7 +133,7 @@ pub(super) mod column {
 
 impl<'a, C> Form<'a, C> {
     pub(super) fn new(object: Object, context: &'a C) -> Self {
-        Self { object, context, faults: Faults::default() }
+        Self { object, context, filled: Vec::with_capacity(8), faults: Faults::default() }
     }
 
     /// Takes one field out of the object. `None` means that a fault has been noted.
@@ -144,9 +146,17 @@ impl<'a, C> Form<'a, C> {
         let value = match self.object.remove(name) {
             None => if_absent.ok_or(Reason::Borrowed("is required")),
             Some(raw) if T::is_empty(&raw) => if_empty.ok_or(Reason::Borrowed("must not be empty")),
-            Some(raw) => T::parse(raw, self.context),
+            Some(raw) => {
+                self.filled.push(name);
+                T::parse(raw, self.context)
+            }
         };
         value.map_err(|reason| self.refuse(name, reason)).ok()
+    }
+
+    /// Whether a field that has been taken was not empty, be it valid or not.
+    pub(super) fn had(&self, name: &str) -> bool {
+        self.filled.contains(&name)
     }
 
     /// Notes a fault that no single field can see.

@@ -81,10 +81,9 @@ impl OnlineScore {
     /// Every fault, in the order of the table, and last that no pair is complete. A pair counts as complete if both
     /// its values are there, so a client that mistypes its phone is not told that it sent none.
     pub fn parse(arguments: Object, rules: &Rules) -> Result<Self, Faults> {
-        let present = Self::present(&arguments);
         let mut form = Form::new(arguments, rules);
         let read = Self::read(&mut form);
-        if !Self::PAIRS.iter().any(|(one, other)| present.contains(one) && present.contains(other)) {
+        if !Self::PAIRS.iter().any(|(one, other)| form.had(one) && form.had(other)) {
             let reason = "must have phone and email, first_name and last_name, or gender and birthday";
             form.refuse("arguments", reason);
         }
@@ -125,6 +124,12 @@ impl ClientsInterests {
     /// Every client once, in the order in which they were first given.
     #[must_use]
     pub fn unique_clients(&self) -> Vec<ClientId> {
+        // Most calls give no id twice. Sorting shows that in a third of the time that hashing takes.
+        let mut sorted = self.client_ids.clone();
+        sorted.sort_unstable();
+        if sorted.is_sorted_by(|one, next| one < next) {
+            return self.client_ids.clone();
+        }
         let mut seen = HashSet::with_capacity(self.client_ids.len());
         self.client_ids.iter().copied().filter(|client| seen.insert(*client)).collect()
     }

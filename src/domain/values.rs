@@ -191,7 +191,12 @@ impl ClientId {
     /// The key in the store under which this client's interests are.
     #[must_use]
     pub fn key(&self) -> String {
-        ["i:", itoa::Buffer::new().format(self.0)].concat()
+        let mut digits = itoa::Buffer::new();
+        let digits = digits.format(self.0);
+        let mut key = String::with_capacity("i:".len() + digits.len());
+        key.push_str("i:");
+        key.push_str(digits);
+        key
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, http::header::HeaderName, web};
 use tokio::{sync::Semaphore, time::timeout_at};
 use tracing::{Instrument, field};
 
@@ -24,6 +24,9 @@ use crate::{
     domain::{Answer, CallError, Json, Method, MethodRequest},
     trace::TraceContext,
 };
+
+/// Where the trace of a caller travels.
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// How much of an account's name is logged, in characters.
 const LOGGED_ACCOUNT: usize = 64;
@@ -77,7 +80,7 @@ pub(super) async fn call(
         otel.kind = "server",
         otel.status_code = field::Empty,
     );
-    let caller = request.headers().get("traceparent").and_then(|header| header.to_str().ok());
+    let caller = request.headers().get(TRACEPARENT).and_then(|header| header.to_str().ok());
     let caller = caller.and_then(TraceContext::from_traceparent);
     caller.iter().for_each(|caller| caller.adopt(&span));
     let mut known = Known::default();
@@ -151,7 +154,7 @@ async fn answer(
     }
     let json = Json::parse(body.as_bytes()).map_err(CallError::from)?;
     let request = MethodRequest::from_json(json).map_err(CallError::from)?;
-    known.account = request.account.chars().take(LOGGED_ACCOUNT).collect();
+    known.account = beginning(&request.account, LOGGED_ACCOUNT).to_owned();
     known.method = Method::from_name(&request.method).ok();
 
     let sent = dispatcher.send(CallMethod { request, received: received.into_std() });
@@ -164,6 +167,15 @@ async fn answer(
         Ok(Err(_)) => Err(CallError::Internal.into()),
         Err(_) => Err(CallError::Unavailable.into()),
     }
+}
+
+/// At most so many characters of `text`.
+fn beginning(text: &str, most: usize) -> &str {
+    if text.len() <= most {
+        return text;
+    }
+    let end = text.char_indices().nth(most).map_or(text.len(), |(index, _)| index);
+    text.get(..end).unwrap_or(text)
 }
 
 #[cfg(test)]

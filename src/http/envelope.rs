@@ -4,7 +4,7 @@ use actix_web::{
     HttpResponse,
     http::{
         ConnectionType, StatusCode,
-        header::{ALLOW, CACHE_CONTROL, ContentType, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS},
+        header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS},
     },
 };
 use serde::Serialize;
@@ -149,8 +149,8 @@ struct Failure<'a> {
 
 fn json(status: StatusCode, body: Vec<u8>) -> HttpResponse {
     HttpResponse::build(status)
-        .insert_header(ContentType::json())
-        .insert_header((CACHE_CONTROL, "no-store"))
-        .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .insert_header((CONTENT_TYPE, HeaderValue::from_static("application/json")))
+        .insert_header((CACHE_CONTROL, HeaderValue::from_static("no-store")))
+        .insert_header((X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")))
         .body(body)
 }

@@ -147,7 +147,7 @@ mod tests {
     fn a_line_has_time_level_fields_in_their_order_and_target() {
         let before = wall_clock::now();
         let text = written(|| {
-            tracing::warn!(code = 200_u16, has = "phone,email", trace_id = None::<String>, "call")
+            tracing::warn!(code = 200_u16, has = "phone,email", trace_id = None::<String>, "call");
         });
         let line: Value = serde_json::from_str(&text).unwrap();
         let time = line["timestamp"].as_str().unwrap();

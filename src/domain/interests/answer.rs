@@ -26,21 +26,8 @@ impl InterestsByClient {
         clients: &[ClientId],
         values: &[Option<Vec<u8>>],
     ) -> Result<Self, (ClientId, MalformedInterests)> {
-        let size: usize = values.iter().map(|value| BESIDE_VALUE + value.as_ref().map_or(2, Vec::len)).sum();
-        let mut json = String::with_capacity(size + 2);
-        let mut digits = itoa::Buffer::new();
-        json.push('{');
-        for (client, value) in clients.iter().zip(values) {
-            json.push_str(if json.len() > 1 { ",\"" } else { "\"" });
-            json.push_str(digits.format(client.0));
-            json.push_str("\":");
-            match value {
-                None => json.push_str("[]"),
-                Some(stored) => push(&mut json, stored).map_err(|error| (*client, error))?,
-            }
-        }
-        json.push('}');
-        Ok(Self(json))
+        let written = write_plain(clients, values).and_then(|json| String::from_utf8(json).ok());
+        written.map_or_else(|| write_taken_apart(clients, values), Ok).map(Self)
     }
 
     /// The JSON.
@@ -50,42 +37,75 @@ impl InterestsByClient {
     }
 }
 
-/// Appends a stored value without its blanks, and with no more escapes than it needs.
-fn push(json: &mut String, stored: &[u8]) -> Result<(), MalformedInterests> {
-    let before = json.len();
-    if std::str::from_utf8(stored).ok().and_then(|text| push_plain(json, text)).is_none() {
-        // It is malformed, or it has escapes, which may be there without need.
-        json.truncate(before);
-        json.push_str(&Interests::from_json(stored)?.to_json());
+/// The answer, if nothing is wrong with any value. That it is UTF-8 is still to be seen: of all at once, which is faster, and
+/// the same, for what stands between quotes is copied together with them.
+fn write_plain(clients: &[ClientId], values: &[Option<Vec<u8>>]) -> Option<Vec<u8>> {
+    let size: usize = values.iter().map(|value| BESIDE_VALUE + value.as_ref().map_or(2, Vec::len)).sum();
+    let mut json = Vec::with_capacity(size + 2);
+    let mut digits = itoa::Buffer::new();
+    json.push(b'{');
+    for (client, value) in clients.iter().zip(values) {
+        json.extend_from_slice(if json.len() > 1 { b",\"" } else { b"\"" });
+        json.extend_from_slice(digits.format(client.0).as_bytes());
+        json.extend_from_slice(b"\":");
+        let Some(stored) = value else {
+            json.extend_from_slice(b"[]");
+            continue;
+        };
+        let before = json.len();
+        if push_plain(&mut json, stored).is_none() {
+            // It is malformed, or it has escapes, which may be there without need.
+            json.truncate(before);
+            json.extend_from_slice(Interests::from_json(stored).ok()?.to_json().as_bytes());
+        }
     }
-    Ok(())
+    json.push(b'}');
+    Some(json)
 }
 
-/// The blanks of JSON, which Rust's idea of a blank is wider than.
-fn is_blank(c: char) -> bool {
-    matches!(c, ' ' | '\t' | '\n' | '\r')
+/// The same with each value taken apart, which finds the first that is malformed.
+fn write_taken_apart(
+    clients: &[ClientId],
+    values: &[Option<Vec<u8>>],
+) -> Result<String, (ClientId, MalformedInterests)> {
+    let entry = |(client, value): (&ClientId, &Option<Vec<u8>>)| {
+        let interests = value.as_deref().map_or(Ok(Interests::default()), Interests::from_json);
+        Ok(format!("\"{client}\":{}", interests.map_err(|error| (*client, error))?.to_json()))
+    };
+    let entries = clients.iter().zip(values).map(entry).collect::<Result<Vec<_>, _>>()?;
+    Ok(format!("{{{}}}", entries.join(",")))
 }
 
 /// Appends an array of strings without escapes: those stand in any JSON as they are. None if it is anything else; what was
 /// appended by then is of no use.
-fn push_plain(json: &mut String, text: &str) -> Option<()> {
-    let mut rest = text.trim_start_matches(is_blank).strip_prefix('[')?.trim_start_matches(is_blank);
-    json.push('[');
-    if !rest.starts_with(']') {
+fn push_plain(json: &mut Vec<u8>, stored: &[u8]) -> Option<()> {
+    let mut rest = without_blanks(without_blanks(stored).strip_prefix(b"[")?);
+    json.push(b'[');
+    if !rest.starts_with(b"]") {
         loop {
-            let inner = rest.strip_prefix('"')?;
+            let inner = rest.strip_prefix(b"\"")?;
             let is_special = |&byte: &u8| byte == b'"' || byte == b'\\' || byte < b' ';
-            let end = inner.as_bytes().iter().position(is_special)?;
-            let after = inner.get(end..)?.strip_prefix('"')?;
-            json.push_str(rest.get(..end + 2)?);
-            rest = after.trim_start_matches(is_blank);
-            let Some(next) = rest.strip_prefix(',') else { break };
-            json.push(',');
-            rest = next.trim_start_matches(is_blank);
+            let (text, end) = inner.split_at(inner.iter().position(is_special)?);
+            let after = end.strip_prefix(b"\"")?;
+            json.push(b'"');
+            json.extend_from_slice(text);
+            json.push(b'"');
+            rest = without_blanks(after);
+            let Some(next) = rest.strip_prefix(b",") else { break };
+            json.push(b',');
+            rest = without_blanks(next);
         }
     }
-    json.push(']');
-    rest.strip_prefix(']')?.trim_start_matches(is_blank).is_empty().then_some(())
+    json.push(b']');
+    without_blanks(rest.strip_prefix(b"]")?).is_empty().then_some(())
+}
+
+/// Without the blanks that it begins with.
+fn without_blanks(mut text: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t' | b'\n' | b'\r', rest @ ..] = text {
+        text = rest;
+    }
+    text
 }
 
 #[cfg(test)]
@@ -155,6 +175,16 @@ mod tests {
     fn what_is_no_list_of_strings_is_refused_with_its_client(#[case] stored: &str) {
         assert_eq!(of_one(stored.as_bytes()), taken_apart(stored.as_bytes()));
         assert_eq!(of_one(stored.as_bytes()).unwrap_err().0, ClientId(-7));
+    }
+
+    #[rstest]
+    #[case::not_utf8_before_no_list(b"[\"\xff\"]", b"{}")]
+    #[case::no_list_before_not_utf8(b"{}", b"[\"\xff\"]")]
+    #[case::half_a_letter_whose_other_half_is_the_next_ones(b"[\"\xd0\"]", b"[\"\xb6\"]")]
+    fn the_first_client_whose_value_is_malformed_is_told(#[case] first: &[u8], #[case] second: &[u8]) {
+        let clients = [3, 2, 1].map(ClientId);
+        let values = [br#"["books", "a\\b"]"#, first, second].map(|value| Some(value.to_vec()));
+        assert_eq!(InterestsByClient::from_stored(&clients, &values).unwrap_err().0, ClientId(2));
     }
 
     /// Texts of the letters that JSON's lists of strings are made of, and of some that they are not.

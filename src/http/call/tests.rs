@@ -1,4 +1,5 @@
-//! Rows 30 and 31 of the fault table: what a caller is told whose call an actor fell over.
+//! Rows 30 and 31 of the fault table: what a caller is told whose call an actor fell over. And how much of an account is
+//! logged.
 
 use std::cell::Cell;
 
@@ -7,11 +8,12 @@ use actix_web::{
     App, Error,
     body::to_bytes,
     dev::{Service, ServiceResponse},
-    test,
+    test::{TestRequest, call_service, init_service},
 };
 use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
 use prometheus::Registry;
+use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::*;
@@ -84,7 +86,7 @@ async fn service(
         .app_data(web::Data::new(plan))
         .app_data(web::Data::new(mailbox))
         .route("/method", web::post().to(call));
-    test::init_service(app).await
+    init_service(app).await
 }
 
 /// The status and the body of the answer to a call of `online_score`.
@@ -93,8 +95,8 @@ async fn score(service: &impl Service<Request, Response = ServiceResponse, Error
         "account": "a", "login": "l", "token": authenticator().partner_token("a", "l"), "method": "online_score",
         "arguments": {"phone": "79175002040", "email": "a@b"},
     });
-    let request = test::TestRequest::post().uri("/method").set_payload(body.to_string()).to_request();
-    let response = test::call_service(service, request).await;
+    let request = TestRequest::post().uri("/method").set_payload(body.to_string()).to_request();
+    let response = call_service(service, request).await;
     let status = response.status().as_u16();
     (status, serde_json::from_slice(&to_bytes(response.into_body()).await.unwrap()).unwrap())
 }
@@ -120,4 +122,13 @@ async fn row_30_a_call_that_scoring_falls_over_is_500() {
     let scoring = Peer::new(Act::Panic);
     let service = service(&scoring).await;
     assert_eq!(score(&service).await, internal_server_error());
+}
+
+#[rstest]
+#[case::shorter("книги", "книги")]
+#[case::as_long_as_may_be("книгик", "книгик")]
+#[case::longer("книги, books", "книги,")]
+#[case::empty("", "")]
+fn an_account_is_logged_up_to_so_many_characters(#[case] account: &str, #[case] logged: &str) {
+    assert_eq!(beginning(account, 6), logged);
 }

@@ -28,11 +28,13 @@ fn counts_the_ids_as_given(#[case] arguments: Value, #[case] count: Option<usize
     assert_eq!(ClientsInterests::nclients(&object(&arguments)), count);
 }
 
-#[test]
-fn repeated_clients_are_asked_for_once_in_first_seen_order() {
-    let request = clients_interests(&json!({"client_ids": [2, 1, 2]})).unwrap();
-    assert_eq!(request.unique_clients(), [ClientId(2), ClientId(1)]);
-    assert_eq!(request.unique_clients().first().map(ClientId::key), Some("i:2".to_owned()));
+#[rstest]
+#[case::none_repeated(json!([3, -1, 2]), &["i:3", "i:-1", "i:2"])]
+#[case::repeated_at_once(json!([2, 2, 1]), &["i:2", "i:1"])]
+#[case::repeated_later(json!([2, 1, 2]), &["i:2", "i:1"])]
+fn each_client_is_asked_for_once_in_first_seen_order(#[case] ids: Value, #[case] keys: &[&str]) {
+    let request = clients_interests(&json!({ "client_ids": ids })).unwrap();
+    assert_eq!(request.unique_clients().iter().map(ClientId::key).collect::<Vec<_>>(), keys);
 }
 
 #[rstest]
