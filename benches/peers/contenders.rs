@@ -60,13 +60,14 @@ pub enum Store {
 
 const CACHED: &[Workload] = &[Workload::Cached];
 const SCORES: &[Workload] = &[Workload::Cached, Workload::Distinct];
+/// Those that fill the store last: else whoever answers more of them would be asked on a larger store.
 const ALL: &[Workload] = &[
     Workload::Cached,
-    Workload::Distinct,
     Workload::Interests(10),
     Workload::Interests(100),
     Workload::Interests(1_000),
     Workload::Interests(10_000),
+    Workload::Distinct,
 ];
 
 /// All of them.

@@ -48,6 +48,18 @@ impl CacheRequests {
         Self { link: link.shared(), write_link: writes.unwrap_or(link).shared(), writes: Rc::default() }
     }
 
+    /// Whether a read would be refused at once.
+    pub fn refuses_reads(&self) -> bool {
+        live(&self.link).is_err()
+    }
+
+    /// Whether a write would be refused at once. If so, it is counted as one that was.
+    pub fn refuses_write(&self) -> bool {
+        let Err(error) = self.writable() else { return false };
+        self.write_link.monitor.operation(Operation::Set, Some(&error), Duration::ZERO);
+        true
+    }
+
     /// Reads `key` once, by `deadline` at the latest.
     ///
     /// # Errors
@@ -69,16 +81,14 @@ impl CacheRequests {
         outcome
     }
 
-    /// Writes `key` once. What fails is counted and dropped, also while look-ups are refused: a store that is out of use
-    /// is not written to either.
+    /// Writes `key` once. What fails is counted and dropped, also while look-ups are refused.
     pub async fn set(&self, key: String, value: Vec<u8>, ttl: Duration) {
         let Some(_place) = Place::take(&self.writes) else {
             let full = BackendError::WritesRefused { code: "QUEUE".to_owned() };
             return self.write_link.monitor.operation(Operation::Set, Some(&full), Duration::ZERO);
         };
         let begun = Instant::now();
-        let usable = live(&self.link).and_then(|_| live(&self.write_link));
-        let (outcome, generation) = match usable {
+        let (outcome, generation) = match self.writable() {
             Err(error) => (Err(error), 0),
             Ok(live) => {
                 let written =
@@ -94,6 +104,11 @@ impl CacheRequests {
             }
             Err(error) => self.write_link.monitor.operation(Operation::Set, Some(&error), begun.elapsed()),
         }
+    }
+
+    /// The connection that may be written over. A store that is not read from is not written to either.
+    fn writable(&self) -> Result<Live, BackendError> {
+        live(&self.link).and_then(|_| live(&self.write_link))
     }
 }
 

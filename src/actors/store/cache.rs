@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::{CacheLookups, Keepers, Lookup, RolePlan};
 use crate::{
-    actors::mailbox::handle_sent,
+    actors::mailbox::{Reply, handle_sent},
     domain::{Deadline, Score},
     store::{CacheRequests, Link},
 };
@@ -89,11 +89,16 @@ handle_sent!(CacheActor: CacheGet => "cache_store");
 handle_sent!(CacheActor: CachePut => "cache_store");
 
 impl Handler<CacheGet> for CacheActor {
-    type Result = ResponseFuture<Option<Score>>;
+    type Result = Reply<Option<Score>>;
 
     fn handle(&mut self, msg: CacheGet, _: &mut Self::Context) -> Self::Result {
+        // During an outage, which is when calls had better cost little.
+        if self.requests.refuses_reads() {
+            self.plan.lookups.count(Lookup::Degraded);
+            return Reply::Now(None);
+        }
         let (requests, lookups) = (self.requests.clone(), self.plan.lookups.clone());
-        Box::pin(async move {
+        Reply::Later(Box::pin(async move {
             let deadline = Instant::from_std(msg.deadline.instant());
             let (score, lookup) = match requests.get(msg.key, deadline).await {
                 Ok(found) => match found.as_deref().and_then(Score::from_cached) {
@@ -104,20 +109,21 @@ impl Handler<CacheGet> for CacheActor {
             };
             lookups.count(lookup);
             score
-        })
+        }))
     }
 }
 
 impl Handler<CachePut> for CacheActor {
-    type Result = ResponseFuture<()>;
+    type Result = Reply<()>;
 
     fn handle(&mut self, msg: CachePut, _: &mut Self::Context) -> Self::Result {
+        if msg.deadline.has_passed(Instant::now().into_std()) || self.requests.refuses_write() {
+            return Reply::Now(());
+        }
         let (requests, ttl) = (self.requests.clone(), self.plan.ttl);
-        Box::pin(async move {
-            if !msg.deadline.has_passed(Instant::now().into_std()) {
-                requests.set(msg.key, msg.score.to_cached().into_bytes(), ttl).await;
-            }
-        })
+        Reply::Later(Box::pin(async move {
+            requests.set(msg.key, msg.score.to_cached().into_bytes(), ttl).await;
+        }))
     }
 }
 

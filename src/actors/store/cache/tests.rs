@@ -1,6 +1,9 @@
 use std::sync::Arc;
 
-use prometheus::Registry;
+use prometheus::{
+    Registry,
+    proto::{Metric, MetricFamily},
+};
 use rstest::rstest;
 use tokio::time::sleep;
 
@@ -12,8 +15,8 @@ use crate::{
         vitals::{ActorMetrics, Vitals},
     },
     store::{
-        LinkPolicy, Role, RoleStatus,
-        testing::{Act, Script, every_error, status},
+        LinkPolicy, Role, RoleStatus, StoreMetrics,
+        testing::{Act, Script, every_error},
     },
     testing::{paused, settle},
 };
@@ -28,6 +31,7 @@ struct Test {
     vitals: Arc<Vitals>,
     status: Arc<RoleStatus>,
     lookups: CacheLookups,
+    registry: Registry,
 }
 
 async fn start() -> Test {
@@ -36,7 +40,8 @@ async fn start() -> Test {
 
 async fn start_on(script: Script) -> Test {
     let registry = Registry::new();
-    let (status, lookups) = (status(Role::Cache), CacheLookups::register(&registry).unwrap());
+    let status = RoleStatus::new(Role::Cache, StoreMetrics::register(&registry).unwrap());
+    let lookups = CacheLookups::register(&registry).unwrap();
     let role = RolePlan {
         connector: script.connector(),
         policy: LinkPolicy::new(100 * MILLI),
@@ -46,7 +51,7 @@ async fn start_on(script: Script) -> Test {
     let vitals = ActorMetrics::register(&registry).unwrap().vitals("store");
     let address = supervise(CacheActor::new(plan), RestartPolicy::default(), vitals.clone());
     settle().await;
-    Test { script, address, vitals, status, lookups }
+    Test { script, address, vitals, status, lookups, registry }
 }
 
 fn within(budget: Duration) -> Deadline {
@@ -72,6 +77,15 @@ impl Test {
 
     fn counted(&self, lookup: Lookup) -> u64 {
         self.lookups.counted(lookup)
+    }
+
+    /// Writes that were counted as this.
+    fn writes(&self, outcome: &str) -> f64 {
+        let families = self.registry.gather();
+        let of_operations = |family: &&MetricFamily| family.name() == "scoring_store_operations_total";
+        let series = families.iter().filter(of_operations).flat_map(MetricFamily::get_metric);
+        let has = |metric: &Metric, value| metric.get_label().iter().any(|label| label.value() == value);
+        series.filter(|of| has(of, "set") && has(of, outcome)).map(|of| of.get_counter().get_value()).sum()
     }
 }
 
@@ -120,6 +134,28 @@ fn a_cache_that_fails_in_whatever_way_is_a_miss_that_is_counted_as_degraded() {
             assert_eq!(test.counted(Lookup::Degraded), 1);
         });
     }
+}
+
+#[test]
+fn a_cache_that_is_down_is_not_asked_and_what_it_does_not_take_is_counted() {
+    paused(async {
+        let test = start().await;
+        test.script.state().connect = Act::Hang;
+        test.script.cut();
+        settle().await;
+        let begun = Instant::now();
+        assert_eq!(test.get().await, None);
+        test.put(3.0, SECOND).await;
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        assert_eq!(test.counted(Lookup::Degraded), 1);
+        assert_eq!((test.writes("disconnected"), test.script.state().sets), (1.0, 0));
+
+        test.script.heal();
+        sleep(SECOND).await;
+        test.put(3.0, SECOND).await;
+        assert_eq!(test.get().await, Score::new(3.0));
+        assert_eq!((test.writes("disconnected"), test.writes("ok")), (1.0, 1.0));
+    });
 }
 
 #[test]
