@@ -1,7 +1,5 @@
 //! What a person is worth, and under which key that is cached.
 
-use std::fmt::Write as _;
-
 use base16ct::lower::encode_string as lower_hex;
 use md5::{Digest, Md5};
 use serde::Serialize;
@@ -80,8 +78,10 @@ fn encode(person: &OnlineScore) -> String {
     let birthday = person.birthday.map(|birthday| birthday.date().to_string());
     let gender = person.gender.map(|gender| gender.code().to_string());
     let mut text = String::with_capacity(USUAL_LENGTH);
-    // Writing to a `String` cannot fail.
-    _ = write!(text, "v{FORMULA_VERSION};");
+    let mut length = itoa::Buffer::new();
+    text.push('v');
+    text.push_str(length.format(FORMULA_VERSION));
+    text.push(';');
     for input in [
         person.phone.as_ref().map(Phone::as_str),
         person.email.as_ref().map(Email::as_str),
@@ -93,7 +93,8 @@ fn encode(person: &OnlineScore) -> String {
         match input {
             None => text.push('-'),
             Some(value) => {
-                _ = write!(text, "{}:", value.len());
+                text.push_str(length.format(value.len()));
+                text.push(':');
                 text.push_str(value);
             }
         }

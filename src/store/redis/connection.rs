@@ -53,7 +53,7 @@ pub(super) struct Commands {
     client: MultiplexedConnection,
     pulse: Arc<Pulse>,
     /// The part of its seals that no other connection has, and no value.
-    nonce: u64,
+    nonce: Arc<str>,
     /// How many rounds of reads were sent.
     rounds: Arc<AtomicU64>,
 }
@@ -119,7 +119,12 @@ impl RedisConnection {
             drop(open);
         })
         .abort_handle();
-        let commands = Commands { client, pulse, nonce: fastrand::u64(..), rounds: Arc::default() };
+        let commands = Commands {
+            client,
+            pulse,
+            nonce: format!("{:016x}:", fastrand::u64(..)).into(),
+            rounds: Arc::default(),
+        };
         Ok(Self { commands, driver, closed })
     }
 }
@@ -188,7 +193,8 @@ impl Commands {
     /// A server that cannot save refuses a `PING` and serves reads all the same, so that refusal has to do for a seal.
     async fn read(&self, questions: Vec<Cmd>) -> Result<Answers, BackendError> {
         let count = questions.len() + 1;
-        let own_seal = format!("{:016x}:{}", self.nonce, self.rounds.fetch_add(1, Relaxed));
+        let mut round = itoa::Buffer::new();
+        let own_seal = [&*self.nonce, round.format(self.rounds.fetch_add(1, Relaxed))].concat();
         let mut pipeline = Pipeline::with_capacity(count);
         questions.into_iter().for_each(|question| _ = pipeline.add_command(question));
         pipeline.add_command(redis::cmd("PING").arg(&own_seal).take());
