@@ -24,11 +24,11 @@ test-real: ## real redis-server processes, killed and stopped
 	cargo test --locked --test it -- real:: tools::redis
 
 faults: ## break the release binary's surroundings row by row, measure it, and write docs/faults.md; 4 minutes
-	scripts/need redis-server
+	bench/install service
 	cargo bench --locked --bench faults
 
 soak: ## faults at random for 10 minutes; SOAK_SECONDS=60 for less, SOAK_SEED=… to repeat
-	scripts/need redis-server
+	bench/install service
 	cargo bench --locked --bench faults -- soak
 
 bench: ## measure the service beside its peers, and write docs/benchmarks.md; BENCH_ROUNDS=1 BENCH_SECONDS=1 tries it out

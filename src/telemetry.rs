@@ -201,7 +201,11 @@ mod tests {
         let settings = LogSettings { format: None, level };
         let (subscriber, _filter) = subscriber(&settings, move || writer.clone(), false, traces);
         let span = info_span!("a span");
-        let has_spans = !subscriber.register_callsite(span.metadata().unwrap()).is_never();
+        let has_spans = !subscriber
+            .register_callsite(
+                span.metadata().expect("tracing keeps it, by its feature `log`, which actix asks for"),
+            )
+            .is_never();
         with_default(subscriber, || tracing::debug!("a line"));
         (has_spans, log.lines_with("a line") == 1)
     }

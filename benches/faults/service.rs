@@ -17,7 +17,8 @@ use tempfile::TempDir;
 use crate::{client::Target, tools::eventually};
 
 const STARTS_WITHIN: Duration = Duration::from_secs(10);
-const BINARY: &str = env!("CARGO_BIN_EXE_scoring-api");
+/// As it ships, by `bench/install`.
+const BINARY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/peers/bin/scoring-api");
 const ON_FREE_PORTS: [&str; 2] = ["http.bind=127.0.0.1:0", "admin.bind=127.0.0.1:0"];
 
 /// A service that listens. Dropping it kills and reaps the process.

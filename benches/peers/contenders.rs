@@ -90,7 +90,11 @@ pub fn contenders() -> Vec<Contender> {
         service(FROZEN, "this service, its Redis stopped with SIGSTOP", &[], Store::Frozen, SCORES),
         peer(FASTIFY, "Fastify with cluster and ioredis", Program::Fastify),
         peer(FASTAPI, "FastAPI on uvicorn (uvloop, httptools), redis-py with hiredis", Program::FastApi),
-        peer(ASSIGNMENT, "the assignment's shape: Python's http.server with redis-py", Program::HttpServer),
+        peer(
+            ASSIGNMENT,
+            "Python's http.server, with threads and kept connections, and redis-py",
+            Program::HttpServer,
+        ),
     ]
 }
 

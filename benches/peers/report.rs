@@ -98,8 +98,7 @@ fn scores(data: &Data) -> String {
     let rows = data.contenders.iter().map(|(id, _)| {
         let cached = |connections| data.spread(id, Workload::Cached, connections, |run| run.per_second);
         let by = |other| cell(data.ratio(id, other, Workload::Cached, 32), 2);
-        let errors =
-            data.throughput.iter().filter(|run| run.contender == *id).map(|run| run.errors).sum::<u64>();
+        let errors = errors(data, id, |workload| !matches!(workload, Workload::Interests(_)));
         let peak = data.spread(id, Workload::Cached, 256, |run| run.peak_rss_kib as f64 / 1024.0);
         vec![
             id.clone(),
@@ -129,6 +128,11 @@ fn scores(data: &Data) -> String {
     table(&headings, rows)
 }
 
+/// Answers other than 200, and none at all.
+fn errors(data: &Data, id: &str, of: impl Fn(Workload) -> bool) -> u64 {
+    data.throughput.iter().filter(|run| run.contender == id && of(run.workload)).map(|run| run.errors).sum()
+}
+
 fn interests(data: &Data) -> String {
     let has_any = |id: &str| {
         data.throughput.iter().any(|run| run.contender == id && run.workload == Workload::Interests(10))
@@ -147,6 +151,7 @@ fn interests(data: &Data) -> String {
             });
             cell(cost, 2)
         }));
+        row.push(errors(data, id, |workload| matches!(workload, Workload::Interests(_))).to_string());
         row
     });
     let headings = [
@@ -161,6 +166,7 @@ fn interests(data: &Data) -> String {
         "of 100",
         "of 1,000",
         "of 10,000",
+        "errors",
     ];
     table(&headings, rows)
 }

@@ -57,7 +57,7 @@ pub fn targets(data: &Data) -> Vec<Target> {
         ),
         target("cached `online_score`, near cache on, by FastAPI", AtLeast(12.0), "×", cached(NEAR, FASTAPI)),
         target("the same by Fastify", AtLeast(3.0), "×", cached(NEAR, FASTIFY)),
-        target("the same by the assignment's shape", AtLeast(25.0), "×", cached(NEAR, ASSIGNMENT)),
+        target("the same by Python's `http.server`", AtLeast(25.0), "×", cached(NEAR, ASSIGNMENT)),
         target("`clients_interests` of 100, by FastAPI", AtLeast(5.0), "×", interests(100)),
         target("`clients_interests` of 1,000, by FastAPI", AtLeast(5.0), "×", interests(1_000)),
     ];

@@ -194,8 +194,9 @@ impl DispatcherActor {
         let rules = Rules { today: authenticator.today(now), max_client_ids: self.plan.max_client_ids };
         match method {
             Method::OnlineScore => {
-                *context = CallContext::Has(OnlineScore::present(&request.arguments));
-                let person = OnlineScore::parse(request.arguments, &rules)?;
+                let (person, present) = OnlineScore::parse_and_list(request.arguments, &rules);
+                *context = CallContext::Has(present);
+                let person = person?;
                 Ok(match caller {
                     Caller::Admin => Checked::AdminScore,
                     Caller::Partner => Checked::Score(person),

@@ -43,11 +43,13 @@ pub(super) fn is_empty_string(raw: &Json) -> bool {
     *raw == Json::Null || matches!(raw, Json::String(text) if text.is_empty())
 }
 
+/// The longest table has so many.
+const MOST_FIELDS: usize = 6;
+
 /// An object that is being read, and what has been found wrong with it so far.
 pub(super) struct Form<'a, C> {
     object: Object,
     context: &'a C,
-    /// The fields that were not empty, be they valid or not.
     filled: Vec<&'static str>,
     faults: Faults,
 }
@@ -56,9 +58,6 @@ pub(super) struct Form<'a, C> {
 pub(super) trait Table<C>: Sized {
     /// `None` if the form has found a fault.
     fn read(form: &mut Form<'_, C>) -> Option<Self>;
-
-    /// The names of the fields that are there and not empty, be they valid or not, in the order of the table.
-    fn filled(object: &Object) -> Vec<&'static str>;
 }
 
 /// Declares a request: a struct, and the [`Table`] that fills it from a [`Form`].
@@ -94,17 +93,6 @@ macro_rules! request {
                 $( let $field = form.take(stringify!($field), $presence(), $emptiness()); )*
                 Some(Self { $( $field: $field?, )* })
             }
-
-            fn filled(object: &$crate::domain::json::Object) -> Vec<&'static str> {
-                use $crate::domain::fields::Field;
-                let mut names = Vec::with_capacity(Self::FIELDS.len());
-                $(
-                    if object.get(stringify!($field)).is_some_and(|raw| !<$type as Field<C>>::is_empty(raw)) {
-                        names.push(stringify!($field));
-                    }
-                )*
-                names
-            }
         }
     };
 }
@@ -133,7 +121,7 @@ pub(super) mod column {
 
 impl<'a, C> Form<'a, C> {
     pub(super) fn new(object: Object, context: &'a C) -> Self {
-        Self { object, context, filled: Vec::with_capacity(8), faults: Faults::default() }
+        Self { object, context, filled: Vec::with_capacity(MOST_FIELDS), faults: Faults::default() }
     }
 
     /// Takes one field out of the object. `None` means that a fault has been noted.
@@ -154,9 +142,9 @@ impl<'a, C> Form<'a, C> {
         value.map_err(|reason| self.refuse(name, reason)).ok()
     }
 
-    /// Whether a field that has been taken was not empty, be it valid or not.
-    pub(super) fn had(&self, name: &str) -> bool {
-        self.filled.contains(&name)
+    /// The fields that have been taken and were not empty, be they valid or not, in the order of the table.
+    pub(super) fn filled(&self) -> &[&'static str] {
+        &self.filled
     }
 
     /// Notes a fault that no single field can see.

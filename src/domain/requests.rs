@@ -81,20 +81,20 @@ impl OnlineScore {
     /// Every fault, in the order of the table, and last that no pair is complete. A pair counts as complete if both
     /// its values are there, so a client that mistypes its phone is not told that it sent none.
     pub fn parse(arguments: Object, rules: &Rules) -> Result<Self, Faults> {
+        Self::parse_and_list(arguments, rules).0
+    }
+
+    /// The same, and the names of the arguments that are not empty, be they valid or not, in the order of the table: `has` in
+    /// the call's context.
+    pub fn parse_and_list(arguments: Object, rules: &Rules) -> (Result<Self, Faults>, Vec<&'static str>) {
         let mut form = Form::new(arguments, rules);
         let read = Self::read(&mut form);
-        if !Self::PAIRS.iter().any(|(one, other)| form.had(one) && form.had(other)) {
+        let present = form.filled().to_vec();
+        if !Self::PAIRS.iter().any(|(one, other)| present.contains(one) && present.contains(other)) {
             let reason = "must have phone and email, first_name and last_name, or gender and birthday";
             form.refuse("arguments", reason);
         }
-        form.finish(read)
-    }
-
-    /// The names of the arguments that are not empty, be they valid or not, in the order of the table: `has` in the call's
-    /// context.
-    #[must_use]
-    pub fn present(arguments: &Object) -> Vec<&'static str> {
-        <Self as Table<Rules>>::filled(arguments)
+        (form.finish(read), present)
     }
 }
 

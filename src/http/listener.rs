@@ -8,7 +8,7 @@ use std::{
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, Type};
-use tokio::time::{interval, timeout};
+use tokio::time::{interval, sleep, timeout};
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1024;
@@ -16,6 +16,9 @@ const BACKLOG: i32 = 1024;
 /// How long connections that the kernel has taken may still wait to be accepted once the listener closes. If all places are
 /// taken by clients who stay, that is never.
 const LAST_ACCEPTS: Duration = Duration::from_secs(1);
+
+/// How long whoever is shaking hands has to be done with it before it is looked whether anybody waits.
+const HANDSHAKES: Duration = Duration::from_millis(100);
 
 /// How often is looked whether some of them are left.
 const LOOK: Duration = Duration::from_millis(2);
@@ -35,25 +38,35 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Refuses new connections from now on, through whichever handle to the socket. Those that the kernel has taken by now are
-/// still accepted, and those that were accepted are not touched.
+/// Refuses new connections from now on, through whichever handle to the socket. Those that the kernel has taken by now, or is
+/// about to, are still accepted, and those that were accepted are not touched.
 ///
 /// # Errors
 ///
 /// If the socket is no listener any more.
 pub async fn refuse_new(listener: &TcpListener) -> io::Result<()> {
-    // To close the socket resets whoever waits to be accepted. So first it hears nobody new.
-    turn_deaf(listener);
+    // To close the socket resets whoever waits to be accepted. So first nobody new comes in.
+    if drop_first_packets(listener) {
+        sleep(HANDSHAKES).await;
+    }
     _ = timeout(LAST_ACCEPTS, all_accepted(listener)).await;
     SockRef::from(listener).shutdown(Shutdown::Read)
 }
 
-/// Drops what comes from clients who are not connected yet: they try again, and are refused once the socket is closed. If
-/// the system does not allow that, clients who come in the very moment of closing are reset.
-fn turn_deaf(listener: &TcpListener) {
-    /// "Return, with none of the packet" (`BPF_RET | BPF_K`).
-    const NOTHING: SockFilter = SockFilter::new(0x06, 0, 0, 0);
-    _ = SockRef::from(listener).attach_filter(&[NOTHING]);
+/// Drops the packets that ask for a connection (SYN): who sent one tries again, and is refused once the socket is closed. What
+/// comes from those who are shaking hands already is let through. False if the system does not allow that: then clients who
+/// come in the very moment of closing are reset.
+fn drop_first_packets(listener: &TcpListener) -> bool {
+    const FILTER: [SockFilter; 4] = [
+        // Load the byte of the TCP header that has its flags (`BPF_LD | BPF_B | BPF_ABS`).
+        SockFilter::new(0x30, 0, 0, 13),
+        // Skip the next one unless SYN is set (`BPF_JMP | BPF_JSET | BPF_K`).
+        SockFilter::new(0x45, 0, 1, 0x02),
+        // Keep nothing of the packet (`BPF_RET | BPF_K`), or all of it.
+        SockFilter::new(0x06, 0, 0, 0),
+        SockFilter::new(0x06, 0, 0, u32::MAX),
+    ];
+    SockRef::from(listener).attach_filter(&FILTER).is_ok()
 }
 
 /// Resolves once nobody waits to be accepted, or if that cannot be told.

@@ -104,12 +104,14 @@ mod tests {
     struct Pipe {
         acts: VecDeque<Result<usize, ErrorKind>>,
         writes: Vec<String>,
+        last: Option<Instant>,
     }
 
     impl Write for Pipe {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             let taken = self.acts.pop_front().unwrap_or(Ok(usize::MAX))?.min(bytes.len());
             self.writes.push(String::from_utf8(bytes[..taken].to_vec()).unwrap());
+            self.last = Some(Instant::now());
             Ok(taken)
         }
 
@@ -119,7 +121,7 @@ mod tests {
     }
 
     fn gathering(acts: &[Result<usize, ErrorKind>]) -> Gathering<Pipe> {
-        let pipe = Pipe { acts: acts.iter().copied().collect(), writes: Vec::new() };
+        let pipe = Pipe { acts: acts.iter().copied().collect(), ..Pipe::default() };
         Gathering::new(pipe, Duration::ZERO, Unwritten::default())
     }
 
@@ -141,11 +143,13 @@ mod tests {
     #[test]
     fn the_lines_after_a_flush_have_time_to_gather() {
         let mut log = gathering(&[]);
-        log.pause = Duration::from_millis(20);
+        log.pause = Duration::from_millis(200);
         log.write_all(b"a\n").unwrap();
         let begun = Instant::now();
         log.flush().unwrap();
         assert!(begun.elapsed() >= log.pause);
+        let written = log.writer.last.unwrap() - begun;
+        assert!(written < log.pause, "it was written after {written:?}");
     }
 
     #[test]

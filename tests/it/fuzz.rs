@@ -85,11 +85,11 @@ fn a_request_body_is_refused_or_keeps_the_contracts_promises() {
             Err(faults) => return assert!(!faults.to_string().is_empty()),
         };
         assert!(!request.method.is_empty());
-        let present = OnlineScore::present(&request.arguments).len();
-        match OnlineScore::parse(request.arguments.clone(), &rules) {
+        let (outcome, present) = OnlineScore::parse_and_list(request.arguments.clone(), &rules);
+        match outcome {
             Ok(person) => {
                 assert!((0.0..=5.0).contains(&Score::compute(&person).value()));
-                assert!(present >= 2);
+                assert!(present.len() >= 2);
                 assert_eq!(cache_key(&person).len(), "uid:".len() + 32);
             }
             Err(faults) => assert!(faults.iter().count() > 0),

@@ -125,7 +125,8 @@ fn the_image_alone_refuses_to_start_with_the_public_salts() {
 #[test]
 fn whatever_stops_the_service_allows_its_grace_and_drain() {
     let shutdown = Settings::load(None, [], &[]).unwrap().shutdown;
-    let needed = shutdown.grace + shutdown.drain;
+    // The last connections are accepted for 1.1 s, and spans and log lines that nobody takes are waited for 2 s each.
+    let needed = shutdown.grace + shutdown.drain + Duration::from_secs(6);
     assert!(
         !text("deploy/kubernetes/config.toml").contains("[shutdown]"),
         "then it is not the defaults that count"

@@ -2,6 +2,7 @@
 
 mod chores;
 mod configuration;
+mod links;
 mod manifests;
 mod monitoring;
 
