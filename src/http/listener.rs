@@ -122,6 +122,8 @@ mod tests {
         let (closed, served) = join!(refuse_new(&listener), async {
             late.connect(&address.into()).unwrap_err();
             waiting.iter_mut().for_each(|client| client.write_all(b"hello").unwrap());
+            // A worker that is busy for longer than handshakes are waited for.
+            sleep(3 * HANDSHAKES).await;
             echo(&listener).await
         });
         closed.unwrap();
