@@ -43,7 +43,7 @@ instructions: ## what each part of a call costs in instructions, and what grew; 
 	scripts/need valgrind
 	cargo bench --locked --bench micro -- instructions
 
-pgo: ## the release binary, arranged for how it is used: target/pgo/scoring-api; 7 minutes
+pgo: ## the release binary, arranged for how it is used: target/pgo/scoring-api; 9 minutes
 	scripts/pgo
 
 lint: ## format, clippy, documentation, and the direction of imports
