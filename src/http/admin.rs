@@ -39,8 +39,17 @@ struct Readiness {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Part {
-    Store { status: &'static str, since: String, breaker: &'static str, last_error: Option<&'static str> },
-    Actor { status: &'static str, restarts: u64 },
+    Store {
+        status: &'static str,
+        since: String,
+        breaker: &'static str,
+        last_error: Option<&'static str>,
+        cause: Option<String>,
+    },
+    Actor {
+        status: &'static str,
+        restarts: u64,
+    },
 }
 
 /// The process lives. Asks nobody, so that a lost store never makes an orchestrator kill a service that still scores.
@@ -60,7 +69,8 @@ pub(super) async fn readyz(plan: web::Data<AdminPlan>) -> HttpResponse {
             status: if state.up { "up" } else { "down" },
             since: DateTime::<Utc>::from(state.since).to_rfc3339_opts(SecondsFormat::Millis, true),
             breaker: if state.breaker_open { "open" } else { "closed" },
-            last_error: state.last_error,
+            last_error: state.last_error.as_ref().map(|error| error.kind),
+            cause: state.last_error.map(|error| error.cause),
         };
         parts.insert(role.role().as_str(), part);
     }

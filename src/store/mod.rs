@@ -39,5 +39,5 @@ pub use error::{BackendError, Remedy, StoreError};
 pub use link::{Link, LinkPolicy};
 pub use local_cache::LocalCache;
 pub use memory::Memory;
-pub use monitor::{Monitor, Operation, Role, RoleSnapshot, RoleStatus, StoreMetrics};
+pub use monitor::{LastError, Monitor, Operation, Role, RoleSnapshot, RoleStatus, StoreMetrics};
 pub use requests::{CacheRequests, PersistentRequests};

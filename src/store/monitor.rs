@@ -90,7 +90,7 @@ struct State {
     /// Links whose breaker is open.
     open: usize,
     since: SystemTime,
-    last_error: Option<&'static str>,
+    last_error: Option<LastError>,
     /// What the log said last: up or down. Links come and go with workers and restarts, which is no news of the store.
     logged: Option<bool>,
 }
@@ -104,8 +104,17 @@ pub struct RoleSnapshot {
     pub breaker_open: bool,
     /// Since when it has been up, or not.
     pub since: SystemTime,
-    /// The kind of the last error.
-    pub last_error: Option<&'static str>,
+    /// The last error.
+    pub last_error: Option<LastError>,
+}
+
+/// An error of the store, in words for operators. Contains no keys, values or credentials.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastError {
+    /// Its [kind](BackendError::kind).
+    pub kind: &'static str,
+    /// The text of the error, with the code of the server, the error of the system or the name of the file.
+    pub cause: String,
 }
 
 /// One link's view of its [`RoleStatus`]. A link serves from its first connection on, while its breaker is closed.
@@ -187,7 +196,7 @@ impl RoleStatus {
             up: state.is_up(),
             breaker_open: state.open > 0,
             since: state.since,
-            last_error: state.last_error,
+            last_error: state.last_error.clone(),
         }
     }
 
@@ -213,12 +222,13 @@ impl RoleStatus {
             return;
         }
         state.logged = news;
-        let error = state.last_error.unwrap_or("none");
+        let last = state.last_error.clone();
         drop(state);
         if serving {
             tracing::info!(role = %self.role, "store is up");
         } else {
-            tracing::warn!(role = %self.role, error, "store is down");
+            let (error, cause) = last.map_or(("none", None), |last| (last.kind, Some(last.cause)));
+            tracing::warn!(role = %self.role, error, cause, "store is down");
         }
     }
 
@@ -278,7 +288,7 @@ impl Monitor {
     /// Something failed.
     pub fn failed(&self, error: &BackendError) {
         if !self.is_for_writes {
-            self.status.lock().last_error = Some(error.kind());
+            self.status.lock().last_error = Some(LastError { kind: error.kind(), cause: error.to_string() });
         }
         tracing::debug!(role = %self.role(), %error, "store failure");
     }

@@ -76,13 +76,16 @@ fn since_moves_only_when_the_role_goes_up_or_down() {
 }
 
 #[test]
-fn the_last_error_is_told_by_its_kind() {
+fn the_last_error_has_a_kind_and_a_cause_in_words() {
     let status = status(Role::Persistent);
     let link = Monitor::new(status.clone());
     assert_eq!(status.snapshot().last_error, None);
     link.failed(&refused());
     link.failed(&BackendError::TimedOut);
-    assert_eq!(status.snapshot().last_error, Some("timed_out"));
+    assert_eq!(status.snapshot().last_error.map(|error| error.kind), Some("timed_out"));
+    link.failed(&refused());
+    let expected = LastError { kind: "disconnected", cause: "no connection (connection refused)".to_owned() };
+    assert_eq!(status.snapshot().last_error, Some(expected));
 }
 
 #[test]
@@ -116,7 +119,12 @@ fn each_change_of_the_store_is_logged_once_over_all_links() {
         link.breaker(Change::Opened);
     }
     assert_eq!(log.lines_with("store is down"), 1, "{}", log.text());
-    assert_eq!(log.lines_with("error=\"disconnected\""), 1, "{}", log.text());
+    assert_eq!(
+        log.lines_with("error=\"disconnected\" cause=\"no connection (connection refused)\""),
+        1,
+        "{}",
+        log.text()
+    );
     for link in &links {
         link.breaker(Change::Closed);
     }
