@@ -1,8 +1,8 @@
 //! The near cache: scores that this process answered recently, served without a request to a store.
 //!
 //! A score is a pure function of the person's data, so the data itself is the key: it is not hashed to a digest, and
-//! two persons cannot share an entry. An entry can be out of date: if another process changes the score in the store,
-//! this one does not see it until the entry expires. So the near cache is off by default.
+//! two persons cannot share an entry. An entry can be out of date: if the score is changed in the store, this process
+//! does not see it until the entry expires. So the near cache is off by default.
 
 use std::time::{Duration, Instant};
 
