@@ -44,7 +44,7 @@ pub use self::{reload::Reloader, stores::Stores};
 /// The fraction of a promised time that may be spent waiting. The rest is for sending the answer.
 const WAITING: (u32, u32) = (4, 5);
 
-/// After a stop was requested, this long without a busy call or handshake means that none is in progress.
+/// After a stop was requested, this long without a call in flight or a handshake means that none is left.
 const QUIET: Duration = Duration::from_millis(100);
 
 /// A service that listens and does not serve yet.
