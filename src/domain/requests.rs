@@ -41,15 +41,6 @@ request! {
     }
 }
 
-/// A method of the protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Method {
-    /// Computes a person's score, with [`OnlineScore`].
-    OnlineScore,
-    /// Reads clients' interests, with [`ClientsInterests`].
-    ClientsInterests,
-}
-
 // ===== impl MethodRequest =====
 
 impl MethodRequest {
@@ -134,31 +125,6 @@ impl ClientsInterests {
         }
         let mut seen = HashSet::with_capacity(self.client_ids.len());
         self.client_ids.iter().copied().filter(|client| seen.insert(*client)).collect()
-    }
-}
-
-// ===== impl Method =====
-
-impl Method {
-    /// The method with exactly this name.
-    ///
-    /// # Errors
-    ///
-    /// The fault of `method`, if there is no such method.
-    pub fn from_name(name: &str) -> Result<Self, Faults> {
-        [Self::OnlineScore, Self::ClientsInterests]
-            .into_iter()
-            .find(|method| method.as_str() == name)
-            .ok_or_else(|| Faults::one("method", "must be online_score or clients_interests"))
-    }
-
-    /// Its name in the protocol.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::OnlineScore => "online_score",
-            Self::ClientsInterests => "clients_interests",
-        }
     }
 }
 

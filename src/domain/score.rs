@@ -75,18 +75,20 @@ pub fn cache_key(person: &OnlineScore) -> String {
 /// The text that a key digests. Each value follows its length in bytes, so that values cannot run into each other. A
 /// missing value is `-`, which is not a length.
 fn encode(person: &OnlineScore) -> String {
-    let birthday = person.birthday.map(|birthday| birthday.date().to_string());
-    let gender = person.gender.map(|gender| gender.code().to_string());
+    // Without `..`: a new argument must be encoded, or calls that differ only in it would share a score.
+    let OnlineScore { phone, email, first_name, last_name, birthday, gender } = person;
+    let birthday = birthday.map(|birthday| birthday.date().to_string());
+    let gender = gender.map(|gender| gender.code().to_string());
     let mut text = String::with_capacity(USUAL_LENGTH);
     let mut length = itoa::Buffer::new();
     text.push('v');
     text.push_str(length.format(FORMULA_VERSION));
     text.push(';');
     for input in [
-        person.phone.as_ref().map(Phone::as_str),
-        person.email.as_ref().map(Email::as_str),
-        person.first_name.as_ref().map(Name::as_str),
-        person.last_name.as_ref().map(Name::as_str),
+        phone.as_ref().map(Phone::as_str),
+        email.as_ref().map(Email::as_str),
+        first_name.as_ref().map(Name::as_str),
+        last_name.as_ref().map(Name::as_str),
         birthday.as_deref(),
         gender.as_deref(),
     ] {
