@@ -1,4 +1,4 @@
-# One entry for every chore; CI runs the same.
+# One target for every chore; CI runs the same.
 
 .PHONY: run test test-unit test-functional test-emulation test-real faults soak bench scale instructions pgo lint lint-packaging format docs config-docs
 
@@ -9,41 +9,41 @@ test: ## all tests; installs redis-server, promtool, chromium and its driver if 
 	scripts/need
 	cargo test --locked
 
-test-unit: ## beside the code: pure parts, and actors on doubles
+test-unit: ## tests beside the code: pure parts, and actors with test doubles
 	cargo test --locked --lib
 
 test-functional: ## the method handler through the actors, over HTTP and in a browser, and the command line
 	scripts/need redis-server chromium chromedriver promtool
 	cargo test --locked --test it -- functional:: cli::
 
-test-emulation: ## a store and a network inside the test process that misbehave
+test-emulation: ## a misbehaving store and network inside the test process
 	cargo test --locked --test it -- emulation:: tools::door tools::proxy tools::resp
 
 test-real: ## real redis-server processes, killed and stopped
 	scripts/need redis-server
 	cargo test --locked --test it -- real:: tools::redis
 
-faults: ## break the release binary's surroundings row by row, measure it, and write docs/faults.md; 4 minutes
+faults: ## inject the faults around the release binary row by row, measure it, and write docs/faults.md; 4 minutes
 	bench/install service
 	cargo bench --locked --bench faults
 
-soak: ## faults at random for 10 minutes; SOAK_SECONDS=60 for less, SOAK_SEED=… to repeat
+soak: ## random faults for 10 minutes; SOAK_SECONDS=60 for less, SOAK_SEED=… to repeat
 	bench/install service
 	cargo bench --locked --bench faults -- soak
 
-bench: ## measure the service beside its peers, and write docs/benchmarks.md; BENCH_ROUNDS=1 BENCH_SECONDS=1 tries it out
+bench: ## compare the service with its peers, and write docs/benchmarks.md; BENCH_ROUNDS=1 BENCH_SECONDS=1 for a trial run
 	bench/install
 	cargo bench --locked --bench peers
 
-scale: ## how the cost grows, and what a million calls a second would take: docs/scale.md, docs/capacity.md; SCALE_SECONDS=1 tries it out
+scale: ## measure how the cost grows, and calculate the capacity for a million calls a second: docs/scale.md, docs/capacity.md; SCALE_SECONDS=1 for a trial run
 	bench/install service
 	cargo bench --locked --bench peers -- scale
 
-instructions: ## what each part of a call costs in instructions, and what grew; installs valgrind if it is missing
+instructions: ## count the instructions of each part of a call, and report which grew; installs valgrind if it is missing
 	scripts/need valgrind
 	cargo bench --locked --bench micro -- instructions
 
-pgo: ## the release binary, arranged for how it is used: target/pgo/scoring-api; 9 minutes
+pgo: ## build the profile-guided release binary: target/pgo/scoring-api; 9 minutes
 	scripts/pgo
 
 lint: ## format, clippy, documentation, and the direction of imports
@@ -52,10 +52,10 @@ lint: ## format, clippy, documentation, and the direction of imports
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --locked --no-deps --document-private-items
 	scripts/layers
 
-lint-packaging: ## hadolint, and the schemas of Kubernetes, compose files and systemd; needs PyPI, so it is no part of CI
+lint-packaging: ## hadolint, and the schemas of Kubernetes, compose files and systemd; needs PyPI, so CI does not run it
 	scripts/lint-packaging
 
-format: ## rewrite the sources in the house's format
+format: ## format the sources
 	cargo fmt --all
 
 docs: ## open the library's documentation

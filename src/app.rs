@@ -1,4 +1,4 @@
-//! The composition root: makes the parts, hands them to each other, and runs until told to stop.
+//! The composition root: creates the parts, connects them, and runs them until told to stop.
 
 mod reload;
 mod stores;
@@ -41,10 +41,10 @@ use crate::{
 
 pub use self::{reload::Reloader, stores::Stores};
 
-/// Of a time that a caller is promised, the part that is spent on waiting. The rest is for getting the answer out.
+/// The fraction of a promised time that may be spent waiting. The rest is for sending the answer.
 const WAITING: (u32, u32) = (4, 5);
 
-/// No answer for so long, after being told to stop, means that none is being worked on.
+/// After a stop was requested, this long without a call in flight or a handshake means that none is left.
 const QUIET: Duration = Duration::from_millis(100);
 
 /// A service that listens and does not serve yet.
@@ -73,16 +73,16 @@ pub enum BuildError {
         key: &'static str,
         /// The address.
         address: SocketAddr,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
     /// The certificate or its key cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// The settings of tokens do not go together.
+    /// The token settings contradict each other.
     #[error("auth: {0}")]
     Auth(#[from] InvalidAuthPolicy),
-    /// The salts are public, and this address is not for this host alone.
+    /// The salts are public, and other hosts may reach this address.
     #[error("auth: public salts cannot serve {0}, which other hosts may reach")]
     PublicSalts(SocketAddr),
     /// A metric was registered twice: a bug.
@@ -93,16 +93,16 @@ pub enum BuildError {
 // ===== impl Application =====
 
 impl Application {
-    /// Builds the service that the settings describe.
+    /// Builds the service from the settings.
     ///
     /// # Errors
     ///
-    /// If an address cannot be listened on. A store that is not there is no error.
+    /// If the service cannot listen on an address. A store that cannot be reached is not an error.
     pub fn build(settings: &Settings) -> Result<Self, BuildError> {
         Self::assemble(settings, Stores::from_settings(settings), |_| {})
     }
 
-    /// Builds the service on given stores, and tells `on_tree` of every worker's actors.
+    /// Builds the service on the given stores, and calls `on_tree` with every worker's actors.
     ///
     /// # Errors
     ///
@@ -171,7 +171,7 @@ impl Application {
             shed,
         });
 
-        // Both addresses are taken before anything is started.
+        // Both addresses are bound before anything is started.
         let public = Bound::to("http.bind", settings.http.bind)?;
         let admin = settings.admin.bind.map(|address| Bound::to("admin.bind", address)).transpose()?;
         let (address, admin_address) = (public.address, admin.as_ref().map(|bound| bound.address));
@@ -219,42 +219,42 @@ impl Application {
         })
     }
 
-    /// Where the service listens; with port 0 in the settings, the port that it was given.
+    /// The service's address; with port 0 in the settings, with the port that the system chose.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Where the operators' listener is, unless it is turned off.
+    /// The address of the operators' listener, unless it is turned off.
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.admin_address
     }
 
-    /// Where the service is in its life.
+    /// The phase of the service's life.
     pub fn lifecycle(&self) -> Lifecycle {
         self.lifecycle.clone()
     }
 
-    /// How the actors fare.
+    /// The health of the actors.
     pub fn vitals(&self) -> TreeVitals {
         self.vitals.clone()
     }
 
-    /// Changes what can be changed while the service runs.
+    /// Changes the settings that can be changed while the service runs.
     pub fn reloader(&self) -> Reloader {
         self.reloader.clone()
     }
 
-    /// Has the operators' listener show metrics of the process that are none of the service's own.
+    /// Adds metrics of the process, which are not the service's own, to the operators' listener.
     ///
     /// # Errors
     ///
-    /// If they are shown already.
+    /// If they are already registered.
     pub fn publish(&self, metrics: impl Collector + 'static) -> Result<(), BuildError> {
         Ok(self.registry.register(Box::new(metrics))?)
     }
 
-    /// Serves until `stop` resolves, then ends gracefully: unready first, still accepting for the grace period, then
-    /// finishing what is in flight.
+    /// Serves until `stop` resolves, then stops gracefully. It becomes unready first, accepts new calls for the grace
+    /// period, then finishes the calls in flight.
     ///
     /// # Errors
     ///
@@ -281,9 +281,9 @@ impl Application {
         tracing::info!(grace_ms = millis(self.shutdown.grace), "stopping");
         sleep(self.shutdown.grace).await;
 
-        // actix drops connections that it has accepted and not begun to serve when it stops. So first the socket refuses
-        // new ones, once it has none left to be accepted; then what has been accepted is answered, and only then are the
-        // workers stopped.
+        // When it stops, actix drops connections that it has accepted and not begun to serve. So the order is: the
+        // socket refuses new connections, once its accept queue is empty; the accepted ones are answered; then the
+        // workers are stopped.
         self.lifecycle.closing();
         telemetry::expect_no_accepts();
         http::refuse_new(&self.listener).await?;
@@ -295,7 +295,7 @@ impl Application {
         let in_time = timeout(self.shutdown.drain, ending).await.is_ok();
         let in_flight = self.metrics.in_flight();
         if !in_time && in_flight == 0 {
-            // Somebody has connected, and not said anything yet.
+            // A client has connected, and not sent anything yet.
             public.stop(false).await;
         } else if !in_time {
             tracing::warn!(in_flight, "stopping before everything was answered");
@@ -311,7 +311,7 @@ impl Application {
     }
 }
 
-/// Resolves once no request has been in flight, and no client shaking hands, for a while.
+/// Resolves when no request has been in flight, and no TLS handshake in progress, for a while.
 async fn quiet(metrics: &HttpMetrics) {
     let mut tick = interval(QUIET / 10);
     let mut busy = Instant::now();
@@ -323,7 +323,7 @@ async fn quiet(metrics: &HttpMetrics) {
     }
 }
 
-/// A task that ends when nobody needs it any more.
+/// A task that is aborted when its handle is dropped.
 struct AbortOnDrop(JoinHandle<()>);
 
 impl Drop for AbortOnDrop {
@@ -340,7 +340,7 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// A socket that listens, and the setting that asked for it.
+/// A listening socket, and the setting that names its address.
 struct Bound {
     key: &'static str,
     address: SocketAddr,

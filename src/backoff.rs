@@ -1,11 +1,11 @@
 //! Exponential backoff with full jitter.
 //!
-//! Full jitter, a uniform choice between nothing and the exponential step, spreads clients that failed together the
-//! best; see Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+//! Full jitter, a uniform choice between zero and the exponential step, spreads clients that failed together best; see
+//! Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
 
 use std::time::Duration;
 
-/// How long to wait between tries: bounds, without state.
+/// The bounds of the wait between attempts. Has no state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
     base: Duration,

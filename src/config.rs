@@ -2,15 +2,15 @@
 //!
 //! # Layout
 //!
-//! - [`error`]: what a fault looks like
-//! - `layers`: defaults, file, environment and flags, merged; which keys there are, and of which type
+//! - [`error`]: one fault of a configuration
+//! - `layers`: defaults, file, environment and flags, merged; the keys and their types
 //! - `leaves`: the keys of a TOML text, and their lines
 //! - `secrets`: salts and passwords that are kept in files
-//! - `rules`: what must hold between keys
-//! - `show`: the outcome, for `check-config`
+//! - `rules`: conditions between keys
+//! - `show`: the result, for `check-config`
 //! - [`auth`], [`limits`]: settings of parts that take plain values instead of a struct of their own
 //!
-//! Nothing in here reads the environment by itself, so that a test says all that matters to it.
+//! This module does not read the environment by itself, so a test controls everything that matters.
 
 pub mod auth;
 pub mod error;
@@ -40,7 +40,7 @@ use error::{ConfigErrors, Problem};
 use layers::Layers;
 use limits::{LimitSettings, ShutdownSettings};
 
-/// Everything that can be set, checked. Its `Debug` shows no secret.
+/// All settings, checked. Their `Debug` shows no secret.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
@@ -48,13 +48,13 @@ pub struct Settings {
     pub http: HttpSettings,
     /// The operators' listener.
     pub admin: AdminSettings,
-    /// Who may call.
+    /// Authentication.
     pub auth: AuthSettings,
     /// The persistent store.
     pub store: StoreSettings,
-    /// Scores that were computed before.
+    /// The cache of scores.
     pub cache: CacheSettings,
-    /// What one process takes on.
+    /// Limits of one process.
     pub limits: LimitSettings,
     /// How the service stops.
     pub shutdown: ShutdownSettings,
@@ -62,13 +62,13 @@ pub struct Settings {
     pub log: LogSettings,
     /// Whether and where spans are exported.
     pub trace: TraceSettings,
-    /// Made while loading, when the origins are still known, so that no secret is kept for it.
+    /// Made while loading, when the origins are still known, so that no secret has to be kept for it.
     #[serde(skip)]
     effective: String,
-    /// Where the keys come from that are not defaults.
+    /// The origins of the keys that are not defaults.
     #[serde(skip)]
     origins: BTreeMap<String, String>,
-    /// Each key as it is shown: no secrets.
+    /// The shown value of each key, without secrets.
     #[serde(skip)]
     shown: BTreeMap<String, String>,
 }
@@ -79,12 +79,12 @@ impl Settings {
     /// Loads and checks the settings. Later layers win: the built-in defaults, then `file`, then `environment` (for the
     /// process' own, [`std::env::vars_os`]), then `assignments` such as `store.url=memory:`.
     ///
-    /// Reads `file` and the files that hold secrets, and nothing else: it connects to nothing and looks up no name.
+    /// Reads only `file` and the files that hold secrets; it opens no connection and resolves no name.
     ///
     /// # Errors
     ///
-    /// All that is wrong, not only the first thing: unknown keys, wrong types, values out of range, unreadable files,
-    /// keys that contradict each other.
+    /// All faults, not only the first: unknown keys, wrong types, values out of range, unreadable files, keys that
+    /// contradict each other.
     pub fn load(
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
@@ -109,18 +109,18 @@ impl Settings {
         errors.or(settings)
     }
 
-    /// Where scores are kept. Equal to `store.url` unless `cache.url` says otherwise.
+    /// The URL of the score cache. Equal to `store.url` unless `cache.url` is set.
     pub fn cache_url(&self) -> &StoreUrl {
         self.cache.url.as_ref().unwrap_or(&self.store.url)
     }
 
-    /// Where `key` was set, unless it is a default: a file and its line, a variable, or the command line.
+    /// The place where `key` was set, unless it is a default: a file and its line, a variable, or the command line.
     pub fn origin(&self, key: &str) -> Option<&str> {
         self.origins.get(key).map(String::as_str)
     }
 
-    /// The keys, in alphabetical order, whose values differ between these settings and `other`. A secret counts as its own
-    /// key's, also if it comes from a file.
+    /// The keys, in alphabetical order, whose values differ between these settings and `other`. A secret counts under
+    /// its own key, even if it comes from a file.
     pub fn differing(&self, other: &Self) -> Vec<&str> {
         let differs = |key: &str| match key {
             "store.url" => self.store.url != other.store.url,
@@ -134,18 +134,18 @@ impl Settings {
         self.shown.keys().map(String::as_str).filter(|key| differs(key)).collect()
     }
 
-    /// Whether the salts may be used where `bound` listens: the public ones only on a loopback address.
+    /// Whether the salts may be used on the address `bound`: public salts only on a loopback address.
     pub fn salts_may_serve(&self, bound: SocketAddr) -> bool {
         rules::is_loopback(bound) || !self.auth.has_public_salt() || self.auth.allow_public_salts
     }
 
-    /// The settings in effect as TOML, in the order of `config/default.toml`: lines with a secret hide it and are comments,
-    /// and a comment says where a value comes from if it is not a default.
+    /// The settings in effect as TOML, in the order of `config/default.toml`. Lines with a secret hide it and are
+    /// comments. A comment names the origin of each value that is not a default.
     pub fn effective_toml(&self) -> &str {
         &self.effective
     }
 
-    /// A key that its part refuses is put back to its default, so that the rest is checked in the same run.
+    /// A key that its part rejects is reset to its default, so that the rest is checked in the same run.
     fn read(layers: &mut Layers, errors: &mut ConfigErrors) -> Option<Self> {
         loop {
             match serde_path_to_error::deserialize(layers.to_table()) {

@@ -5,15 +5,25 @@
 //! From the outside in; each layer knows only those below it:
 //!
 //! - [`cli`]: one file per subcommand
-//! - [`app`]: the composition root: makes the parts and runs them until told to stop
+//! - [`app`]: the composition root: creates the parts and runs them until told to stop
 //! - [`http`]: bytes in, a message to the dispatcher, bytes out
 //! - [`actors`]: dispatcher, scoring, interests and store, and the supervisor that keeps them running
-//! - [`store`]: backends behind one trait, and what keeps them in use while they fail
+//! - [`store`]: backends behind one trait, and the code that keeps them usable during failures
 //! - [`domain`]: the protocol and its values: pure
 //!
-//! Beside them: [`client`], the other side of the protocol; [`config`], which composes the settings that the parts own;
-//! [`telemetry`], which sets up the log and the export of traces; and leaves: [`backoff`]; [`trace`], where a call stands in
-//! its trace; `trust`, whom `https` trusts; [`units`], the notations of durations and sizes; and [`wall_clock`], which may step.
+//! Beside them:
+//!
+//! - [`client`]: the other side of the protocol
+//! - [`config`]: composes the settings that the parts own
+//! - [`telemetry`]: sets up the log and the export of traces
+//!
+//! The leaves:
+//!
+//! - [`backoff`]: waits between attempts
+//! - [`trace`]: a call's position in its trace
+//! - `trust`: the certificates that `https` trusts
+//! - [`units`]: the notations of durations and sizes
+//! - [`wall_clock`]: the clock that may step
 
 pub mod actors;
 pub mod app;

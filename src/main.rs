@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-/// A tenth fewer instructions for a call than with glibc's. Without huge pages, which would more than double an idle process.
+/// A tenth fewer instructions per call than with glibc's. Huge pages are off: they would more than double an idle
+/// process.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -1,7 +1,7 @@
 //! Sets up the log, and the export of traces.
 //!
 //! Lines go to standard output through a bounded queue and a thread of their own: a blocked pipe or a full disk costs
-//! lines, never a request its time. Spans are made only if they are exported, so that they cost nothing otherwise.
+//! lines, and never delays a request. Spans are only created if they are exported, so that they cost nothing otherwise.
 
 mod gathering;
 mod json;
@@ -43,19 +43,19 @@ use self::{
     traces::Traces,
 };
 
-/// Lines that may wait to be written. More are dropped.
+/// Maximum lines that wait to be written. Further lines are dropped.
 const QUEUED_LINES: usize = 16_384;
 
-/// How long the lines after a write may gather for the next one.
+/// How long lines are collected after a write, for the next write.
 const GATHERING: Duration = Duration::from_millis(5);
 
-/// How long the end of the process waits for what is queued to be written.
+/// How long the end of the process waits until the queued lines are written.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// The log of this process, and the export of its spans. When it is dropped, what is queued is sent and written, if somebody
-/// takes it.
+/// The log of this process, and the export of its spans. Dropping it writes the queued lines and sends the queued
+/// spans, if there is a reader or a collector for them.
 pub struct Log {
-    /// Dropped before `writing` is, which it may still have something to say to.
+    /// Dropped before `writing`, because it may still log to it.
     traces: Option<Traces>,
     lost: LostLines,
     filter: reload::Handle<Targets, Registry>,
@@ -68,12 +68,12 @@ pub struct Log {
 ///
 /// # Errors
 ///
-/// If the system lacks what is needed: another descriptor for standard output, a thread for the export. A collector that is
-/// not there is no error.
+/// If the system does not provide another descriptor for standard output, or a thread for the export. An unreachable
+/// collector is not an error.
 pub fn init(settings: &LogSettings, trace: &TraceSettings) -> io::Result<Log> {
     let traces = trace.endpoint.as_ref().map(|endpoint| Traces::start(endpoint, trace)).transpose()?;
     let unwritten = Unwritten::default();
-    // Not `stdout()` itself, which writes each line by itself.
+    // Not `stdout()` itself, which writes each line separately.
     let out = File::from(stdout().as_fd().try_clone_to_owned()?);
     let out = Gathering::new(out, GATHERING, unwritten.clone());
     let (writer, writing) = NonBlockingBuilder::default().buffered_lines_limit(QUEUED_LINES).finish(out);
@@ -87,8 +87,8 @@ pub fn init(settings: &LogSettings, trace: &TraceSettings) -> io::Result<Log> {
     Ok(Log { traces, lost, filter, writing: Some(writing) })
 }
 
-/// What becomes of events and spans: lines for `writer`, and spans for the collector if there is one. And a handle to what
-/// is logged.
+/// Turns events into lines for `writer`, and spans into spans for the collector if there is one. Also returns a handle
+/// to change the filter of the log.
 fn subscriber<W>(
     settings: &LogSettings,
     writer: W,
@@ -100,16 +100,16 @@ where
 {
     let format = settings.format.unwrap_or(if on_terminal { LogFormat::Pretty } else { LogFormat::Json });
     let (level, filter) = reload::Layer::new(from(settings.level));
-    // Fields stand in the lines themselves, so that each can be read alone; spans would repeat them.
+    // Each line contains its own fields and can be read alone; spans would repeat them.
     let lines = match format {
         LogFormat::Json => JsonLines(writer).boxed(),
         LogFormat::Pretty => fmt::layer().with_writer(writer).compact().with_ansi(on_terminal).boxed(),
     };
     let wanted = dynamic_filter_fn(|what, _| what.is_event() && !is_expected(what)).with_callsite_filter(
-        // Said once and for all, so that a span that nobody sees costs next to nothing.
+        // Decided once per callsite, so that a span without a subscriber costs next to nothing.
         |what| if what.is_event() { Interest::sometimes() } else { Interest::never() },
     );
-    // Our own spans only, and no events: those are for the log.
+    // Our own spans only, and no events: those belong in the log.
     let seen = filter_fn(|what| what.is_span() && what.target().starts_with(env!("CARGO_CRATE_NAME")));
     let spans = traces.map(|traces| {
         tracing_opentelemetry::layer()
@@ -120,23 +120,24 @@ where
             .with_filter(seen)
             .boxed()
     });
-    // A list and not one `with` after the other: an `Option` that is none would count as a layer that wants everything.
+    // A list instead of several `with` calls: an `Option` that is `None` would count as a layer that enables
+    // everything.
     let lines = lines.with_filter(level.and(wanted)).boxed();
     (registry().with([lines].into_iter().chain(spans).collect::<Vec<_>>()), filter)
 }
 
-/// What is logged from `level` on.
+/// The filter for events from `level` on.
 fn from(level: Level) -> Targets {
-    // What actix says at "info" about its threads is of no use to operators.
+    // actix's "info" events about its threads are of no use to operators.
     Targets::new().with_default(level).with_target("actix_server", level.min(Level::WARN))
 }
 
-/// From now on it is no news that the listener cannot be accepted from: the service has closed it.
+/// Stops logging accept errors of the listener, because the service has closed it itself.
 pub fn expect_no_accepts() {
     ACCEPTS_EXPECTED.store(false, Relaxed);
 }
 
-/// One for the process, like the log that it is about.
+/// One for the process, like the log.
 static ACCEPTS_EXPECTED: AtomicBool = AtomicBool::new(true);
 
 fn is_expected(what: &Metadata<'_>) -> bool {
@@ -146,31 +147,31 @@ fn is_expected(what: &Metadata<'_>) -> bool {
 // ===== impl Log =====
 
 impl Log {
-    /// The count of lines that never got out.
+    /// The count of lost lines.
     pub fn lost_lines(&self) -> LostLines {
         self.lost.clone()
     }
 
-    /// Has the end of the process not wait for the collector: it is to end at once.
+    /// Makes the end of the process not wait for the collector, so that it ends at once.
     pub fn leave_spans_behind(&mut self) {
         self.traces.iter_mut().for_each(Traces::leave_behind);
     }
 
-    /// The count of spans that never got out, if any are to.
+    /// The count of lost spans, if spans are exported.
     pub fn lost_spans(&self) -> Option<IntCounter> {
         self.traces.as_ref().map(Traces::lost_spans)
     }
 
     /// Logs from `level` on.
     pub fn set_level(&self, level: Level) {
-        // Fails only if there is no log any more.
+        // Fails only if the log no longer exists.
         _ = self.filter.reload(from(level));
     }
 }
 
 impl Drop for Log {
-    /// If nobody reads standard output and the queue is full, the guard says so on standard output, and waits for ever. So
-    /// it is left behind on a thread of its own.
+    /// If standard output has no reader and the queue is full, the guard prints an error on standard output, and waits
+    /// for ever. So it is dropped on a thread of its own, which is not joined.
     fn drop(&mut self) {
         drop(self.traces.take());
         let (done, waiting) = mpsc::channel::<()>();
@@ -179,7 +180,7 @@ impl Drop for Log {
             drop(writing);
             drop(done);
         });
-        // Resolves by an error either way: it is done, or it takes too long.
+        // Ends with an error in both cases: the thread is done, or it takes too long.
         _ = waiting.recv_timeout(LAST_WORDS);
     }
 }
@@ -191,10 +192,10 @@ mod tests {
     use super::*;
     use crate::testing;
 
-    /// Whether there are spans and debug lines.
+    /// Whether spans and debug lines are enabled.
     ///
-    /// Of a span this subscriber is asked itself. `is_disabled` would tell what any of the process wants: other tests have
-    /// theirs.
+    /// For spans, this subscriber itself is asked. `is_disabled` would tell whether any subscriber of the process
+    /// enables them, and other tests have their own.
     fn wanted(level: Level, traces: Option<&Traces>) -> (bool, bool) {
         let log = testing::Log::default();
         let writer = log.clone();

@@ -1,4 +1,4 @@
-//! What the unit tests share: a clock that jumps, and a log to look into.
+//! Shared by the unit tests: a clock that jumps, and a captured log.
 
 use std::{
     io,
@@ -9,20 +9,20 @@ use std::{
 use tokio::{runtime::Builder, task::LocalSet, time::sleep};
 use tracing::{Level, subscriber::DefaultGuard};
 
-/// Runs `test` where actors and links can live, on a clock that jumps to the next timer whenever there is nothing to do.
+/// Runs `test` on a runtime for actors and links, with a clock that jumps to the next timer when all tasks wait.
 ///
-/// Hours pass in no time, and a duration that a test measures is exact.
+/// Hours pass at once, and a duration that a test measures is exact.
 pub(crate) fn paused<F: Future>(test: F) -> F::Output {
     let runtime = Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     LocalSet::new().block_on(&runtime, test)
 }
 
-/// Lets everything happen that can happen at this moment, and a millisecond pass.
+/// Lets all tasks run that can run now, and one millisecond pass.
 pub(crate) async fn settle() {
     sleep(Duration::from_millis(1)).await;
 }
 
-/// What this thread logs, for as long as the guard lives.
+/// The log of this thread, while the guard lives.
 #[derive(Clone, Default)]
 pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -39,7 +39,7 @@ impl Log {
         (log, guard)
     }
 
-    /// How many lines hold `text`.
+    /// The number of lines that contain `text`.
     pub(crate) fn lines_with(&self, text: &str) -> usize {
         self.text().lines().filter(|line| line.contains(text)).count()
     }

@@ -1,18 +1,18 @@
-//! Whom `https` trusts: whoever the system does.
+//! The certificates that `https` trusts: those that the system trusts.
 
 use std::sync::Arc;
 
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use rustls_platform_verifier::BuilderVerifierExt;
 
-/// Reading the system's certificates takes a while, so it is done only if they are `needed`. `SSL_CERT_FILE` and
-/// `SSL_CERT_DIR` name others than the system's.
+/// Reads the system's certificates, which takes a while, only if they are `needed`. `SSL_CERT_FILE` and `SSL_CERT_DIR`
+/// name others than the system's.
 ///
 /// # Errors
 ///
 /// If the system has no certificates to trust.
 pub(crate) fn config(needed: bool) -> Result<ClientConfig, rustls::Error> {
-    // Given by hand: a process-wide default is for a program to choose, not for a library.
+    // Passed explicitly: a program chooses the process-wide default, not a library.
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?;
     let builder = if needed {

@@ -1,8 +1,8 @@
-//! How values are written in settings: durations as `"250ms"`, sizes as `"64KiB"`, and the range of each.
+//! The notation of values in settings, and the range of each: durations as `"250ms"`, sizes as `"64KiB"`.
 //!
-//! Every part owns its settings struct and names one of these functions in `#[serde(deserialize_with = "…")]`, with the
-//! range that it can work with. The fields are then plain `Duration`s and `usize`s that are known to be sane. This is a
-//! leaf that imports no other part, so all of them may use it.
+//! Every part owns its settings struct. It names one of these functions in `#[serde(deserialize_with = "…")]`, with the
+//! range that it supports. The fields are then plain `Duration`s and `usize`s within that range. This module imports no
+//! other part, so every part can use it.
 
 mod rate;
 
@@ -21,7 +21,7 @@ pub const KIB: usize = 1 << 10;
 /// See [`KIB`].
 pub const MIB: usize = 1 << 20;
 
-/// Lengths of time in milliseconds, for ranges.
+/// Durations in milliseconds, for ranges.
 pub const SECOND: u64 = 1_000;
 /// See [`SECOND`].
 pub const MINUTE: u64 = 60 * SECOND;
@@ -30,7 +30,7 @@ pub const HOUR: u64 = 60 * MINUTE;
 /// See [`SECOND`].
 pub const DAY: u64 = 24 * HOUR;
 
-/// Buckets of every histogram of durations, in seconds: from what a call takes at best to the longest that anybody waits.
+/// Buckets of every duration histogram, in seconds: from the fastest call to the longest wait.
 pub const LATENCY_BUCKETS: [f64; 17] = [
     50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 250e-3, 500e-3, 1.0, 2.5,
     5.0, 10.0,
@@ -83,11 +83,11 @@ where
         .ok_or_else(|| Error::custom(format!("must be from {MIN} to {MAX}, got {number}")))
 }
 
-/// What stands for a secret where settings are shown. It is none itself: a file that was made of what was shown would
-/// else open the service to everybody who knows the sign.
+/// Replaces a secret where settings are shown. It is not accepted as a secret itself: a file made from such output
+/// would otherwise open the service to everyone who knows this string.
 pub const HIDDEN: &str = "***";
 
-/// Said of [`HIDDEN`] in a secret's place.
+/// The error for [`HIDDEN`] in place of a secret.
 pub const HIDDEN_IS_NO_SECRET: &str = "*** stands for a secret that is not shown; put the secret itself here";
 
 /// A secret, not empty and not [`HIDDEN`]. An error never shows it.
@@ -101,12 +101,12 @@ pub fn not_empty<'de, D: Deserializer<'de>>(input: D) -> Result<String, D::Error
     parsed(input, |text| if text.is_empty() { Err("must not be empty") } else { Ok(text.to_owned()) })
 }
 
-/// A path; `""` is none.
+/// A path; `""` means `None`.
 pub fn path<'de, D: Deserializer<'de>>(input: D) -> Result<Option<PathBuf>, D::Error> {
     parsed_unless_empty(input, |text| Ok::<_, String>(PathBuf::from(text)))
 }
 
-/// A string that `parse` makes a value of.
+/// A value that `parse` makes from a string.
 pub fn parsed<'de, D, T, E>(input: D, parse: impl FnOnce(&str) -> Result<T, E>) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
@@ -115,7 +115,7 @@ where
     parse(&String::deserialize(input)?).map_err(Error::custom)
 }
 
-/// A string that `parse` makes a value of; `""` is none.
+/// A value that `parse` makes from a string; `""` means `None`.
 pub fn parsed_unless_empty<'de, D, T, E>(
     input: D,
     parse: impl FnOnce(&str) -> Result<T, E>,
@@ -132,7 +132,7 @@ pub fn written(value: Duration) -> impl Display {
     humantime::format_duration(value)
 }
 
-/// What was given, for an error message: quoted, escaped, and cut where it is long.
+/// The given text, for an error message: quoted, escaped, and cut if it is long.
 pub fn quoted(text: &str) -> String {
     const SHOWN: usize = 40;
     match text.char_indices().nth(SHOWN) {

@@ -1,12 +1,12 @@
-//! The clock on the wall, and the only place that reads it.
+//! The wall clock, and the only code that reads it.
 //!
-//! It says what people mean by now: the hour of an admin's token, today's date, the time in a header or a report. It may
-//! step at any moment, ahead or back, so nothing is timed by it: time limits, waits and whatever expires go by
-//! [`Instant`](std::time::Instant)s. `clippy.toml` keeps everyone else from reading it by accident.
+//! It is for times that people read or write: the hour of an admin's token, today's date, the time in a header or a
+//! report. It may step at any moment, forward or back, so no time is measured with it: time limits, waits and expiry
+//! use [`Instant`](std::time::Instant)s. `clippy.toml` keeps other code from reading it by accident.
 
 use chrono::{DateTime, Utc};
 
-/// What it shows.
+/// The current time.
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
 #[must_use]
 pub fn now() -> DateTime<Utc> {

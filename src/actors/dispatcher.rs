@@ -1,6 +1,7 @@
-//! The dispatcher: admits, authenticates and routes a method call, and owns its deadline.
+//! The dispatcher: admits, authenticates and routes a method call, and enforces its deadline.
 //!
-//! The order of checks is the contract's: token, method, arguments. JSON and envelope were checked on the way in.
+//! The contract fixes the order of checks: token, method, arguments. The HTTP layer has checked JSON and envelope
+//! before.
 
 use std::{
     sync::Arc,
@@ -35,59 +36,59 @@ use crate::{
 #[derive(Debug, Message)]
 #[rtype(result = "Handled")]
 pub struct CallMethod {
-    /// The call, its token unchecked.
+    /// The call. Its token has not been checked.
     pub request: MethodRequest,
-    /// When it had arrived in full. Its deadline counts from here.
+    /// When the whole call had arrived. Its deadline counts from here.
     pub received: Instant,
 }
 
-/// What came of a call, and what there is to say about it in the log.
+/// The outcome of a call, and the fields of its log line.
 #[derive(Debug)]
 pub struct Handled {
-    /// The answer, or why there is none.
+    /// The answer, or the error.
     pub outcome: Result<Answer, CallError>,
     /// Known once the arguments have been read.
     pub context: CallContext,
 }
 
-/// What a call's log line says about its arguments. Never their values.
+/// What a call's log line contains about its arguments. Never their values.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum CallContext {
-    /// The call was refused before its arguments were looked at, or they have nothing to count.
+    /// The call was rejected before its arguments were read, or the method's arguments have nothing to count.
     #[default]
     Unknown,
     /// `online_score`: the names of the arguments that are not empty.
     Has(Vec<&'static str>),
-    /// `clients_interests`: how many ids were given.
+    /// `clients_interests`: the number of ids.
     Clients(usize),
 }
 
-/// What a [`DispatcherActor`] is built from.
+/// The parts of a [`DispatcherActor`].
 #[derive(Debug, Clone)]
 pub struct DispatcherPlan {
-    /// Judges tokens. Another one may take its place at any time, for all calls that come after.
+    /// Checks tokens. It can be replaced at any time, for all later calls.
     pub authenticator: Arc<ArcSwap<Authenticator>>,
     /// One permit for each call that may be in flight, shared by all workers.
     pub admission: Arc<Semaphore>,
-    /// How often each account may call, if that is limited.
+    /// The rate limit of each account, if there is one.
     pub account_rate: Option<Arc<RateLimit>>,
-    /// Where calls that are refused by admission, or for their rate, are counted.
+    /// Counts the calls that are shed by admission or by the rate limit.
     pub shed: ShedCalls,
-    /// How long a call may take from its arrival.
+    /// The time limit of a call, from its arrival.
     pub deadline: Duration,
-    /// The most ids in one call of `clients_interests`.
+    /// The maximum number of ids in one call of `clients_interests`.
     pub max_client_ids: usize,
     /// The wall clock, for tokens and birthdays.
     pub clock: fn() -> DateTime<Utc>,
 }
 
-/// Counts calls that were refused before any work was done on them, by the reason. Clones share the counts.
+/// Counts shed calls, by reason: calls that were rejected before any work was done on them. Clones share the counts.
 ///
-/// A call whose caller had given up waiting before the dispatcher came to it is not seen here: actix drops its message.
+/// A call whose caller had given up before the dispatcher read it is not counted: actix drops its message.
 #[derive(Debug, Clone)]
 pub struct ShedCalls(IntCounterVec);
 
-/// Answers [`CallMethod`]. Holds no state of its own.
+/// Answers [`CallMethod`]. Has no state.
 #[derive(Debug)]
 pub struct DispatcherActor {
     plan: DispatcherPlan,
@@ -102,18 +103,18 @@ enum Checked {
     Interests(ClientsInterests),
 }
 
-/// Why a call was refused that was nothing wrong with.
+/// Why a valid call was rejected without being processed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shed {
-    /// Too many are in flight.
+    /// Too many calls are in flight.
     Overload,
-    /// It came too late.
+    /// Its deadline had passed.
     Deadline,
     /// Its account calls too often.
     AccountRate,
     /// Its client address calls too often.
     AddressRate,
-    /// Other calls' bodies have taken all the memory that there is for them.
+    /// The bodies of other calls use the whole memory budget.
     BodyMemory,
 }
 
@@ -128,11 +129,11 @@ impl From<Option<usize>> for CallContext {
 // ===== impl ShedCalls =====
 
 impl ShedCalls {
-    /// Makes the counter and registers it.
+    /// Creates and registers the counter.
     ///
     /// # Errors
     ///
-    /// If it is registered already.
+    /// If it is already registered.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
         let shed = IntCounterVec::new(
             Opts::new(
@@ -182,7 +183,7 @@ impl DispatcherActor {
         Self { plan, scoring, interests }
     }
 
-    /// Checks a call, and notes what its log line says as soon as that is known: also of a call that is then refused.
+    /// Checks a call. Sets `context` as soon as it is known, so that the log line of a rejected call has it too.
     fn check(&self, request: MethodRequest, context: &mut CallContext) -> Result<Checked, CallError> {
         let now = (self.plan.clock)();
         let authenticator = self.plan.authenticator.load();
@@ -209,8 +210,9 @@ impl DispatcherActor {
         }
     }
 
-    /// Only calls whose token matched count, or else anybody could use up a partner's rate. And what counts is what the token
-    /// is made of, account and login in one: no caller can move letters between the two and be another.
+    /// Only calls with a valid token count: otherwise anyone could use up a partner's rate. The key is the string that
+    /// the token is computed from, account and login joined: a caller cannot move letters between the two to count as
+    /// another.
     fn check_rate(&self, request: &MethodRequest) -> Result<(), CallError> {
         let Some(limit) = &self.plan.account_rate else { return Ok(()) };
         limit.check(&[request.account.as_str(), &request.login].concat()).map_err(|retry_after| {
@@ -275,7 +277,7 @@ impl Handler<CallMethod> for DispatcherActor {
     }
 }
 
-/// A call that came too late, or while too many others are in flight, costs no more than this.
+/// Rejects a call that is too late, or that comes while too many others are in flight, at no further cost.
 fn admit(admission: &Arc<Semaphore>, deadline: Deadline) -> Result<OwnedSemaphorePermit, Shed> {
     if deadline.has_passed(tokio::time::Instant::now().into_std()) {
         return Err(Shed::Deadline);
@@ -283,7 +285,7 @@ fn admit(admission: &Arc<Semaphore>, deadline: Deadline) -> Result<OwnedSemaphor
     admission.clone().try_acquire_owned().map_err(|_| Shed::Overload)
 }
 
-/// Waits for a peer, which may be stuck or fall while it handles the message.
+/// Waits for a peer, which may get stuck or panic while it handles the message.
 async fn within<T>(
     deadline: Deadline,
     reply: impl Future<Output = Result<T, MailboxError>>,
@@ -295,7 +297,7 @@ async fn within<T>(
     }
 }
 
-/// What the caller is told. An outage is counted and logged by the store; a bad value is known here only.
+/// The error for the caller. The store counts and logs an outage; a bad value is only known here.
 fn refuse(error: &InterestsError) -> CallError {
     match error {
         InterestsError::Malformed { source, .. } => {

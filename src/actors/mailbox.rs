@@ -1,7 +1,7 @@
-//! How actors reach each other: a message travels with the span that it is part of, and is counted until it is taken.
+//! How actors reach each other: a message carries its tracing span, and is counted until an actor takes it.
 //!
-//! actix tells nobody how many messages wait for an actor. So each one between actors is wrapped in a [`Sent`], which counts
-//! itself in when it is sent, and out when its actor takes it or when it is dropped unread.
+//! actix does not report how many messages wait for an actor. So each message between actors is wrapped in a [`Sent`],
+//! which increments the gauge when it is sent, and decrements it when its actor takes it or when it is dropped unread.
 
 use actix::{
     dev::{MessageResponse, OneshotSender, RecipientRequest},
@@ -24,7 +24,7 @@ where
     depth: IntGauge,
 }
 
-/// A message on its way.
+/// A message in a mailbox.
 #[derive(Debug)]
 pub struct Sent<M> {
     message: M,
@@ -32,24 +32,24 @@ pub struct Sent<M> {
     waiting: Waiting,
 }
 
-/// What a message was sent for.
+/// The span that sent a message.
 #[derive(Debug)]
 enum Cause {
-    /// The sender waits for the reply, so its span lasts longer than the receiver's.
+    /// The sender waits for the reply, so its span outlives the receiver's.
     Within(Span),
-    /// The sender does not wait, so its span may be over before the receiver's begins: it must not be kept open.
+    /// The sender does not wait, so its span may end before the receiver's begins: it must not be kept open.
     After(Option<TraceContext>),
 }
 
-/// What a handler comes to. A reply that is there at once costs no task, as a future would.
+/// The result of a handler. A reply that is ready costs no task; a future would.
 pub enum Reply<T> {
     /// The reply.
     Now(T),
-    /// What becomes the reply.
+    /// A future of the reply.
     Later(ResponseFuture<T>),
 }
 
-/// Counts as waiting until it is dropped.
+/// Counts as a waiting message until it is dropped.
 #[derive(Debug)]
 struct Waiting(IntGauge);
 
@@ -60,17 +60,17 @@ where
     M: Message + Send + 'static,
     M::Result: Send,
 {
-    /// The mailbox of `actor`, whose messages count as `vitals`' own.
+    /// The mailbox of `actor`. Its messages count towards `vitals`.
     pub fn new(actor: impl Into<Recipient<Sent<M>>>, vitals: &Vitals) -> Self {
         Self { actor: actor.into(), depth: vitals.mailbox_depth().clone() }
     }
 
-    /// Sends a message whose reply the current span waits for.
+    /// Sends a message. The current span waits for the reply.
     pub fn send(&self, message: M) -> RecipientRequest<Sent<M>> {
         self.actor.send(self.sent(message, Cause::Within(Span::current())))
     }
 
-    /// Sends a message that nobody waits for.
+    /// Sends a message without waiting for a reply.
     pub fn do_send(&self, message: M) {
         self.actor.do_send(self.sent(message, Cause::After(TraceContext::of(&Span::current()))));
     }
@@ -98,7 +98,7 @@ impl<M: Message> Message for Sent<M> {
 }
 
 impl<M: Message> Sent<M> {
-    /// Takes the message out and handles it in the span that `span` makes of the parent's.
+    /// Unwraps the message and handles it in the span that `span` creates from the parent's.
     pub(super) fn handled(
         self,
         span: impl FnOnce(&Span) -> Span,
@@ -117,14 +117,14 @@ impl<M: Message> Sent<M> {
             }
         };
         match span.in_scope(|| handle(self.message)) {
-            // Not boxed once more for nothing.
+            // Boxed again only if the span is enabled.
             Reply::Later(reply) if !span.is_disabled() => Reply::Later(Box::pin(reply.instrument(span))),
             reply @ (Reply::Now(_) | Reply::Later(_)) => reply,
         }
     }
 }
 
-/// Has an actor handle a message also when it comes as [`Sent`]: in a span of this name.
+/// Implements `Handler<Sent<M>>` for an actor that handles `M`: it runs the handler in a span of this name.
 macro_rules! handle_sent {
     ($actor:ty: $message:ident => $span:literal) => {
         impl ::actix::Handler<$crate::actors::mailbox::Sent<$message>> for $actor {
@@ -158,7 +158,7 @@ impl<A: Actor, M: Message> MessageResponse<A, M> for Reply<M::Result> {
     fn handle(self, ctx: &mut A::Context, sender: Option<OneshotSender<M::Result>>) {
         match self {
             Self::Now(reply) => {
-                // It fails if nobody waits for it any more.
+                // This fails if the caller no longer waits.
                 _ = sender.map(|sender| sender.send(reply));
             }
             Self::Later(reply) => MessageResponse::<A, M>::handle(reply, ctx, sender),

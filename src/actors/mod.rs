@@ -5,8 +5,8 @@
 //!                     └──LookUpInterests──► interests ──────GetMany──────► persistent
 //! ```
 //!
-//! Each file is one actor, with its messages first. A message's reply type is its failure policy. Peers come in through
-//! the constructor. A request's deadline travels with every message.
+//! Each file holds one actor; its messages come first. A message's reply type states its failure policy. An actor gets
+//! its peers through the constructor. Every message carries the request's deadline.
 
 pub mod dispatcher;
 pub mod interests;

@@ -1,8 +1,8 @@
-//! How often one account, or one client address, may call.
+//! Rate limits, by account and by client address.
 //!
-//! Who calls is hashed into a fixed number of cells, and cells that have filled up again are forgotten: so memory is
-//! bounded whatever names attackers make up. Two callers in one cell share its rate, which with ten thousand active
-//! ones befalls one in a hundred.
+//! A caller is hashed into a fixed number of cells, and a cell that is full again is forgotten: memory stays bounded
+//! however many names attackers make up. Two callers in one cell share its rate; with ten thousand active callers, this
+//! happens to one in a hundred.
 
 use std::{
     hash::{BuildHasher, Hash, RandomState},
@@ -17,17 +17,17 @@ use governor::{
 
 use crate::units::Rate;
 
-/// A power of two. All of them take some 40 MiB, if an attacker insists.
+/// A power of two. All cells together take some 40 MiB, if an attacker fills them.
 const CELLS: u64 = 1 << 20;
 
-/// So many calls after the last time, full cells are forgotten.
+/// Full cells are forgotten once in this many calls.
 const SWEEP_EVERY: u32 = 1 << 16;
 
-/// Counts how often each of many callers calls.
+/// Limits how often each of many callers may call.
 #[derive(Debug)]
 pub struct RateLimit {
     cells: DefaultKeyedRateLimiter<u32>,
-    /// Seeded at random, so that nobody can choose to share a cell.
+    /// Seeded at random, so that a caller cannot choose to share a cell.
     hasher: RandomState,
     calls: AtomicU32,
 }
@@ -35,10 +35,10 @@ pub struct RateLimit {
 // ===== impl RateLimit =====
 
 impl RateLimit {
-    /// Nobody has called yet.
+    /// A limit that has not counted a call yet.
     pub fn new(rate: Rate) -> Self {
         let each = rate.period / rate.count.get();
-        // Only a rate beyond one in a nanosecond has no period, and that is as good as the fastest that has one.
+        // Only a rate above one per nanosecond has no period; the fastest rate with a period serves as well.
         let quota = Quota::with_period(each.max(Duration::from_nanos(1)))
             .unwrap_or(Quota::per_second(rate.count))
             .allow_burst(rate.burst);
@@ -53,12 +53,12 @@ impl RateLimit {
     ///
     /// # Errors
     ///
-    /// If that is one too many: how long until the next one is not.
+    /// If it exceeds the rate: the time until the next call is allowed.
     pub fn check(&self, caller: &(impl Hash + ?Sized)) -> Result<(), Duration> {
         if self.calls.fetch_add(1, Relaxed) % SWEEP_EVERY == SWEEP_EVERY - 1 {
             self.cells.retain_recent();
         }
-        // Less than 2^20, so nothing is lost.
+        // Less than 2^20, so the conversion is lossless.
         let cell = u32::try_from(self.hasher.hash_one(caller) % CELLS).unwrap_or(0);
         self.cells.check_key(&cell).map_err(|refused| refused.wait_time_from(DefaultClock::default().now()))
     }
@@ -90,7 +90,7 @@ mod tests {
     fn callers_who_have_not_called_for_long_are_forgotten() {
         let limit = limit(1_000_000, 1, 1);
         for caller in 0..4 * SWEEP_EVERY {
-            // A few share a cell, and are refused.
+            // A few callers share a cell, and are rejected.
             _ = limit.check(&caller);
         }
         assert!(limit.cells.len() <= SWEEP_EVERY as usize, "{}", limit.cells.len());

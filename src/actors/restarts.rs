@@ -1,7 +1,7 @@
-//! When a fallen actor may run again: restart intensity and backoff, as a pure state machine over a clock passed in.
+//! When a failed actor may run again: restart intensity and backoff, as a pure state machine over a clock passed in.
 //!
-//! The idea is Erlang/OTP's: a part that falls too often within a window is not well, and starting it ever faster does
-//! not make it better. Unlike OTP we never give up on it; we say so and slow down.
+//! The idea is Erlang/OTP's: an actor that fails too often within a window is not well, and restarting it faster does
+//! not help. Unlike OTP, we never give up on it: we report it and slow down.
 
 use std::{
     collections::VecDeque,
@@ -15,7 +15,7 @@ use crate::store::Backoff;
 pub struct RestartPolicy {
     /// More restarts than this within the window mark the actor as failing.
     pub max_restarts: usize,
-    /// How long a restart is held against an actor.
+    /// How long a restart counts.
     pub window: Duration,
     /// The wait before each restart, by the number of restarts within the window.
     pub backoff: Backoff,
@@ -24,7 +24,7 @@ pub struct RestartPolicy {
 }
 
 impl Default for RestartPolicy {
-    /// The first few restarts come within 100 ms; one that fails for long is tried about every half second.
+    /// The first few restarts come within 100 ms; an actor that keeps failing is restarted about every half second.
     fn default() -> Self {
         Self {
             max_restarts: 5,
@@ -42,12 +42,12 @@ pub struct Restarts {
     recent: VecDeque<Instant>,
 }
 
-/// What to do about a fall.
+/// The reaction to a fall.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Restart {
-    /// Wait this long first.
+    /// The wait before the restart.
     pub delay: Duration,
-    /// Whether the actor is to be marked as failing.
+    /// Whether to mark the actor as failing.
     pub failing: bool,
 }
 
@@ -63,7 +63,7 @@ impl Restarts {
     pub fn fell(&mut self, now: Instant, random: &mut fastrand::Rng) -> Restart {
         let window = self.policy.window;
         self.recent.push_back(now);
-        // One more than matters is enough to know that there were too many, and to have reached the longest wait.
+        // One more than needed, to know that there were too many and that the longest wait is reached.
         let keep = self.policy.max_restarts.max(31) + 1;
         while self.recent.len() > keep
             || self.recent.front().is_some_and(|at| now.saturating_duration_since(*at) > window)
@@ -131,7 +131,7 @@ mod tests {
     }
 
     proptest! {
-        /// Days of falls, some in bursts, against the rule as it is written: more than so many within the window.
+        /// Days of falls, some in bursts, against the rule as written: more than the maximum within the window.
         #[test]
         fn it_is_failing_exactly_while_too_many_falls_are_within_the_window(
             gaps_ms in proptest::collection::vec(

@@ -1,9 +1,9 @@
-//! The scoring actor: rates a person's data.
+//! The scoring actor: computes the score of a person's data.
 //!
-//! A score is a pure function of the request, so the store is only a cache here: whatever happens to it, the score is
-//! computed and right. Nothing in this file can fail.
+//! A score is a pure function of the request, so the store is only a cache here: even when the store fails, the score
+//! is computed and correct. No function in this file can fail.
 //!
-//! The near cache is asked here, and not by the cache actor, so that a near hit costs no message.
+//! This actor, not the cache actor, looks in the near cache, so that a near hit costs no message.
 
 mod near;
 
@@ -23,15 +23,15 @@ use crate::domain::{Deadline, OnlineScore, Score, cache_key};
 #[derive(Debug, Message)]
 #[rtype(result = "Score")]
 pub struct RateScore {
-    /// What is known of the person.
+    /// The person's data.
     pub request: OnlineScore,
-    /// When the answer is of no use any more.
+    /// When the answer becomes useless.
     pub deadline: Deadline,
 }
 
 /// Answers [`RateScore`] from the near cache, else from the cache, else by computing.
 ///
-/// Holds no state of its own, for the near cache is the process': it can be stopped and started again at any time.
+/// Has no state of its own, because the near cache belongs to the process: the actor can be restarted at any time.
 #[derive(Debug)]
 pub struct ScoringActor {
     near: NearCache,
@@ -43,7 +43,7 @@ pub struct ScoringActor {
 // ===== impl ScoringActor =====
 
 impl ScoringActor {
-    /// An actor that waits for the cache for `cache_timeout` at the most.
+    /// An actor that waits at most `cache_timeout` for the cache.
     pub fn new(
         near: NearCache,
         cache_get: Mailbox<CacheGet>,
@@ -74,7 +74,7 @@ impl Handler<RateScore> for ScoringActor {
         let cached = self.cache_get.send(CacheGet { key: key.clone(), deadline });
         let (near, cache_put) = (self.near.clone(), self.cache_put.clone());
         Reply::Later(Box::pin(async move {
-            // The store bounds its answer itself; this bound is for a store actor that is stuck or being restarted.
+            // The store limits its own time; this limit is for a store actor that is stuck or being restarted.
             let answer = timeout_at(Instant::from_std(deadline.instant()), cached).await;
             if let Ok(Ok(Some(score))) = answer {
                 near.keep(msg.request, score);

@@ -1,9 +1,8 @@
-//! The store actors: each owns its role's [`Link`]s to the store, and with them the connections, their time limits and
-//! their breakers.
+//! The store actors: each owns its role's [`Link`]s to the store: their connections, time limits and breakers.
 //!
-//! There is one for each role, so that a store too slow to be a cache goes on serving reads. Their reply types hold the
-//! failure policy: a cached score is there or not ([`CacheActor`]), and nothing can be made of why not; persistent values
-//! are a `Result` ([`PersistentActor`]). Here is what the two share.
+//! There is one actor for each role, so that a store too slow to be a cache still serves reads. Their reply types state
+//! the failure policy. The cache returns a score or `None`, without a reason ([`CacheActor`]); persistent values are a
+//! `Result` ([`PersistentActor`]). This file holds the code that both share.
 
 mod cache;
 mod lookups;
@@ -21,37 +20,37 @@ pub use self::{
 };
 use crate::store::{Connector, Link, LinkPolicy, Monitor, RoleStatus};
 
-/// What a role's links are started from, and started again from after a fall.
+/// The parts of a role's links, used at the start and after each restart.
 #[derive(Debug, Clone)]
 pub struct RolePlan {
-    /// Makes the connections.
+    /// Opens the connections.
     pub connector: Arc<dyn Connector>,
-    /// How a connection is kept.
+    /// How a connection is kept open.
     pub policy: LinkPolicy,
-    /// Where the role's state is told.
+    /// The role's published state.
     pub status: Arc<RoleStatus>,
 }
 
-/// The tasks that keep an actor's links. They only end by a panic, and that is the actor's own.
+/// The tasks that keep an actor's links. They only end by a panic, and that counts as the actor's panic.
 #[derive(Debug, Default)]
 struct Keepers(Vec<JoinHandle<()>>);
 
 // ===== impl RolePlan =====
 
 impl RolePlan {
-    /// A link that starts to connect at once. It does not wait for the store to be there.
+    /// A link that starts to connect at once. It does not wait for the store.
     fn link(&self, keepers: &mut Keepers) -> Link {
         self.start(Monitor::new(self.status.clone()), keepers)
     }
 
-    /// One for writes alone, where a write that is held up would hold up the reads behind it.
+    /// A separate link for writes, if the store answers in order: a delayed write would delay the reads behind it.
     fn link_for_writes(&self, keepers: &mut Keepers) -> Option<Link> {
         self.connector
             .answers_in_order()
             .then(|| self.start(Monitor::for_writes(self.status.clone()), keepers))
     }
 
-    /// Two, where a read that is held up would hold up the reads behind it.
+    /// Two links, if the store answers in order: a delayed read would delay the reads behind it.
     fn links(&self, keepers: &mut Keepers) -> Vec<Link> {
         let count = if self.connector.answers_in_order() { 2 } else { 1 };
         (0..count).map(|_| self.link(keepers)).collect()
@@ -67,7 +66,7 @@ impl RolePlan {
 // ===== impl Keepers =====
 
 impl Keepers {
-    /// From now on the actor falls when one of its keepers does.
+    /// From now on, the actor falls when one of its keepers does.
     fn join<A: Actor<Context = Context<A>>>(&mut self, actor: &A, ctx: &mut Context<A>) {
         for keeper in self.0.drain(..) {
             ctx.spawn(keeper.into_actor(actor).map(|ended, _, ctx| match ended {

@@ -1,12 +1,12 @@
-//! A supervisor that survives panics, and that does not put up with an actor that is stuck.
+//! A supervisor that survives panics and restarts stuck actors.
 //!
-//! actix's own supervisor loses an actor that panics, its queue with it, and restarts one that stops as fast as it can.
-//! This one polls the actor under `catch_unwind`; after a panic or a stop, or when the actor reads no messages any more
-//! ([`Watchdog`]), it waits ([`Restarts`]) and restarts the actor in place. The address stays valid and messages that were queued are handled; only what was being handled is lost,
-//! and whoever sent that gets [`MailboxError::Closed`].
+//! actix's own supervisor loses an actor that panics together with its queue, and restarts a stopped actor without
+//! delay. This one polls the actor under `catch_unwind`. After a panic or a stop, or when the actor no longer reads
+//! messages ([`Watchdog`]), it waits ([`Restarts`]) and restarts the actor in place. The address stays valid and queued
+//! messages are handled; only the message being handled is lost, and its sender gets [`MailboxError::Closed`].
 //!
-//! A restart keeps the actor's struct, so actors rebuild their state in [`Supervised::restarting`]: after a panic it may
-//! be half changed.
+//! A restart keeps the actor's struct, which may be half changed after a panic. So actors rebuild their state in
+//! [`Supervised::restarting`].
 
 use std::{
     any::Any,
@@ -25,7 +25,7 @@ use super::{
     watchdog::Watchdog,
 };
 
-/// Starts `actor` on the current worker's thread and keeps it running for as long as anyone holds its address.
+/// Starts `actor` on the current worker's thread and keeps it running while any address of it is held.
 ///
 /// Futures of the actor's own ([`AsyncContext::spawn`], [`ResponseActFuture`]) end with it: they do not keep it alive.
 pub fn supervise<A>(actor: A, policy: RestartPolicy, vitals: Arc<Vitals>) -> Addr<A>
@@ -39,7 +39,7 @@ where
 }
 
 struct Supervisor<A: Actor<Context = Context<A>>> {
-    /// Always there, until it is dropped.
+    /// `Some` until it is dropped.
     actor: Option<ContextFut<A, Context<A>>>,
     restarts: Restarts,
     policy: RestartPolicy,
@@ -49,7 +49,7 @@ struct Supervisor<A: Actor<Context = Context<A>>> {
 }
 
 enum Phase {
-    /// `stable` is there while the actor is marked as failing, and ends that.
+    /// `stable` is set while the actor is marked as failing, and ends that.
     Running {
         stable: Option<Pin<Box<Sleep>>>,
     },
@@ -111,13 +111,13 @@ impl<A: Actor<Context = Context<A>> + Supervised> Future for Supervisor<A> {
                         this.watchdog.beat(actor.ctx());
                     }
                     match catch_unwind(AssertUnwindSafe(|| Pin::new(&mut *actor).poll(cx))) {
-                        // Nobody is left to send it anything: that is the end, not a fall.
+                        // No address is left, so this is the end of the actor, not a fall.
                         Ok(_) if !actor.ctx().connected() => return Poll::Ready(()),
                         Ok(Poll::Pending) if due && this.watchdog.is_stuck() => {
                             this.fell(Reason::Stuck, None);
                         }
                         Ok(Poll::Pending) => {
-                            // One that reads no messages is not well, however long it has not fallen.
+                            // An actor that reads no messages is not well, even if it has not fallen for long.
                             if let Some(timer) = stable
                                 && this.watchdog.is_answered()
                             {

@@ -1,4 +1,4 @@
-//! A peer that answers as a test says.
+//! A peer that answers as a test tells it to.
 
 use std::{
     cell::{Cell, RefCell},
@@ -16,7 +16,7 @@ use super::{
 
 type Answer<M> = Box<dyn Fn(&M) -> <M as Message>::Result>;
 
-/// What a peer does with a message.
+/// A peer's reaction to a message.
 pub(crate) enum Act<M: Message> {
     Answer(Answer<M>),
     /// Panics while it handles the message.
@@ -25,7 +25,7 @@ pub(crate) enum Act<M: Message> {
     Hang,
 }
 
-/// An actor that plays one message's part of another, and keeps what it was sent.
+/// An actor that stands in for another one, for one message type, and keeps the messages that it was sent.
 pub(crate) struct Peer<M: Message> {
     act: Rc<RefCell<Act<M>>>,
     pub(crate) received: Rc<Cell<usize>>,
@@ -53,7 +53,7 @@ where
         Self { act: Rc::new(RefCell::new(act)), received: Rc::default(), last: Rc::default() }
     }
 
-    /// Its mailbox, with nobody looking at how full it is.
+    /// Its mailbox. Its depth is not reported.
     pub(crate) fn mailbox(&self) -> Mailbox<M> {
         let metrics = ActorMetrics::register(&Registry::new()).unwrap();
         self.mailbox_of(&metrics.vitals("peer"))

@@ -1,7 +1,7 @@
 //! The tree of actors that each worker has on its own thread.
 //!
-//! A send to an actor on the same thread costs well under a microsecond, and to a sleeping thread up to a hundred times
-//! that. So every HTTP worker starts a tree of its own; what they share is passed in.
+//! A send to an actor on the same thread costs well under a microsecond; to a sleeping thread, up to a hundred times as
+//! much. So every HTTP worker starts its own tree; shared parts are passed in.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,12 +20,12 @@ use super::{
     vitals::{ActorMetrics, Vitals},
 };
 
-/// What every tree is started from.
+/// The parts from which every tree is started.
 #[derive(Debug, Clone)]
 pub struct TreePlan {
     /// The dispatcher.
     pub dispatcher: DispatcherPlan,
-    /// Scores that the process has at hand, for all trees.
+    /// The near cache, shared by all trees.
     pub near: NearCache,
     /// The cache actor.
     pub cache: CachePlan,
@@ -35,7 +35,7 @@ pub struct TreePlan {
     pub cache_timeout: Duration,
     /// How fallen actors are restarted.
     pub restarts: RestartPolicy,
-    /// How the actors fare.
+    /// The health of the actors.
     pub vitals: TreeVitals,
 }
 
@@ -50,7 +50,7 @@ pub struct TreeVitals {
     pub persistent_store: Arc<Vitals>,
 }
 
-/// One worker's actors. They run for as long as their addresses are held.
+/// One worker's actors. They run while their addresses are held.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "the fields are named after the actors")]
 pub struct Tree {
@@ -59,7 +59,7 @@ pub struct Tree {
     pub interests: Addr<InterestsActor>,
     pub cache_store: Addr<CacheActor>,
     pub persistent_store: Addr<PersistentActor>,
-    /// Where calls go: the dispatcher's.
+    /// The dispatcher's mailbox, which takes the calls.
     pub calls: Mailbox<CallMethod>,
 }
 
@@ -103,7 +103,7 @@ impl TreeVitals {
     ///
     /// # Errors
     ///
-    /// If their metrics are registered already.
+    /// If their metrics are already registered.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
         let metrics = ActorMetrics::register(registry)?;
         let vitals = Self {
@@ -118,7 +118,7 @@ impl TreeVitals {
         Ok(vitals)
     }
 
-    /// All of them.
+    /// The vitals of all actors.
     pub fn all(&self) -> [&Arc<Vitals>; 5] {
         [&self.dispatcher, &self.scoring, &self.interests, &self.cache_store, &self.persistent_store]
     }

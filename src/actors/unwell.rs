@@ -1,6 +1,7 @@
 //! The gauge of actors that are not well.
 //!
-//! It is worked out when it is scraped: an actor that blocks its thread can tell nobody, so whoever asks has to judge.
+//! It is computed on each scrape: an actor that blocks its thread cannot report it, so the scraping thread has to
+//! judge.
 
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use prometheus::{
 
 use super::vitals::Vitals;
 
-/// Counts the actors that are failing, and those that are stuck, as readiness has it.
+/// Counts the failing actors and the stuck actors, with the same definition as readiness.
 pub(super) struct UnwellActors {
     gauge: IntGaugeVec,
     of: Vec<Arc<Vitals>>,

@@ -1,8 +1,10 @@
-//! How the actors fare: what readiness, metrics and the log say of them.
+//! The health of the actors, as readiness, metrics and the log report it.
 //!
-//! An actor is stuck in one of two ways, and each is told in a way of its own. One that reads no messages is found out by
-//! its supervisor, which says so. One that blocks its thread blocks its supervisor with it: nobody there can say
-//! anything, so it is judged by how long ago its supervisor last ran, by whoever asks.
+//! An actor can be stuck in two ways, and each is detected differently:
+//!
+//! - It reads no messages. Its supervisor detects that and reports it.
+//! - It blocks its thread, and with it its supervisor, which then cannot report anything. So the reader of the health
+//!   judges by the time since the supervisor last ran.
 
 use std::{
     any::Any,
@@ -17,7 +19,7 @@ use std::{
 use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 use tokio::time::Instant;
 
-/// A supervisor that has not run for this long is on a thread that is blocked. It means to run every quarter of a second.
+/// A supervisor that has not run for this long is on a blocked thread. It should run every quarter of a second.
 const BLOCKED_AFTER: Duration = Duration::from_secs(2);
 
 /// Why an actor was restarted.
@@ -27,18 +29,18 @@ pub enum Reason {
     Panic,
     /// It stopped.
     Stop,
-    /// It read no messages any more.
+    /// It no longer read messages.
     Stuck,
 }
 
-/// How the actors of one name fare, over all workers.
+/// The health of the actors of one name, over all workers.
 pub struct Vitals {
     name: &'static str,
     restarts: AtomicU64,
     failing: AtomicUsize,
     counter: IntCounterVec,
     mailbox_depth: IntGauge,
-    /// Of each actor that runs. Locked when one starts and when readiness is asked for.
+    /// One of each running actor. Locked when an actor starts and when readiness is requested.
     pulses: Mutex<Vec<Weak<Pulse>>>,
 }
 
@@ -75,11 +77,11 @@ impl Reason {
 // ===== impl ActorMetrics =====
 
 impl ActorMetrics {
-    /// Makes the metrics and registers them.
+    /// Creates and registers the metrics.
     ///
     /// # Errors
     ///
-    /// If one of them is registered already.
+    /// If one of them is already registered.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
         let restarts = IntCounterVec::new(
             Opts::new("scoring_actor_restarts_total", "Restarts of actors, by the reason."),
@@ -121,18 +123,18 @@ impl Vitals {
         self.name
     }
 
-    /// How often an actor of this name was restarted.
+    /// The number of restarts of actors of this name.
     pub fn restarts(&self) -> u64 {
         self.restarts.load(Relaxed)
     }
 
-    /// How often for that reason.
+    /// The number of restarts for that reason.
     #[cfg(test)]
     pub(super) fn restarts_by(&self, reason: Reason) -> u64 {
         self.counter.with_label_values(&[self.name, reason.as_str()]).get()
     }
 
-    /// How many messages wait for actors of this name.
+    /// The number of messages that wait for actors of this name.
     pub fn mailbox_depth(&self) -> &IntGauge {
         &self.mailbox_depth
     }
@@ -142,17 +144,17 @@ impl Vitals {
         self.failing() > 0
     }
 
-    /// Whether any actor of this name reads no messages, or has its thread blocked. Can be asked on any thread.
+    /// Whether any actor of this name reads no messages, or blocks its thread. Can be called on any thread.
     pub fn is_stuck(&self) -> bool {
         self.stuck() > 0
     }
 
-    /// How many of them fall too often.
+    /// The number of actors that fall too often.
     pub(super) fn failing(&self) -> usize {
         self.failing.load(Relaxed)
     }
 
-    /// How many of them are stuck.
+    /// The number of stuck actors.
     pub(super) fn stuck(&self) -> usize {
         let mut pulses = self.pulses.lock().unwrap_or_else(PoisonError::into_inner);
         let mut stuck = 0;
@@ -166,7 +168,7 @@ impl Vitals {
         stuck
     }
 
-    /// The pulse of an actor that starts. It is looked at for as long as it is held.
+    /// The pulse of an actor that starts. It is checked until it is dropped.
     pub(super) fn new_pulse(&self) -> Arc<Pulse> {
         let pulse = Arc::new(Pulse {
             began: Instant::now(),
@@ -180,7 +182,7 @@ impl Vitals {
     pub(super) fn restarted(&self, reason: Reason, panic: Option<&(dyn Any + Send)>, delay: Duration) {
         self.restarts.fetch_add(1, Relaxed);
         self.counter.with_label_values(&[self.name, reason.as_str()]).inc();
-        // Only a message that stands in the source is logged: one made at run time could hold personal data.
+        // Only a message that is a literal in the source is logged: one made at run time could hold personal data.
         let panic = panic.and_then(|panic| panic.downcast_ref::<&'static str>()).copied();
         tracing::error!(
             actor = self.name,
@@ -220,12 +222,12 @@ impl fmt::Debug for Vitals {
 // ===== impl Pulse =====
 
 impl Pulse {
-    /// The supervisor runs.
+    /// Notes that the supervisor runs.
     pub(super) fn seen(&self) {
         self.seen_ms.store(millis(self.began.elapsed()), Relaxed);
     }
 
-    /// Whether the actor reads its messages, as far as its supervisor knows.
+    /// Notes whether the actor reads its messages, as far as its supervisor knows.
     pub(super) fn set_stuck(&self, stuck: bool) {
         self.stuck.store(stuck, Relaxed);
     }

@@ -1,12 +1,12 @@
-//! Notices an actor that is stuck without a panic: one that reads no messages any more.
+//! Detects an actor that is stuck without a panic: one that no longer reads messages.
 //!
-//! An actor whose context waits ([`AsyncContext::wait`]) neither reads messages nor polls futures of its own until the wait
-//! is over. So every now and then its supervisor gives it a future of its own, a *beat*: an actor that does not come round
-//! to that does not come round to its messages either. A beat is no message, so that no actor has to know of it and no
-//! address has to be held, which would keep the actor alive.
+//! An actor whose context waits ([`AsyncContext::wait`]) neither reads messages nor polls futures of its own until the
+//! wait is over. So its supervisor regularly spawns a future on it, a *beat*: an actor that does not poll the beat does
+//! not read its messages either. A beat is not a message: no actor has to handle it, and the supervisor does not have
+//! to hold an address, which would keep the actor alive.
 //!
-//! Patience is counted in ticks of the watchdog's own timer, each of which comes after the actor had its turn. A thread
-//! that is busy makes the watchdog as late as the actor, and ticks that were missed are not made up for.
+//! Patience is counted in ticks of the watchdog's own timer, and each tick comes after the actor was polled. A busy
+//! thread delays the watchdog as much as the actor, and missed ticks are not made up for.
 
 use std::{cell::Cell, rc::Rc, sync::Arc, task::Context as Task, time::Duration};
 
@@ -32,15 +32,15 @@ pub(super) struct Watchdog {
 // ===== impl Watchdog =====
 
 impl Watchdog {
-    /// A watchdog over an actor that starts now.
+    /// A watchdog for an actor that starts now.
     pub(super) fn new(pulse: Arc<Pulse>) -> Self {
         let mut ticks = interval_at(Instant::now() + BEAT_EVERY, BEAT_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self { ticks, answered: Rc::new(Cell::new(true)), owed_for: 0, pulse }
     }
 
-    /// Whether it is time for [`beat`](Self::beat); wakes the task when it is. That it is asked shows that the thread is
-    /// not blocked, whatever the actor does.
+    /// Whether it is time for [`beat`](Self::beat); wakes the task when it is. The call itself shows that the thread is
+    /// not blocked, whether or not the actor reads messages.
     pub(super) fn poll_tick(&mut self, task: &mut Task<'_>) -> bool {
         let mut due = false;
         while self.ticks.poll_tick(task).is_ready() {
@@ -59,12 +59,12 @@ impl Watchdog {
         }
     }
 
-    /// Whether the actor owes no beat.
+    /// Whether the actor has answered its last beat.
     pub(super) fn is_answered(&self) -> bool {
         self.answered.get()
     }
 
-    /// Whether the actor is stuck: to be asked once for each tick, after the beat and the actor's turn.
+    /// Whether the actor is stuck. Call it once for each tick, after the beat and after the actor was polled.
     pub(super) fn is_stuck(&mut self) -> bool {
         if self.answered.get() {
             self.pulse.set_stuck(false);
@@ -77,7 +77,7 @@ impl Watchdog {
         self.owed_for > PATIENCE
     }
 
-    /// The actor was restarted, and what it owed is gone. One that was stuck counts as such until it answers a beat.
+    /// The actor was restarted, and no longer owes a beat. If it was stuck, it counts as stuck until it answers a beat.
     pub(super) fn restarted(&mut self) {
         self.answered.set(true);
     }

@@ -1,4 +1,4 @@
-//! What can be changed while the service runs: who may call, and the certificate.
+//! The settings that can be changed while the service runs: tokens and the certificate.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -7,12 +7,13 @@ use arc_swap::ArcSwap;
 use super::BuildError;
 use crate::{config::Settings, domain::Authenticator, http::tls::Tls};
 
-/// Changes what can be changed. Clones change the same service.
+/// Changes these settings. Clones change the same service.
 #[derive(Clone)]
 pub struct Reloader {
     authenticator: Arc<ArcSwap<Authenticator>>,
     tls: Option<Tls>,
-    /// Where the service listens, which no reload changes: salts have to be fit for it whatever the settings say by now.
+    /// The service's addresses, which a reload cannot change: new salts must be allowed for these, not for the new
+    /// settings'.
     listens: Arc<[SocketAddr]>,
 }
 
@@ -30,7 +31,7 @@ impl Reloader {
         self.tls.as_ref()
     }
 
-    /// Whether a change of `key` is taken over. TLS can be given other files, but not be turned on or off.
+    /// Whether a reload takes over a change of `key`. TLS can get other files, but cannot be turned on or off.
     pub fn can_change(&self, key: &str, settings: &Settings) -> bool {
         match key {
             "http.tls.cert" | "http.tls.key" => self.tls.is_some() && settings.http.tls.cert.is_some(),
@@ -39,8 +40,8 @@ impl Reloader {
         }
     }
 
-    /// Takes over salts and certificate: both, or none if there is anything wrong with one of them. Calls under way are
-    /// judged by what held when they were checked. Reads the certificate's files.
+    /// Takes over salts and certificate: both, or neither if one of them is invalid. For calls in flight, the settings
+    /// at the time of their check count. Reads the certificate's files.
     ///
     /// # Errors
     ///
@@ -72,7 +73,8 @@ mod tests {
         Settings::load(None, [], &assignments).unwrap()
     }
 
-    /// The settings by themselves are fine: they say that nobody else can reach the service, which listens elsewhere.
+    /// The settings alone are valid: they name addresses that only this host can reach, but the service listens
+    /// elsewhere.
     #[rstest]
     #[case::loopback(&["127.0.0.1:80", "[::1]:81"], &[], true)]
     #[case::others_reach_it(&["192.0.2.1:80", "127.0.0.1:81"], &[], false)]

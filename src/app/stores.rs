@@ -1,4 +1,4 @@
-//! Which stores the settings name.
+//! The stores named in the settings.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use crate::{
     store::{Connector, EmbeddedConnector, Memory, RedisConnector, url::StoreUrl},
 };
 
-/// The two roles' stores. Made from the settings, or by a test that wants to see them fail.
+/// The stores of the two roles. They come from the settings, or from a test that makes them fail.
 #[derive(Debug, Clone)]
 pub struct Stores {
     /// For scores.
@@ -19,9 +19,9 @@ pub struct Stores {
 // ===== impl Stores =====
 
 impl Stores {
-    /// The stores that the settings name. Nothing is opened or connected to yet.
+    /// The stores named in the settings. Nothing is opened or connected to yet.
     ///
-    /// A store inside this process that both roles name is one store.
+    /// If both roles name a store inside this process, they share it.
     pub fn from_settings(settings: &Settings) -> Self {
         let capacity = u64::try_from(settings.cache.capacity).unwrap_or(u64::MAX);
         let open = |url: &StoreUrl, connect_timeout| -> Arc<dyn Connector> {

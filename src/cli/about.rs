@@ -1,4 +1,4 @@
-//! `completions` and `man`: the command line about itself, made from its own definition.
+//! `completions` and `man`: generated from the definition of the command line.
 
 use clap::{Args, Command};
 use clap_complete::Shell;
@@ -7,13 +7,13 @@ use super::{failure::Failure, output};
 
 #[derive(Debug, Args)]
 pub(super) struct CompletionsArgs {
-    /// For which shell.
+    /// The shell to complete for.
     shell: Shell,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct ManArgs {
-    /// Of which subcommand, such as call online_score; of scoring-api itself unless given.
+    /// The subcommand to describe, such as call online_score; scoring-api itself by default.
     #[arg(value_name = "COMMAND")]
     path: Vec<String>,
 }
@@ -33,7 +33,7 @@ pub(super) fn man(args: &ManArgs, command: Command) -> Result<(), Failure> {
 
 /// The subcommand at `path`.
 fn find(mut found: Command, path: &[String]) -> Result<Command, Failure> {
-    // Gives each subcommand the whole of its name, as in scoring-api-call-online_score.
+    // Gives each subcommand its full name, as in scoring-api-call-online_score.
     found.build();
     for name in path {
         let Some(next) = found.find_subcommand(name) else {

@@ -1,4 +1,4 @@
-//! `check-config`: what the settings come to. That they are valid has been found out by loading them.
+//! `check-config`: prints the settings in effect. Loading them has already checked that they are valid.
 
 use super::{failure::Failure, output};
 use crate::config::Settings;

@@ -1,4 +1,4 @@
-//! A file to read, or standard input where its name is `-`.
+//! A file to read, or standard input if its name is `-`.
 
 use std::{
     fs::{File, Metadata},
@@ -8,12 +8,12 @@ use std::{
 
 use super::failure::Failure;
 
-/// What is read, and what is known of it.
+/// An open input, with its name and size.
 pub(super) struct Input {
     /// For messages.
     pub(super) name: PathBuf,
     pub(super) read: Box<dyn Read + Send>,
-    /// In bytes; a pipe has none.
+    /// In bytes; `None` for a pipe.
     pub(super) size: Option<u64>,
 }
 

@@ -1,7 +1,7 @@
-//! Lines of a file, each with its number, whatever bytes the file holds; and the JSON objects that they may be.
+//! Lines of a file, each with its number, for any bytes that the file holds; and the JSON objects in them.
 //!
-//! A line is never held beyond [`LONGEST`], so that a wrong file, such as a disk image without a single line feed, costs
-//! no memory.
+//! No line is held beyond [`LONGEST`], so a wrong file, such as a disk image without a single line feed, costs little
+//! memory.
 
 use std::io::{self, BufRead, Read};
 
@@ -12,7 +12,7 @@ pub(super) const LONGEST: usize = 1 << 20;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Why a line cannot be taken for text.
+/// Why a line is not valid text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum BadLine {
     #[error("longer than {LONGEST} bytes")]
@@ -21,7 +21,7 @@ pub(super) enum BadLine {
     NotUtf8,
 }
 
-/// Why a line is no JSON object. Shows nothing of it but where to look.
+/// Why a line is not a JSON object. Shows only the position, and no content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum BadObject {
     #[error(transparent)]
@@ -47,7 +47,7 @@ pub(super) struct Lines<R> {
 /// A line's number, counted from 1, and its text.
 pub(super) type Numbered<'a> = (usize, Result<&'a str, BadLine>);
 
-/// The JSON object that `line` is, read as strictly as the service reads bodies.
+/// Reads `line` as a JSON object, as strictly as the service reads bodies.
 pub(super) fn object(line: &str) -> Result<Object, BadObject> {
     let Json::Object(object) = Json::parse(line.as_bytes())? else {
         return Err(BadObject::NotAnObject);
@@ -74,7 +74,7 @@ impl<R: BufRead> Lines<R> {
         Self { input, number: 0, buffer: Vec::new() }
     }
 
-    /// The next line that is not blank; none at the end.
+    /// The next line that is not blank; `None` at the end.
     pub(super) fn next(&mut self) -> io::Result<Option<Numbered<'_>>> {
         loop {
             let Some(whole) = self.read()? else {
@@ -91,7 +91,8 @@ impl<R: BufRead> Lines<R> {
         Ok(Some((self.number, text)))
     }
 
-    /// Reads a line into the buffer, without its end. Whether all of it fitted; none at the end of the file.
+    /// Reads a line into the buffer, without its end. Returns whether the whole line fitted; `None` at the end of the
+    /// file.
     fn read(&mut self) -> io::Result<Option<bool>> {
         self.buffer.clear();
         // Two more for CRLF.

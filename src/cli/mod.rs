@@ -4,13 +4,14 @@
 //!
 //! - `serve`, `check_config`, `probe`, `token`, `call`, `interests`, `openapi`, `about` (completions and manual pages):
 //!   the subcommands
-//! - `source`: where the settings come from, which every subcommand takes
-//! - `failure`: all that can go wrong, and the exit code of each
-//! - `signals`: SIGINT and SIGTERM, and what a shell expects of whoever got one
-//! - `input`, `lines`: a file or standard input, line by line; `output`: standard output, which may be closed at any time
-//! - `progress`: what a person at a terminal sees meanwhile
-//! - `reload`: SIGHUP, which loads the settings again
-//! - `systemd`: what systemd is told of the service
+//! - `source`: the sources of the settings, which every subcommand accepts
+//! - `failure`: all errors, and the exit code of each
+//! - `signals`: SIGINT and SIGTERM, and the exit codes that a shell expects after them
+//! - `input`, `lines`: a file or standard input, line by line; `output`: standard output, which may be closed at any
+//!   time
+//! - `progress`: the progress bar at a terminal
+//! - `reload`: SIGHUP, which reloads the settings
+//! - `systemd`: notifications to systemd
 
 mod about;
 mod call;
@@ -58,15 +59,15 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the service (the default). SIGTERM ends it gracefully, a second one at once; SIGHUP reloads the settings.
+    /// Run the service (the default). SIGTERM stops it gracefully, a second one at once; SIGHUP reloads the settings.
     Serve,
-    /// Print the settings in effect as TOML, secrets hidden, and where each comes from.
+    /// Print the settings in effect as TOML, with the origin of each, and with secrets hidden.
     CheckConfig,
-    /// Ask the service on this host whether it is ready, at admin.bind, and exit with 0 if it is and 1 if not.
+    /// Ask the service on this host, at admin.bind, whether it is ready. Exits with 0 if it is and 1 if not.
     Probe(ProbeArgs),
     /// Print a token for a partner, or for the admin.
     Token(TokenArgs),
-    /// Sign and send a call, or a file of calls, to a running service, and print what it answers.
+    /// Sign a call, or a file of calls, send it to a running service, and print the answers.
     Call(Box<CallArgs>),
     /// Print the protocol as an OpenAPI document.
     Openapi,
@@ -79,13 +80,13 @@ enum Command {
     Interests(InterestsCommand),
 }
 
-/// Runs the subcommand that `arguments` ask for; the first of them is the program's own name.
+/// Runs the subcommand in `arguments`, whose first item is the program's own name.
 ///
-/// All that goes wrong is said on standard error, a line each, and shows in the exit code.
+/// Each error is printed on standard error as one line, and determines the exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let (cli, source) = match parse(arguments) {
         Ok(parsed) => parsed,
-        // Help and version end here as well. If nobody reads them, that is no fault.
+        // Help and version end here as well. A closed output is not an error for them.
         Err(error) => {
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(failure::USAGE));
@@ -112,7 +113,7 @@ fn execute(command: Command, source: &Source) -> Result<(), Failure> {
     }
 }
 
-/// The whole command line, with what every subcommand takes.
+/// The whole command line, with the arguments that every subcommand accepts.
 fn command_line() -> clap::Command {
     Source::accepted_by_all(Cli::command())
 }

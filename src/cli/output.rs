@@ -1,11 +1,11 @@
 //! Standard output, which may be closed at any time.
 //!
-//! `println!` panics when the reader goes away, as in `… | head`. Here that is an error like any other, which
-//! [`Failure`](super::failure::Failure) then takes for the end that it is.
+//! `println!` panics when the reader has gone, as in `… | head`. Here that is an ordinary error;
+//! [`Failure`](super::failure::Failure) treats it as the normal end of the output.
 
 use std::io::{self, BufWriter, StdoutLock, Write};
 
-/// What is gathered before it is written.
+/// Bytes that are collected before a write.
 const BUFFER: usize = 64 << 10;
 
 /// Standard output for many lines. Call `flush` at the end, since dropping it hides errors.

@@ -1,4 +1,4 @@
-//! `probe`: asks a service on this host how it is, for who can ask only by running a command, as Docker does.
+//! `probe`: asks a service on this host for its health, for monitors that can only run a command, such as Docker.
 
 use std::{
     io::{self, ErrorKind, Read, Write},
@@ -11,20 +11,20 @@ use clap::Args;
 use super::failure::Failure;
 use crate::config::Settings;
 
-/// For all of it. The operators' listener asks nobody before it answers.
+/// The time limit of the whole probe. The operators' listener asks no other service before it answers.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// More than any status line of ours has.
+/// Longer than any of our status lines.
 const LONGEST: usize = 1 << 10;
 
 #[derive(Debug, Args)]
 pub(super) struct ProbeArgs {
-    /// Ask only whether the process lives, and not whether it is ready.
+    /// Ask only whether the process is alive, not whether it is ready.
     #[arg(long)]
     live: bool,
 }
 
-/// Asks the operators' listener that the settings name. Says nothing if all is well.
+/// Asks the operators' listener named in the settings. Prints nothing if the service is well.
 pub(super) fn run(args: &ProbeArgs, settings: &Settings) -> Result<(), Failure> {
     let usage = |why: &str| Failure::Usage(format!("admin.bind: {why}, so there is nobody to ask"));
     let bound = settings.admin.bind.ok_or_else(|| usage("the operators' listener is turned off"))?;
@@ -41,7 +41,7 @@ pub(super) fn run(args: &ProbeArgs, settings: &Settings) -> Result<(), Failure> 
     }
 }
 
-/// Where a listener on this host is reached: whoever listens on all addresses does so on loopback as well.
+/// The address at which to reach a listener on this host: a listener on all addresses is reached over loopback.
 fn reached_at(bound: SocketAddr) -> SocketAddr {
     let ip = match bound.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

@@ -1,4 +1,4 @@
-//! What a person at a terminal sees meanwhile. Anybody else sees nothing of it.
+//! The progress bar of a long command. It is only shown at a terminal.
 
 use std::{
     io::{IsTerminal, stderr},

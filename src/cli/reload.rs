@@ -1,21 +1,21 @@
-//! SIGHUP: loads the settings again, and takes over what can be changed without a restart.
+//! SIGHUP: reloads the settings, and takes over the changes that need no restart.
 
 use super::{failure::Failure, source::Source};
 use crate::{app::Reloader, config::Settings, telemetry::Log};
 
-/// The settings that the service runs by, and where to get newer ones.
+/// The settings in effect, and the source of newer ones.
 pub(super) struct Reload<'a> {
     pub(super) source: &'a Source,
-    /// As the service was started with: what cannot be changed without a restart still is so.
+    /// The settings at the start: settings that need a restart still have these values.
     pub(super) started: Settings,
-    /// As last loaded.
+    /// The settings as last loaded.
     pub(super) loaded: Settings,
     pub(super) reloader: Reloader,
     pub(super) log: &'a Log,
 }
 
 impl Reload<'_> {
-    /// Loads all settings, or changes nothing, and says in the log which.
+    /// Reloads all settings, or changes nothing, and logs which of the two.
     pub(super) fn reload(&mut self) {
         if let Err(failure) = self.try_reload() {
             for error in failure.to_string().lines() {

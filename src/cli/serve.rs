@@ -9,14 +9,14 @@ use tokio::{
 use super::{failure::Failure, reload::Reload, signals::Signals, source::Source, systemd};
 use crate::{app::Application, config::Settings, http, telemetry};
 
-/// Serves until the first signal, then ends gracefully, which counts as success. A second signal ends the process at once.
-/// SIGHUP loads the settings from `source` again.
+/// Serves until the first signal, then stops gracefully, which counts as success. A second signal ends the process at
+/// once. SIGHUP reloads the settings from `source`.
 pub(super) fn run(settings: Settings, source: &Source) -> Result<(), Failure> {
-    // Dropped last: it writes what is queued.
+    // Dropped last: it writes the queued lines.
     let mut log = telemetry::init(&settings.log, &settings.trace).map_err(Failure::Start)?;
     http::raise_file_limit();
     let ended = actix_web::rt::System::new().block_on(async {
-        // Before anything is to be seen of the service: whoever sees it may end it.
+        // Before the service is visible: an observer may send a signal as soon as it is.
         let mut signals = Signals::listen().map_err(Failure::Start)?;
         let mut hangups = signal(SignalKind::hangup()).map_err(Failure::Start)?;
         let app = Application::build(&settings).map_err(|error| Failure::build(error, &settings))?;
@@ -39,7 +39,7 @@ pub(super) fn run(settings: Settings, source: &Source) -> Result<(), Failure> {
         let (stop, stopped) = oneshot::channel();
         let twice = async {
             signals.next().await;
-            // Nobody waits for it if the service has ended by itself.
+            // The receiver is gone if the service has ended by itself.
             let _ = stop.send(());
             signals.next().await
         };

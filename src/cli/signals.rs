@@ -1,7 +1,7 @@
-//! SIGINT and SIGTERM, and what a shell expects of whoever got one.
+//! SIGINT and SIGTERM, and the exit codes that a shell expects after them.
 //!
-//! They are handled even where the kernel's own way would do: for the first process of a container that way is to ignore
-//! them.
+//! They are handled even where the kernel's default would do: for the first process of a container, the default is to
+//! ignore them.
 
 use std::{
     fmt, io,
@@ -29,14 +29,14 @@ pub(super) enum Stop {
     Terminate,
 }
 
-/// Listens to both signals from its making on.
+/// Listens to both signals from its creation on.
 #[derive(Debug)]
 pub(super) struct Signals {
     interrupt: Signal,
     terminate: Signal,
 }
 
-/// Decides between a signal and a commit that come at the same time: the first one wins.
+/// Decides between a signal and a commit at the same time: the first one wins.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Gate(Arc<AtomicU8>);
 
@@ -47,7 +47,7 @@ const STOPPED: u8 = 2;
 // ===== impl Stop =====
 
 impl Stop {
-    /// 128 and the signal's number, as shells have it.
+    /// 128 plus the signal's number, as in shells.
     pub(super) fn exit_code(self) -> u8 {
         match self {
             Self::Interrupt => 130,
@@ -85,12 +85,12 @@ impl Signals {
 // ===== impl Gate =====
 
 impl Gate {
-    /// Whether the signal came first: then nothing is committed any more.
+    /// Whether the signal came first: then nothing is committed.
     fn stop(&self) -> bool {
         self.pass(STOPPED)
     }
 
-    /// Whether the commit comes first: then a signal has to wait for it.
+    /// Whether the commit came first: then a signal has to wait for it.
     pub(super) fn commit(&self) -> bool {
         self.pass(COMMITTING)
     }
@@ -100,10 +100,10 @@ impl Gate {
     }
 }
 
-/// Does blocking `work` until it is done or a signal comes.
+/// Runs blocking `work` until it is done or a signal comes.
 ///
-/// A signal ends it at once, wherever it is, unless it is committing: then the outcome is awaited, and a second signal
-/// ends it.
+/// A signal ends it at once, unless it is committing: then the signal waits for its outcome, and a second signal ends
+/// it.
 pub(super) fn until_signal<T: Send + 'static>(
     work: impl FnOnce(Gate) -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
@@ -133,7 +133,7 @@ pub(super) fn until_signal<T: Send + 'static>(
         };
         finished.unwrap_or_else(|died| Err(Failure::Start(io::Error::other(died))))
     });
-    // Does not wait for work that was given up: the process is about to end.
+    // Does not wait for abandoned work: the process is about to end.
     runtime.shutdown_background();
     outcome
 }

@@ -1,7 +1,7 @@
-//! Where the settings come from: `--config` and `--set`, before or after any subcommand.
+//! The sources of the settings: `--config` and `--set`, before or after any subcommand.
 //!
-//! clap's own global arguments would keep only the values of the innermost level, so that of
-//! `--set a.b=1 token --set c.d=2` the first would be lost without a word. Here each level takes them, and they add up.
+//! clap's own global arguments would keep only the values of the innermost level: of `--set a.b=1 token --set c.d=2`
+//! the first would be lost without an error. Here each level accepts them, and they add up.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use clap::{ArgMatches, Args, Command, FromArgMatches, error::ErrorKind};
 use super::failure::Failure;
 use crate::config::Settings;
 
-// No doc comment: clap would make it the description of every command.
+// Not a doc comment: clap would use it as the description of every command.
 #[derive(Debug, Default, Args)]
 pub(super) struct Source {
     /// Read settings from this TOML file; config/default.toml documents every key.
@@ -24,12 +24,12 @@ pub(super) struct Source {
 // ===== impl Source =====
 
 impl Source {
-    /// Lets `command` and all subcommands below it take these arguments.
+    /// Lets `command` and all subcommands below it accept these arguments.
     pub(super) fn accepted_by_all(command: Command) -> Command {
         Self::augment_args(command).mut_subcommands(Self::accepted_by_all)
     }
 
-    /// Adds up what was given on all levels, from left to right.
+    /// Collects the arguments of all levels, from left to right.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! What systemd is told of a service of `Type=notify`, or whoever else listens at `$NOTIFY_SOCKET`.
+//! Notifications to systemd for a service of `Type=notify`, or to another listener at `$NOTIFY_SOCKET`.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::http::Phase;
 
-/// Tells which phase of its life the service has entered.
+/// Reports the phase that the service has entered.
 pub(super) fn entered(phase: Phase) {
     match phase {
         Phase::Serving => tell(&[NotifyState::Ready]),
@@ -16,21 +16,21 @@ pub(super) fn entered(phase: Phase) {
     }
 }
 
-/// The settings are being loaded again. To be followed by [`reloaded`], whatever comes of it.
+/// Reports that the settings are being reloaded. A call of [`reloaded`] must follow, whatever the outcome.
 pub(super) fn reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => tell(&[NotifyState::Reloading, now]),
-        // systemd would end a service that says this without the time.
+        // systemd would end a service that reports this without the time.
         Err(error) => tracing::warn!(%error, "systemd is not told of the reload"),
     }
 }
 
-/// The settings have been loaded, or stay as they were.
+/// Reports that the reload is over, with or without a change.
 pub(super) fn reloaded() {
     tell(&[NotifyState::Ready]);
 }
 
-/// Tells the watchdog, twice as often as it asks for, that the service is well: for as long as it is. Never resolves.
+/// Notifies the watchdog, twice as often as it asks for, while the service is well. Never resolves.
 pub(super) async fn keep_watchdog_calm(is_well: impl Fn() -> bool) {
     match sd_notify::watchdog_enabled().filter(|patience| !patience.is_zero()) {
         Some(patience) => keep_calm(patience, is_well, || tell(&[NotifyState::Watchdog])).await,

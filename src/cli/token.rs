@@ -1,20 +1,20 @@
-//! `token`: makes a token as the service would check it, for trying it out with other tools.
+//! `token`: prints a valid token, to try the service with other tools.
 
 use clap::Args;
 
 use super::{failure::Failure, output};
 use crate::{config::Settings, domain::Authenticator, wall_clock};
 
-/// Whom the token is for.
+/// The owner of the token.
 #[derive(Debug, Args)]
 pub(super) struct TokenArgs {
-    /// The partner's account; empty unless given.
+    /// The partner's account; empty by default.
     #[arg(long, default_value = "", conflicts_with = "admin")]
     account: String,
     /// The partner's login.
     #[arg(long, required_unless_present = "admin", conflicts_with = "admin")]
     login: Option<String>,
-    /// The admin's token instead. It holds for the current hour in auth.timezone.
+    /// Print the admin's token instead. It is valid for the current hour in auth.timezone.
     #[arg(long)]
     admin: bool,
 }
@@ -22,7 +22,7 @@ pub(super) struct TokenArgs {
 pub(super) fn run(args: &TokenArgs, settings: &Settings) -> Result<(), Failure> {
     let authenticator = Authenticator::new(settings.auth.policy())?;
     let token = match &args.login {
-        // The service would look for an admin's token, so a partner's could never match.
+        // The service would expect an admin's token, so a partner's could never match.
         Some(login) if *login == settings.auth.admin_login => {
             let message = format!("the login {login} is the admin's; use --admin for its token");
             return Err(Failure::Usage(message));

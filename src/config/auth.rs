@@ -9,23 +9,23 @@ use serde::{Deserialize, Deserializer};
 use crate::domain::{AuthPolicy, TimeZoneChoice};
 use crate::units::{self, HOUR, parsed, quoted};
 
-/// Salts that everybody knows: they stand in the protocol's description.
+/// Salts that everyone knows: the protocol's description contains them.
 const PUBLIC_SALTS: [&str; 2] = ["Otus", "42"];
 
-/// `[auth]`: who may call.
+/// `[auth]`: authentication.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AuthSettings {
-    /// What partners' tokens are made with, not empty; `Otus` by default.
+    /// The salt of partners' tokens, not empty; `Otus` by default.
     #[serde(deserialize_with = "units::secret")]
     pub salt: SecretString,
-    /// Where `salt` was read from, if from a file.
+    /// The file that `salt` was read from, if any.
     #[serde(deserialize_with = "units::path")]
     pub salt_file: Option<PathBuf>,
-    /// What the admin's tokens are made with, not empty; `42` by default.
+    /// The salt of the admin's tokens, not empty; `42` by default.
     #[serde(deserialize_with = "units::secret")]
     pub admin_salt: SecretString,
-    /// Where `admin_salt` was read from, if from a file.
+    /// The file that `admin_salt` was read from, if any.
     #[serde(deserialize_with = "units::path")]
     pub admin_salt_file: Option<PathBuf>,
     /// The login that counts as admin, not empty; `admin` by default.
@@ -34,17 +34,17 @@ pub struct AuthSettings {
     /// Time zone of the admin token's hour: `local` (the default), `UTC` or an IANA name.
     #[serde(deserialize_with = "timezone")]
     pub timezone: TimeZoneChoice,
-    /// How long the last hour's admin token still holds, up to 1 h; 0 by default.
+    /// How long the last hour's admin token stays valid, up to 1 h; 0 by default.
     #[serde(deserialize_with = "units::duration::<_, 0, HOUR>")]
     pub admin_grace: Duration,
-    /// Whether a public salt may serve an address that other hosts can reach; false by default.
+    /// Whether a public salt may be used on an address that other hosts can reach; false by default.
     pub allow_public_salts: bool,
 }
 
 // ===== impl AuthSettings =====
 
 impl AuthSettings {
-    /// What the domain judges tokens by.
+    /// The domain's policy for tokens.
     pub fn policy(&self) -> AuthPolicy {
         AuthPolicy {
             salt: self.salt.clone(),
@@ -55,7 +55,7 @@ impl AuthSettings {
         }
     }
 
-    /// Whether either salt is one that everybody knows.
+    /// Whether either salt is public.
     pub fn has_public_salt(&self) -> bool {
         [&self.salt, &self.admin_salt].iter().any(|salt| PUBLIC_SALTS.contains(&salt.expose_secret()))
     }

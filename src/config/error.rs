@@ -1,19 +1,19 @@
-//! What is wrong with a configuration: one clear line for each fault, all of them at once.
+//! The faults of a configuration: one clear line for each, all of them at once.
 
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-/// Where a value comes from.
+/// The origin of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     /// `config/default.toml`, as compiled in.
     BuiltIn,
     /// A configuration file.
     File {
-        /// As it was given.
+        /// As given.
         path: PathBuf,
-        /// Counted from 1; none if the file as a whole is meant.
+        /// Counted from 1; `None` for the file as a whole.
         line: Option<usize>,
     },
     /// This environment variable.
@@ -22,7 +22,7 @@ pub enum Origin {
     Flag,
 }
 
-/// What is wrong with a value, or with a source of values. Never shows a secret.
+/// A fault of a value, or of a source of values. Never shows a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum Problem {
     /// No part owns such a key.
@@ -31,7 +31,7 @@ pub enum Problem {
         /// A key with nearly that name.
         suggestion: Option<String>,
     },
-    /// Right key, wrong type.
+    /// The value has the wrong type.
     #[error("expected {expected}, got {got}")]
     WrongType {
         /// With its article: `a string`.
@@ -39,7 +39,7 @@ pub enum Problem {
         /// Likewise.
         got: &'static str,
     },
-    /// The part that owns the key refuses the value, or two keys contradict each other.
+    /// The part that owns the key rejects the value, or two keys contradict each other.
     #[error("{0}")]
     Refused(String),
     /// `--set` without a `=`.
@@ -48,24 +48,24 @@ pub enum Problem {
     /// The file cannot be read.
     #[error("cannot be read: {0}")]
     Unreadable(#[source] io::Error),
-    /// The parser's words, without the line that it stumbled on: that could hold a secret.
+    /// The parser's message, without the line of the error: that could contain a secret.
     #[error("not valid TOML: {0}")]
     Syntax(String),
-    /// Bytes that are no text.
+    /// The bytes are not UTF-8.
     #[error("not valid UTF-8")]
     NotUtf8,
 }
 
 /// One fault in a configuration.
 ///
-/// Shown as one line, whatever the values hold: `config/x.toml:3: store.timeout: expected a duration …`.
+/// Shown as one line, whatever characters the values contain: `config/x.toml:3: store.timeout: expected a duration …`.
 #[derive(Debug)]
 pub struct ConfigError {
-    /// Where the value comes from.
+    /// The origin of the value.
     pub origin: Origin,
-    /// The key at fault; none if it is the source as a whole.
+    /// The key at fault; `None` for the source as a whole.
     pub key: Option<String>,
-    /// What is wrong.
+    /// The fault.
     pub problem: Problem,
 }
 
@@ -105,7 +105,7 @@ impl std::error::Error for ConfigError {}
 // ===== impl ConfigErrors =====
 
 impl ConfigErrors {
-    /// Each fault by itself.
+    /// Iterates over the faults.
     pub fn iter(&self) -> impl Iterator<Item = &ConfigError> {
         self.0.iter()
     }
@@ -114,7 +114,7 @@ impl ConfigErrors {
         self.0.push(ConfigError { origin, key: key.into(), problem });
     }
 
-    /// Whether `key` is at fault already. Rules that involve it then have nothing to say.
+    /// Whether `key` is already at fault. Rules that involve it are then skipped.
     pub(super) fn concern(&self, key: &str) -> bool {
         self.0.iter().any(|error| error.key.as_deref() == Some(key))
     }
@@ -133,7 +133,7 @@ impl fmt::Display for ConfigErrors {
 
 impl std::error::Error for ConfigErrors {}
 
-/// Keys, paths and values come from outside: what they hold must neither break a line nor steer a terminal.
+/// Keys, paths and values come from outside: their characters must neither break a line nor control a terminal.
 pub(super) fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for c in text.chars() {

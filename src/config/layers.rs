@@ -1,8 +1,8 @@
-//! The layers of a configuration: the defaults, with a file, the environment and the flags laid over them.
+//! The layers of a configuration: the defaults, overridden by a file, the environment and the flags.
 //!
-//! `config/default.toml` is the schema as well: it says which keys there are and of which type each is. A value's type
-//! is checked here, before serde sees it, for two reasons: the environment knows only text, and serde's own messages
-//! repeat the value, which may be a secret.
+//! `config/default.toml` is also the schema: it defines the keys and the type of each. A value's type is checked here,
+//! before serde sees it, for two reasons: the environment has only text, and serde's own messages repeat the value,
+//! which may be a secret.
 
 use std::ffi::OsString;
 use std::fs;
@@ -16,18 +16,18 @@ use super::leaves::{Leaf, parse};
 const DEFAULTS: &str = include_str!("../../config/default.toml");
 const PREFIX: &str = "SCORING_";
 
-/// Every key there is, in the order of `config/default.toml`.
+/// All keys, in the order of `config/default.toml`.
 #[derive(Debug)]
 pub(super) struct Layers(Vec<Entry>);
 
-/// One key and what it is set to.
+/// One key and its value.
 #[derive(Debug)]
 pub(super) struct Entry {
     /// `store.timeout`.
     pub(super) key: String,
-    /// What the topmost layer that sets it has.
+    /// The value from the topmost layer that sets it.
     pub(super) value: Value,
-    /// Which layer that is.
+    /// That layer.
     pub(super) origin: Origin,
     default: Value,
 }
@@ -74,8 +74,8 @@ impl Layers {
         }
     }
 
-    /// Only variables with the prefix and a `__` count: for a service named `scoring-…`, Kubernetes sets
-    /// `SCORING_…_PORT` and the like by itself.
+    /// Only variables with the prefix and a `__` count: for a service named `scoring-…`, Kubernetes itself sets
+    /// `SCORING_…_PORT` and similar variables.
     pub(super) fn add_environment(
         &mut self,
         variables: impl IntoIterator<Item = (OsString, OsString)>,
@@ -90,7 +90,7 @@ impl Layers {
             let origin = Origin::Environment(name.clone());
             match value.into_string() {
                 Err(_) => errors.add(origin, key, Problem::NotUtf8),
-                // Variables are case-sensitive: two spellings of one key would make it a matter of luck which wins.
+                // Variables are case-sensitive: with two spellings of one key, chance would decide which one wins.
                 Ok(_) if variable(&key) != name => self.refuse(&key, origin, errors),
                 Ok(text) => self.set_text(&key, text, origin, errors),
             }
@@ -107,7 +107,7 @@ impl Layers {
         }
     }
 
-    /// All of it as one TOML table, for serde.
+    /// All values as one TOML table, for serde.
     pub(super) fn to_table(&self) -> Table {
         let mut root = Table::new();
         for entry in &self.0 {
@@ -123,7 +123,7 @@ impl Layers {
         root
     }
 
-    /// Puts a key back to its default; false if it is there already, or there is no such key.
+    /// Resets a key to its default. Returns false if it has its default already, or if there is no such key.
     pub(super) fn reset(&mut self, key: &str) -> bool {
         match self.0.iter_mut().find(|entry| entry.key == key) {
             Some(entry) if entry.is_changed() => {
@@ -146,7 +146,7 @@ impl Layers {
         self.get(key).map_or(Origin::BuiltIn, |entry| entry.origin.clone())
     }
 
-    /// The environment and flags have only text, so it becomes what the default is.
+    /// The environment and flags have only text, which is converted to the type of the default.
     fn set_text(&mut self, key: &str, text: String, origin: Origin, errors: &mut ConfigErrors) {
         let value = match self.get(key).map(|entry| &entry.default) {
             Some(Value::Integer(_)) => text.parse().map(Value::Integer).ok(),
@@ -159,7 +159,7 @@ impl Layers {
 
     fn set(&mut self, key: &str, value: Value, origin: Origin, errors: &mut ConfigErrors) {
         let value = match (self.get(key).map(|entry| &entry.default), value) {
-            // Who writes 1 where a float is asked for means 1.0. Whether it is in the range is for the part to say.
+            // A 1 where a float is expected means 1.0. The part checks the range.
             (Some(Value::Float(_)), Value::Integer(whole)) => Value::Float(whole as f64),
             (_, value) => value,
         };
@@ -186,7 +186,7 @@ impl Layers {
         self.0.iter().any(|entry| is_within(name, &entry.key))
     }
 
-    /// Adds the error that there is no such key, with a suggestion in the terms of where it was set.
+    /// Adds the error for an unknown key, with a suggestion in the notation of its origin.
     fn refuse(&self, key: &str, origin: Origin, errors: &mut ConfigErrors) {
         let suggestion = self.nearest(key).map(|near| match &origin {
             Origin::Environment(_) => variable(near),
@@ -195,7 +195,7 @@ impl Layers {
         errors.add(origin, key.to_owned(), Problem::UnknownKey { suggestion });
     }
 
-    /// The key that `key` was probably meant to be: a letter or two off, or without its section.
+    /// The key that was probably meant by `key`: a letter or two different, or without its section.
     fn nearest(&self, key: &str) -> Option<&str> {
         let likeness = |entry: &Entry| {
             let whole = strsim::normalized_damerau_levenshtein(&entry.key, key);
@@ -218,13 +218,13 @@ impl Entry {
         self.key.rsplit_once('.').map_or("", |(_, name)| name)
     }
 
-    /// Whether it differs from the default. A file may well repeat defaults: `config/default.toml` itself does.
+    /// Whether it differs from the default. A file may repeat defaults: `config/default.toml` itself does.
     pub(super) fn is_changed(&self) -> bool {
         self.value != self.default
     }
 }
 
-/// Whether `key` stands somewhere below `section`.
+/// Whether `key` is somewhere below `section`.
 fn is_within(section: &str, key: &str) -> bool {
     key.strip_prefix(section).is_some_and(|rest| rest.starts_with('.'))
 }

@@ -1,4 +1,4 @@
-//! The keys of a TOML text, with the lines that they stand in, so that an error can point at its place.
+//! The keys of a TOML text with their line numbers, so that an error can name its line.
 
 use toml::de::DeTable;
 use toml::{Table, Value};
@@ -7,9 +7,9 @@ use super::error::Problem;
 
 /// A key of a TOML text.
 pub(super) struct Leaf {
-    /// `store.timeout`, or a bare name for what is in no section.
+    /// `store.timeout`, or a bare name for a key outside all sections.
     pub(super) key: String,
-    /// Whether it stands in a section; a quoted key may have a dot and stand in none.
+    /// Whether it is in a section; a quoted key may have a dot and not be in a section.
     pub(super) in_section: bool,
     /// Counted from 1.
     pub(super) line: Option<usize>,
@@ -19,14 +19,14 @@ pub(super) struct Leaf {
 
 /// The keys of a TOML text, in its order; or the line and the problem.
 ///
-/// Parses twice: only the parser's own tree knows lines, and only the plain one has values.
+/// Parses twice: only the parser's own tree has line numbers, and only the plain one has values.
 pub(super) fn parse(text: &str) -> Result<Vec<Leaf>, (Option<usize>, Problem)> {
     let line = |at: usize| text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1;
     let at = |error: &toml::de::Error| error.span().map(|span| line(span.start));
     let located =
         DeTable::parse(text).map_err(|error| (at(&error), Problem::Syntax(error.message().to_owned())))?;
-    // What is left to fail is an integer beyond 64 bits. The message would repeat it, and it may be a salt that somebody
-    // forgot to quote.
+    // The only possible error here is an integer beyond 64 bits. The message would repeat it, and it may be a salt
+    // without its quotes.
     let table: Table = toml::from_str(text)
         .map_err(|error| (at(&error), Problem::Syntax("number out of range".to_owned())))?;
 

@@ -1,4 +1,4 @@
-//! Rules between keys, which no key's owner can check alone.
+//! Rules between keys: the owner of one key cannot check them alone.
 
 use std::net::SocketAddr;
 
@@ -15,11 +15,11 @@ pub(super) fn check(settings: &Settings, layers: &Layers, errors: &mut ConfigErr
     let Settings { http, admin, store, cache, limits, .. } = settings;
 
     let mut rule = |keys: &[&str], holds: bool, problem: &dyn Fn() -> String| {
-        // A key at fault stands at its default here, so that a broken rule would be none of the user's doing.
+        // A key at fault has its default here, so a broken rule would not be the user's mistake.
         if holds || keys.iter().any(|key| errors.concern(key)) {
             return;
         }
-        // The first key that somebody changed, for the defaults break no rule.
+        // The first key that was changed: the defaults alone break no rule.
         let changed = keys.iter().find(|key| layers.get(key).is_some_and(Entry::is_changed));
         if let Some(key) = changed.or(keys.first()) {
             errors.add(layers.origin(key), (*key).to_owned(), Problem::Refused(problem()));
@@ -74,18 +74,18 @@ pub(super) fn check(settings: &Settings, layers: &Layers, errors: &mut ConfigErr
     );
 }
 
-/// Whether the URL's password is only the sign that stands for one.
+/// Whether the URL's password is only the placeholder for a hidden one.
 fn hides_its_password(layers: &Layers, key: &str) -> bool {
     let url = layers.get(key).and_then(|entry| entry.value.as_str());
     url.is_some_and(|url| url.contains(&format!(":{HIDDEN}@")))
 }
 
 pub(super) fn is_loopback(address: SocketAddr) -> bool {
-    // `::ffff:127.0.0.1` is one too.
+    // `::ffff:127.0.0.1` is a loopback address too.
     address.ip().to_canonical().is_loopback()
 }
 
-/// Whether the second of two listeners would find its port taken.
+/// Whether the second of two listeners would find its port in use.
 fn clash(one: SocketAddr, other: SocketAddr) -> bool {
     let (a, b) = (one.ip().to_canonical(), other.ip().to_canonical());
     one.port() != 0 && one.port() == other.port() && (a == b || a.is_unspecified() || b.is_unspecified())

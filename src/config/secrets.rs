@@ -1,4 +1,4 @@
-//! Secrets that are kept in files, as Docker, Kubernetes and systemd hand them out.
+//! Secrets that are kept in files, as Docker, Kubernetes and systemd provide them.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -12,14 +12,14 @@ use super::layers::{Entry, Layers};
 use crate::store::url::StoreUrl;
 use crate::units::{HIDDEN, HIDDEN_IS_NO_SECRET};
 
-/// More bytes than any secret needs; bounds what a wrong path such as `/dev/zero` can cost.
+/// More bytes than any secret needs; bounds the cost of a wrong path such as `/dev/zero`.
 const LARGEST: u64 = 64 * 1024;
 
-/// Puts salts and passwords in place that the `…_file` keys name files for.
+/// Reads the salts and passwords from the files that the `…_file` keys name.
 pub(super) fn resolve(settings: &mut Settings, layers: &Layers, errors: &mut ConfigErrors) {
     let Settings { auth, store, cache, .. } = settings;
     let is_set = |key: &str| layers.get(key).is_some_and(Entry::is_changed);
-    // A URL at fault stands at its default here, which no password would fit.
+    // A URL at fault has its default here, and a password would not fit it.
     let (store_file, cache_file) = (
         store.password_file.as_deref().filter(|_| !errors.concern("store.url")),
         cache.password_file.as_deref().filter(|_| !errors.concern("cache.url")),
@@ -62,7 +62,7 @@ fn fill_password(url: Option<&mut StoreUrl>, file: Option<&Path>, key: &str) -> 
     Ok(())
 }
 
-/// The file's text without one newline at its end, which editors and `echo` leave there.
+/// The file's text without one newline at its end, which editors and `echo` add.
 fn read(file: &Path) -> Result<SecretString, String> {
     let refused = |why: &str| format!("{}: {why}", file.display());
     let bytes = read_bounded(file).map_err(|error| refused(&format!("cannot be read: {error}")))?;

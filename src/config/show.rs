@@ -10,8 +10,8 @@ use super::layers::{Entry, Layers};
 use crate::store::url::StoreUrl;
 use crate::units::HIDDEN;
 
-/// TOML in the order of `config/default.toml`, with the origin of all that is not a default. Lines with a secret hide it
-/// and are comments, so that the text loads, and whoever loads it has to put the secret in place.
+/// TOML in the order of `config/default.toml`, with the origin of each value that is not a default. Lines with a secret
+/// hide it and are comments: the text loads, and its user has to add the secret.
 pub(super) fn effective_toml(layers: &Layers) -> String {
     let mut text = String::new();
     let mut section = "";
@@ -35,13 +35,13 @@ pub(super) fn effective_toml(layers: &Layers) -> String {
     text
 }
 
-/// Where each key was set that is not a default.
+/// The origin of each key that is not a default.
 pub(super) fn origins(layers: &Layers) -> BTreeMap<String, String> {
     let given = layers.entries().iter().filter(|entry| !matches!(entry.origin, Origin::BuiltIn));
     given.map(|entry| (entry.key.clone(), one_line(&entry.origin.to_string()))).collect()
 }
 
-/// Each key as it is shown, for telling two configurations apart.
+/// The shown value of each key, to compare two configurations.
 pub(super) fn values(layers: &Layers) -> BTreeMap<String, String> {
     let entries = layers.entries().iter();
     entries.map(|entry| (entry.key.clone(), shown(entry).to_string())).collect()

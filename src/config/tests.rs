@@ -1,4 +1,4 @@
-//! What can be said in a configuration, and what is said about mistakes: the harness, and a file for each concern.
+//! Valid configurations, and the errors for invalid ones: the harness, and a file for each concern.
 
 mod layers;
 mod mistakes;
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use super::Settings;
 use super::error::ConfigErrors;
 
-/// A configuration that is being put together.
+/// A configuration under construction.
 #[derive(Default)]
 struct Given {
     folder: Option<TempDir>,
@@ -60,7 +60,7 @@ impl Given {
         self.load().unwrap_or_else(|errors| panic!("{errors}"))
     }
 
-    /// The error lines, without the folder that the files are in.
+    /// The error lines, without the directory of the files.
     fn errors(self) -> Vec<String> {
         let folder = self.folder.as_ref().map(|folder| format!("{}/", folder.path().display()));
         let errors = match self.load() {
@@ -77,7 +77,7 @@ fn given() -> Given {
     Given::default()
 }
 
-/// All secrets in these tests are called hunter, so that none can hide.
+/// All secrets in these tests are called hunter, so that a leaked one is found.
 fn assert_silent(text: &str) {
     assert!(!text.contains("hunter"), "a secret in {text}");
 }

@@ -1,7 +1,7 @@
-//! Who calls: tokens, and how they are checked.
+//! Authentication: tokens, and how they are checked.
 //!
-//! A token is a digest of public parts and a salt. The salt is all that stands between a partner and everyone else,
-//! so it stays in `secrecy`, and a comparison tells nothing by its time.
+//! A token is a digest of public parts and a salt. The salt alone protects a partner from everyone else. So it stays in
+//! `secrecy`, and the time of a comparison reveals nothing.
 
 use std::time::Duration;
 
@@ -14,25 +14,25 @@ use subtle::{Choice, ConstantTimeEq};
 use super::requests::MethodRequest;
 use super::timezone::TimeZoneChoice;
 
-/// The longest that an admin's token may outlive its hour. Any longer, and a third token would hold.
+/// The longest that an admin's token may outlive its hour. With more, a third token would be valid.
 pub const MAX_ADMIN_GRACE: Duration = Duration::from_secs(3600);
 
-/// How calls are authenticated: the `auth` settings, as far as tokens depend on them.
+/// How calls are authenticated: the `auth` settings that tokens depend on.
 #[derive(Clone, Debug)]
 pub struct AuthPolicy {
-    /// Ends what a partner's token is the digest of.
+    /// The last part of the text whose digest is a partner's token.
     pub salt: SecretString,
-    /// Ends what the admin's token is the digest of.
+    /// The last part of the text whose digest is the admin's token.
     pub admin_salt: SecretString,
-    /// The login that is the admin's, written exactly so.
+    /// The admin's login, compared exactly.
     pub admin_login: String,
-    /// Where the admin's hour and everyone's today are taken from.
+    /// The time zone of the admin's hour and of today's date.
     pub timezone: TimeZoneChoice,
-    /// For how long after the hour turns the last hour's admin token still holds; at most [`MAX_ADMIN_GRACE`].
+    /// How long after the end of an hour its admin token stays valid; at most [`MAX_ADMIN_GRACE`].
     pub admin_grace: Duration,
 }
 
-/// Why an [`AuthPolicy`] makes no sense.
+/// Why an [`AuthPolicy`] is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidAuthPolicy {
     /// The grace is longer than [`MAX_ADMIN_GRACE`].
@@ -40,12 +40,12 @@ pub enum InvalidAuthPolicy {
     GraceTooLong(Duration),
 }
 
-/// The token does not match. Nothing says whether the account, the login or the token was wrong.
+/// The token does not match. The error does not tell whether the account, the login or the token was wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the token does not match")]
 pub struct Forbidden;
 
-/// Who has proved to be calling.
+/// An authenticated caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Caller {
     /// The service's own administrator.
@@ -54,7 +54,7 @@ pub enum Caller {
     Partner,
 }
 
-/// Makes and checks tokens by one [`AuthPolicy`].
+/// Creates and checks tokens by one [`AuthPolicy`].
 #[derive(Clone, Debug)]
 pub struct Authenticator {
     policy: AuthPolicy,
@@ -68,7 +68,7 @@ impl Authenticator {
     ///
     /// # Errors
     ///
-    /// [`InvalidAuthPolicy`], if the policy makes no sense.
+    /// [`InvalidAuthPolicy`], if the policy is invalid.
     pub fn new(policy: AuthPolicy) -> Result<Self, InvalidAuthPolicy> {
         let grace = policy.admin_grace;
         let too_long = InvalidAuthPolicy::GraceTooLong(grace);
@@ -79,13 +79,13 @@ impl Authenticator {
         Ok(Self { policy, grace })
     }
 
-    /// Tells who makes `request` at `now`.
+    /// Returns the caller of `request` at `now`.
     ///
     /// The comparison takes the same time wherever the tokens differ, and all candidates are always tried.
     ///
     /// # Errors
     ///
-    /// [`Forbidden`], if the token matches none that holds.
+    /// [`Forbidden`], if the token does not match a valid one.
     pub fn check(&self, request: &MethodRequest, now: DateTime<Utc>) -> Result<Caller, Forbidden> {
         let token = request.token.expose();
         let (caller, matches) = if request.login == self.policy.admin_login {
@@ -113,7 +113,7 @@ impl Authenticator {
         digest(&[&hour, self.policy.admin_salt.expose_secret()])
     }
 
-    /// The token that `account` and `login` call with at `now`: the admin's if that is whose login it is, else a partner's.
+    /// The token for a call of `account` and `login` at `now`: the admin's if `login` is the admin's, else a partner's.
     #[must_use]
     pub fn token(&self, account: &str, login: &str, now: DateTime<Utc>) -> String {
         if login == self.policy.admin_login {
@@ -123,13 +123,13 @@ impl Authenticator {
         }
     }
 
-    /// The login that is the admin's.
+    /// The admin's login.
     #[must_use]
     pub fn admin_login(&self) -> &str {
         &self.policy.admin_login
     }
 
-    /// The date at `now` in the policy's time zone, by which birthdays are judged.
+    /// The date at `now` in the policy's time zone; birthdays are checked against it.
     #[must_use]
     pub fn today(&self, now: DateTime<Utc>) -> NaiveDate {
         self.policy.timezone.wall_clock(now).date()
@@ -141,7 +141,7 @@ fn digest(parts: &[&str]) -> String {
     lower_hex(&hasher.finalize())
 }
 
-/// In constant time for tokens of the right length; that length is no secret.
+/// In constant time for tokens of the right length; that length is not a secret.
 fn same(expected: &str, given: &str) -> Choice {
     expected.as_bytes().ct_eq(given.as_bytes())
 }

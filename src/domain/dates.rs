@@ -5,8 +5,8 @@ use chrono::{Datelike, NaiveDate};
 use super::fields::{Field, Reason, is_empty_string};
 use super::json::Json;
 
-/// Reads `DD.MM.YYYY`: one or two digits of day and month, exactly four of year, ASCII, nothing around them. `None`
-/// if it is not written so or there is no such day. Years run from 0001 to 9999.
+/// Reads `DD.MM.YYYY`: one or two digits of day and month, exactly four of year, ASCII, nothing around them. `None` for
+/// another format, or if there is no such day. Years run from 0001 to 9999.
 pub(super) fn parse_date(text: &str) -> Option<NaiveDate> {
     let mut parts = text.split('.');
     let day = number(parts.next()?, 1..=2)?;
@@ -18,14 +18,14 @@ pub(super) fn parse_date(text: &str) -> Option<NaiveDate> {
     NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, month, day)
 }
 
-/// `str::parse` alone would take a sign.
+/// `str::parse` alone would accept a sign.
 fn number(digits: &str, length: std::ops::RangeInclusive<usize>) -> Option<u32> {
     let plain = length.contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
     if plain { digits.parse().ok() } else { None }
 }
 
-/// The birthday in the year in which someone born on `born` becomes `age`. Who was born on 29 February has it on
-/// 1 March in other years. `None` beyond the calendar's end.
+/// The day on which a person born on `born` becomes `age`. A birthday on 29 February is on 1 March in other years.
+/// `None` beyond the calendar's end.
 pub(super) fn anniversary(born: NaiveDate, age: i32) -> Option<NaiveDate> {
     let year = born.year().checked_add(age)?;
     born.with_year(year).or_else(|| NaiveDate::from_ymd_opt(year, 3, 1))

@@ -1,39 +1,39 @@
-//! The moment by which a call must have its answer.
+//! The time by which a call must be answered.
 
 use std::time::{Duration, Instant};
 
-/// A point in time that travels with every message of a call: whatever waits for the call waits no longer than this.
+/// A point in time that travels with every message of a call. Code that waits for the call stops waiting then.
 ///
-/// Every question takes `now`, so that one reading of the clock serves a whole decision.
+/// Every method takes `now`, so that one reading of the clock serves a whole decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Deadline(Instant);
 
 impl Deadline {
-    /// A deadline `budget` after `now`. A budget beyond what the clock can count is taken as none at all.
+    /// A deadline `budget` after `now`. A budget beyond the range of the clock counts as zero.
     #[must_use]
     pub fn after(now: Instant, budget: Duration) -> Self {
         Self(now.checked_add(budget).unwrap_or(now))
     }
 
-    /// How much time is left at `now`; zero once the deadline has passed.
+    /// The time left at `now`; zero once the deadline has passed.
     #[must_use]
     pub fn remaining(self, now: Instant) -> Duration {
         self.0.saturating_duration_since(now)
     }
 
-    /// Whether no time is left at `now`.
+    /// Whether the deadline has passed at `now`.
     #[must_use]
     pub fn has_passed(self, now: Instant) -> bool {
         self.remaining(now).is_zero()
     }
 
-    /// The stricter of two deadlines.
+    /// The earlier of two deadlines.
     #[must_use]
     pub fn earlier(self, other: Self) -> Self {
         self.min(other)
     }
 
-    /// The moment itself, for timers.
+    /// The point in time itself, for timers.
     #[must_use]
     pub const fn instant(self) -> Instant {
         self.0

@@ -1,7 +1,7 @@
 //! Reading one JSON object by a table of fields.
 //!
-//! A request is declared as the contract declares it, by a table ([`request!`]). One pass over the table finds every
-//! fault, in the table's order: a client that has three things to mend learns of all three at once.
+//! A request is declared as in the contract, by a table ([`request!`]). One pass over the table finds every fault, in
+//! the table's order: a client with three faults gets all three at once.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,7 +9,7 @@ use std::fmt;
 use super::json::{Json, Object};
 use super::redacted::Redacted;
 
-/// What is wrong with a field, in words that follow its name: `must be a string`. Never quotes the value.
+/// A field's fault, in words that follow its name: `must be a string`. Never quotes the value.
 pub type Reason = Cow<'static, str>;
 
 /// One field at fault.
@@ -17,7 +17,7 @@ pub type Reason = Cow<'static, str>;
 pub struct Fault {
     /// The field's name in the protocol.
     pub field: &'static str,
-    /// What is wrong with it.
+    /// The fault.
     pub reason: Reason,
 }
 
@@ -27,7 +27,7 @@ pub struct Faults(Vec<Fault>);
 
 /// A type that a field can have, read in a context `C` (such as today's date).
 ///
-/// Types that need no context are fields in every one.
+/// Types that need no context are fields in every context.
 pub(super) trait Field<C>: Sized {
     /// Whether `raw` counts as empty: null does, and `""` where the field is a string.
     fn is_empty(raw: &Json) -> bool {
@@ -43,10 +43,10 @@ pub(super) fn is_empty_string(raw: &Json) -> bool {
     *raw == Json::Null || matches!(raw, Json::String(text) if text.is_empty())
 }
 
-/// The longest table has so many.
+/// The number of fields in the longest table.
 const MOST_FIELDS: usize = 6;
 
-/// An object that is being read, and what has been found wrong with it so far.
+/// An object that is being read, and its faults so far.
 pub(super) struct Form<'a, C> {
     object: Object,
     context: &'a C,
@@ -54,7 +54,7 @@ pub(super) struct Form<'a, C> {
     faults: Faults,
 }
 
-/// What [`request!`] makes of a table.
+/// Implemented by [`request!`] for each table.
 pub(super) trait Table<C>: Sized {
     /// `None` if the form has found a fault.
     fn read(form: &mut Form<'_, C>) -> Option<Self>;
@@ -98,7 +98,7 @@ macro_rules! request {
 }
 pub(super) use request;
 
-/// The words in the columns of a [`request!`] table, as what they give in place of a value: a default, or a fault.
+/// The words in the columns of a [`request!`] table. Each gives the replacement of a value: a default, or a fault.
 pub(super) mod column {
     pub(in crate::domain) fn optional<T: Default>() -> Option<T> {
         Some(T::default())
@@ -124,7 +124,7 @@ impl<'a, C> Form<'a, C> {
         Self { object, context, filled: Vec::with_capacity(MOST_FIELDS), faults: Faults::default() }
     }
 
-    /// Takes one field out of the object. `None` means that a fault has been noted.
+    /// Takes one field out of the object. `None` means that a fault has been added.
     pub(super) fn take<T: Field<C>>(
         &mut self,
         name: &'static str,
@@ -142,17 +142,17 @@ impl<'a, C> Form<'a, C> {
         value.map_err(|reason| self.refuse(name, reason)).ok()
     }
 
-    /// The fields that have been taken and were not empty, be they valid or not, in the order of the table.
+    /// The fields that have been taken and were not empty, valid or not, in the order of the table.
     pub(super) fn filled(&self) -> &[&'static str] {
         &self.filled
     }
 
-    /// Notes a fault that no single field can see.
+    /// Adds a fault that involves more than one field.
     pub(super) fn refuse(&mut self, field: &'static str, reason: impl Into<Reason>) {
         self.faults.0.push(Fault { field, reason: reason.into() });
     }
 
-    /// What was read, unless there was any fault.
+    /// The request, unless there was a fault.
     pub(super) fn finish<T>(self, read: Option<T>) -> Result<T, Faults> {
         read.filter(|_| self.faults.0.is_empty()).ok_or(self.faults)
     }

@@ -1,4 +1,4 @@
-//! What a client is interested in, as it is stored under `i:<id>`.
+//! A client's interests, as stored under `i:<id>`.
 
 mod answer;
 
@@ -6,13 +6,13 @@ use serde::Serialize;
 
 pub use answer::InterestsByClient;
 
-/// A client's interests, in the order in which they are stored.
+/// A client's interests, in stored order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Interests(pub Vec<String>);
 
 /// A stored value is not a JSON array of strings.
 ///
-/// Keeps only the place, not serde_json's error: that one quotes the value, and would carry it into a log.
+/// Keeps only the position, not serde_json's error: that one quotes the value, and would bring it into a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a JSON array of strings, see line {line}, column {column}")]
 pub struct MalformedInterests {

@@ -1,9 +1,9 @@
-//! JSON as the contract wants it: strict about bytes, depth and repeated keys.
+//! JSON with the contract's strictness about bytes, depth and repeated keys.
 //!
-//! `serde_json::Value` lets the last of two equal keys win, so two readers of one body could see two different
-//! requests. Here a repeated key is refused at every level, within unknown fields too.
+//! In `serde_json::Value` the last of two equal keys wins, so two readers of one body could see two different requests.
+//! Here a repeated key is an error at every level, within unknown fields too.
 //!
-//! Neither [`Json`] nor [`BadJson`] ever shows content: a body holds personal data, and its keys are the client's own.
+//! Neither [`Json`] nor [`BadJson`] ever shows content: a body holds personal data, and its keys come from the client.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -12,10 +12,10 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 
-/// How many arrays and objects may be nested in each other.
+/// The maximum nesting of arrays and objects.
 ///
-/// serde_json itself stops at the 128th level, but with an error that only its text tells from a syntax error. The
-/// level before that is ours to refuse, with a type.
+/// serde_json itself stops at the 128th level, but its error differs from a syntax error only in its text. This limit
+/// is one level lower, so that the error has its own type.
 const MAX_DEPTH: usize = 126;
 
 /// A JSON value. Its `Debug` names only the kind, never the content.
@@ -23,12 +23,12 @@ const MAX_DEPTH: usize = 126;
 pub enum Json {
     /// `null`
     Null,
-    /// `true` or `false`; no field of the protocol takes one.
+    /// `true` or `false`; no field of the protocol has this type.
     Bool,
     /// An integer literal within `i64`.
     Integer(i64),
     /// Any other number: with a fraction or an exponent, outside `i64`, or `-0` (which JSON parsers read as a float).
-    /// No field of the protocol takes one, so the value is not kept.
+    /// No field of the protocol has this type, so the value is not kept.
     OtherNumber,
     /// A string.
     String(String),
@@ -42,16 +42,16 @@ pub enum Json {
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Object(BTreeMap<String, Json>);
 
-/// Why a body is not acceptable as JSON. The text is safe to show to anyone: it never quotes the body.
+/// Why a body is rejected as JSON. The text is safe to show to anyone: it never quotes the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadJson {
     /// No bytes, or only white space.
     #[error("the body is empty")]
     Empty,
-    /// Not UTF-8 somewhere.
+    /// Some bytes are not UTF-8.
     #[error("the body is not UTF-8")]
     NotUtf8,
-    /// Not one JSON value: broken off, followed by something else, opened by a byte order mark, with half a surrogate
+    /// Not one JSON value: incomplete, followed by something else, preceded by a byte order mark, with half a surrogate
     /// pair, with a number that no `f64` can hold, …
     #[error("the body is not JSON, see line {line}, column {column}")]
     Syntax {
@@ -80,7 +80,7 @@ impl Json {
     ///
     /// # Errors
     ///
-    /// [`BadJson`], for the first thing that is wrong.
+    /// [`BadJson`], for the first fault.
     pub fn parse(body: &[u8]) -> Result<Self, BadJson> {
         if body.trim_ascii().is_empty() {
             return Err(BadJson::Empty);
@@ -130,13 +130,13 @@ impl Object {
         self.0.remove(key)
     }
 
-    /// How many keys there are.
+    /// The number of keys.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there is no key.
+    /// Whether the object has no keys.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -157,14 +157,14 @@ impl fmt::Debug for Object {
 
 // ===== reading =====
 
-/// What the visitor refuses by itself. It travels beside serde_json's error, which could carry it only as text.
+/// An error of the visitor's own. It is kept beside serde_json's error, which could carry it only as text.
 #[derive(Clone, Copy)]
 enum Refusal {
     TooDeep,
     RepeatedKey,
 }
 
-/// Reads one value that `depth` arrays and objects surround.
+/// Reads one value inside `depth` arrays and objects.
 #[derive(Clone, Copy)]
 struct Value<'a> {
     depth: usize,
@@ -177,7 +177,7 @@ impl Value<'_> {
         E::custom("refused")
     }
 
-    /// The reader for the items of the array or object that this value turned out to be.
+    /// The reader for the items of this value, which is an array or object.
     fn inside<E: serde::de::Error>(self) -> Result<Self, E> {
         if self.depth == MAX_DEPTH {
             return Err(self.refuse(Refusal::TooDeep));

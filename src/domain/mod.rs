@@ -1,26 +1,26 @@
-//! The protocol and its values: what a method call is, who may make it, and what its answer is worth.
+//! The protocol and its values: method calls, their authentication, and their answers.
 //!
-//! Everything here is pure. Time, limits and secrets come in as arguments; nothing waits, logs or asks a store. So
+//! Everything here is pure. Time, limits and secrets come in as arguments; no function waits, logs or asks a store. So
 //! every rule of the contract can be tested with a table, and a fault in the outer layers cannot bend one.
 //!
 //! # The life of a call, as this layer sees it
 //!
 //! 1. [`Json::parse`] reads the body (400),
 //! 2. [`MethodRequest::from_json`] reads the envelope (422),
-//! 3. [`Authenticator::check`] judges the token (403),
+//! 3. [`Authenticator::check`] checks the token (403),
 //! 4. [`Method::from_name`] picks the method (422),
 //! 5. [`OnlineScore::parse`] or [`ClientsInterests::parse`] reads the arguments (422),
 //! 6. an [`Answer`] or a [`CallError`] goes back.
 //!
 //! # Layout
 //!
-//! - `json`: JSON that refuses what serde_json lets pass
-//! - `fields`: reading one JSON object by a table of fields, with all its faults at once
+//! - `json`: JSON, stricter than serde_json
+//! - `fields`: reads one JSON object by a table of fields, and reports all its faults at once
 //! - `values`, `dates`: the types of single fields
 //! - `requests`: the tables themselves
 //! - `auth`, `timezone`: tokens
-//! - `score`, `interests`: what is computed, and what is stored
-//! - `reply`, `deadline`: what the actors pass to each other
+//! - `score`, `interests`: computed scores, and stored interests
+//! - `reply`, `deadline`: types that the actors pass to each other
 
 mod auth;
 mod dates;
@@ -28,6 +28,7 @@ mod deadline;
 mod fields;
 mod interests;
 mod json;
+mod method;
 mod redacted;
 mod reply;
 mod requests;
@@ -40,9 +41,10 @@ pub use deadline::Deadline;
 pub use fields::{Fault, Faults, Reason};
 pub use interests::{Interests, InterestsByClient, MalformedInterests};
 pub use json::{BadJson, Json, Object};
+pub use method::Method;
 pub use redacted::Redacted;
 pub use reply::{ADMIN_SCORE, Answer, CallError};
-pub use requests::{ClientsInterests, Method, MethodRequest, OnlineScore};
+pub use requests::{ClientsInterests, MethodRequest, OnlineScore};
 pub use score::{Score, cache_key};
 pub use timezone::{TimeZoneChoice, UnknownTimeZone};
 pub use values::{Birthday, ClientId, Email, Gender, Name, Phone, Rules};

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-/// A personal value or a secret: whatever holds it can derive `Debug` and still not show it.
+/// A personal value or a secret: a type that holds it can derive `Debug` without showing it.
 ///
-/// For secrets of the service's own, which should also be wiped from memory, there is `secrecy`; this one keeps
-/// equality and hashing, which request values need.
+/// For the service's own secrets, which should also be wiped from memory, there is `secrecy`; this type keeps equality
+/// and hashing, which request values need.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Redacted<T>(T);
 
@@ -15,7 +15,7 @@ impl<T> Redacted<T> {
         Self(value)
     }
 
-    /// The value itself. Wherever this is called, see that it goes to no log, metric or trace.
+    /// The value itself. Make sure that it goes to no log, metric or trace.
     pub const fn expose(&self) -> &T {
         &self.0
     }

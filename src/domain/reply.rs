@@ -1,6 +1,6 @@
-//! What a method call comes to: an answer, or the reason why there is none.
+//! The result of a method call: an answer, or an error.
 //!
-//! Which HTTP status each has is `http`'s to say.
+//! `http` maps each to its HTTP status.
 
 use std::{io::Write as _, time::Duration};
 
@@ -27,25 +27,25 @@ pub enum Answer {
 /// Why a call has no answer. The text is safe to show to anyone.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
-    /// The body is not acceptable as JSON.
+    /// The body is rejected as JSON.
     #[error(transparent)]
     BadRequest(#[from] BadJson),
     /// The token does not match.
     #[error(transparent)]
     Forbidden(#[from] Forbidden),
-    /// The request is JSON, but not a valid one; here is all that is wrong with it.
+    /// The request is valid JSON, but not a valid request; with all its faults.
     #[error(transparent)]
     Invalid(#[from] Faults),
-    /// The store cannot answer in time, or there is too much to do. Trying again later may help.
+    /// The store cannot answer in time, or the service is overloaded. A retry may succeed.
     #[error("the service is unavailable")]
     Unavailable,
-    /// The caller calls more often than it may. After so long, the next call is not too many.
+    /// The caller exceeds its rate.
     #[error("too many calls")]
     TooMany {
-        /// More than none.
+        /// The time until the next call is allowed; greater than zero.
         retry_after: Duration,
     },
-    /// A bug, or a stored value that is not what it should be. What exactly is for the log only.
+    /// A bug, or an invalid stored value. Only the log has the details.
     #[error("internal error")]
     Internal,
 }
@@ -60,7 +60,7 @@ impl Answer {
                 _ = serde_json::to_writer(&mut *to, score);
                 to.push(b'}');
             }
-            // Nor can this.
+            // This cannot fail either.
             Self::AdminScore => _ = write!(to, r#"{{"score":{ADMIN_SCORE}}}"#),
             Self::Interests(interests) => to.extend_from_slice(interests.as_json().as_bytes()),
         }

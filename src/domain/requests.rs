@@ -1,4 +1,4 @@
-//! What a client may ask for: the contract's tables, and the rules that span more than one field.
+//! The requests of a client: the contract's tables, and the rules that involve more than one field.
 
 use std::collections::HashSet;
 
@@ -10,7 +10,7 @@ use super::redacted::Redacted;
 use super::values::{Birthday, ClientId, Email, Gender, Name, Phone, Rules};
 
 request! {
-    /// The envelope that every method call comes in.
+    /// The envelope of every method call.
     pub struct MethodRequest {
         account:    String,           optional, nullable, "The partner's account; `\"\"` if absent or null.";
         login:      String,           required, nullable, "The partner's login; null counts as `\"\"`.";
@@ -21,7 +21,7 @@ request! {
 }
 
 request! {
-    /// The arguments of `online_score`, of which at least one pair is complete.
+    /// The arguments of `online_score`; at least one pair is complete.
     #[derive(Hash)]
     pub struct OnlineScore {
         phone:      Option<Phone>,    optional, nullable, "A string or an integer; 11 ASCII digits, the first 7.";
@@ -41,23 +41,14 @@ request! {
     }
 }
 
-/// A method of the protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Method {
-    /// What a person is worth, by [`OnlineScore`].
-    OnlineScore,
-    /// What clients are interested in, by [`ClientsInterests`].
-    ClientsInterests,
-}
-
 // ===== impl MethodRequest =====
 
 impl MethodRequest {
-    /// Reads the envelope. The arguments stay as they are, for nothing of them may be judged before the token is.
+    /// Reads the envelope. The arguments stay unread, because the token must be checked first.
     ///
     /// # Errors
     ///
-    /// Every fault of the envelope, in the order of its table; or the one that it is no object.
+    /// Every fault of the envelope, in the order of its table; or the single fault that the body is not an object.
     pub fn from_json(body: Json) -> Result<Self, Faults> {
         let Json::Object(object) = body else {
             return Err(Faults::one("request", "must be an object"));
@@ -78,14 +69,15 @@ impl OnlineScore {
     ///
     /// # Errors
     ///
-    /// Every fault, in the order of the table, and last that no pair is complete. A pair counts as complete if both
-    /// its values are there, so a client that mistypes its phone is not told that it sent none.
+    /// Every fault, in the order of the table, and last the fault that no pair is complete. A pair counts as complete
+    /// if both its values are present, valid or not. So a client with a mistyped phone is not told that the phone is
+    /// missing.
     pub fn parse(arguments: Object, rules: &Rules) -> Result<Self, Faults> {
         Self::parse_and_list(arguments, rules).0
     }
 
-    /// The same, and the names of the arguments that are not empty, be they valid or not, in the order of the table: `has` in
-    /// the call's context.
+    /// As [`parse`](Self::parse), and the names of the arguments that are not empty, valid or not, in the order of the
+    /// table: `has` in the call's context.
     pub fn parse_and_list(arguments: Object, rules: &Rules) -> (Result<Self, Faults>, Vec<&'static str>) {
         let mut form = Form::new(arguments, rules);
         let read = Self::read(&mut form);
@@ -112,7 +104,8 @@ impl ClientsInterests {
         form.finish(read)
     }
 
-    /// How many ids were given, repeated ones included: `nclients` in the call's context. `None` if they are no array.
+    /// The number of ids given, including repeated ones: `nclients` in the call's context. `None` if they are not an
+    /// array.
     #[must_use]
     pub fn nclients(arguments: &Object) -> Option<usize> {
         match arguments.get("client_ids") {
@@ -121,10 +114,10 @@ impl ClientsInterests {
         }
     }
 
-    /// Every client once, in the order in which they were first given.
+    /// Every client once, in the order of their first occurrence.
     #[must_use]
     pub fn unique_clients(&self) -> Vec<ClientId> {
-        // Most calls give no id twice. Sorting shows that in a third of the time that hashing takes.
+        // Most calls repeat no id. Sorting detects that in a third of the time that hashing takes.
         let mut sorted = self.client_ids.clone();
         sorted.sort_unstable();
         if sorted.is_sorted_by(|one, next| one < next) {
@@ -132,31 +125,6 @@ impl ClientsInterests {
         }
         let mut seen = HashSet::with_capacity(self.client_ids.len());
         self.client_ids.iter().copied().filter(|client| seen.insert(*client)).collect()
-    }
-}
-
-// ===== impl Method =====
-
-impl Method {
-    /// The method of that name, written exactly so.
-    ///
-    /// # Errors
-    ///
-    /// The fault of `method`, if there is none.
-    pub fn from_name(name: &str) -> Result<Self, Faults> {
-        [Self::OnlineScore, Self::ClientsInterests]
-            .into_iter()
-            .find(|method| method.as_str() == name)
-            .ok_or_else(|| Faults::one("method", "must be online_score or clients_interests"))
-    }
-
-    /// Its name in the protocol.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::OnlineScore => "online_score",
-            Self::ClientsInterests => "clients_interests",
-        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a person is worth, and under which key that is cached.
+//! A person's score, and its cache key.
 
 use base16ct::lower::encode_string as lower_hex;
 use md5::{Digest, Md5};
@@ -7,10 +7,10 @@ use serde::Serialize;
 use super::requests::OnlineScore;
 use super::values::{Email, Gender, Name, Phone};
 
-/// Part of every cache key. Raise it whenever [`Score::compute`] changes, or old scores will outlive the change by a TTL.
+/// Part of every cache key. Raise it when [`Score::compute`] changes, or old scores outlive the change by one TTL.
 const FORMULA_VERSION: u32 = 1;
 
-/// Room for what a key digests, in bytes, so that it need not grow for most people.
+/// The capacity of the text that a key digests, in bytes; enough for most people without growing.
 const USUAL_LENGTH: usize = 128;
 
 /// A score: finite, at least 0, and never -0.
@@ -50,13 +50,13 @@ impl Score {
         self.0
     }
 
-    /// How the score stands in the cache: in decimal, and exact.
+    /// The score as written to the cache: in decimal, and exact.
     #[must_use]
     pub fn to_cached(self) -> String {
         self.0.to_string()
     }
 
-    /// The score that a cached value stands for. Anything but a finite number of at least 0 is `None`, which is a miss.
+    /// Reads a cached score. Anything but a finite number of at least 0 is `None`, which counts as a miss.
     #[must_use]
     pub fn from_cached(value: &[u8]) -> Option<Self> {
         std::str::from_utf8(value).ok()?.parse().ok().and_then(Self::new)
@@ -66,27 +66,29 @@ impl Score {
 /// The key under which the score of `person` is cached: `uid:` and the MD5, in lower-case hex, of the formula's version
 /// and all inputs. Two people share a key only if every input is equal.
 ///
-/// MD5 keeps keys short. It is not there to hide what it digests.
+/// MD5 keeps keys short. It is not meant to hide its input.
 #[must_use]
 pub fn cache_key(person: &OnlineScore) -> String {
     format!("uid:{}", lower_hex(&Md5::digest(encode(person))))
 }
 
-/// What a key digests. Each value stands behind its length in bytes, so no value can run into the next; one that is not there is `-`,
-/// which no length is.
+/// The text that a key digests. Each value follows its length in bytes, so that values cannot run into each other. A
+/// missing value is `-`, which is not a length.
 fn encode(person: &OnlineScore) -> String {
-    let birthday = person.birthday.map(|birthday| birthday.date().to_string());
-    let gender = person.gender.map(|gender| gender.code().to_string());
+    // Without `..`: a new argument must be encoded, or calls that differ only in it would share a score.
+    let OnlineScore { phone, email, first_name, last_name, birthday, gender } = person;
+    let birthday = birthday.map(|birthday| birthday.date().to_string());
+    let gender = gender.map(|gender| gender.code().to_string());
     let mut text = String::with_capacity(USUAL_LENGTH);
     let mut length = itoa::Buffer::new();
     text.push('v');
     text.push_str(length.format(FORMULA_VERSION));
     text.push(';');
     for input in [
-        person.phone.as_ref().map(Phone::as_str),
-        person.email.as_ref().map(Email::as_str),
-        person.first_name.as_ref().map(Name::as_str),
-        person.last_name.as_ref().map(Name::as_str),
+        phone.as_ref().map(Phone::as_str),
+        email.as_ref().map(Email::as_str),
+        first_name.as_ref().map(Name::as_str),
+        last_name.as_ref().map(Name::as_str),
         birthday.as_deref(),
         gender.as_deref(),
     ] {

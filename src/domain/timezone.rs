@@ -1,4 +1,4 @@
-//! The time zone that hours and days are counted in (`auth.timezone`).
+//! The time zone of hours and days (`auth.timezone`).
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,10 +9,10 @@ use chrono_tz::Tz;
 /// `local`, or an IANA name such as `UTC` or `Europe/Berlin`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TimeZoneChoice {
-    /// What the machine is set to.
+    /// The machine's time zone.
     #[default]
     Local,
-    /// A zone by its IANA name. The rules are compiled in, so the machine need not know it.
+    /// A zone by its IANA name. The rules are compiled in, so the machine does not need them.
     Named(Tz),
 }
 
@@ -22,7 +22,7 @@ pub enum TimeZoneChoice {
 pub struct UnknownTimeZone(String);
 
 impl TimeZoneChoice {
-    /// What a clock on the wall shows at `instant`.
+    /// The wall-clock time at `instant`.
     #[must_use]
     pub fn wall_clock(self, instant: DateTime<Utc>) -> NaiveDateTime {
         match self {

@@ -1,6 +1,6 @@
-//! The types of single arguments: what is in one has passed its rule.
+//! The types of single arguments: a value of such a type has passed its rule.
 //!
-//! All that is personal hides in [`Redacted`], so that `Debug` of a request can go anywhere.
+//! Personal values are [`Redacted`], so that `Debug` of a request can go anywhere.
 
 use std::fmt;
 
@@ -11,23 +11,23 @@ use super::fields::{Field, Reason, is_empty_string};
 use super::json::Json;
 use super::redacted::Redacted;
 
-/// The age up to which a client may be scored, in years; the birthday itself still counts.
+/// The maximum age of a client, in years; the 70th birthday itself still counts.
 const MAX_AGE: i32 = 70;
 
-/// What arguments are judged by, apart from themselves.
+/// The context in which arguments are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
     /// Today's date in the service's time zone; see [`Authenticator::today`](super::Authenticator::today).
     pub today: NaiveDate,
-    /// How many ids one `clients_interests` may ask for, repeated ones included (`limits.client_ids`).
+    /// The maximum number of ids in one `clients_interests`, including repeated ones (`limits.client_ids`).
     pub max_client_ids: usize,
 }
 
-/// A phone number: 11 ASCII digits, the first a 7. Given as a string or as an integer, it is the same phone.
+/// A phone number: 11 ASCII digits, the first a 7. A string and an integer with the same digits are the same phone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Phone(Redacted<String>);
 
-/// An e-mail address, which to the protocol is any string with an `@`.
+/// An e-mail address: to the protocol, any string with an `@`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Email(Redacted<String>);
 
@@ -39,7 +39,7 @@ pub struct Name(Redacted<String>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Birthday(Redacted<NaiveDate>);
 
-/// A gender. 0 says that it is not known, which is an answer and not an empty value.
+/// A gender. 0 means that it is not known; that is an answer, not an empty value.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Gender {
     /// 0
@@ -158,7 +158,7 @@ impl Field<Rules> for Birthday {
 // ===== impl Gender =====
 
 impl Gender {
-    /// The number that the protocol has for it.
+    /// Its number in the protocol.
     #[must_use]
     pub const fn code(self) -> u8 {
         match self {
@@ -178,7 +178,7 @@ impl<C> Field<C> for Gender {
     }
 }
 
-/// As hidden as the rest of a person's data, which `derive` would not be.
+/// Hidden like the rest of a person's data; `derive` would show it.
 impl fmt::Debug for Gender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Gender([redacted])")
@@ -188,7 +188,7 @@ impl fmt::Debug for Gender {
 // ===== impl ClientId =====
 
 impl ClientId {
-    /// The key in the store under which this client's interests are.
+    /// The store key of this client's interests.
     #[must_use]
     pub fn key(&self) -> String {
         let mut digits = itoa::Buffer::new();

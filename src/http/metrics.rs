@@ -19,6 +19,7 @@ const CODES: [u16; 12] = [200, 400, 403, 404, 405, 408, 413, 422, 429, 431, 500,
 pub struct HttpMetrics {
     requests: IntCounterVec,
     methods: Arc<[OfMethod]>,
+    other: Arc<OfMethod>,
     in_flight: IntGauge,
     handshakes: IntGauge,
 }
@@ -65,8 +66,8 @@ impl HttpMetrics {
             answers: CODES.map(|code| requests.with_label_values(&[name, code.to_string().as_str()])),
             durations: durations.with_label_values(&[name]),
         };
-        let names = [Method::OnlineScore.as_str(), Method::ClientsInterests.as_str(), OTHER];
-        Ok(Self { methods: names.map(of_method).into(), requests, in_flight, handshakes })
+        let methods = Method::ALL.iter().map(|method| of_method(method.as_str())).collect();
+        Ok(Self { methods, other: Arc::new(of_method(OTHER)), requests, in_flight, handshakes })
     }
 
     /// How many requests are being answered.
@@ -90,10 +91,10 @@ impl HttpMetrics {
     }
 
     pub(super) fn answered(&self, method: &'static str, code: u16, took: Duration) {
-        let Some(of_method) = self.methods.iter().find(|known| known.name == method) else { return };
+        let of_method = self.methods.iter().find(|known| known.name == method).unwrap_or(&self.other);
         match CODES.iter().zip(&of_method.answers).find(|(known, _)| **known == code) {
             Some((_, answers)) => answers.inc(),
-            None => self.requests.with_label_values(&[method, code.to_string().as_str()]).inc(),
+            None => self.requests.with_label_values(&[of_method.name, code.to_string().as_str()]).inc(),
         }
         of_method.durations.observe(took.as_secs_f64());
     }
@@ -118,5 +119,17 @@ mod tests {
         }
         let counted = |code| metrics.requests.with_label_values(&[OTHER, code]).get();
         assert_eq!((counted("200"), counted("418")), (2, 1));
+    }
+
+    #[test]
+    fn each_method_of_the_protocol_has_series_of_its_own() {
+        let registry = Registry::new();
+        let metrics = HttpMetrics::register(&registry).unwrap();
+        for method in Method::ALL {
+            metrics.answered(method.as_str(), 200, Duration::from_millis(1));
+            assert_eq!(metrics.requests.with_label_values(&[method.as_str(), "200"]).get(), 1);
+        }
+        metrics.answered("a_method_without_series", 200, Duration::from_millis(1));
+        assert_eq!(metrics.requests.with_label_values(&[OTHER, "200"]).get(), 1);
     }
 }

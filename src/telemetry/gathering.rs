@@ -1,8 +1,8 @@
-//! Writes the lines of the log, several at once if several are waiting.
+//! Writes the lines of the log; several at once if several wait.
 //!
-//! Under load the thread that writes the log finds many lines waiting, and saves a system call for each. It flushes when it
-//! finds none any more, so a line that comes alone is written at once. Then it pauses: if it waited for each line, whoever
-//! logs would have to wake it, and it would take the processor from calls every few microseconds.
+//! Under load, the thread that writes the log finds many lines in its queue, and one system call writes them all. It
+//! flushes when the queue is empty, so a single line is written at once. Then it pauses. If it waited for each line
+//! instead, a logging thread would have to wake it, and it would take the processor from calls every few microseconds.
 
 use std::{
     io::{self, ErrorKind, Write},
@@ -12,15 +12,16 @@ use std::{
 
 use super::lost_lines::Unwritten;
 
-/// As much is written at once, in whole lines. So much a pipe takes in one piece (`PIPE_BUF`), whoever else writes to it.
+/// Maximum bytes of one write, in whole lines. A pipe takes this many as one piece (`PIPE_BUF`), even with other
+/// writers.
 const AT_ONCE: usize = 4096;
 
-/// Takes whole lines, and counts those that it cannot write. Flushed by whoever has no more of them.
+/// Takes whole lines, and counts those that it cannot write. Its caller flushes it when it has no more lines.
 pub(super) struct Gathering<W> {
     writer: W,
-    /// How long the lines after a flush may gather.
+    /// How long lines are collected after a flush.
     pause: Duration,
-    /// Whole lines, but for the first, of which a part may be written.
+    /// Whole lines, except that the first may be partly written.
     waiting: Vec<u8>,
     unwritten: Unwritten,
 }
@@ -37,7 +38,7 @@ impl<W: Write> Gathering<W> {
         !self.waiting.is_empty() && self.waiting.len() + line.len() > AT_ONCE
     }
 
-    /// Writes what is waiting. Returns how much of it is written, and why not more.
+    /// Writes the waiting lines. Returns the number of bytes written, and the error that ended the write.
     fn write_waiting(&mut self) -> (usize, io::Result<()>) {
         let mut written = 0;
         loop {
@@ -54,8 +55,8 @@ impl<W: Write> Gathering<W> {
         }
     }
 
-    /// What cannot be written for now goes on waiting; what cannot be written at all is lost, so that later lines may fare
-    /// better.
+    /// Writes the waiting lines. They wait on if the writer would block; on any other error they are lost, so that
+    /// later lines have a chance.
     fn empty(&mut self) {
         let (written, outcome) = self.write_waiting();
         self.waiting.drain(..written);
@@ -73,7 +74,7 @@ impl<W: Write> Write for Gathering<W> {
 
     fn write_all(&mut self, line: &[u8]) -> io::Result<()> {
         if self.is_full_for(line) {
-            // What is lost with it is counted, and this line can still be written.
+            // Lines lost here are counted, and this line can still be written.
             self.empty();
         }
         if self.is_full_for(line) {
@@ -84,7 +85,7 @@ impl<W: Write> Write for Gathering<W> {
         Ok(())
     }
 
-    /// Never an error: the thread that writes the log would end its round for one, and miss that it is told to end.
+    /// Never an error: on one, the thread that writes the log would end its round, and miss the request to end.
     #[expect(clippy::disallowed_methods, reason = "the log's thread is its own")]
     fn flush(&mut self) -> io::Result<()> {
         self.empty();
@@ -99,7 +100,7 @@ mod tests {
 
     use super::*;
 
-    /// Does with each write as it is told, and takes everything once it is told no more.
+    /// Handles each write as scripted, and accepts everything after the script's end.
     #[derive(Default)]
     struct Pipe {
         acts: VecDeque<Result<usize, ErrorKind>>,

@@ -1,4 +1,4 @@
-//! Counts the lines of the log that never got out: those that found the queue full, and those that could not be written.
+//! Counts the lost lines of the log: those that found the queue full, and those that could not be written.
 
 use std::sync::{
     Arc,
@@ -19,7 +19,7 @@ pub struct LostLines {
     unwritten: Unwritten,
 }
 
-/// How many lines the writer could not write.
+/// The number of lines that the writer could not write.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Unwritten(Arc<AtomicU64>);
 
@@ -40,7 +40,7 @@ impl LostLines {
     }
 }
 
-/// The counts are kept elsewhere, so the metric is made when it is asked for.
+/// The counts are kept elsewhere, so the metric is built on each scrape.
 impl Collector for LostLines {
     fn desc(&self) -> Vec<&Desc> {
         Vec::new()

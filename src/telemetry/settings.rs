@@ -9,14 +9,14 @@ use url::Url;
 
 use crate::units::{self, MINUTE, parsed, parsed_unless_empty, quoted};
 
-/// `[log]`: what is logged, and how it looks.
+/// `[log]`: the level and the format of the log.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LogSettings {
-    /// None, which is the default: [`LogFormat::Pretty`] on a terminal, else [`LogFormat::Json`].
+    /// `None`, the default: [`LogFormat::Pretty`] on a terminal, else [`LogFormat::Json`].
     #[serde(deserialize_with = "format")]
     pub format: Option<LogFormat>,
-    /// The least that is logged; [`Level::INFO`] by default.
+    /// The lowest level that is logged; [`Level::INFO`] by default.
     #[serde(deserialize_with = "level")]
     pub level: Level,
 }
@@ -25,21 +25,21 @@ pub struct LogSettings {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TraceSettings {
-    /// Where spans are sent, by OTLP over HTTP; none, which is the default, makes none.
+    /// The collector's address, for OTLP over HTTP; with `None`, the default, no spans are created.
     #[serde(deserialize_with = "endpoint")]
     pub endpoint: Option<Url>,
-    /// The share of traces that begin here and are exported, 0 to 1; 1 by default.
+    /// The fraction of traces that begin here and are exported, 0 to 1; 1 by default.
     #[serde(deserialize_with = "share")]
     pub sample_ratio: f64,
-    /// Time for sending one batch, 1 ms to 1 min; 5 s by default.
+    /// The time limit for sending one batch, 1 ms to 1 min; 5 s by default.
     #[serde(deserialize_with = "units::duration::<_, 1, MINUTE>")]
     pub timeout: Duration,
-    /// Spans that may wait to be sent, 1 to 1,000,000; 4096 by default. More are dropped.
+    /// Maximum spans that wait to be sent, 1 to 1,000,000; 4096 by default. Further spans are dropped.
     #[serde(deserialize_with = "units::count::<_, 1, 1_000_000>")]
     pub queue: usize,
 }
 
-/// How a log line looks.
+/// The format of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
     /// For people: colours, aligned.
@@ -56,7 +56,7 @@ fn format<'de, D: Deserializer<'de>>(input: D) -> Result<Option<LogFormat>, D::E
     })
 }
 
-/// A collector's own path is added where there is none.
+/// A collector's usual path is added if the URL has none.
 fn endpoint<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Url>, D::Error> {
     parsed_unless_empty(input, |text| {
         // Not shown: it may hold a password.

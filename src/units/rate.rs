@@ -7,18 +7,18 @@ use serde::de::Deserializer;
 
 use super::{parsed_unless_empty, quoted};
 
-/// So many in so long, and how many of them at once.
+/// A maximum number in a period, and in a burst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
-    /// How many in [`period`](Self::period), evenly.
+    /// The number allowed in each [`period`](Self::period), spread evenly.
     pub count: NonZeroU32,
     /// 1 s, 1 min or 1 h.
     pub period: Duration,
-    /// How many may come at once after a pause; by default as many as in a period.
+    /// The number allowed at once after a pause; by default the number allowed in a period.
     pub burst: NonZeroU32,
 }
 
-/// A rate such as `"100/s"`, `"6000/m"` or `"100/s burst 200"`; `""` is none.
+/// A rate such as `"100/s"`, `"6000/m"` or `"100/s burst 200"`; `""` means `None`.
 pub fn rate<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Rate>, D::Error> {
     parsed_unless_empty(input, |text| {
         parse(text).ok_or_else(|| {
@@ -45,7 +45,7 @@ fn parse(text: &str) -> Option<Rate> {
         _ => return None,
     };
     let rate = Rate { count, period: Duration::from_secs(seconds), burst: burst.unwrap_or(count) };
-    // Longer ones would be of no use, and the longest of all too long to count with.
+    // Longer bursts are of no use, and the longest would overflow the counting.
     let builds_up = u64::from(rate.burst.get()) * seconds / u64::from(count.get());
     (builds_up <= LONGEST_BURST_SECONDS).then_some(rate)
 }

@@ -49,7 +49,7 @@ fn authenticator() -> Authenticator {
     .unwrap()
 }
 
-/// Each client is interested in its own key.
+/// Each client's interest is its own key.
 fn own_interests(clients: &[ClientId]) -> InterestsByClient {
     let values: Vec<_> =
         clients.iter().map(|client| Some(format!(r#"["{}"]"#, client.key()).into_bytes())).collect();
@@ -86,7 +86,7 @@ fn start_at(clock: fn() -> DateTime<Utc>) -> Test {
     }
 }
 
-/// A call with a token that holds.
+/// A call with a valid token.
 fn call(login: &str, method: &str, arguments: &Value) -> MethodRequest {
     let token = if login == "admin" {
         authenticator().admin_token(noon())
@@ -125,7 +125,7 @@ impl Test {
         self.scoring.received.get() + self.interests.received.get()
     }
 
-    /// How many calls were shed for overload, and for their deadline.
+    /// The numbers of calls shed for overload and for their deadline.
     fn shed(&self) -> [u64; 2] {
         [Shed::Overload, Shed::Deadline].map(|shed| self.shed.0.with_label_values(&[shed.as_str()]).get())
     }
@@ -135,7 +135,7 @@ impl Test {
     }
 }
 
-/// The field that a refused call is refused for.
+/// The field for which a call is rejected.
 fn fault(handled: &Handled) -> &'static str {
     match &handled.outcome {
         Err(CallError::Invalid(faults)) => faults.iter().next().unwrap().field,
@@ -235,7 +235,7 @@ fn a_good_token_gets_to_know_the_first_fault_and_no_peer_hears_of_it(
     });
 }
 
-/// The clock is only read for tokens, so one that panics shows that none was looked at.
+/// Only the token check reads the clock, so a clock that panics shows that no token was checked.
 #[test]
 fn a_call_that_comes_too_late_is_refused_before_any_work() {
     paused(async {
@@ -301,7 +301,7 @@ fn row_30_a_peer_that_falls_is_an_internal_error_at_once(
         let begun = tokio::time::Instant::now();
         let again = request.clone();
         assert_eq!(test.call(request).await.outcome, Err(error.clone()));
-        // These peers are not supervised: from now on their mailboxes are closed, which is no different.
+        // These peers are not supervised: their mailboxes are closed from now on, with the same result.
         assert_eq!(test.call(again).await.outcome, Err(error));
         assert_eq!(begun.elapsed(), took);
     });
@@ -316,7 +316,7 @@ fn a_peer_that_is_stuck_makes_the_call_unavailable_at_its_deadline(#[case] reque
         test.scoring.act(Act::Hang);
         test.interests.act(Act::Hang);
         let received = tokio::time::Instant::now();
-        // The call had waited before it got here, and that counts.
+        // The time that the call waited before the dispatcher read it counts.
         advance(100 * MILLI).await;
         let call = CallMethod { request, received: received.into_std() };
         let handled = test.dispatcher.send(call).await.unwrap();

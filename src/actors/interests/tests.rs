@@ -21,7 +21,7 @@ async fn look_up(store: &Peer<GetMany>, clients: &[i64]) -> Result<InterestsByCl
         .unwrap()
 }
 
-/// A store that has one interest for each key, named after it, and nothing under `i:3`.
+/// A store with one interest for each key, named after the key, and without a value under `i:3`.
 fn named_after_their_keys() -> Act<GetMany> {
     Act::answer(|msg: &GetMany| {
         let value = |key: &String| (key != "i:3").then(|| format!(r#"["{key}"]"#).into());

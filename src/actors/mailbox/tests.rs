@@ -54,7 +54,7 @@ fn a_message_to_an_actor_that_fell_does_not_count() {
         let (vitals, peer) = (vitals(), Peer::new(Act::<Ping>::Panic));
         let mailbox = peer.mailbox_of(&vitals);
         assert!(mailbox.send(Ping).await.is_err());
-        // Nobody supervises this one.
+        // This actor is not supervised.
         assert!(mailbox.send(Ping).await.is_err());
         mailbox.do_send(Ping);
         assert_eq!(vitals.mailbox_depth().get(), 0);

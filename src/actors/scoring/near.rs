@@ -1,8 +1,8 @@
-//! The near cache: scores that this process answered a while ago, for which no store is asked.
+//! The near cache: scores that this process answered recently, served without a request to a store.
 //!
-//! A score is a pure function of the person's data, so the data itself is the key: nothing is digested, and no two persons
-//! can share an entry. What it can be is old: a score that somebody changes in the store is not seen for as long as an
-//! entry lives. So it is off unless it is asked for.
+//! A score is a pure function of the person's data, so the data itself is the key: it is not hashed to a digest, and
+//! two persons cannot share an entry. An entry can be out of date: if the score is changed in the store, this process
+//! does not see it until the entry expires. So the near cache is off by default.
 
 use std::time::{Duration, Instant};
 
@@ -13,21 +13,23 @@ use crate::{
     domain::{OnlineScore, Score},
 };
 
-/// The part of its time by which an entry may live shorter, so that scores that came at once do not all go at once.
+/// The maximum fraction by which an entry's lifetime is shortened, so that scores cached together expire at different
+/// times.
 const JITTER: f64 = 0.1;
 
-/// Most bytes of a person's email and names. They have no other limit than the body's, and the cache is bounded in entries.
+/// Maximum bytes of a person's email and names. Only the body's limit bounds them otherwise, and the cache counts
+/// entries.
 const LONGEST: usize = 512;
 
 /// Scores by person, bounded in number (by W-TinyLFU) and in time. Clones share the entries, on any thread.
 #[derive(Debug, Clone)]
 pub struct NearCache {
-    /// None if it is off.
+    /// `None` if the near cache is off.
     entries: Option<Cache<OnlineScore, Score>>,
     lookups: CacheLookups,
 }
 
-/// How long entries live.
+/// The lifetime of entries.
 struct Jittered {
     ttl: Duration,
 }
@@ -43,7 +45,7 @@ impl NearCache {
         Self { entries: (capacity > 0).then(|| builder().build()), lookups }
     }
 
-    /// The score of `person`, if it is here. That is counted; a score that is not here is the cache's to count.
+    /// The score of `person`, if it is cached here. Counts a hit; a miss is left for the cache to count.
     pub fn get(&self, person: &OnlineScore) -> Option<Score> {
         let score = self.entries.as_ref()?.get(person)?;
         self.lookups.count(Lookup::Near);
@@ -60,10 +62,12 @@ impl NearCache {
     }
 }
 
-/// Bytes of what has no limit of its own.
+/// Bytes of the fields that have no limit of their own.
 fn length(person: &OnlineScore) -> usize {
-    let email = person.email.as_ref().map_or(0, |email| email.as_str().len());
-    let names = [&person.first_name, &person.last_name];
+    // Without `..`: a new argument must be counted, unless its own rule bounds its length.
+    let OnlineScore { phone: _, email, first_name, last_name, birthday: _, gender: _ } = person;
+    let email = email.as_ref().map_or(0, |email| email.as_str().len());
+    let names = [first_name, last_name];
     email + names.into_iter().flatten().map(|name| name.as_str().len()).sum::<usize>()
 }
 
@@ -163,7 +167,7 @@ mod tests {
     #[case::longer(LONGEST + 1, false)]
     fn a_person_whose_texts_are_too_long_is_not_kept(#[case] bytes: usize, #[case] kept: bool) {
         let cache = cache(10, HOUR);
-        // The first name has the one byte that is left.
+        // The first name gets the one byte that is left.
         let (email, name) = ("@".repeat(bytes - 101), "x".repeat(100));
         let json =
             FULL.replace("a@b", &email).replace(r#""last_name": "b""#, &format!(r#""last_name": "{name}""#));

@@ -78,7 +78,7 @@ fn without_a_cached_score_it_is_computed_in_time_and_then_cached(
     });
 }
 
-/// A cached score of 0 is a score, and not the lack of one.
+/// A cached score of 0 is a score, not a miss.
 #[rstest]
 #[case::of_0(|_: &CacheGet| Score::new(0.0), 0.0)]
 #[case::that_the_formula_would_not_give(|_: &CacheGet| Score::new(4.25), 4.25)]
@@ -95,7 +95,7 @@ fn a_cached_score_is_answered_and_not_written_again(
     });
 }
 
-/// The reply of a write is nobody's to wait for.
+/// No caller waits for the reply of a write.
 #[rstest]
 #[case::stuck(Act::Hang)]
 #[case::falls(Act::Panic)]
@@ -122,7 +122,7 @@ fn the_cache_is_waited_for_until_the_stricter_limit(#[case] budget: Duration, #[
         assert!(begun.elapsed().saturating_sub(expected) <= Duration::from_millis(1));
         let told = test.get.last().unwrap().deadline.instant();
         assert_eq!(told, (begun + expected).into_std());
-        // What is written is worth writing until the call's own deadline.
+        // A write is useful until the call's own deadline.
         settle().await;
         assert_eq!(test.put.last().unwrap().deadline.instant(), (begun + budget).into_std());
     });

@@ -1,7 +1,7 @@
-//! The cache actor: what was computed before, if it can be had in time.
+//! The cache actor: returns scores that were computed before, if they arrive in time.
 //!
-//! Look-ups and writes go over links of their own, where the store needs that: a server that holds writes back must not
-//! make a look-up wait behind one. Only the look-ups' link counts for readiness.
+//! If the store answers in order, look-ups and writes use separate links: a look-up must not wait behind a write that
+//! the server delays. Only the look-ups' link counts for readiness.
 
 use std::time::Duration;
 
@@ -15,36 +15,36 @@ use crate::{
     store::{CacheRequests, Link},
 };
 
-/// Asks for the score cached under `key`. Whatever goes wrong, the answer is "none", by `deadline` at the latest.
+/// Asks for the score cached under `key`. On any failure the answer is `None`, by `deadline` at the latest.
 #[derive(Debug, Message)]
 #[rtype(result = "Option<Score>")]
 pub struct CacheGet {
     /// See [`cache_key`](crate::domain::cache_key).
     pub key: String,
-    /// When the answer is of no use any more.
+    /// When the answer becomes useless.
     pub deadline: Deadline,
 }
 
-/// Caches a score. Nobody waits for it, and what fails is dropped.
+/// Caches a score. No caller waits for it; errors are dropped.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct CachePut {
     /// See [`cache_key`](crate::domain::cache_key).
     pub key: String,
-    /// The score to be found under it.
+    /// The score to store under it.
     pub score: Score,
-    /// When it is not worth writing any more.
+    /// When the write becomes useless.
     pub deadline: Deadline,
 }
 
-/// What a [`CacheActor`] is built from, and built again from after a fall.
+/// The parts of a [`CacheActor`], used at the start and after each restart.
 #[derive(Debug, Clone)]
 pub struct CachePlan {
     /// Its links.
     pub role: RolePlan,
     /// How long a score is cached.
     pub ttl: Duration,
-    /// Where look-ups are counted.
+    /// Counts look-ups.
     pub lookups: CacheLookups,
 }
 
@@ -54,14 +54,14 @@ pub struct CacheActor {
     plan: CachePlan,
     requests: CacheRequests,
     keepers: Keepers,
-    /// They end with the actor.
+    /// Held so that the links end with the actor.
     _links: (Link, Option<Link>),
 }
 
 // ===== impl CacheActor =====
 
 impl CacheActor {
-    /// An actor with links of its own, which start to connect at once. It does not wait for the store to be there.
+    /// An actor with links of its own, which start to connect at once. It does not wait for the store.
     pub fn new(plan: CachePlan) -> Self {
         let mut keepers = Keepers::default();
         let link = plan.role.link(&mut keepers);
@@ -92,7 +92,7 @@ impl Handler<CacheGet> for CacheActor {
     type Result = Reply<Option<Score>>;
 
     fn handle(&mut self, msg: CacheGet, _: &mut Self::Context) -> Self::Result {
-        // During an outage, which is when calls had better cost little.
+        // During an outage a call should cost little.
         if self.requests.refuses_reads() {
             self.plan.lookups.count(Lookup::Degraded);
             return Reply::Now(None);

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
 
-/// What came of looking for a cached score.
+/// The result of a look-up of a cached score.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lookup {
-    /// It was in this process, and the cache was not asked.
+    /// The near cache had it, and the cache was not asked.
     Near,
-    /// It was in the cache.
+    /// The cache had it.
     Hit,
-    /// It was not.
+    /// The cache did not have it.
     Miss,
     /// The cache could not be asked.
     Degraded,
@@ -21,7 +21,7 @@ pub enum Lookup {
 #[derive(Debug, Clone)]
 pub struct CacheLookups(Arc<Counts>);
 
-/// The series, looked up once and not for each request.
+/// The series, looked up once instead of for each request.
 #[derive(Debug)]
 struct Counts {
     near: IntCounter,
@@ -33,11 +33,11 @@ struct Counts {
 // ===== impl CacheLookups =====
 
 impl CacheLookups {
-    /// Makes the counter and registers it.
+    /// Creates and registers the counter.
     ///
     /// # Errors
     ///
-    /// If it is registered already.
+    /// If it is already registered.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
         let lookups = IntCounterVec::new(
             Opts::new(
@@ -53,12 +53,12 @@ impl CacheLookups {
         Ok(Self(Arc::new(Counts { near, hit, miss, degraded })))
     }
 
-    /// Counts one.
+    /// Counts one look-up.
     pub fn count(&self, lookup: Lookup) {
         self.counter(lookup).inc();
     }
 
-    /// How many there were.
+    /// The number of look-ups with this result.
     pub fn counted(&self, lookup: Lookup) -> u64 {
         self.counter(lookup).get()
     }

@@ -1,4 +1,4 @@
-//! The persistent actor: what is stored and cannot be computed again.
+//! The persistent actor: reads stored data that cannot be computed again.
 
 use std::sync::Arc;
 
@@ -16,18 +16,18 @@ use crate::{
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Vec<Option<Vec<u8>>>, StoreError>")]
 pub struct GetMany {
-    /// What to read.
+    /// The keys to read.
     pub keys: Arc<[String]>,
-    /// When the answer is of no use any more.
+    /// When the answer becomes useless.
     pub deadline: Deadline,
 }
 
-/// What a [`PersistentActor`] is built from, and built again from after a fall.
+/// The parts of a [`PersistentActor`], used at the start and after each restart.
 #[derive(Debug, Clone)]
 pub struct PersistentPlan {
     /// Its links.
     pub role: RolePlan,
-    /// How often a read is tried.
+    /// The maximum number of attempts of a read.
     pub attempts: usize,
 }
 
@@ -37,14 +37,14 @@ pub struct PersistentActor {
     plan: PersistentPlan,
     requests: PersistentRequests,
     keepers: Keepers,
-    /// They end with the actor.
+    /// Held so that the links end with the actor.
     _links: Vec<Link>,
 }
 
 // ===== impl PersistentActor =====
 
 impl PersistentActor {
-    /// An actor with links of its own, which start to connect at once. It does not wait for the store to be there.
+    /// An actor with links of its own, which start to connect at once. It does not wait for the store.
     pub fn new(plan: PersistentPlan) -> Self {
         let mut keepers = Keepers::default();
         let links = plan.role.links(&mut keepers);

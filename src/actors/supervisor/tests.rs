@@ -17,17 +17,17 @@ use crate::{
 const SECOND: Duration = Duration::from_secs(1);
 const AT_ONCE: Duration = Duration::from_millis(100);
 
-/// How to fall, and where.
+/// How an actor falls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fall {
     Panic,
     Stop,
 }
 
-/// What the test sees of the actor, whichever of its lives it is in.
+/// The test's view of the actor, across its restarts.
 #[derive(Default)]
 struct World {
-    /// What the next calls of `started` and `restarting` do; `true` in `always` repeats it for ever.
+    /// The behaviour of the next calls of `started` and `restarting`; `true` in `always` repeats it for ever.
     in_started: Option<Fall>,
     in_restarting: Option<Fall>,
     always: bool,
@@ -37,10 +37,10 @@ struct World {
     dropped: bool,
 }
 
-/// Falls on demand.
+/// An actor that falls on demand.
 struct Faller {
     world: Rc<RefCell<World>>,
-    /// Half of it changes before a fall in a handler: both are equal unless that is seen.
+    /// A fall in a handler changes only half of it: if the two differ, the restart kept a half-changed state.
     state: (u32, u32),
     served: Vec<u32>,
 }
@@ -65,12 +65,12 @@ struct FallInActorFuture(Fall);
 #[rtype(result = "()")]
 struct PanicInFuture;
 
-/// With a text that is made at run time, as one that holds personal data would be.
+/// Panics with a text that is made at run time, as a text with personal data would be.
 #[derive(Message)]
 #[rtype(result = "()")]
 struct PanicAbout(String);
 
-/// An answer that needs the actor, and never comes.
+/// An answer that needs the actor, and never resolves.
 #[derive(Message)]
 #[rtype(result = "()")]
 struct Hang;

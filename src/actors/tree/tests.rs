@@ -1,4 +1,4 @@
-//! Row 41 of the fault table: the clock on the wall steps in the middle of everything.
+//! Row 41 of the fault table: the wall clock steps during calls.
 
 use std::cell::Cell;
 
@@ -123,8 +123,8 @@ async fn timed<T>(call: impl Future<Output = T>) -> (T, Duration) {
     (call.await, begun.elapsed())
 }
 
-/// The store is well for a second, too slow for four, and well again for two, while the wall clock steps before each call
-/// and in the middle of it. Time limits, deadline, breaker, probes and cache keep to their own time, to the millisecond.
+/// The store is well for a second, too slow for four, and well again for two, while the wall clock steps before and
+/// during each call. Time limits, deadline, breaker, probes and cache keep their own time, to the millisecond.
 #[rstest]
 #[case::not_at_all(|_| {})]
 #[case::an_hour_ahead(|_| WALL_CLOCK.set(WALL_CLOCK.get() + 3_600 * SECOND))]
@@ -138,7 +138,7 @@ fn row_41_an_outage_goes_as_ever_however_the_wall_clock_steps(#[case] step: fn(u
         let tree = start(&script).await;
         tree.cached_score().await;
         settle().await;
-        // The one score that was cached is made another, so that it shows whether it comes from there.
+        // Overwrites the one cached score, to tell a cached score from a computed one.
         script.state().values.values_mut().for_each(|score| *score = b"1.5".to_vec());
 
         let (begun, mut calls) = (Instant::now(), 0);
@@ -235,7 +235,7 @@ fn row_41_an_admin_token_goes_by_the_wall_clock_of_the_check(
         set_wall_clock(checked);
         let expected = if holds { Ok(Answer::AdminScore) } else { Err(CallError::Forbidden(Forbidden)) };
         assert_eq!(tree.score("admin", &token).await, expected);
-        // Nothing of a step stays.
+        // A step leaves no trace.
         set_wall_clock(made);
         assert_eq!(tree.score("admin", &token).await, Ok(Answer::AdminScore));
     });

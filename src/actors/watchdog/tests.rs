@@ -21,10 +21,10 @@ use crate::{
 const SECOND: Duration = Duration::from_secs(1);
 const MILLI: Duration = Duration::from_millis(1);
 
-/// From being stuck to being back: at most a tick until the next beat is due, the patience, and the wait for a restart.
+/// From stuck to back: at most one tick until the next beat is due, the patience, and the wait for a restart.
 const BACK_WITHIN: Duration = Duration::from_millis(1_300);
 
-/// What an actor is told to do each time that it starts.
+/// The actor's instructions for each start.
 #[derive(Default)]
 struct InStarted {
     waits: bool,
@@ -36,12 +36,12 @@ struct Waiter {
     _alive: Rc<()>,
 }
 
-/// Reads no messages until this resolves.
+/// Makes the actor read no messages until this resolves.
 #[derive(Message)]
 #[rtype(result = "()")]
 struct Wait(BoxFuture<'static, ()>);
 
-/// Is answered at once by an actor that reads its messages.
+/// An actor that reads its messages answers this at once.
 #[derive(Message)]
 #[rtype(result = "()")]
 struct Hello;
@@ -129,7 +129,7 @@ impl Test {
 
 // ===== an actor that reads no messages =====
 
-/// Wherever between two beats it gets stuck.
+/// The result is the same at any point between two beats.
 #[rstest]
 fn row_32_an_actor_that_is_stuck_is_back_in_time_and_serves_its_queue(
     #[values(0, 1, 125, 249, 250)] after_ms: u64,
@@ -170,7 +170,7 @@ fn an_actor_that_gets_stuck_each_time_it_starts_stays_marked_as_stuck_and_then_a
         let (mut failing, mut restarts, mut ever_failing) = (false, 0, false);
         while marked.elapsed() < 20 * SECOND {
             assert!(test.vitals.is_stuck(), "after {:?}", marked.elapsed());
-            // Only a fall tells how often it falls. That it does not for a while is no sign of health.
+            // Only a fall shows how often the actor falls. A while without one is not a sign of health.
             let fell = test.vitals.restarts() > restarts;
             assert!(test.vitals.is_failing() || !failing || fell, "well again after {:?}", marked.elapsed());
             (failing, restarts) = (test.vitals.is_failing(), test.vitals.restarts());
@@ -216,7 +216,7 @@ fn waits_that_end_in_time_are_no_fault_however_many() {
     });
 }
 
-/// The actor waits for another task of its thread, and has no chance to be told: the clock jumps over seconds.
+/// The actor waits for another task of its thread, and cannot be polled: the clock jumps over seconds.
 #[test]
 fn a_thread_that_is_busy_is_not_held_against_its_actors() {
     paused(async {
@@ -249,7 +249,7 @@ fn an_actor_that_waits_to_be_restarted_is_not_stuck() {
     });
 }
 
-/// A beat that was owed when the actor fell is not owed by the restarted one.
+/// A beat that was owed when the actor fell is not owed by the restarted actor.
 #[test]
 fn a_fall_while_a_beat_is_owed_leaves_no_trace() {
     paused(async {
@@ -273,7 +273,7 @@ fn row_32_a_blocked_thread_is_seen_from_outside_and_cures_itself_without_a_resta
         advance(1_900 * MILLI).await;
         settle().await;
         assert!(!test.vitals.is_stuck(), "late is not blocked");
-        // No task runs while the clock is advanced, and nobody but this one asks.
+        // No task runs while the clock is advanced, and only this task asks.
         advance(2_300 * MILLI).await;
         assert!(test.vitals.is_stuck());
         settle().await;
@@ -302,7 +302,7 @@ fn a_watched_actor_ends_with_its_last_address(#[case] stuck: bool) {
     });
 }
 
-/// Vitals are shared by all workers: what ends takes its mark along, and hides nobody else's.
+/// All workers share the vitals: an actor that ends removes its own mark, and hides no other actor's.
 #[test]
 fn readiness_looks_at_every_actor_that_runs_and_at_no_other() {
     paused(async {

@@ -25,7 +25,7 @@ pub(super) enum Fault {
     Missing(&'static str),
     #[error("{0} must be a string")]
     NotAString(&'static str),
-    #[error("method must be online_score or clients_interests")]
+    #[error("method {}", Method::rule())]
     Method,
     #[error("login is missing, and there is no --login or --admin")]
     NoLogin,

@@ -1,4 +1,4 @@
-//! The defaults, and what is laid over them.
+//! The defaults, and the layers above them.
 
 use std::path::Path;
 use std::time::Duration;
@@ -64,8 +64,8 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!(settings.trace.queue, 4096);
 }
 
-/// No field has a serde default and no struct takes an unknown field. So a table that holds just the keys of
-/// `config/default.toml` loads only if these are the fields, and taking away any of them fails.
+/// No field has a serde default, and every struct rejects unknown fields. So a table with exactly the keys of
+/// `config/default.toml` loads only if these are the fields, and without any of them it fails to load.
 #[test]
 fn the_keys_of_the_default_file_are_the_fields_of_the_settings() {
     let layers = Layers::built_in().unwrap();

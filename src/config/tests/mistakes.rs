@@ -275,7 +275,7 @@ fn any_key() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn no_value_makes_it_panic(key in any_key(), value in any::<String>()) {
-        // Else it would read whatever is there.
+        // Otherwise it would read any file with that name.
         prop_assume!(!key.ends_with("_file"));
         if let Err(errors) = given().set(&format!("{key}={value}")).load() {
             prop_assert_eq!(errors.to_string().lines().count(), 1);

@@ -1,4 +1,4 @@
-//! Secrets: where they come from, and that none of them shows.
+//! Secrets: their sources, and that they are never shown.
 
 use rstest::rstest;
 use secrecy::ExposeSecret;
@@ -80,7 +80,7 @@ fn a_missing_secret_file_is_named(#[case] key: &str) {
     );
 }
 
-/// The file that `--config` names may repeat all defaults, the public salts too, and secrets come from files still.
+/// The file that `--config` names may repeat all defaults, including the public salts; secrets still come from files.
 #[test]
 fn a_salt_file_goes_with_a_file_that_repeats_the_defaults() {
     let given = given().file(include_str!("../../../config/default.toml")).named("salt", "hunter2");

@@ -36,7 +36,7 @@ fn utc(text: &str) -> DateTime<Utc> {
     text.parse().unwrap()
 }
 
-/// The admin's token for an hour, made without an `Authenticator`.
+/// The admin's token for an hour, computed without an `Authenticator`.
 fn hour_token(hour: &str) -> String {
     lower_hex(&Sha512::digest(format!("{hour}42")))
 }
@@ -122,7 +122,8 @@ fn the_admins_login_is_configurable() {
     assert_eq!(check(&auth, "", "admin", &hour_token("2024022923")), Err(Forbidden));
 }
 
-/// Each case: the zone, the grace in minutes, an hour on its wall clock, and whether that hour's token holds at an instant.
+/// Each case: the zone, the grace in minutes, an hour of its wall clock, and whether that hour's token is valid at an
+/// instant.
 #[rstest]
 #[case::no_grace_at_the_end_of_the_hour("UTC", 0, "2024022922", "2024-02-29T22:59:59.999Z", true)]
 #[case::no_grace_after_the_turn("UTC", 0, "2024022922", "2024-02-29T23:00:00Z", false)]
@@ -207,7 +208,7 @@ proptest! {
         prop_assert_eq!(check(&authenticator("UTC", 60), "horns&hoofs", "admin", &token), Err(Forbidden));
     }
 
-    /// At any instant of a year, whatever the grace: for its hour and the grace after it, and not a nanosecond longer.
+    /// For any instant of a year and any grace: valid for its hour and the grace after it, and not a nanosecond longer.
     #[test]
     fn an_hours_token_holds_from_its_first_instant_to_the_end_of_the_grace(
         grace in 0u64..=3600, hour in 0i64..8_760, later_ns in -3_600_000_000_000i64..10_800_000_000_000,

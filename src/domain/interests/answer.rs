@@ -1,12 +1,11 @@
-//! The answer about many clients, written straight from what is stored.
+//! The answer about many clients, written directly from the stored values.
 //!
-//! A stored value is checked and copied and never taken apart into strings of its own: there can be 10,000 of them in an
-//! answer.
+//! A stored value is checked and copied, without parsing it into separate strings: an answer can have 10,000 of them.
 
 use super::{Interests, MalformedInterests};
 use crate::domain::ClientId;
 
-/// More than a client takes beside the value: quotes, colon, comma, and the digits of its id.
+/// More bytes than a client needs besides the value: quotes, colon, comma, and the digits of its id.
 const BESIDE_VALUE: usize = 24;
 
 /// Clients and their interests as JSON without blanks: `{"1":["books"],"2":[]}`.
@@ -16,8 +15,8 @@ pub struct InterestsByClient(String);
 // ===== impl InterestsByClient =====
 
 impl InterestsByClient {
-    /// The answer made of the stored `values` of `clients`, in their order. A client with nothing stored has no interests;
-    /// that is an answer, not a fault. No client may be given twice.
+    /// The answer made from the stored `values` of `clients`, in their order. A client without a stored value has no
+    /// interests; that is an answer, not a fault. Every client may be given only once.
     ///
     /// # Errors
     ///
@@ -37,8 +36,8 @@ impl InterestsByClient {
     }
 }
 
-/// The answer, if nothing is wrong with any value. That it is UTF-8 is still to be seen: of all at once, which is faster, and
-/// the same, for what stands between quotes is copied together with them.
+/// The answer, if every value is valid. It may not be UTF-8. The caller checks the whole answer at once, which is
+/// faster; the result is the same, because the text between quotes is copied with its quotes.
 fn write_plain(clients: &[ClientId], values: &[Option<Vec<u8>>]) -> Option<Vec<u8>> {
     let size: usize = values.iter().map(|value| BESIDE_VALUE + value.as_ref().map_or(2, Vec::len)).sum();
     let mut json = Vec::with_capacity(size + 2);
@@ -54,7 +53,7 @@ fn write_plain(clients: &[ClientId], values: &[Option<Vec<u8>>]) -> Option<Vec<u
         };
         let before = json.len();
         if push_plain(&mut json, stored).is_none() {
-            // It is malformed, or it has escapes, which may be there without need.
+            // It is malformed, or it has escapes, perhaps needless ones.
             json.truncate(before);
             json.extend_from_slice(Interests::from_json(stored).ok()?.to_json().as_bytes());
         }
@@ -63,7 +62,7 @@ fn write_plain(clients: &[ClientId], values: &[Option<Vec<u8>>]) -> Option<Vec<u
     Some(json)
 }
 
-/// The same with each value taken apart, which finds the first that is malformed.
+/// The same with each value parsed, which finds the first malformed one.
 fn write_taken_apart(
     clients: &[ClientId],
     values: &[Option<Vec<u8>>],
@@ -76,8 +75,8 @@ fn write_taken_apart(
     Ok(format!("{{{}}}", entries.join(",")))
 }
 
-/// Appends an array of strings without escapes: those stand in any JSON as they are. None if it is anything else; what was
-/// appended by then is of no use.
+/// Appends an array of strings without escapes: such strings are copied unchanged. `None` for anything else; the part
+/// appended until then is then useless.
 fn push_plain(json: &mut Vec<u8>, stored: &[u8]) -> Option<()> {
     let mut rest = without_blanks(without_blanks(stored).strip_prefix(b"[")?);
     json.push(b'[');
@@ -100,7 +99,7 @@ fn push_plain(json: &mut Vec<u8>, stored: &[u8]) -> Option<()> {
     without_blanks(rest.strip_prefix(b"]")?).is_empty().then_some(())
 }
 
-/// Without the blanks that it begins with.
+/// Removes leading blanks.
 fn without_blanks(mut text: &[u8]) -> &[u8] {
     while let [b' ' | b'\t' | b'\n' | b'\r', rest @ ..] = text {
         text = rest;
@@ -121,7 +120,7 @@ mod tests {
         Ok(value.to_owned())
     }
 
-    /// What it comes to by way of strings of its own.
+    /// The expected result, by parsing into separate strings.
     fn taken_apart(stored: &[u8]) -> Result<String, (ClientId, MalformedInterests)> {
         Ok(Interests::from_json(stored).map_err(|error| (ClientId(-7), error))?.to_json())
     }
@@ -187,7 +186,7 @@ mod tests {
         assert_eq!(InterestsByClient::from_stored(&clients, &values).unwrap_err().0, ClientId(2));
     }
 
-    /// Texts of the letters that JSON's lists of strings are made of, and of some that they are not.
+    /// Texts of the characters of JSON string arrays, and of some others.
     fn nearly_json() -> impl Strategy<Value = Vec<u8>> {
         let parts = prop::sample::select(vec![
             "[", "]", "\"", "\"", "\"a\"", "\"b\"", ",", " ", "\n", "\\", "\\n", "\u{0}", "\u{a0}", "ж", "x",

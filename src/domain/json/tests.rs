@@ -127,7 +127,7 @@ fn nesting_is_accepted_up_to_the_limit(
     assert!(Json::parse(nested(depth).as_bytes()).is_ok());
 }
 
-/// Around serde_json's own limit of 128 too, whose error would be a syntax error here.
+/// Also around serde_json's own limit of 128, whose error would be a syntax error here.
 #[rstest]
 fn nesting_beyond_the_limit_is_named_so(
     #[values(nested_arrays, nested_objects)] nested: fn(usize) -> String,
@@ -196,7 +196,7 @@ proptest! {
         let _ = Json::parse(body.as_bytes());
     }
 
-    /// serde_json is the oracle, save for what is refused on purpose.
+    /// serde_json is the oracle, except for the deliberate rejections.
     #[test]
     fn accepts_nothing_that_serde_json_refuses(body in r#"[\[\]{}":,0-9a\\\-.e ]{0,30}"#) {
         let theirs = serde_json::from_str::<serde_json::Value>(&body).is_ok();

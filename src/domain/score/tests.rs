@@ -103,7 +103,7 @@ fn different_inputs_have_different_keys(#[case] one: Value, #[case] other: Value
     assert_ne!(cache_key(&person(&one)), cache_key(&person(&other)));
 }
 
-/// People from few and treacherous values, so that equal ones, and ones that nearly are, come up often.
+/// People made from few, tricky values, so that equal and nearly equal people are frequent.
 fn any_person() -> impl Strategy<Value = OnlineScore> {
     let text = || prop::option::of("[1:\\-a]{1,3}");
     let email = prop::option::of(prop::sample::select(vec!["@", "@1:a", "1:@"]));

@@ -1,4 +1,4 @@
-//! What many calls take, calculated by hand.
+//! The capacity that many calls need, calculated by hand.
 
 use rstest::rstest;
 

@@ -1,4 +1,4 @@
-//! What is said of the counts of instructions.
+//! The report on the counts of instructions.
 
 use rstest::rstest;
 

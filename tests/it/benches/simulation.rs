@@ -1,4 +1,4 @@
-//! The model of a loaded service, where theory knows the answer.
+//! The model of a loaded service, in cases where theory gives the answer.
 
 use rstest::rstest;
 
@@ -8,7 +8,7 @@ mod model;
 use model::{Demand, Model, Predicted};
 
 const CALLS: usize = 50_000;
-/// Half before the store and half behind it.
+/// Half before the store and half after it.
 const WORK: f64 = 100.0;
 
 /// Workers that never lack a core, and clients that cost nothing.
@@ -32,7 +32,7 @@ fn assert_near(found: f64, expected: f64, tolerance: f64) {
     assert!(off <= tolerance, "{found} instead of {expected}: off by {:.1} %", off * 100.0);
 }
 
-/// Pollaczek and Khinchine: a queue for one server of steady work waits `load × work / 2 (1 − load)` in the mean.
+/// Pollaczek and Khinchine: the mean wait for one server with constant work is `load × work / 2 (1 − load)`.
 fn wait(load: f64, work: f64) -> f64 {
     load * work / (2.0 * (1.0 - load))
 }
@@ -42,7 +42,7 @@ fn wait(load: f64, work: f64) -> f64 {
 #[case::middle(0.5)]
 #[case::heavy(0.8)]
 fn a_store_in_one_thread_is_the_queue_of_theory(#[case] load: f64) {
-    // Plenty of workers that cost nothing leave the store alone to be waited for.
+    // With many workers that cost nothing, calls wait for the store only.
     let demand = Demand { client: 0.0, worker: 0.0, store: WORK };
     let predicted = Model { demand, workers: 1_000, ..model() }.simulate(load * 1e6 / WORK, CALLS, 1);
     assert_near(mean(&predicted), WORK + wait(load, WORK), 0.03);
@@ -90,7 +90,7 @@ fn a_lonely_call_takes_its_work_and_the_rest() {
 #[test]
 fn a_busy_connection_makes_the_calls_behind_it_late() {
     let one = Model { connections: 1, rest: vec![WORK, WORK], ..model() };
-    // It is busy for twice the work, so calls wait as they would for a thread of that.
+    // It is busy for twice the work, so calls wait as for a thread with that work.
     let predicted = one.simulate(2_500.0, CALLS, 1);
     assert_near(mean(&predicted), 2.0 * WORK + wait(0.5, 2.0 * WORK), 0.03);
 }

@@ -1,4 +1,4 @@
-//! What CI runs decides by tests and lints, and by nothing else.
+//! Only tests and lints decide whether CI passes.
 
 use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
@@ -6,7 +6,8 @@ use rstest::rstest;
 
 use super::path;
 
-/// Runs `.ci/run` with a `make` that notes what it is asked for, and fails for one of it: whether CI passes, and the notes.
+/// Runs `.ci/run` with a fake `make` that records its targets and fails for `failing`. Returns whether CI passes, and
+/// the record.
 fn ci(failing: &str) -> (bool, String) {
     let folder = tempfile::tempdir().unwrap();
     let (make, notes) = (folder.path().join("make"), folder.path().join("notes"));

@@ -1,4 +1,4 @@
-//! `docs/configuration.md` is what `config/default.toml` says. `make config-docs` writes it.
+//! `docs/configuration.md` matches `config/default.toml`. `make config-docs` writes it.
 
 use std::{env, fmt::Write, fs};
 
@@ -15,7 +15,7 @@ sizes `64KiB`, `1MiB`. `scoring-api check-config` prints what is in effect, and 
 and so does what is in the file that it names; any other asks for a restart.
 ";
 
-/// The document that `defaults` call for: a table for each section, a line for each key.
+/// The document for `defaults`: a table for each section, a line for each key.
 fn document(defaults: &str) -> String {
     let mut document = HEAD.to_owned();
     let (mut section, mut comment) = (String::new(), Vec::new());
@@ -38,19 +38,19 @@ fn document(defaults: &str) -> String {
                 .unwrap();
             comment.clear();
         } else {
-            // An empty line: what stood above is about the whole file.
+            // An empty line: the comment above is about the whole file.
             comment.clear();
         }
     }
     document
 }
 
-/// Whether SIGHUP puts it into effect without a restart.
+/// Whether SIGHUP applies it without a restart.
 fn is_reloaded(key: &str) -> bool {
     key.starts_with("auth.") || key.starts_with("http.tls.") || key == "log.level"
 }
 
-/// From the comment's own words: `1ms to 10m`.
+/// From the comment: `1ms to 10m`.
 fn range(default: &str, comment: &[&str]) -> String {
     let text = comment.join(" ");
     let words: Vec<_> = text.split(' ').map(|word| word.trim_end_matches([',', '.', ';', ':'])).collect();
@@ -63,7 +63,7 @@ fn range(default: &str, comment: &[&str]) -> String {
     }
 }
 
-/// The comment in one line; lines that are indented in it, as lines of their own.
+/// The comment in one line; indented lines of it remain separate lines.
 fn cell(comment: &[&str]) -> String {
     let mut cell = String::new();
     let mut indented = false;

@@ -1,4 +1,4 @@
-//! What the documents link to is there.
+//! Every link in the documents has a target.
 
 use std::fs;
 
@@ -16,7 +16,7 @@ fn in_folder(folder: &str) -> Vec<String> {
     names.map(|name| if folder.is_empty() { name } else { format!("{folder}/{name}") }).collect()
 }
 
-/// Where a document's links go that are neither to the web nor within it.
+/// The targets of a document's links, except those to the web and within the document.
 fn targets(document: &str) -> Vec<&str> {
     let links = document.split("](").skip(1).filter_map(|rest| rest.split_once(')'));
     let targets = links.map(|(target, _)| target.split('#').next().unwrap_or_default());

@@ -22,7 +22,7 @@ fn container() -> Value {
     kubernetes("deployment.yaml")["spec"]["template"]["spec"]["containers"][0].clone()
 }
 
-/// The values of a key in the systemd unit, which may stand more than once.
+/// The values of a key in the systemd unit, which may occur more than once.
 fn unit(key: &str) -> Vec<String> {
     unit_of(UNIT, key)
 }
@@ -33,7 +33,7 @@ fn unit_of(file: &str, key: &str) -> Vec<String> {
     values.map(str::to_owned).collect()
 }
 
-/// The settings that the image sets for whatever runs it.
+/// The settings that the image sets.
 fn of_the_image() -> BTreeMap<String, String> {
     let text = text("Dockerfile");
     let words = text.split_whitespace().filter(|word| word.starts_with("SCORING_"));
@@ -64,7 +64,7 @@ fn assigned(lines: &[String]) -> BTreeMap<String, String> {
     lines.iter().filter_map(|assigned| assigned.split_once('=')).map(|(n, v)| (n.into(), v.into())).collect()
 }
 
-/// The settings of `environment` and of `file`, with secrets where this test has put them.
+/// The settings of `environment` and of `file`, with the secrets in the places where this test has put them.
 fn loaded(environment: &BTreeMap<String, String>, file: Option<&str>) -> Result<Settings, String> {
     let folder = TempDir::new().unwrap();
     for secret in ["salt", "admin_salt", "redis_password"] {
@@ -125,7 +125,7 @@ fn the_image_alone_refuses_to_start_with_the_public_salts() {
 #[test]
 fn whatever_stops_the_service_allows_its_grace_and_drain() {
     let shutdown = Settings::load(None, [], &[]).unwrap().shutdown;
-    // The last connections are accepted for 1.1 s, and spans and log lines that nobody takes are waited for 2 s each.
+    // The last connections are accepted for 1.1 s. Unread spans and log lines are waited for 2 s each.
     let needed = shutdown.grace + shutdown.drain + Duration::from_secs(6);
     assert!(
         !text("deploy/kubernetes/config.toml").contains("[shutdown]"),
@@ -222,7 +222,7 @@ fn containers_may_do_no_more_than_they_need() {
     }
 }
 
-/// There is no shell, and nothing else, that could ask.
+/// The image has no shell or other program that could ask.
 #[test]
 fn the_image_and_compose_ask_the_binary_itself_whether_it_is_ready() {
     let words = ["/usr/local/bin/scoring-api", "probe"];
@@ -233,7 +233,7 @@ fn the_image_and_compose_ask_the_binary_itself_whether_it_is_ready() {
     let compose = yaml("compose.yaml");
     let check = &compose["services"]["scoring-api"]["healthcheck"];
     assert_eq!(check["test"], serde_json::json!(["CMD", words[0], words[1]]));
-    // It gives up by itself, and says why, before it is killed.
+    // The probe gives up by itself, and prints why, before it is killed.
     assert_eq!(check["timeout"], "4s");
 }
 

@@ -1,4 +1,5 @@
-//! What the repository ships besides the binary, held to what the binary is: manifests, alert rules, dashboards, documents.
+//! The files that the repository ships besides the binary match the binary: manifests, alert rules, dashboards,
+//! documents.
 
 mod chores;
 mod configuration;
@@ -22,7 +23,7 @@ fn yaml(file: &str) -> Value {
     serde_saphyr::from_str(&text(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
-/// The elements of an array, or none.
+/// The elements of an array; empty for any other value.
 fn each(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }

@@ -1,4 +1,4 @@
-//! Alert rules and the dashboard ask for metrics and labels that the service has, and each alert is explained.
+//! Alert rules and the dashboard use metrics and labels that the service has, and each alert is explained.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,7 +20,7 @@ use crate::{
 const RULES: &str = "deploy/prometheus/rules/scoring-api.yml";
 const DASHBOARD: &str = "deploy/grafana/dashboards/scoring-api.json";
 
-/// Labels that Prometheus adds to what it scrapes.
+/// Labels that Prometheus adds to a scrape.
 const OF_THE_TARGET: [&str; 2] = ["job", "instance"];
 
 /// Label values, by metric and label.
@@ -86,10 +86,10 @@ fn parsed(exposition: &str) -> Scrape {
     scrape
 }
 
-/// What Prometheus gets from the binary, after calls of each kind.
+/// The metrics that Prometheus scrapes from the binary, after calls of each kind.
 async fn scrape() -> Scrape {
     let sandbox = Sandbox::new();
-    // Spans are counted only if they are to be exported. Nobody needs to take them.
+    // Spans are counted only if they are to be exported. The collector need not exist.
     let settings = ["admin.bind=127.0.0.1:0", "http.workers=1", "trace.endpoint=http://127.0.0.1:1"];
     let (service, address) = sandbox.serve(&settings.map(|setting| ["--set", setting]).concat()).await;
     let listening = service.logged("listening", Duration::from_secs(20)).await;
@@ -123,7 +123,7 @@ fn alerts() -> Vec<Value> {
     rules().into_iter().filter(|rule| rule["alert"].is_string()).collect()
 }
 
-/// Expressions of the rules and of the dashboard, with where they stand.
+/// Expressions of the rules and of the dashboard, with their places.
 fn expressions() -> Vec<(String, String)> {
     let name = |rule: &Value| rule["alert"].as_str().or(rule["record"].as_str()).unwrap().to_owned();
     let of_rules = rules().into_iter().map(|rule| (name(&rule), rule["expr"].as_str().unwrap().to_owned()));
@@ -148,7 +148,7 @@ async fn every_metric_and_label_that_rules_and_dashboard_name_is_in_a_scrape() {
     let expressions = expressions();
     assert!(expressions.len() > 40, "{}", expressions.len());
     for (place, expression) in &expressions {
-        // What may be grouped by: the labels of all metrics in the expression.
+        // The labels that may be grouped by: those of all metrics in the expression.
         let mut labels: BTreeSet<&str> = OF_THE_TARGET.into();
         for Selector { metric, matchers } in selectors(expression) {
             let Some(known) = scrape.get(metric) else {
@@ -164,7 +164,7 @@ async fn every_metric_and_label_that_rules_and_dashboard_name_is_in_a_scrape() {
                 }
                 match known.get(label) {
                     None => wrong.push(format!("{place}: {metric} has no label {label}")),
-                    // Which codes there are is HTTP's affair.
+                    // The set of codes is defined by HTTP.
                     Some(values) if operator == "=" && label != "code" && !values.contains(value) => {
                         wrong.push(format!("{place}: {metric} has no {label}={value}"));
                     }

@@ -16,7 +16,7 @@ fn one_call_more_than_may_be_in_flight_is_refused_at_once_and_admitted_when_one_
 
         join_all(in_flight).await;
         assert!(test.call(interests_call(&[1])).await.outcome.is_ok());
-        // Those in flight missed their deadline after they had been admitted, which is another matter.
+        // The calls in flight missed their deadline after they had been admitted, so they do not count as shed.
         assert_eq!(test.shed(), [1, 0]);
     });
 }
@@ -48,7 +48,7 @@ fn a_call_gives_its_place_back_however_it_ends() {
         assert!(test.call(score_call()).await.outcome.is_err());
         assert_eq!(test.free(), MAX_IN_FLIGHT);
 
-        // A client that goes away: the place is taken for as long as the work goes on, and no longer.
+        // The client disconnects: its permit is held exactly until the work ends.
         let abandoned = test.send(score_call());
         settle().await;
         drop(abandoned);

@@ -79,7 +79,7 @@ impl Test {
         self.lookups.counted(lookup)
     }
 
-    /// Writes that were counted as this.
+    /// The number of writes counted with this outcome.
     fn writes(&self, outcome: &str) -> f64 {
         let families = self.registry.gather();
         let of_operations = |family: &&MetricFamily| family.name() == "scoring_store_operations_total";
@@ -167,7 +167,7 @@ fn a_score_whose_time_is_over_is_not_written() {
     });
 }
 
-/// The link's keeper is part of the actor: its fall is the actor's.
+/// The link's keeper is part of the actor: if the keeper falls, the actor falls.
 #[test]
 fn a_connector_that_panics_restarts_the_actor_which_then_has_one_fresh_connection() {
     paused(async {
@@ -201,7 +201,7 @@ fn a_backend_that_panics_on_a_command_fails_that_request_only() {
     });
 }
 
-/// Fault 23: readiness heeds the look-ups' link alone.
+/// Fault 23: readiness depends on the look-ups' link only.
 #[test]
 fn a_link_for_writes_that_fails_is_nobodys_concern() {
     paused(async {

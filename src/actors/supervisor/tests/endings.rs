@@ -47,7 +47,7 @@ fn an_actor_that_panics_at_shutdown_takes_nothing_else_down(#[case] dropped: boo
     assert!(world.borrow().dropped);
 }
 
-/// Whoever drops the supervisor itself need not catch anything.
+/// Code that drops the supervisor itself need not catch a panic.
 #[test]
 fn dropping_a_supervisor_does_not_panic() {
     let world = World::shared();

@@ -84,7 +84,7 @@ fn one_fall_more_than_the_window_allows_marks_an_actor_as_failing() {
     });
 }
 
-/// Vitals are shared by all workers.
+/// All workers share the vitals.
 #[test]
 fn an_actor_that_ends_while_failing_is_not_failing_for_ever() {
     paused(async {

@@ -10,7 +10,7 @@ fn an_actor_that_falls_in_a_handler_runs_again_at_once_and_serves_its_queue_in_o
         let falling = test.address.send(FallInHandler(how));
         let queued: Vec<_> = (1..=5).map(|number| test.address.send(Serve(number))).collect();
 
-        // One that stops has handled its message; one that panics has not.
+        // An actor that stops has handled its message; one that panics has not.
         assert_eq!(falling.await, if how == Fall::Panic { Err(MailboxError::Closed) } else { Ok(()) });
         let served: Vec<_> = join_all(queued).await.into_iter().map(Result::unwrap).collect();
         assert_eq!(served.last().unwrap(), &[1, 2, 3, 4, 5]);
@@ -33,7 +33,7 @@ fn an_actor_that_falls_in_a_future_of_its_own_runs_again_at_once(
         assert!(how == Fall::Stop || fallen == Err(MailboxError::Closed));
         assert_eq!(test.address.send(Serve(1)).await.unwrap(), [1]);
         assert!(begun.elapsed() <= AT_ONCE, "{:?}", begun.elapsed());
-        // What was under way in the actor itself is lost with it, and its caller knows.
+        // Work that ran in the actor itself is lost with it, and its caller gets an error.
         assert_eq!(hanging.await, Err(MailboxError::Closed));
         assert_eq!((test.vitals.restarts(), test.starts()), (1, 2));
     });
@@ -124,7 +124,7 @@ fn a_restart_is_logged_once_with_its_reason() {
     }
 }
 
-/// It could hold personal data.
+/// Such a text could hold personal data.
 #[test]
 fn a_panics_text_that_was_made_at_run_time_is_not_logged() {
     let (log, _guard) = Log::capture();

@@ -1,3 +1,4 @@
+use crate::domain::Method;
 use rstest::rstest;
 use serde_json::{Value, json};
 

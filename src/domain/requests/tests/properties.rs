@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-/// What an argument may be, and whether that is a fault.
+/// The possible states of an argument, and whether each is a fault.
 fn any_state(good: Value, bad: Value) -> impl Strategy<Value = (Option<Value>, bool)> {
     prop_oneof![
         Just((None, false)),

@@ -1,8 +1,8 @@
-//! The door of an endpoint: which connections come in, and what becomes of those that did.
+//! The door of an endpoint: it decides which connections are accepted, and what happens to existing ones.
 //!
-//! The RESP server and the proxy differ in what they do with a connection, not in how they lose it. So the faults of
-//! connecting and of whole connections live here, once. Every change has taken effect when its call returns, except that
-//! a connection counts as existing only once it has been accepted.
+//! The RESP server and the proxy handle a connection differently, but lose it in the same ways. So the faults of
+//! connecting and of whole connections live here, once. Every change has taken effect when its call returns, with one
+//! exception: a connection only counts as existing once it has been accepted.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -42,7 +42,7 @@ struct Inner {
 
 struct State {
     way: Way,
-    /// Counts what callers asked for, so that a flapping door stops as soon as something else is asked of it.
+    /// Counts the callers' orders, so that a flapping door stops as soon as another order comes.
     orders: usize,
 }
 
@@ -52,13 +52,13 @@ enum Way {
     Clogged(#[expect(dead_code, reason = "held for its Drop")] FullBacklog),
 }
 
-/// Connects are refused as soon as this is dropped, not only once its task has been.
+/// Connects are refused as soon as this is dropped, even before its task is dropped.
 struct Listening {
     listener: Arc<TcpListener>,
     accepting: AbortHandle,
 }
 
-/// Each decree is for all connections with a number below it.
+/// Each decree applies to all connections with a number below it.
 #[derive(Clone, Copy, Default)]
 struct Decrees {
     frozen: usize,
@@ -96,43 +96,43 @@ impl Door {
         door
     }
 
-    /// Where to connect. It stays the same for the life of the door.
+    /// The address to connect to. It stays the same for the life of the door.
     pub fn addr(&self) -> SocketAddr {
         self.inner.port.addr()
     }
 
-    /// How many connections were ever accepted, with those that were turned away.
+    /// The number of connections accepted so far, including those that were turned away.
     pub fn accepted(&self) -> usize {
         self.inner.accepted.load(Ordering::SeqCst)
     }
 
-    /// How many connections are being served or are frozen now.
+    /// The number of connections that are served or frozen now.
     pub fn held(&self) -> usize {
         self.inner.held.load(Ordering::SeqCst)
     }
 
-    /// Admits connections. This heals all that was done to the door, but not what was done to old connections.
+    /// Admits connections. This undoes every change of the door, but not the changes of old connections.
     pub fn open(&self) {
         let listen = || Way::Open(self.inner.listen(None));
         self.inner.order(listen);
     }
 
-    /// Refuses new connections: nobody listens. Existing ones stay.
+    /// Refuses new connections: the port has no listener. Existing ones stay.
     pub fn shut(&self) {
         self.inner.order(|| Way::Shut);
     }
 
-    /// Lets new connects go nowhere, as a firewall that drops packets does. Existing connections stay.
+    /// Leaves new connects without an answer, as a firewall that drops packets does. Existing connections stay.
     pub fn clog(&self) {
         self.inner.order(|| Way::Clogged(FullBacklog::on(&self.inner.port)));
     }
 
-    /// Accepts new connections only to close them at once, after `last_words` if there are any.
+    /// Accepts new connections only to close them at once, after sending `last_words` unless empty.
     pub fn turn_away(&self, last_words: &'static str) {
         self.inner.order(|| Way::Open(self.inner.listen(Some(last_words))));
     }
 
-    /// Is shut for `period`, closing all connections, then open for `period`, and so on until another call.
+    /// Shuts for `period` and closes all connections, then opens for `period`, and so on until another call.
     pub fn flap(&self, period: Duration) {
         let order = self.inner.order(|| Way::Shut);
         self.inner.spawn(Arc::clone(&self.inner).flap(order, period));
@@ -164,7 +164,7 @@ impl Drop for Door {
 // ===== impl Inner =====
 
 impl Inner {
-    /// Changes the way in, and returns the number of this order.
+    /// Changes how connections are accepted, and returns the number of this order.
     fn order(&self, way: impl FnOnce() -> Way) -> usize {
         let mut state = self.state.lock().unwrap();
         state.orders += 1;
@@ -192,7 +192,7 @@ impl Inner {
 
     async fn accept(self: Arc<Self>, listener: Arc<TcpListener>, last_words: Option<&'static str>) {
         loop {
-            // What fails here is one connection, or the listener just before this task is aborted.
+            // Only one connection fails here, or the listener just before this task is aborted.
             let Ok((stream, _)) = listener.accept().await else {
                 tokio::task::yield_now().await;
                 continue;
@@ -217,7 +217,7 @@ impl Inner {
                     () = &mut serving => break Fate::Closed,
                     _ = decrees.changed() => {}
                 },
-                // What is not polled neither reads nor writes, and keeps its socket.
+                // A connection that is not polled neither reads nor writes, and keeps its socket.
                 Fate::Frozen => _ = decrees.changed().await,
                 Fate::Closed | Fate::Reset => break fate,
             }
@@ -246,7 +246,8 @@ impl Inner {
     }
 }
 
-/// Waits for the peer to close first: closing with its bytes unread would send an RST that may overtake the words.
+/// Waits for the peer to close first: closing with the peer's bytes unread would send an RST that may overtake the
+/// words.
 async fn say_and_close(mut stream: TcpStream, words: &str) {
     if !words.is_empty()
         && stream.write_all(words.as_bytes()).await.is_ok()
@@ -261,7 +262,7 @@ async fn say_and_close(mut stream: TcpStream, words: &str) {
 impl Drop for Listening {
     fn drop(&mut self) {
         self.accepting.abort();
-        // The task may hold the listener a little longer. On Linux this ends the listening all the same.
+        // The task may hold the listener a little longer. On Linux this still ends the listening.
         _ = SockRef::from(&*self.listener).shutdown(std::net::Shutdown::Both);
     }
 }
@@ -277,7 +278,7 @@ impl Decrees {
     }
 }
 
-/// Counts a connection for as long as it lives, also when its task is aborted.
+/// Counts a connection while it lives, even if its task is aborted.
 struct Held<'a>(&'a AtomicUsize);
 
 impl<'a> Held<'a> {

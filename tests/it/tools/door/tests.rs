@@ -1,4 +1,4 @@
-//! What a client of a door sees.
+//! The door, as its client sees it.
 
 use std::io::ErrorKind;
 

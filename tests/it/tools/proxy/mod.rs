@@ -1,7 +1,7 @@
 //! A bad network between a client and a store.
 //!
-//! Each direction of each connection reads chunks, asks its [`Schedule`] when they arrive, and writes them then. Reading
-//! goes on meanwhile, so that latency does not become a limit of throughput.
+//! Each direction of each connection reads chunks, gets each one's arrival time from its [`Schedule`], and writes it
+//! then. It keeps reading meanwhile, so that latency does not limit throughput.
 
 mod schedule;
 
@@ -19,21 +19,21 @@ use self::schedule::Schedule;
 pub use self::schedule::{Conditions, Loss};
 use super::Door;
 
-/// What is on its way at most, in chunks of at most [`CHUNK`] bytes; then reading waits.
+/// Maximum chunks in flight, each of at most [`CHUNK`] bytes; then reading waits.
 const CHUNKS: usize = 1_024;
 const CHUNK: usize = 16 * 1_024;
 
 /// A proxy on a free port. Dropping it closes everything.
 pub struct Proxy {
-    /// Which connections come in, and what becomes of them.
+    /// Decides which connections are accepted, and what happens to them.
     pub door: Door,
     network: Arc<Network>,
 }
 
-/// Where a proxy leads to: a TCP address or the path of a Unix socket.
+/// The target of a proxy: a TCP address or the path of a Unix socket.
 #[derive(Clone, Debug)]
 pub enum Upstream {
-    /// `127.0.0.1:6379`, say.
+    /// Such as `127.0.0.1:6379`.
     Tcp(SocketAddr),
     /// The socket's path.
     Unix(PathBuf),
@@ -47,25 +47,26 @@ struct Network {
     healed: watch::Sender<usize>,
 }
 
-/// A chunk on its way.
+/// A chunk in flight.
 struct Parcel {
     bytes: Vec<u8>,
     arrival: Instant,
-    /// What `healed` said when it set out. Healing delivers it early.
+    /// The value of `healed` when it was sent. Healing delivers it early.
     healed: usize,
-    /// The connection is cut behind it.
+    /// The connection is cut after it.
     is_last: bool,
 }
 
 // ===== impl Proxy =====
 
 impl Proxy {
-    /// A perfect network to `upstream`, which need not be there yet. A client whose store refuses is closed at once.
+    /// A perfect network to `upstream`, which need not exist yet. If the store refuses, the client's connection is
+    /// closed at once.
     pub fn to(upstream: impl Into<Upstream>) -> Self {
         Self::seeded(upstream, 0)
     }
 
-    /// The same, with the seed of all its chance.
+    /// As [`Proxy::to`], with a seed for its randomness.
     pub fn seeded(upstream: impl Into<Upstream>, seed: u64) -> Self {
         let network = Arc::new(Network {
             upstream: upstream.into(),
@@ -77,13 +78,13 @@ impl Proxy {
         let serving = Arc::clone(&network);
         let door = Door::new(move |number, client| {
             let network = Arc::clone(&serving);
-            // An error here is one that both ends have seen too.
+            // Both ends have seen this error too.
             Box::pin(async move { _ = network.join(number, client).await })
         });
         Self { door, network }
     }
 
-    /// Where to connect instead of to the store.
+    /// The address to connect to instead of the store's.
     pub fn addr(&self) -> SocketAddr {
         self.door.addr()
     }
@@ -104,9 +105,9 @@ impl Proxy {
         self.network.to_client.send_replace(conditions);
     }
 
-    /// Makes the network perfect, delivers at once what is on its way, and opens the door.
+    /// Makes the network perfect, delivers all chunks in flight at once, and opens the door.
     ///
-    /// Connections that a black hole took bytes from or that are frozen stay silent.
+    /// Connections stay silent if a black hole took bytes from them, or if they are frozen.
     pub fn heal(&self) {
         self.set(Conditions::default());
         self.network.healed.send_modify(|times| *times += 1);
@@ -138,7 +139,7 @@ impl Network {
         }
     }
 
-    /// Ends when both directions have, or as soon as one fails.
+    /// Ends when both directions have ended, or as soon as one fails.
     async fn pass_both_ways(
         &self,
         number: usize,
@@ -183,7 +184,7 @@ impl Network {
             }
             let now_in_force = *conditions.borrow_and_update();
             if now_in_force.black_hole {
-                // The end of a stream goes the way of its bytes.
+                // The end of a stream is treated like its bytes.
                 return std::future::pending().await;
             }
             if length == 0 {

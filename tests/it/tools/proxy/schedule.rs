@@ -1,51 +1,51 @@
-//! When a chunk of bytes arrives: the network as a pure function of time and chance.
+//! The arrival time of a chunk of bytes: the network as a pure function of time and chance.
 //!
-//! A late chunk does not keep later ones from being sent, it only arrives before them, as in TCP. So latency costs time
-//! and not throughput, while a lost packet holds up all that is behind it.
+//! As in TCP, a late chunk does not stop later ones from being sent, but they arrive after it. So latency costs time
+//! and not throughput, while a lost packet delays everything behind it.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// What one direction of a proxy does to its bytes. The default is a perfect network.
+/// The effect of one direction of a proxy on its bytes. The default is a perfect network.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Conditions {
-    /// How long a chunk travels. A round trip costs this twice when both directions have it.
+    /// The travel time of a chunk. A round trip costs this twice when both directions have it.
     pub latency: Duration,
-    /// Up to this much on top, drawn for each chunk. Order is kept.
+    /// The maximum additional delay, drawn for each chunk. Order is kept.
     pub jitter: Duration,
     /// Lost packets.
     pub loss: Option<Loss>,
     /// Bytes a second.
     pub bandwidth: Option<u64>,
-    /// Swallows all bytes. A connection that has lost some stays silent in that direction for ever, as TCP would.
+    /// Swallows all bytes. A connection that has lost some stays silent in that direction for ever, as with TCP.
     pub black_hole: bool,
-    /// Closes a connection, both ways, when it has passed on so many bytes under these conditions.
+    /// Closes a connection, both ways, when it has passed on this many bytes under these conditions.
     pub cut_after: Option<usize>,
 }
 
-/// Packet loss as a stream shows it: now and then nothing comes for a while.
+/// Packet loss as a stream shows it: sometimes nothing arrives for a while.
 ///
-/// A chunk stands for a packet. One that is lost is sent again when the retransmission timer has run out, and stalls all
-/// that is behind it until then. What is lost behind a gap costs nothing more: the receiver's acknowledgements tell of it
-/// (SACK), and it is repaired together with the gap. That is harsher than TCP, which repairs most losses that are followed
-/// by other packets within about a round trip.
+/// A chunk stands for a packet. A lost chunk is sent again when the retransmission timer has run out, and delays
+/// everything behind it until then. Further losses behind a gap cost nothing more: the receiver's acknowledgements
+/// report them (SACK), and they are repaired together with the gap. That is harsher than TCP, which repairs most losses
+/// that are followed by other packets within about a round trip.
 #[derive(Clone, Copy, Debug)]
 pub struct Loss {
-    /// The chance of each chunk, and of each time that it is sent again, to be lost; 0 to 1.
+    /// The probability that a chunk is lost, each time that it is sent; 0 to 1.
     pub chance: f64,
-    /// The retransmission timer: Linux has 200 ms at the least. It doubles each time that it runs out for the same chunk.
+    /// The retransmission timer: at least 200 ms on Linux. It doubles each time that it runs out for the same chunk.
     pub stall: Duration,
 }
 
-/// After so many losses of one chunk it arrives, so that a chance of 1 ends too.
+/// A chunk arrives after this many losses, so that a chance of 1 ends too.
 const MOST_LOSSES: u32 = 5;
 
 /// The state of one direction of one connection.
 #[derive(Debug)]
 pub(super) struct Schedule {
     random: fastrand::Rng,
-    /// When the line has sent all that it was given.
+    /// When the line has sent all its bytes.
     sent: Instant,
     /// When the last chunk arrives.
     arrived: Instant,
@@ -60,7 +60,7 @@ impl Schedule {
         Self { random: fastrand::Rng::with_seed(seed), sent: now, arrived: now, repaired: now }
     }
 
-    /// When a chunk of so many bytes that is sent `now` arrives.
+    /// The arrival time of a chunk of `bytes` bytes that is sent `now`.
     pub(super) fn arrival(&mut self, now: Instant, bytes: usize, conditions: &Conditions) -> Instant {
         let sending = conditions.bandwidth.map_or(0.0, |bandwidth| bytes as f64 / bandwidth as f64);
         self.sent = self.sent.max(now) + Duration::from_secs_f64(sending);
@@ -75,7 +75,7 @@ impl Schedule {
         self.arrived
     }
 
-    /// Forgets what is still on its way, since it has been delivered early.
+    /// Forgets all chunks in flight, because they have been delivered early.
     pub(super) fn catch_up(&mut self, now: Instant) {
         (self.sent, self.arrived, self.repaired) = (now, now, now);
     }

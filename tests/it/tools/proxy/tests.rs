@@ -1,4 +1,4 @@
-//! What a client behind the proxy sees. Times are lower bounds, for a busy machine is always late.
+//! The proxy, as its client sees it. Times are lower bounds, because a busy machine is always late.
 
 use std::time::Duration;
 
@@ -115,7 +115,7 @@ async fn a_loss_stalls_the_stream() {
     for _ in 0..8 {
         ping(&mut stream).await;
     }
-    // A chance of one in 256, but for the seed.
+    // Without the seed, this would fail once in 256 runs.
     assert!(start.elapsed() >= loss.stall);
 }
 

@@ -1,7 +1,7 @@
 //! A real `redis-server` process for one test.
 //!
-//! It listens on a Unix socket and on a port that stays reserved while it is dead, keeps nothing on disk, and logs to its
-//! own directory. The tools' own user may do everything, whatever a test does to the default one.
+//! It listens on a Unix socket and on a port that stays reserved while the process is dead. It keeps nothing on disk,
+//! and logs to its own directory. The tools' own user has all permissions, even if a test restricts the default user.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ pub struct RedisServer {
     process: Mutex<Process>,
 }
 
-/// A child that does not outlive its owner. `None` once it is reaped, for then its id may be somebody else's.
+/// A child that does not outlive its owner. `None` once it is reaped, because another process may then have its id.
 #[derive(Debug)]
 struct Process(Option<Child>);
 
@@ -56,7 +56,7 @@ impl RedisServer {
         server
     }
 
-    /// Where it listens for TCP.
+    /// Its TCP address.
     pub fn addr(&self) -> SocketAddr {
         self.port.addr()
     }
@@ -75,7 +75,7 @@ impl RedisServer {
     ///
     /// # Panics
     ///
-    /// When Redis is not there, answers with an error or something else than `T`, or takes over 5 s.
+    /// When Redis is not running, answers with an error or with something else than `T`, or takes over 5 s.
     pub async fn command<T: FromRedisValue>(&self, words: &[&str]) -> T {
         let answer = tokio::time::timeout(ANSWER_WITHIN, self.ask(words)).await;
         answer.unwrap_or_else(|_| panic!("redis took over {ANSWER_WITHIN:?} for {words:?}")).unwrap()
@@ -86,17 +86,18 @@ impl RedisServer {
         self.command::<()>(&["CONFIG", "SET", key, value]).await;
     }
 
-    /// Closes the connections of all clients, and says how many those were.
+    /// Closes the connections of all clients, and returns their number.
     pub async fn client_kill(&self) -> usize {
         self.command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]).await
     }
 
-    /// Holds back the commands of all clients for `duration`: with `mode` `WRITE` those that write, with `ALL` all.
+    /// Delays the commands of all clients for `duration`: only writes if `mode` is `WRITE`, all commands if it is
+    /// `ALL`.
     pub async fn client_pause(&self, duration: Duration, mode: &str) {
         self.command::<()>(&["CLIENT", "PAUSE", &duration.as_millis().to_string(), mode]).await;
     }
 
-    /// Ends the process without a goodbye, and returns when it is gone.
+    /// Kills the process, and returns when it is gone.
     pub fn kill9(&self) {
         self.process.lock().unwrap().kill9();
     }
@@ -109,16 +110,16 @@ impl RedisServer {
         self.answers().await;
     }
 
-    /// Stops the process, and returns when it has stopped. The kernel goes on accepting connections for it.
+    /// Stops the process, and returns when it has stopped. The kernel still accepts connections for it.
     pub fn sigstop(&self) {
         let pid = self.process.lock().unwrap().pid();
         kill_process(pid, Signal::STOP).unwrap();
-        // Without NOWAIT the kernel would report one stop only once, and stopping twice would wait for ever.
+        // Without NOWAIT the kernel would report one stop only once, and a second stop would wait for ever.
         waitid(WaitId::Pid(pid), WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)
             .unwrap();
     }
 
-    /// Lets a stopped process go on.
+    /// Resumes a stopped process.
     pub fn sigcont(&self) {
         kill_process(self.process.lock().unwrap().pid(), Signal::CONT).unwrap();
     }
@@ -136,7 +137,7 @@ impl RedisServer {
 
     async fn ask<T: FromRedisValue>(&self, words: &[&str]) -> RedisResult<T> {
         let url = format!("redis+unix://{}?user=tools&pass=any", self.socket().display());
-        // The client's own limit of half a second is too short for a command that blocks the server on purpose.
+        // The client's default limit of half a second is too short for a command that blocks the server on purpose.
         let patient = AsyncConnectionConfig::new().set_response_timeout(None);
         let mut connection =
             Client::open(url)?.get_multiplexed_async_connection_with_config(&patient).await?;
@@ -177,7 +178,7 @@ impl Process {
         self.0.as_mut().and_then(|child| child.try_wait().unwrap())
     }
 
-    /// A stopped process dies of this too. One that has ended already is only reaped.
+    /// This kills a stopped process too. One that has already ended is only reaped.
     fn kill9(&mut self) {
         if let Some(mut child) = self.0.take() {
             _ = child.kill();

@@ -1,4 +1,4 @@
-//! What a test can do to a real Redis.
+//! The ways in which a test can disturb a real Redis.
 
 use redis::AsyncTypedCommands;
 use rustix::process::test_kill_process;
