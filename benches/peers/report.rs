@@ -128,7 +128,7 @@ fn scores(data: &Data) -> String {
     table(&headings, rows)
 }
 
-/// Answers other than 200, and none at all.
+/// Answers other than 200, and missing answers.
 fn errors(data: &Data, id: &str, of: impl Fn(Workload) -> bool) -> u64 {
     data.throughput.iter().filter(|run| run.contender == id && of(run.workload)).map(|run| run.errors).sum()
 }
@@ -222,7 +222,7 @@ fn footprints(data: &Data) -> String {
     table(&["", "first answer, ms", "idle, MiB", "with 1,000 connections, MiB"], rows)
 }
 
-/// Of each part of a call, as they were last recorded.
+/// Last recorded counts for each part of a call.
 fn instructions() -> String {
     let counts = record::read(&read(concat!(env!("CARGO_MANIFEST_DIR"), "/benches/micro/instructions.txt")));
     let rows = counts.into_iter().map(|(name, count)| vec![name, count.to_string()]);
@@ -245,7 +245,7 @@ pub fn table(headings: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Stri
     format!("| {} |\n{rule}{rows}", headings.join(" | "))
 }
 
-/// What it is measured on, with what, and when.
+/// Machine, versions and date.
 pub fn circumstances() -> Vec<(String, String)> {
     let pinned = |peer: &str, file: &str, names: &[&str]| {
         let text = read(&format!("{}/bench/peers/{peer}/{file}", env!("CARGO_MANIFEST_DIR")));
