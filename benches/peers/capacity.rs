@@ -35,7 +35,7 @@ pub struct Terms {
 pub struct Needs {
     pub cores: f64,
     pub instances: f64,
-    /// Redis servers for the CPU or for the connections, whichever number is higher. 0 if Redis is not used.
+    /// Redis servers: the higher of the numbers for CPU and for connections. 0 if Redis is not used.
     pub stores: f64,
     pub instances_per_store: f64,
     pub connections_per_store: f64,
