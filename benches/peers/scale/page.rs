@@ -65,7 +65,7 @@ fn section(question: Question, scale: &Scale) -> String {
             .to_owned(),
         Question::Keys => format!(
             "\n## Keys in the embedded store\n\n`clients_interests` of {IDS_OF_KEYS} ids, chosen at random among all. \
-             Peak memory includes the pages of the store's file that are in memory.\n\n"
+             Peak memory includes the pages of the store's file that the service keeps in memory.\n\n"
         ),
         Question::Hits => "\n## Share of cached scores\n\n`online_score`. The share is that of persons with an earlier call; \
              the other scores are computed and then cached, each with a write that no caller waits for.\n\n"
