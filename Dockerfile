@@ -3,14 +3,14 @@
 # Builds with BuildKit: docker build -t scoring-api .
 #
 # Dependencies are compiled into cache mounts, so a change of the sources compiles only the sources. Pin the two base images by
-# digest where builds must be repeatable to the byte.
+# digest if builds must be reproducible byte for byte.
 ARG RUST_VERSION=1.90
 
 FROM rust:${RUST_VERSION}-slim-bookworm AS build
 WORKDIR /src
 COPY . .
-# The binary is copied out, for a cache mount is no part of the image. The empty folder becomes the data directory: the final
-# image has no shell to make one.
+# The binary is copied out because a cache mount is not part of the image. The empty folder becomes the data directory: the
+# final image has no shell to create one.
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,target=/src/target,sharing=locked \
     cargo build --locked --release --bin scoring-api \
@@ -27,18 +27,18 @@ LABEL org.opencontainers.image.title="scoring-api" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /out/scoring-api /usr/local/bin/scoring-api
-# The default store.url, embedded:data/scoring.redb, is relative to this; all else works on a read-only root.
+# The default store.url, embedded:data/scoring.redb, is relative to this folder; everything else works on a read-only root.
 COPY --from=build --chown=65532:65532 /out/data /var/lib/scoring-api
 WORKDIR /var/lib/scoring-api
 VOLUME ["/var/lib/scoring-api"]
-# Reachable from outside the container, so it refuses to start until it is given salts: SCORING_AUTH__SALT_FILE and
+# Reachable from outside the container, so the service refuses to start without salts: set SCORING_AUTH__SALT_FILE and
 # SCORING_AUTH__ADMIN_SALT_FILE. Publish 8080 only; 8081 is for operators.
 ENV SCORING_HTTP__BIND=0.0.0.0:8080 \
     SCORING_ADMIN__BIND=0.0.0.0:8081
 EXPOSE 8080 8081
 USER 65532:65532
 STOPSIGNAL SIGTERM
-# The binary asks itself, for nothing else in the image could. Orchestrators do better to ask from outside: /readyz on 8081.
+# The binary probes itself because the image has no other program. Orchestrators should probe from outside: /readyz on 8081.
 HEALTHCHECK --interval=10s --timeout=4s --start-period=30s --retries=3 CMD ["/usr/local/bin/scoring-api", "probe"]
 ENTRYPOINT ["/usr/local/bin/scoring-api"]
 CMD ["serve"]

@@ -1,4 +1,4 @@
--- Sends the bodies of a file, one a line, in turn. Where a line has MARK, a number stands that no other request has.
+-- Sends the bodies of a file, one a line, in turn. MARK in a line is replaced by a number that is unique to the request.
 -- Usage: wrk … -s bench/wrk.lua URL -- FILE FIRST
 
 local MARK = "##########"
@@ -29,7 +29,7 @@ end
 function init(args)
   local headers = { ["Content-Type"] = "application/json" }
   for line in io.lines(args[1]) do
-    -- The mark is as long as what takes its place, so the length that wrk computes is right.
+    -- The mark is as long as the number that replaces it, so the length that wrk computes is right.
     table.insert(bodies, split(wrk.format("POST", "/method", headers, line)))
   end
   number = tonumber(args[2]) + offset

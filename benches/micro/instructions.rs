@@ -1,5 +1,5 @@
-//! How many instructions a part takes, by callgrind: the difference between doing it many times and more often,
-//! so that the preparation falls out.
+//! Instructions of each part, by callgrind: the difference between a run with few repetitions and one with many, so that
+//! the preparation cancels out.
 
 use std::{env, fs, process::Command};
 
@@ -12,7 +12,7 @@ const RECORD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/micro/instruc
 const FEW: u64 = 500;
 const MANY: u64 = 1_500;
 
-/// Counts, and says what has grown since the last record. Never fails for that: a count also moves with the compiler.
+/// Counts, and prints the growth since the last record. Growth is not an error: a count also moves with the compiler.
 pub fn compare() {
     let Some(counts) = count() else { return };
     let recorded = record::read(&fs::read_to_string(RECORD).unwrap_or_default());
@@ -26,14 +26,14 @@ pub fn compare() {
     println!("{}", record::verdict(&recorded, &counts));
 }
 
-/// Counts, and keeps the counts for later comparisons.
+/// Counts, and saves the counts for later comparisons.
 pub fn record() {
     let Some(counts) = count() else { return };
     fs::write(RECORD, record::write(&counts)).unwrap();
     counts.iter().for_each(|(name, count)| println!("{count:>12}  {name}"));
 }
 
-/// None, and a word about it, if there is no valgrind.
+/// `None`, with a message, if valgrind is not installed.
 fn count() -> Option<Vec<Count>> {
     if Command::new("valgrind").arg("--version").output().is_err() {
         println!("valgrind is not installed: instructions are not counted");
@@ -50,7 +50,7 @@ fn count() -> Option<Vec<Count>> {
     )
 }
 
-/// The instructions of doing a part so many times, preparation and all.
+/// Instructions for this many repetitions of a part, preparation included.
 fn collected(part: &str, times: u64) -> u64 {
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])

@@ -1,8 +1,8 @@
 //! Microbenchmarks of the parts that a call passes through.
 //!
-//! - `cargo bench --bench micro`: how long each takes (criterion),
-//! - `make instructions`: how many instructions each executes (callgrind), which tells the same on a busy machine, and
-//!   what has grown since they were last recorded; `cargo bench --bench micro -- instructions record` records them.
+//! - `cargo bench --bench micro`: time of each part (criterion),
+//! - `make instructions`: instructions of each part (callgrind), which do not depend on how busy the machine is, and their
+//!   growth since the last record; `cargo bench --bench micro -- instructions record` records them.
 
 #![allow(
     unreachable_pub,
@@ -11,7 +11,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stdout,
-    reason = "it is a tool for this repository: it reports on standard output, and a panic is a run that failed"
+    reason = "it is a tool for this repository: it reports on standard output, and a panic is a failed run"
 )]
 
 mod instructions;

@@ -1,4 +1,4 @@
-//! The parts, each as something that can be done so and so many times.
+//! The parts, each as work that can be repeated.
 
 use std::{
     hint::black_box,
@@ -54,7 +54,7 @@ enum Work {
     Key,
     Hop,
     Call(&'static str),
-    /// A score that is near.
+    /// A near hit.
     NearCall,
     Get(Kind),
     GetMany(Kind),
@@ -67,7 +67,7 @@ enum Kind {
     Redis,
 }
 
-/// All of them, in the order of a call's life.
+/// All parts, in the order in which a call passes them.
 pub const PARTS: &[Part] = &[
     part("parse and check a score", Work::Parse("online_score")),
     part("parse and check 100 ids", Work::Parse("clients_interests")),
@@ -96,7 +96,7 @@ impl Part {
         matches!(self.work, Work::Get(Kind::Redis) | Work::GetMany(Kind::Redis))
     }
 
-    /// Whether the number of its instructions is its own: what waits for threads or sockets counts their turns, too.
+    /// Whether its instruction count is reliable: a part that waits for threads or sockets also counts their polling.
     pub fn is_countable(&self) -> bool {
         !matches!(self.work, Work::Get(Kind::Redis) | Work::GetMany(Kind::Redis | Kind::Embedded))
     }
@@ -106,7 +106,7 @@ impl Part {
 pub struct Redis(RedisServer);
 
 impl Redis {
-    /// None, and a word about it, if there is no `redis-server`.
+    /// `None`, with a message, if `redis-server` is not installed.
     pub fn start_if_installed() -> Option<Self> {
         let is_installed = std::process::Command::new("redis-server").arg("--version").output().is_ok();
         if !is_installed {
@@ -125,10 +125,10 @@ impl Redis {
     }
 }
 
-/// What is done around a part's work, once that is prepared.
+/// Measures a part's work after its preparation.
 type Around<'a> = Box<dyn FnOnce(&mut dyn FnMut()) + 'a>;
 
-/// Prepares a part, and hands what does it `times` times to `around`.
+/// Prepares a part, and passes `times` repetitions of its work to `around`.
 pub fn run(name: &str, times: u64, redis: Option<&Redis>, around: impl FnOnce(&mut dyn FnMut())) {
     let part = PARTS.iter().find(|part| part.name == name).expect("there is such a part");
     let repeat = |around: Around<'_>, work: &mut dyn FnMut()| {
@@ -210,7 +210,7 @@ pub fn run(name: &str, times: u64, redis: Option<&Redis>, around: impl FnOnce(&m
     }
 }
 
-/// Awaits `work` one time after the other on a thread as the service's workers have.
+/// Awaits `work` repeatedly on a thread like those of the service's workers.
 #[allow(clippy::needless_pass_by_value, reason = "closures read better in place")]
 fn within_actix<T>(around: Around<'_>, times: u64, prepare: impl AsyncFnOnce() -> T, work: impl AsyncFn(&T)) {
     let system = System::new();
@@ -310,7 +310,7 @@ async fn ask(tree: &Tree, request: &MethodRequest) {
     black_box(tree.dispatcher.send(call).await.unwrap().outcome.unwrap());
 }
 
-/// The actors of one worker, as the service wires them, with a near cache of so many scores.
+/// The actors of one worker, wired as in the service, with a near cache of this capacity.
 async fn tree(near_capacity: u64) -> Tree {
     let registry = Registry::new();
     let metrics = StoreMetrics::register(&registry).unwrap();

@@ -1,12 +1,12 @@
-//! The counts of instructions that are kept: how they are written down, and what has grown since.
+//! The recorded counts of instructions: their file format, and their growth since then.
 
-/// Growth beyond this is worth a word.
+/// Growth above this share is reported.
 pub const NOTABLE: f64 = 0.05;
 
-/// A part's name, and how many instructions it takes.
+/// A part's name, and its number of instructions.
 pub type Count = (String, u64);
 
-/// Reads what [`write`] has written. Lines of another form are comments.
+/// Reads the format of [`write`]. Lines of another form are comments.
 pub fn read(text: &str) -> Vec<Count> {
     let line = |line: &str| {
         let (count, name) = line.split_once(' ')?;
@@ -15,7 +15,7 @@ pub fn read(text: &str) -> Vec<Count> {
     text.lines().filter_map(line).collect()
 }
 
-/// A line for each.
+/// Writes one line for each count.
 pub fn write(counts: &[Count]) -> String {
     let lines: String = counts.iter().map(|(name, count)| format!("{count} {name}\n")).collect();
     format!(
@@ -23,7 +23,7 @@ pub fn write(counts: &[Count]) -> String {
     )
 }
 
-/// How much each count has grown since it was recorded, as a share; none for what was not.
+/// Growth of each count since it was recorded, as a share; `None` for a count without a record.
 pub fn changes(recorded: &[Count], now: &[Count]) -> Vec<Option<f64>> {
     let change = |(name, now): &Count| {
         let (_, before) = recorded.iter().find(|(recorded, _)| recorded == name)?;
@@ -32,7 +32,7 @@ pub fn changes(recorded: &[Count], now: &[Count]) -> Vec<Option<f64>> {
     now.iter().map(change).collect()
 }
 
-/// What is to be said of it in the end.
+/// A summary of the growth.
 pub fn verdict(recorded: &[Count], now: &[Count]) -> String {
     let changes = changes(recorded, now);
     let grown = now.iter().zip(changes).filter_map(|((name, _), change)| {

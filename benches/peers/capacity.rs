@@ -1,40 +1,41 @@
-//! What many calls take: instances, stores, connections, network; and what breaks first as their number grows.
+//! Resources for a given number of calls: instances, stores, connections, network; and the limits that are reached first as
+//! the number grows.
 //!
-//! Pure arithmetic on what one call was measured to cost.
+//! Pure arithmetic on the measured cost of one call.
 
-/// What one call costs.
+/// Cost of one call.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Cost {
     /// CPU of the service, and of its Redis, in microseconds.
     pub cpu_us: f64,
     pub redis_cpu_us: f64,
-    /// Between client and service, both directions, with the heads of packets.
+    /// Bytes between client and service, both directions, with packet headers.
     pub client_bytes: f64,
-    /// Between service and Redis, both directions.
+    /// Bytes between service and Redis, both directions.
     pub redis_bytes: f64,
 }
 
-/// What an installation is made of.
+/// Properties of an installation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Terms {
-    /// The share of a core's time that is planned for; the rest is for peaks and for what fails.
+    /// The planned share of a core's time; the rest is for peaks and failures.
     pub utilisation: f64,
-    /// Cores of one instance, with a worker each.
+    /// Cores of one instance, with one worker each.
     pub cores: usize,
-    /// That each worker holds to its Redis.
+    /// Connections of each worker to its Redis.
     pub connections_per_worker: f64,
-    /// That one Redis admits.
+    /// Connections that one Redis accepts.
     pub max_clients: f64,
-    /// Of one machine's network, bits a second in both directions together.
+    /// Network of one machine, bits a second in both directions together.
     pub network_bits: f64,
 }
 
-/// What so many calls a second take.
+/// Resources for a number of calls a second.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Needs {
     pub cores: f64,
     pub instances: f64,
-    /// Servers of Redis, for its CPU and for connections, whichever asks for more. 0 if it is not used.
+    /// Redis servers: the higher of the numbers for CPU and for connections. 0 if Redis is not used.
     pub stores: f64,
     pub instances_per_store: f64,
     pub connections_per_store: f64,
@@ -42,20 +43,20 @@ pub struct Needs {
     pub redis_gbits: f64,
 }
 
-/// Something that runs out.
+/// A resource that runs out.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Limit {
     pub what: &'static str,
-    /// Calls a second at which it does.
+    /// Calls a second at which it runs out.
     pub per_second: f64,
-    /// What helps.
+    /// Remedy.
     pub cure: &'static str,
 }
 
 // ===== impl Terms =====
 
 impl Terms {
-    /// Calls a second that a core takes of what costs so many microseconds each.
+    /// Calls a second on one core, if each costs this many microseconds.
     fn within(&self, cost_us: f64) -> f64 {
         self.utilisation * 1e6 / cost_us
     }
@@ -87,8 +88,8 @@ impl Terms {
         }
     }
 
-    /// What runs out as calls grow, first things first. Instances are added in front of one Redis, until it is that
-    /// which runs out.
+    /// Resources that run out as calls grow, the first one first. Instances are added in front of one Redis until that
+    /// Redis is the limit.
     pub fn limits(&self, cost: Cost) -> Vec<Limit> {
         let limit = |what, per_second, cure| Limit { what, per_second, cure };
         let on_network = |bytes: f64| self.network_bits / 8.0 / bytes;

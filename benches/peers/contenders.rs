@@ -1,4 +1,4 @@
-//! What is compared: one entry for each contender, whatever it is made of.
+//! The contenders of the benchmark, one entry each.
 
 use std::{
     path::{Path, PathBuf},
@@ -7,7 +7,7 @@ use std::{
 
 use crate::workloads::Workload;
 
-/// Those that targets and groups speak of.
+/// Ids that targets and groups name.
 pub const PURE: &str = "pure";
 pub const DIRECT: &str = "direct";
 pub const NEAR: &str = "near-cache";
@@ -20,7 +20,7 @@ pub const FASTAPI: &str = "fastapi";
 pub const FASTIFY: &str = "fastify";
 pub const ASSIGNMENT: &str = "http.server";
 
-/// Who is measured at one fixed rate: 60 % of what the slowest of each group can do.
+/// Contenders measured at the same fixed rate: 60 % of the peak of the slowest one in the group.
 pub const LATENCY_GROUPS: &[&[&str]] = &[
     &[PURE, DIRECT, NEAR, NO_LOG, SERVICE, EMBEDDED, DEAD, FROZEN],
     &[FASTIFY, SERVICE],
@@ -28,7 +28,7 @@ pub const LATENCY_GROUPS: &[&[&str]] = &[
     &[ASSIGNMENT, SERVICE],
 ];
 
-/// What one contender is.
+/// A contender.
 pub struct Contender {
     pub id: &'static str,
     pub what: &'static str,
@@ -37,9 +37,9 @@ pub struct Contender {
     pub workloads: &'static [Workload],
 }
 
-/// How it is started.
+/// Program of a contender.
 pub enum Program {
-    /// One of `bench/peers/rust`.
+    /// A kind of `bench/peers/rust`.
     Rust(&'static str),
     /// This service, with these settings.
     Service(Vec<&'static str>),
@@ -48,11 +48,11 @@ pub enum Program {
     HttpServer,
 }
 
-/// What the Redis behind it does while it is measured.
+/// State of the contender's Redis during the measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Store {
     Redis,
-    /// None: a file of its own, with the same interests.
+    /// No Redis: the service uses its own file, with the same interests.
     Embedded,
     Dead,
     Frozen,
@@ -60,7 +60,7 @@ pub enum Store {
 
 const CACHED: &[Workload] = &[Workload::Cached];
 const SCORES: &[Workload] = &[Workload::Cached, Workload::Distinct];
-/// Those that fill the store last: else whoever answers more of them would be asked on a larger store.
+/// Workloads that fill the store are last; otherwise a faster contender would be measured on a larger store.
 const ALL: &[Workload] = &[
     Workload::Cached,
     Workload::Interests(10),
@@ -70,7 +70,7 @@ const ALL: &[Workload] = &[
     Workload::Distinct,
 ];
 
-/// All of them.
+/// All contenders.
 pub fn contenders() -> Vec<Contender> {
     vec![
         rust("floor", "actix-web answering a fixed body", CACHED),
@@ -116,7 +116,7 @@ fn peer(id: &'static str, what: &'static str, program: Program) -> Contender {
     Contender { id, what, program, store: Store::Redis, workloads: ALL }
 }
 
-/// Where a contender finds what it needs.
+/// Addresses and paths for a contender's process.
 pub struct Surroundings<'a> {
     pub port: u16,
     pub admin_port: u16,
@@ -133,12 +133,12 @@ impl Contender {
         !matches!(self.program, Program::Rust(_))
     }
 
-    /// Whether its memory and its start are measured: the floor's tell nothing.
+    /// Whether its memory and its start are measured: those of the floor mean nothing.
     pub fn has_footprint(&self) -> bool {
         self.store != Store::Dead && self.store != Store::Frozen
     }
 
-    /// Whether what it is made of has been installed.
+    /// Whether its program has been installed.
     pub fn is_installed(&self) -> bool {
         let program = self.program();
         if matches!(self.program, Program::Fastify) {
@@ -157,7 +157,7 @@ impl Contender {
         }
     }
 
-    /// The same service with one more setting, which wins over others.
+    /// The same service with one more setting, which overrides earlier ones.
     pub fn with(mut self, setting: &'static str) -> Self {
         if let Program::Service(settings) = &mut self.program {
             settings.push(setting);
@@ -222,7 +222,7 @@ pub fn service_program() -> PathBuf {
     installed("bin/scoring-api")
 }
 
-/// What `bench/install` has put there.
+/// Path of a file that `bench/install` has installed.
 pub fn installed(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers").join(path)
 }

@@ -1,6 +1,6 @@
-//! Shows that a contender answers as the contract says: the official cases, and what they leave open.
+//! Checks that a contender answers according to the contract: the official cases, and more cases that they leave open.
 //!
-//! Those within Rust that only score are asked the cases of `online_score`; the floor is asked nothing.
+//! Rust contenders with scores only get the cases of `online_score`; the floor gets no cases.
 
 use std::collections::BTreeSet;
 
@@ -18,10 +18,10 @@ const OFFICIAL: &str = include_str!("../../tests/it/official.json");
 
 const FULL: &str = r#"{"phone":79175002040,"email":"a@b","first_name":"a","last_name":"b","birthday":"1.1.1990","gender":1}"#;
 
-/// Arguments, and what is found or the fields at fault.
+/// Arguments, and the result or the faulty fields.
 type Case<T> = (&'static str, Result<T, &'static [&'static str]>);
 
-/// Arguments of `online_score`, and the score or the fields at fault.
+/// Arguments of `online_score`, and the score or the faulty fields.
 const SCORES: &[Case<f64>] = &[
     (FULL, Ok(5.0)),
     (r#"{"phone":"79175002040","email":"a@b"}"#, Ok(3.0)),
@@ -40,7 +40,7 @@ const SCORES: &[Case<f64>] = &[
     (r#"{"phone":"79175002040","last_name":"a"}"#, Err(&["arguments"])),
 ];
 
-/// Arguments of `clients_interests`, and the ids or the fields at fault.
+/// Arguments of `clients_interests`, and the ids or the faulty fields.
 const INTERESTS: &[Case<&[i64]>] = &[
     (r#"{"client_ids":[1,2,1]}"#, Ok(&[1, 2])),
     (r#"{"client_ids":[9223372036854775807,-1,0],"date":null}"#, Ok(&[i64::MAX, -1, 0])),
@@ -54,7 +54,7 @@ const INTERESTS: &[Case<&[i64]>] = &[
     ("{}", Err(&["client_ids"])),
 ];
 
-/// Whole bodies that are refused before any token is looked at, and the code.
+/// Whole bodies that are refused before the token is checked, and the code.
 const BODIES: &[(&[u8], u16)] = &[
     (b"", 400),
     (b" ", 400),
@@ -80,7 +80,7 @@ pub async fn check(contender: &Contender, server: &Server) {
     if !contender.is_whole() && !scores_only {
         return;
     }
-    // While a service's Redis is gone, only scores are right.
+    // While a service's Redis is down, only scores are right.
     let scores_only = scores_only || !matches!(contender.store, Store::Redis | Store::Embedded);
     official(who, server, scores_only).await;
     // Twice: the second time from the cache, if there is one.
@@ -164,7 +164,7 @@ async fn official(who: &str, server: &Server, scores_only: bool) {
     }
 }
 
-/// What is not said by bodies.
+/// HTTP behaviour outside bodies.
 async fn http(who: &str, server: &Server) {
     let body = signed("online_score", FULL);
     let headers = format!("host: api\r\nx-request-id: mine\r\ncontent-length: {}", body.len());
@@ -182,7 +182,7 @@ async fn http(who: &str, server: &Server) {
 }
 
 fn signed(method: &str, arguments: &str) -> String {
-    // As text, since serde_json would write numbers its own way.
+    // As text, since serde_json would format numbers differently.
     call(method, json!("@")).to_string().replacen("\"@\"", arguments, 1)
 }
 

@@ -1,4 +1,4 @@
-//! What was measured. Kept as JSON beside the report, which is written from nothing else.
+//! The measurements. They are kept as JSON beside the report, which is written from this file alone.
 
 use std::{fs, path::PathBuf};
 
@@ -9,14 +9,14 @@ use crate::workloads::Workload;
 /// One run of the benchmark.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Data {
-    /// Machine, versions, date: what, and which.
+    /// Machine, versions, date: name and value.
     pub circumstances: Vec<(String, String)>,
     pub rounds: usize,
-    /// How long each load lasted.
+    /// Duration of each load.
     pub seconds: u64,
-    /// Id, and what it is; in the order of the report.
+    /// Id and description, in the order of the report.
     pub contenders: Vec<(String, String)>,
-    /// Contenders that were not there, and why.
+    /// Contenders that were not installed, and the reason.
     pub missing: Vec<(String, String)>,
     pub throughput: Vec<Throughput>,
     pub latency: Vec<Latency>,
@@ -25,7 +25,7 @@ pub struct Data {
     pub long: Option<Latency>,
 }
 
-/// As much as went in one round.
+/// Throughput in one round, as fast as the contender answers.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Throughput {
     pub round: usize,
@@ -38,11 +38,11 @@ pub struct Throughput {
     /// Its Redis' CPU time for each request, in microseconds.
     pub redis_cpu_us: f64,
     pub errors: u64,
-    /// The most memory that it has held so far, in KiB.
+    /// Peak memory of the contender so far, in KiB.
     pub peak_rss_kib: u64,
 }
 
-/// How long cached scores took at a fixed rate. Times are in microseconds.
+/// Latency of cached scores at a fixed rate. Times are in microseconds.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Latency {
     pub round: usize,
@@ -52,20 +52,20 @@ pub struct Latency {
     /// Calls a second.
     pub rate: f64,
     pub calls: usize,
-    /// Calls that failed, or could not even be sent.
+    /// Calls that failed, or could not be sent.
     pub errors: usize,
-    /// At each of [`SHARES`].
+    /// One for each of [`SHARES`].
     pub percentiles: Vec<f64>,
     pub worst: f64,
-    /// Of what is above 50 ms.
+    /// Number of calls above 50 ms.
     pub over_50_ms: usize,
 }
 
-/// The percentiles that are kept.
+/// The recorded percentiles.
 pub const SHARES: [f64; 5] = [0.5, 0.9, 0.99, 0.999, 0.9999];
 const P99: usize = 2;
 
-/// What a contender costs before it does anything.
+/// Start time and memory of a contender without load.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Footprint {
     pub round: usize,
@@ -76,7 +76,7 @@ pub struct Footprint {
     pub connected_rss_kib: u64,
 }
 
-/// Many rounds' numbers as one, with how far they are spread.
+/// Median and range of several rounds' numbers.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Spread {
     pub median: f64,
@@ -87,7 +87,7 @@ pub struct Spread {
 // ===== impl Spread =====
 
 impl Spread {
-    /// None of no numbers at all.
+    /// `None` for no numbers.
     pub fn of(numbers: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut sorted: Vec<_> = numbers.into_iter().collect();
         sorted.sort_by(f64::total_cmp);
@@ -119,7 +119,7 @@ impl Data {
         serde_json::from_str(&text).expect("the data is of this version")
     }
 
-    /// One number of each round's run of `workload`.
+    /// One number for each round's run of `workload`.
     pub fn runs<'a>(
         &'a self,
         contender: &'a str,
@@ -143,14 +143,14 @@ impl Data {
         Spread::of(self.runs(contender, workload, connections, number).map(|(_, number)| number))
     }
 
-    /// Requests a second of one contender by those of another, round by round.
+    /// Ratio of two contenders' requests a second, for each round.
     pub fn ratio(&self, one: &str, other: &str, workload: Workload, connections: usize) -> Option<Spread> {
         let per_second = |run: &Throughput| run.per_second;
         let others: Vec<_> = self.runs(other, workload, connections, per_second).collect();
         ratios(self.runs(one, workload, connections, per_second), &others)
     }
 
-    /// The 99th percentile at the group's rate of one contender by another's, round by round.
+    /// Ratio of two contenders' 99th percentile at the group's rate, for each round.
     pub fn p99_ratio(&self, one: &str, other: &str, group: usize) -> Option<Spread> {
         let others: Vec<_> = self.p99s(other, group).collect();
         ratios(self.p99s(one, group), &others)
@@ -173,7 +173,7 @@ impl Data {
     }
 }
 
-/// Of numbers with their rounds.
+/// Ratios of numbers that have the same round.
 fn ratios(ones: impl Iterator<Item = (usize, f64)>, others: &[(usize, f64)]) -> Option<Spread> {
     let of_round = |round| others.iter().find(|(other, _)| *other == round).map(|(_, number)| *number);
     Spread::of(ones.filter_map(|(round, one)| Some(one / of_round(round)?)))

@@ -1,21 +1,21 @@
-//! The benchmark: `make bench`. Starts everything that it compares on this machine, in turn, in several rounds, and writes
+//! The benchmark: `make bench`. Runs all contenders on this machine, in turn, in several rounds, and writes
 //! `docs/benchmarks.md` with its plots from the same data.
 //!
 //! # Layout
 //!
-//! | file | what it is |
+//! | file | contents |
 //! |---|---|
-//! | `contenders.rs` | what is compared: one entry each |
-//! | `workloads.rs` | what they are asked |
-//! | `targets.rs` | what the numbers should be |
-//! | `contract.rs` | shows that a contender answers as the contract says, before it is measured |
-//! | `rounds.rs` | the order of it all |
+//! | `contenders.rs` | the contenders, one entry each |
+//! | `workloads.rs` | the calls that they get |
+//! | `targets.rs` | the targets for the numbers |
+//! | `contract.rs` | checks that a contender answers according to the contract, before it is measured |
+//! | `rounds.rs` | the order of all measurements |
 //! | `server.rs` | a contender as processes: starting, stopping, CPU time, memory |
-//! | `wrk.rs`, `open_loop.rs` | the load: as much as goes, and at a fixed rate |
-//! | `data.rs` | what was measured, and medians of ratios |
-//! | `report.rs`, `plots.rs` | what is written |
+//! | `wrk.rs`, `open_loop.rs` | the load: as fast as answers come, and at a fixed rate |
+//! | `data.rs` | the measurements, and medians of ratios |
+//! | `report.rs`, `plots.rs` | report and plots |
 //! | `scale/` | another question, `make scale`: how the cost grows with the work |
-//! | `capacity.rs`, `simulation.rs` | what many calls would take: by calculation, and by a model of the service |
+//! | `capacity.rs`, `simulation.rs` | resources for many calls: by calculation, and by a model of the service |
 
 #![allow(
     unreachable_pub,
@@ -24,7 +24,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stdout,
-    reason = "it is a tool for this repository: it reports on standard output, and a panic is a run that failed"
+    reason = "it is a tool for this repository: it reports on standard output, and a panic is a failed run"
 )]
 
 mod capacity;
@@ -65,8 +65,8 @@ use std::process::ExitCode;
 
 use self::{data::Data, rounds::Plan, scale::Scale, shared::entry};
 
-/// `cargo bench --bench peers`, or `-- check` for the contract alone, or `-- report` to write the report once more; or
-/// `-- scale` and `-- scale report`.
+/// `cargo bench --bench peers` runs the benchmark, `-- check` checks only the contract, `-- report` writes the report again;
+/// `-- scale` and `-- scale report` do the same for scale.
 #[tokio::main(worker_threads = 2)]
 async fn main() -> ExitCode {
     let Some(arguments) = entry::arguments() else {
@@ -95,6 +95,6 @@ async fn run(command: &[&str]) {
             scale::write(&scale);
         }
         ["scale", "report"] => scale::write(&Scale::load()),
-        other => panic!("{other:?} is none of: check, report, scale, scale report"),
+        other => panic!("{other:?} is not one of: check, report, scale, scale report"),
     }
 }

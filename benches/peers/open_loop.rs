@@ -1,10 +1,10 @@
-//! The load at a fixed rate: calls are due at times set before, whether or not earlier ones were answered.
+//! Load at a fixed rate (open loop): calls are due at fixed times, whether or not earlier ones were answered.
 //!
-//! One thread over epoll, whose timer is precise to some 50 µs where those of event loops count whole milliseconds. A thread for
-//! each connection would do as well, but with 64 of them the contender spends its time waiting for a core.
+//! One thread over epoll, whose timer is precise to some 50 µs; the timers of event loops count whole milliseconds. One thread
+//! for each connection is also possible, but with 64 threads the contender spends its time waiting for a core.
 //!
-//! A call's time counts from when it was due if all connections were busy then: an answer that is late makes those behind it late
-//! as well. If one was idle, it counts from when the call was sent, for that this thread overslept is not the contender's fault.
+//! If all connections were busy when a call was due, its time counts from the due time: a late answer also delays the calls
+//! behind it. If one was idle, the time counts from the send, because the contender did not cause this thread's late wake-up.
 
 use std::{
     collections::VecDeque,
@@ -26,37 +26,37 @@ use rustix::{
 use crate::client::post;
 
 pub const CONNECTIONS: usize = 64;
-/// How long what is late is waited for at the end.
+/// How long to wait for late answers at the end.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What came of it.
+/// Result of a load.
 #[derive(Debug, Default)]
 pub struct Seen {
-    /// In order.
+    /// Sorted.
     pub took: Vec<Duration>,
-    /// Calls that were not answered with 200.
+    /// Calls with an answer other than 200.
     pub failed: usize,
-    /// Calls that were never sent, as all connections were busy until long after the end.
+    /// Calls that were never sent, because all connections were busy until long after the end.
     pub unsent: usize,
 }
 
 // ===== impl Seen =====
 
 impl Seen {
-    /// The microseconds that this share of calls kept within; 0 of no calls.
+    /// The percentile at this share of calls, in microseconds; 0 without calls.
     pub fn micros_at(&self, share: f64) -> f64 {
         let index = (self.took.len() as f64 * share).ceil() as usize;
         self.took.get(index.saturating_sub(1)).map_or(0.0, |took| took.as_secs_f64() * 1e6)
     }
 }
 
-/// The seconds at which calls are due, `rate` a second at equal distances for so long.
+/// Due times in seconds: `rate` a second at equal distances.
 pub fn evenly(rate: f64, lasts: Duration) -> Vec<f64> {
     let calls = (rate * lasts.as_secs_f64()) as u32;
     (0..calls).map(|call| f64::from(call) / rate).collect()
 }
 
-/// The same at random distances, as callers who do not know of each other make them: a Poisson process.
+/// Due times at random distances, as independent callers make them: a Poisson process.
 pub fn at_random(rate: f64, lasts: Duration, seed: u64) -> Vec<f64> {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut due = 0.0;
@@ -67,7 +67,7 @@ pub fn at_random(rate: f64, lasts: Duration, seed: u64) -> Vec<f64> {
     std::iter::from_fn(&mut next).collect()
 }
 
-/// Posts `bodies` in turn when they are `due`, for so long. Blocks.
+/// Posts `bodies` in turn at their `due` times. Blocks.
 pub fn open_loop(port: u16, bodies: &[String], due: &[f64], lasts: Duration) -> io::Result<Seen> {
     let calls: Vec<Vec<u8>> = bodies.iter().map(|body| post(body).into_bytes()).collect();
     let mut load = Load::connect(port)?;
@@ -95,19 +95,19 @@ pub fn open_loop(port: u16, bodies: &[String], due: &[f64], lasts: Duration) -> 
     Ok(seen)
 }
 
-/// The connections, and what was answered over them.
+/// The connections, and the results so far.
 struct Load {
     address: SocketAddr,
     epoll: OwnedFd,
     connections: Vec<Connection>,
-    /// Those that owe no answer; the one that has been idle for longest is first.
+    /// Connections without a call in flight; the one that has been idle longest is first.
     idle: VecDeque<usize>,
-    /// When there was none idle for the last time.
+    /// The last time when all connections were busy.
     busy_until: Instant,
     seen: Seen,
 }
 
-/// One connection, with one call under way at the most.
+/// One connection, with at most one call in flight.
 struct Connection {
     stream: TcpStream,
     begun: Instant,
@@ -129,12 +129,12 @@ impl Load {
         Ok(Self { address, epoll, connections, idle, busy_until: Instant::now(), seen: Seen::default() })
     }
 
-    /// Whether there was a connection to send it over.
+    /// Returns whether there was an idle connection for the call.
     fn send(&mut self, call: &[u8], due: Instant, now: Instant) -> io::Result<bool> {
         let Some(number) = self.idle.pop_front() else { return Ok(false) };
         let begun = if due <= self.busy_until { due } else { now };
         self.connections[number].begun = begun;
-        // A call is far smaller than a socket's buffer, so it goes out whole.
+        // A call is far smaller than a socket's buffer, so one write sends it whole.
         if self.connections[number].stream.write_all(call).is_err() {
             self.fail(number)?;
         }
@@ -144,7 +144,7 @@ impl Load {
         Ok(true)
     }
 
-    /// Takes what has arrived, or arrives within `wait`.
+    /// Reads all answers that have arrived, or arrive within `wait`.
     fn take_answers(&mut self, wait: Duration) -> io::Result<()> {
         let all_busy = self.idle.is_empty();
         let wait = Timespec::try_from(wait).map_err(io::Error::other)?;
@@ -176,7 +176,7 @@ impl Load {
     }
 }
 
-/// Closing a connection ends this.
+/// Closing the connection also ends the watch.
 fn watch(epoll: &OwnedFd, connection: &Connection, number: usize) -> io::Result<()> {
     epoll::add(epoll, &connection.stream, EventData::new_u64(number as u64), EventFlags::IN)?;
     Ok(())
@@ -192,7 +192,7 @@ impl Connection {
         Ok(Self { stream, begun: Instant::now(), received: Vec::with_capacity(4 << 10) })
     }
 
-    /// Whether it was 200, once it is there as a whole.
+    /// Whether the answer was 200, once it is complete.
     fn answer(&mut self) -> io::Result<Option<bool>> {
         let mut part = [0; 4 << 10];
         match self.stream.read(&mut part) {

@@ -19,7 +19,7 @@ type Points = Vec<(f64, f64)>;
 const FONT: &str = "sans-serif";
 const WIDTH: u32 = 760;
 
-/// Draws all of them into `folder`: the names of the files, and what each shows.
+/// Draws all plots into `folder`; returns their file names and titles.
 pub fn draw(data: &Data, folder: &Path) -> Vec<(&'static str, &'static str)> {
     let per_second = |connections| {
         let number = |run: &Throughput| run.per_second;
@@ -62,7 +62,7 @@ fn ids(data: &Data) -> Vec<(String, Points)> {
     lines(data.contenders.iter().map(|(id, _)| (id.clone(), line(id))))
 }
 
-/// Of the group within Rust: by how many nines there are in the percentile.
+/// Latencies of the Rust group, by the number of nines in the percentile.
 fn percentiles(data: &Data) -> Vec<(String, Points)> {
     let median = |id: &str, index: usize| {
         let median = Spread::of(data.latencies(id, 0).map(|run| run.percentiles[index]))?.median;
@@ -76,7 +76,7 @@ fn lines(all: impl Iterator<Item = (String, Points)>) -> Vec<(String, Points)> {
     all.filter(|(_, points)| points.len() > 1).collect()
 }
 
-/// A bar for each, with a line from the least to the most, and the median in figures.
+/// One bar for each row, with a line from minimum to maximum, and the median as a number.
 fn bar_plot(path: &Path, title: &str, rows: &[(String, Spread)]) {
     const ROW: i32 = 26;
     const LEFT: i32 = 110;
@@ -103,7 +103,7 @@ fn bar_plot(path: &Path, title: &str, rows: &[(String, Spread)]) {
     canvas.present().unwrap();
 }
 
-/// Lines over logarithmic scales; the latency's are in nines, which are logarithms already.
+/// Lines over logarithmic scales; the latency plot's x values are nines, which are logarithms already.
 pub fn line_plot(
     path: &Path,
     title: &str,
@@ -114,7 +114,7 @@ pub fn line_plot(
     let canvas = canvas(path, 420);
     let points = || lines.iter().flat_map(|(_, points)| points);
     let (xs, ys) = (range(points().map(|(x, _)| *x)), range(points().map(|(_, y)| *y)));
-    // At least a decade, so that there is a figure on the scale, and room for the names above the lines.
+    // At least a decade, so that the scale has a label, and room for the names above the lines.
     let ys = (ys.start.min(ys.end / 10.0) * 0.8..ys.end * 3.0).log_scale();
     if xs.end > 100.0 {
         let chart = chart(&canvas, title).build_cartesian_2d(xs.log_scale(), ys).unwrap();

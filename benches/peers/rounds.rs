@@ -1,7 +1,7 @@
-//! The order of it all: first the contract, then rounds of throughput, then rounds at a fixed rate, then one long run.
+//! The order of the benchmark: first the contract, then rounds of throughput, then rounds at a fixed rate, then one long run.
 //!
-//! Contenders take turns within a round, and each round begins with another of them, so what changes on the machine
-//! meanwhile falls on all alike. Each turn is a fresh process on a fresh Redis.
+//! Contenders take turns within a round, and each round begins with a different one, so changes on the machine during the
+//! run affect all alike. Each turn is a fresh process on a fresh Redis.
 
 use std::{
     env, io,
@@ -24,13 +24,13 @@ use crate::{
     wrk::wrk,
 };
 
-/// Of the slowest one's peak.
+/// Share of the slowest contender's peak.
 const LOAD: f64 = 0.6;
 const WARM_UP: Duration = Duration::from_secs(1);
 const CONNECTIONS: usize = 1_000;
 const LONG: Duration = Duration::from_secs(60);
 
-/// How long it may all take.
+/// Rounds and durations.
 pub struct Plan {
     rounds: usize,
     load: Duration,
@@ -40,8 +40,7 @@ pub struct Plan {
 // ===== impl Plan =====
 
 impl Plan {
-    /// `BENCH_ROUNDS` (5) of `BENCH_SECONDS` (2) each load. With fewer than 2 s, the long run is short, too: it is only
-    /// being tried out.
+    /// `BENCH_ROUNDS` (5) of `BENCH_SECONDS` (2) each load. Less than 2 s is a trial run: its long run is short, too.
     pub fn from_environment() -> Self {
         let number =
             |name: &str| env::var(name).ok().map(|text| text.parse::<u64>().expect("a whole number"));
@@ -53,7 +52,7 @@ impl Plan {
     }
 }
 
-/// Shows that everyone who is there answers as the contract says.
+/// Checks that every installed contender answers according to the contract.
 pub async fn check() {
     for contender in contenders().iter().filter(|contender| contender.is_installed()) {
         contract::check(contender, &Server::start(contender).await).await;
@@ -61,7 +60,7 @@ pub async fn check() {
     }
 }
 
-/// Measures everything.
+/// Runs the whole benchmark.
 pub async fn run(plan: &Plan) -> Data {
     let begun = Instant::now();
     let (there, missing): (Vec<_>, Vec<_>) = contenders().into_iter().partition(Contender::is_installed);
@@ -85,7 +84,7 @@ pub async fn run(plan: &Plan) -> Data {
     for round in 0..plan.rounds {
         for (group, names) in LATENCY_GROUPS.iter().enumerate() {
             let members: Vec<_> = there.iter().filter(|of| names.contains(&of.id)).collect();
-            // Only against others does a rate mean anything.
+            // A rate means something only in comparison.
             if members.len() < 2 {
                 continue;
             }
@@ -105,7 +104,7 @@ pub async fn run(plan: &Plan) -> Data {
     data
 }
 
-/// The median of cached scores a second of the slowest of them.
+/// The slowest member's median of cached scores a second.
 fn peak(data: &Data, members: &[&Contender]) -> f64 {
     let peak =
         |of: &&Contender| data.spread(of.id, Workload::Cached, 32, |run| run.per_second).unwrap().median;
@@ -150,7 +149,7 @@ async fn throughput(plan: &Plan, round: usize, contender: &Contender, folder: &T
     }
 }
 
-/// Also fills the cache with the persons who are asked for again and again.
+/// Also fills the cache with the persons of the cached workload.
 async fn warm_up(server: &Server, folder: &Path) {
     wrk(server.port(), &write_bodies(Workload::Cached, folder), 32, WARM_UP).await;
 }

@@ -1,4 +1,4 @@
-//! A contender as processes: starting and stopping them, and what the kernel says they use.
+//! A contender as processes: starting and stopping them, and the kernel's numbers about them.
 
 use std::{
     fs,
@@ -21,14 +21,14 @@ use crate::{
 
 const STARTS_WITHIN: Duration = Duration::from_secs(20);
 
-/// The kernel counts CPU time in these for every program, on every architecture that we know of.
+/// Unit of the kernel's CPU time for every program, on every architecture that we know of.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// A contender that answers, and the Redis behind it.
+/// A running contender, and its Redis.
 pub struct Server {
     pub redis: RedisServer,
     pub target: Target,
-    /// From the start of its process to its first answer.
+    /// Time from the start of its process to its first answer.
     pub first_answer: Duration,
     port: ReservedPort,
     _admin_port: ReservedPort,
@@ -36,13 +36,13 @@ pub struct Server {
     _folder: Option<TempDir>,
 }
 
-/// A process and all that it has started, in a process group of their own. Dropping it kills them all.
+/// A process and its descendants, in a process group of their own. Dropping it kills them all.
 struct Group(Child);
 
 // ===== impl Server =====
 
 impl Server {
-    /// Starts it with an empty cache and everyone's interests, in whatever state its Redis is to be.
+    /// Starts it with an empty cache and all interests, and its Redis in the given state.
     pub async fn start(contender: &Contender) -> Self {
         let folder = tempfile::tempdir().unwrap();
         if contender.store == Store::Embedded {
@@ -52,7 +52,7 @@ impl Server {
         Self { _folder: Some(folder), ..server }
     }
 
-    /// The same in a folder that has its embedded store already.
+    /// The same in a folder that already has its embedded store.
     pub async fn start_in(contender: &Contender, folder: &Path) -> Self {
         let (port, admin_port) = (ReservedPort::new(), ReservedPort::new());
         let redis = RedisServer::start().await;
@@ -83,7 +83,7 @@ impl Server {
         server
     }
 
-    /// Brings its Redis into the state that it is measured in, and waits until the service knows.
+    /// Puts its Redis into the state for the measurement, and waits until the service has noticed.
     async fn settle(&self, store: Store) {
         match store {
             Store::Redis | Store::Embedded => return,
@@ -105,22 +105,22 @@ impl Server {
         seconds(self.group.stats().iter())
     }
 
-    /// What all its processes hold now, in KiB. What they share counts for each.
+    /// Current memory of all its processes, in KiB. Shared pages count for each process.
     pub fn rss_kib(&self) -> u64 {
         self.group.status("VmRSS:")
     }
 
-    /// The most that each has held, in KiB.
+    /// Sum of the peak memory of each process, in KiB.
     pub fn peak_rss_kib(&self) -> u64 {
         self.group.status("VmHWM:")
     }
 
-    /// Seconds of CPU of the Redis behind it.
+    /// Seconds of CPU of its Redis.
     pub async fn redis_cpu(&self, store: Store) -> f64 {
         self.redis_info(store, &["used_cpu_sys", "used_cpu_user"]).await
     }
 
-    /// The sum of these numbers out of what the Redis behind it says of itself; 0 if there is none that could.
+    /// The sum of these fields of `INFO` from its Redis; 0 without a Redis that answers.
     pub async fn redis_info(&self, store: Store, names: &[&str]) -> f64 {
         if store != Store::Redis {
             return 0.0;
@@ -144,7 +144,7 @@ impl Group {
         Self(command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}")))
     }
 
-    /// Of each process: its id, and its [`stat`].
+    /// For each process: its id, and its [`stat`].
     fn processes(&self) -> Vec<(String, Vec<u64>)> {
         let ids =
             fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
@@ -176,10 +176,10 @@ impl Drop for Group {
     }
 }
 
-/// The fields of a process' `/proc/…/stat` from the one behind its state on.
+/// The fields of `/proc/…/stat` after the process state.
 fn stat(id: &str) -> Option<Vec<u64>> {
     let text = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-    // The program's name stands in brackets, and may hold anything.
+    // The program's name stands in brackets, and may contain any character.
     let fields = text.rsplit_once(") ")?.1.split(' ').skip(1);
     Some(fields.map(|field| field.trim().parse().unwrap_or(0)).collect())
 }
@@ -189,12 +189,12 @@ fn seconds<'a>(stats: impl Iterator<Item = &'a Vec<u64>>) -> f64 {
     stats.map(|stat| stat[10] + stat[11]).sum::<u64>() as f64 / TICKS_PER_SECOND
 }
 
-/// Seconds of CPU of this process, which is the load at a fixed rate.
+/// Seconds of CPU of this process, which generates the load at a fixed rate.
 pub fn own_cpu() -> f64 {
     seconds(stat("self").iter())
 }
 
-/// One for each core.
+/// One worker for each core.
 pub fn workers() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
@@ -207,7 +207,7 @@ async fn fill(redis: &RedisServer) {
     redis.command::<()>(&words).await;
 }
 
-/// Fills the embedded store of a folder with the interests of so many clients, as they come: how long that took.
+/// Imports this many clients' interests into the embedded store of a folder. Returns the time it took.
 pub fn import(folder: &Path, clients: i64) -> Duration {
     let begun = Instant::now();
     let mut running = Command::new(service_program())

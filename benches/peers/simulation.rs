@@ -1,57 +1,59 @@
-//! A small model of calls on their way through the service: predicts how long they take under a load, from what one
-//! call costs.
+//! A small model of calls on their way through the service: it predicts their latency under a load from the cost of one
+//! call.
 //!
-//! Calls arrive at random times (a Poisson process), whether or not earlier ones were answered. Each takes the next
-//! connection in turn and passes these stations: client, worker, store, worker, client. Client and worker have half of
-//! their CPU time before the store and half behind it. Each worker and the store is a thread with a queue; a connection
-//! belongs to one worker, each worker has as many, and it is busy until its call is answered. (The load generator takes the
-//! connection that has been idle for longest; that is the same unless answers overtake each other.) A thread that has
-//! something to do waits for a free core, first come, first served, and keeps it until that piece of work is done. What a call takes beyond its CPU time
-//! (waking up, loopback) is drawn from what was seen without load, and keeps nobody else busy.
+//! - Calls arrive at random times (a Poisson process), whether or not earlier ones were answered.
+//! - Each call uses the next connection in turn. It passes these stations: client, worker, store, worker, client. Client and
+//!   worker use half of their CPU time before the store and half after it.
+//! - Each worker is a thread with a queue, and so is the store. A connection belongs to one worker, all workers have the same
+//!   number of connections, and a connection is busy until its call is answered. (The load generator uses the connection that
+//!   has been idle longest; that is the same unless answers overtake each other.)
+//! - A thread with work waits for a free core, first come, first served, and keeps the core until that piece of work is done.
+//! - The time of a call beyond its CPU time (wake-ups, loopback) is drawn from measurements without load, and keeps no thread
+//!   and no core busy.
 //!
-//! Pure and seeded: the same arguments give the same answer. Times are in microseconds.
+//! Pure and seeded: the same arguments give the same result. Times are in microseconds.
 
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, VecDeque},
 };
 
-/// Steps of a call, in order: of two pieces of work each for client and worker.
+/// Steps of a call, in order; client and worker have two pieces of work each.
 const STEPS: [Step; 5] = [Step::Client, Step::Worker, Step::Store, Step::Worker, Step::Client];
 
-/// The share of calls at the start that is not counted, as the queues fill.
+/// The share of calls at the start that is not counted, while the queues fill.
 const WARM_UP: f64 = 0.1;
 
-/// The store's number among the threads; workers follow it.
+/// The store's index among the threads; workers follow it.
 const STORE: usize = 0;
 
-/// CPU time that a call takes of each, in microseconds.
+/// CPU time of one call at each station, in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Demand {
     pub client: f64,
     pub worker: f64,
-    /// 0 if it does not come to the store.
+    /// 0 if the call does not reach the store.
     pub store: f64,
 }
 
-/// What the calls pass through.
+/// The modelled system.
 #[derive(Debug, Clone)]
 pub struct Model {
     pub workers: usize,
     /// Cores that the threads share.
     pub cores: usize,
-    /// Whether clients and store have cores of their own besides.
+    /// Whether clients and store have cores of their own in addition.
     pub is_apart: bool,
     pub connections: usize,
     pub demand: Demand,
-    /// What a call takes beyond its demand: quantiles at equal distances, from the least to the most.
+    /// Time of a call beyond its demand: quantiles at equal distances, from minimum to maximum.
     pub rest: Vec<f64>,
 }
 
-/// What came of it.
+/// Result of a simulation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Predicted {
-    /// How long calls took, in order.
+    /// Latencies, sorted.
     pub took: Vec<f64>,
     /// Calls answered a second.
     pub per_second: f64,
@@ -69,7 +71,7 @@ enum Event {
     Arrives(usize),
     /// A call's piece of work is done.
     Done(usize),
-    /// What a call takes beyond its work is over.
+    /// The time of a call beyond its work has passed.
     Rested(usize),
 }
 
@@ -94,7 +96,7 @@ struct Run<'a> {
     scheduled: usize,
     calls: Vec<Call>,
     threads: Vec<Thread>,
-    /// For each connection its worker, and the calls that it carries: the first is under way.
+    /// For each connection its worker, and its calls: the first is in flight.
     connections: Vec<(usize, VecDeque<usize>)>,
     free_cores: usize,
     /// Calls whose thread waits for a core.
@@ -106,8 +108,8 @@ struct Run<'a> {
 // ===== impl Demand =====
 
 impl Demand {
-    /// What a call takes at a share of the peak, out of what was measured at some shares, in order: on straight lines
-    /// between them, and level beyond.
+    /// Demand at a share of the peak, interpolated between measurements at some shares, in order: linear between them, and
+    /// constant beyond.
     pub fn at(measured: &[(f64, Self)], share: f64) -> Self {
         let above = measured.partition_point(|(at, _)| *at < share).min(measured.len().saturating_sub(1));
         let (Some(&(from, low)), Some(&(to, high))) =
@@ -124,7 +126,7 @@ impl Demand {
         }
     }
 
-    /// All of it.
+    /// Sum over all stations.
     pub fn sum(self) -> f64 {
         self.client + self.worker + self.store
     }
@@ -133,7 +135,7 @@ impl Demand {
 // ===== impl Predicted =====
 
 impl Predicted {
-    /// The time that this share of calls kept within.
+    /// The latency percentile at this share of calls.
     pub fn at(&self, share: f64) -> f64 {
         let index = (self.took.len() as f64 * share).ceil() as usize;
         self.took.get(index.saturating_sub(1)).copied().unwrap_or(0.0)
@@ -143,7 +145,7 @@ impl Predicted {
 // ===== impl Model =====
 
 impl Model {
-    /// Sends so many calls, `rate` a second.
+    /// Simulates this many calls at `rate` a second.
     pub fn simulate(&self, rate: f64, calls: usize, seed: u64) -> Predicted {
         let mut run = Run::new(self, rate, calls, seed);
         while let Some(Reverse((at, _, event))) = run.events.pop() {
@@ -191,7 +193,7 @@ impl<'a> Run<'a> {
 
     fn schedule(&mut self, at: f64, event: Event) {
         self.scheduled += 1;
-        // Whole nanoseconds can be ordered, and the number keeps the order of what is due at once.
+        // Whole nanoseconds have a total order, and the sequence number keeps the order of simultaneous events.
         self.events.push(Reverse(((at * 1e3) as u64, self.scheduled, event)));
     }
 
@@ -210,7 +212,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The thread of a call's step, if it is one that calls queue for.
+    /// The thread of a call's step, if the step has a thread with a queue.
     fn thread(&mut self, call: usize) -> Option<usize> {
         match STEPS[self.calls[call].step] {
             Step::Client => None,
@@ -231,7 +233,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Begins a call's piece of work, or has it wait for a core.
+    /// Starts a call's piece of work, or queues it until a core is free.
     fn work(&mut self, call: usize) {
         if self.needs_core(call) {
             if self.free_cores == 0 {
@@ -241,7 +243,7 @@ impl<'a> Run<'a> {
         }
         let Call { due, waited, step, .. } = self.calls[call];
         if step == 0 {
-            // As the load generator counts: its own late waking is nobody's fault, a busy connection is.
+            // As the load generator counts: its own late wake-up does not count, a busy connection does.
             self.calls[call].begun = if waited { due } else { self.now };
         }
         self.schedule(self.now + self.duration(call), Event::Done(call));

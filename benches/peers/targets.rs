@@ -1,4 +1,4 @@
-//! What the numbers should be: medians of ratios within one run.
+//! The targets: medians of ratios within one run.
 
 use crate::{
     contenders::{ASSIGNMENT, DEAD, DIRECT, FASTAPI, FASTIFY, FROZEN, NEAR, PURE, SERVICE},
@@ -6,18 +6,18 @@ use crate::{
     workloads::Workload,
 };
 
-/// A twentieth more counts as level: rounds differ by as much.
+/// 5 % more counts as equal: rounds differ by as much.
 const LEVEL: f64 = 1.05;
 
 /// The group of contenders within Rust.
 const OURS: usize = 0;
 
-/// One target, and what was measured of it.
+/// One target, and its measured value.
 pub struct Target {
     pub what: String,
     pub bound: Bound,
     pub unit: &'static str,
-    /// None if what it takes is not there.
+    /// `None` if a contender or workload was not measured.
     pub measured: Option<Spread>,
 }
 
@@ -30,7 +30,7 @@ pub enum Bound {
 // ===== impl Target =====
 
 impl Target {
-    /// By the median.
+    /// Compares the median.
     pub fn is_met(&self) -> Option<bool> {
         let median = self.measured?.median;
         Some(match self.bound {
@@ -40,7 +40,7 @@ impl Target {
     }
 }
 
-/// All of them, in the order of the report.
+/// All targets, in the order of the report.
 pub fn targets(data: &Data) -> Vec<Target> {
     use Bound::{AtLeast, AtMost};
 
@@ -102,7 +102,7 @@ pub fn targets(data: &Data) -> Vec<Target> {
     all
 }
 
-/// CPU time for each id, by that of the workload with fewer of them.
+/// CPU time for each id, divided by that of the workload with fewer ids.
 fn cost_per_id(data: &Data, fewer: usize, more: usize) -> Option<Spread> {
     let each = |ids: usize| {
         let number = move |run: &crate::data::Throughput| run.cpu_us / ids as f64;

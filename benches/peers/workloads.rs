@@ -1,4 +1,4 @@
-//! What contenders are asked.
+//! The calls that contenders get.
 
 use std::{
     fs,
@@ -10,13 +10,13 @@ use serde_json::json;
 
 use crate::calls::call;
 
-/// Stands where each request has another number; `bench/wrk.lua` knows it too.
+/// Placeholder for a number that differs in each request; `bench/wrk.lua` has the same one.
 pub const MARK: &str = "##########";
 
-/// Clients who have interests stored.
+/// Clients with stored interests.
 pub const CLIENTS: i64 = 10_000;
 
-/// Persons whose scores are asked again and again.
+/// Persons of the cached workload.
 const REGULARS: u64 = 100;
 
 /// One kind of call.
@@ -24,16 +24,16 @@ const REGULARS: u64 = 100;
 pub enum Workload {
     /// `online_score` of a few persons, whose scores are cached.
     Cached,
-    /// `online_score` of persons who were never asked for.
+    /// `online_score` of persons without an earlier call.
     Distinct,
-    /// `clients_interests` of so many clients.
+    /// `clients_interests` of this many clients.
     Interests(usize),
 }
 
 // ===== impl Workload =====
 
 impl Workload {
-    /// Connections that it is measured with.
+    /// Numbers of connections to measure with.
     pub fn connections(self) -> &'static [usize] {
         match self {
             Self::Cached => &[32, 256],
@@ -75,14 +75,14 @@ pub fn interests(ids: &[i64]) -> String {
     call("clients_interests", json!({ "client_ids": ids, "date": "19.07.2017" })).to_string()
 }
 
-/// What is stored for client `id`.
+/// The stored interests of client `id`.
 pub fn interests_of(id: i64) -> [String; 2] {
     const ALL: [&str; 8] = ["books", "hi-tech", "cinema", "travel", "music", "pets", "tv", "otus"];
     let pick = |turn: i64| ALL[usize::try_from((id * 7 + turn * 3) % 8).unwrap_or(0)].to_owned();
     [pick(0), pick(1)]
 }
 
-/// A workload's bodies as a file, one a line.
+/// Writes a workload's bodies to a file, one a line.
 pub fn write_bodies(workload: Workload, folder: &Path) -> PathBuf {
     let path = folder.join(format!("{workload:?}"));
     fs::write(&path, workload.bodies().join("\n")).unwrap();

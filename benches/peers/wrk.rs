@@ -1,4 +1,4 @@
-//! The load that goes as fast as it gets answers: wrk.
+//! Load as fast as the contender answers: wrk.
 
 use std::{
     path::Path,
@@ -10,23 +10,23 @@ use std::{
 use serde::Deserialize;
 use tokio::{process::Command, time::timeout};
 
-/// As many as there are cores: with one, it would be what limits the fastest contender.
+/// One for each core: a single thread would limit the fastest contender.
 const THREADS: usize = 2;
 
-/// wrk ends by itself. This is for one that does not.
+/// wrk ends by itself. This bounds the wait if it does not.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What a run of wrk came to.
+/// Result of a run of wrk.
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub struct Summary {
     pub requests: u64,
     pub microseconds: u64,
     /// Connections that failed, timed out or were cut off, and answers other than 2xx.
     pub errors: u64,
-    /// Of the time from a request to its answer.
+    /// Latency, from a request to its answer.
     pub p50_us: f64,
     pub p99_us: f64,
-    /// How long one was, with its head.
+    /// Mean size of a message, with its header.
     pub request_bytes: f64,
     pub reply_bytes: f64,
 }
@@ -39,9 +39,9 @@ impl Summary {
     }
 }
 
-/// Posts the bodies of a file to `port` over so many connections for so long.
+/// Posts the bodies of a file to `port` over this many connections for this long.
 pub async fn wrk(port: u16, bodies: &Path, connections: usize, lasts: Duration) -> Summary {
-    // So no two runs ask for the same person unless they mean to.
+    // Different runs ask for the same person only if they mean to.
     static FIRST: AtomicU64 = AtomicU64::new(0);
     let first = FIRST.fetch_add(10_000_000, Relaxed) % 10_000_000_000;
     let running = Command::new("wrk")

@@ -1,4 +1,4 @@
-//! How a benchmark is begun, and how it ends early.
+//! Start and early end of a benchmark.
 
 use std::process::ExitCode;
 
@@ -7,7 +7,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
-/// The arguments; none at all if cargo does not say that it is run as a benchmark: then it is only being tried out.
+/// The arguments. `None` if cargo does not run it as a benchmark but only tries it out.
 pub fn arguments() -> Option<Vec<String>> {
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
     let is_bench = arguments.iter().any(|argument| argument == "--bench");
@@ -15,8 +15,8 @@ pub fn arguments() -> Option<Vec<String>> {
     is_bench.then_some(arguments)
 }
 
-/// Works until done, interrupted or terminated. Whatever ends it, the processes that it started end with it, as what
-/// stands for them is dropped.
+/// Works until done, interrupted or terminated. In each case the values that own child processes are dropped, so the
+/// processes end as well.
 pub async fn until_stopped(work: impl Future<Output = ExitCode>) -> ExitCode {
     let mut interrupt = signal(SignalKind::interrupt()).unwrap();
     let mut terminate = signal(SignalKind::terminate()).unwrap();

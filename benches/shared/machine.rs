@@ -1,8 +1,8 @@
-//! What something was measured on, with what, and when.
+//! Machine, versions and date of a measurement.
 
 use std::{fs, process::Command};
 
-/// What, and which. The load average is that of now; `when` says when that is.
+/// Names and values. The load average is the current one; `when` describes that moment.
 pub fn circumstances(when: &str) -> Vec<(String, String)> {
     let field = |text: &str, name: &str| {
         let line = text.lines().find(|line| line.starts_with(name))?;
@@ -26,14 +26,14 @@ pub fn circumstances(when: &str) -> Vec<(String, String)> {
     .to_vec()
 }
 
-/// The first line that a program says of itself.
+/// The first line of a program's output.
 pub fn says(program: &str, argument: &str) -> String {
     let out = Command::new(program).arg(argument).output();
     let text = out.map_or_else(|_| String::new(), |out| String::from_utf8_lossy(&out.stdout).into_owned());
     text.lines().next().unwrap_or("none").trim().to_owned()
 }
 
-/// A file's text, or nothing.
+/// A file's text, or an empty string.
 pub fn read(path: &str) -> String {
     fs::read_to_string(path).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! What the benchmarks share: how they are begun and ended, and where they ran.
+//! Shared by the benchmarks: their start and end, and the machine's description.
 
 pub mod entry;
 pub mod machine;

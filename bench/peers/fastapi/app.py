@@ -1,6 +1,6 @@
-"""The contract as users of FastAPI would write it: pydantic, asyncio, redis-py with hiredis, orjson for the answers.
+"""The contract in the usual style of FastAPI: pydantic, asyncio, redis-py with hiredis, orjson for the answers.
 
-Bodies are read by the standard library's parser, whose hooks see what orjson hides: keys that stand twice.
+The standard library's parser reads bodies, because its hooks report duplicate keys, which orjson hides.
 """
 
 import asyncio
@@ -227,7 +227,7 @@ under_way: set[asyncio.Task] = set()
 
 
 def keep(write: Any) -> None:
-    """Nobody waits for a write to the cache."""
+    """Writes to the cache in the background; the call does not wait."""
 
     async def quietly() -> None:
         try:

@@ -35,7 +35,7 @@ function connect (commandTimeout) {
     maxRetriesPerRequest: 1,
     retryStrategy: () => 100
   })
-  // What fails is told to the command that failed.
+  // Each failed command already reports its own error.
   redis.on('error', () => {})
   return redis
 }
@@ -71,7 +71,7 @@ export function server () {
     const found = Number(cached || NaN)
     if (Number.isFinite(found) && found >= 0) return { score: found }
     const score = (phone ? 1.5 : 0) + (email ? 1.5 : 0) + (birthday && gender ? 1.5 : 0) + (first && last ? 0.5 : 0)
-    // Nobody waits for it.
+    // The call does not wait for the write.
     cache.set(key, score, 'EX', TTL_SECONDS).catch(() => {})
     return { score }
   }

@@ -1,4 +1,4 @@
-// The contract's tables of fields: each reader returns the value, undefined for an empty one, or throws what is wrong.
+// The contract's tables of fields. A reader returns the value, or undefined for an empty one, or throws the fault.
 
 import { OtherNumber } from './json.js'
 
@@ -39,7 +39,7 @@ function birthday (value) {
   const today = new Date()
   today.setHours(0, 0, 0, 0)
   if (born > today) wrong('must not be in the future')
-  // 29 February counts as 1 March in other years, which is what setFullYear makes of it.
+  // 29 February counts as 1 March in other years; setFullYear does the same.
   const last = new Date(born)
   last.setFullYear(born.getFullYear() + 70)
   return today > last ? wrong('must not be more than 70 years ago') : born
@@ -81,7 +81,7 @@ export const CLIENTS_INTERESTS = [
   field('date', date, isEmptyString)
 ]
 
-/** Reads an object by a table: the values, the faults, and the names of the fields that are not empty. */
+/** Reads an object by a table. Returns the values, the faults, and the names of the non-empty fields. */
 export function read (given, table) {
   const [values, faults, has] = [{}, [], []]
   for (const { name, read, isEmpty, required, filled } of table) {

@@ -1,15 +1,15 @@
-// JSON as the contract wants it. JSON.parse reads nearly every body; what it hides is looked for in the text.
+// JSON by the rules of the contract. JSON.parse reads nearly every body; the checks for details that it hides use the text.
 
 import { isUtf8 } from 'node:buffer'
 import { parse as parseExactly } from 'lossless-json'
 
 const MAX_DEPTH = 126
-// A fraction, an exponent, or more digits than a double keeps. In a string it only costs time.
+// A fraction, an exponent, or more digits than a double can hold. A match inside a string only costs time.
 const ODD_NUMBER = /(^|[:[,\s])-?\d+[.eE]|\d{16}/
 const STRING = /"(?:[^"\\]|\\.)*"(\s*:)?/g
 const SURROGATE = /\\u[dD][89a-fA-F]/
 
-/** A number that is no integer, or none within 64 bits. */
+/** A number that is not an integer of 64 bits. */
 export class OtherNumber {}
 
 const number = text => {
@@ -19,7 +19,7 @@ const number = text => {
   return BigInt.asIntN(64, value) === value ? value : new OtherNumber()
 }
 
-/** The value that fills the whole of `body`. Throws if it is not acceptable. */
+/** Returns the one value that `body` contains. Throws if the body breaks the rules. */
 export function parse (body) {
   if (!isUtf8(body)) throw new SyntaxError('not UTF-8')
   const text = body.toString()

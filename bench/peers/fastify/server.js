@@ -1,4 +1,4 @@
-// The contract as users of Fastify would write it: a cluster with a worker for each core, ioredis with pipelines.
+// The contract in the usual style of Fastify: a cluster with a worker for each core, ioredis with pipelines.
 
 import cluster from 'node:cluster'
 import { server } from './app.js'

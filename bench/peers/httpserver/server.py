@@ -1,6 +1,6 @@
-"""The contract in the assignment's own shape: http.server, classes of fields, redis-py.
+"""The contract in the structure of the assignment: http.server, classes of fields, redis-py.
 
-Written well within that shape: HTTP/1.1 with connections kept, a thread for each, one MGET for all ids.
+A good version of that structure: HTTP/1.1 with keep-alive, a thread for each connection, one MGET for all ids.
 """
 
 import hashlib
@@ -46,7 +46,7 @@ class Field:
         return any(value is empty or (type(value) is str and value == empty) for empty in self.empty)
 
     def read(self, value):
-        """The value, checked. Raises ValueError that says what is wrong."""
+        """Returns the checked value. Raises ValueError with the fault."""
         if self.is_empty(value):
             if not self.nullable:
                 raise ValueError("must not be empty")
@@ -353,7 +353,7 @@ class Handler(BaseHTTPRequestHandler):
         return given if re.fullmatch("[!-~]{1,128}", given) else uuid.uuid4().hex
 
     def log_message(self, *_):
-        """Each call has one line of its own."""
+        """Logs nothing: do_POST writes one line for each call."""
 
 
 class Server(ThreadingHTTPServer):
@@ -361,7 +361,7 @@ class Server(ThreadingHTTPServer):
     request_queue_size = 1024
 
     def handle_error(self, request, client_address):
-        """A client that goes away is none."""
+        """A closed connection is not an error."""
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, client_address)
 

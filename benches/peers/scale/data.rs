@@ -1,4 +1,4 @@
-//! What was measured of how the cost grows. Kept as JSON beside its page, which is written from nothing else.
+//! The measurements of how the cost grows. They are kept as JSON beside the page, which is written from this file alone.
 
 use std::{fs, path::PathBuf};
 
@@ -9,23 +9,23 @@ use crate::data::Spread;
 /// One run.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Scale {
-    /// Machine, versions, date: what, and which.
+    /// Machine, versions, date: name and value.
     pub circumstances: Vec<(String, String)>,
     pub rounds: usize,
-    /// How long each load lasted.
+    /// Duration of each load.
     pub seconds: u64,
-    /// Of the service, unless the question is how many.
+    /// Workers of the service, unless their number is the question.
     pub workers: usize,
     pub points: Vec<Point>,
     pub imports: Vec<Import>,
-    /// What was not measured, and why.
+    /// Measurements that were skipped, and the reason.
     pub left_out: Vec<String>,
     pub loads: Vec<Load>,
-    /// To the Redis behind the service, counted by that Redis.
+    /// Connections to the Redis behind the service, counted by that Redis.
     pub connections_per_worker: f64,
 }
 
-/// What grows.
+/// The quantity that grows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Question {
     Connections,
@@ -36,13 +36,13 @@ pub enum Question {
     Workers,
 }
 
-/// As much as went, at one size of one thing.
+/// Throughput at one size of one quantity, as fast as the service answers.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Point {
     pub question: Question,
     pub round: usize,
     pub contender: String,
-    /// How much of it there was.
+    /// Size of the quantity.
     pub at: i64,
     pub per_second: f64,
     pub p50_us: f64,
@@ -50,20 +50,20 @@ pub struct Point {
     /// CPU time for each request, of the service and of its Redis.
     pub cpu_us: f64,
     pub redis_cpu_us: f64,
-    /// HTTP messages with their heads.
+    /// HTTP messages with their headers.
     pub request_bytes: f64,
     pub reply_bytes: f64,
-    /// Between the service and its Redis, both directions, without the heads of packets.
+    /// Between the service and its Redis, both directions, without packet headers.
     pub redis_bytes: f64,
-    /// All that passed the loopback interface, with the heads of packets.
+    /// All bytes on the loopback interface, with packet headers.
     pub loopback_bytes: f64,
-    /// The share of look-ups that found their score, if there were any.
+    /// The share of lookups that found their score, if there were lookups.
     pub hits: Option<f64>,
     pub peak_rss_kib: u64,
     pub errors: u64,
 }
 
-/// What it took to fill an embedded store.
+/// Time and file size of filling an embedded store.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Import {
     pub keys: i64,
@@ -83,9 +83,9 @@ pub struct Load {
     pub cpu_us: f64,
     pub redis_cpu_us: f64,
     pub client_cpu_us: f64,
-    /// How long calls took, in microseconds: at each of [`SHARES`].
+    /// Latency in microseconds, at each of [`SHARES`].
     pub percentiles: Vec<f64>,
-    /// The same at each hundredth from the least to the most, if the model needs them.
+    /// Latency at each hundredth from minimum to maximum, if the model needs them.
     pub hundredths: Vec<f64>,
     pub errors: usize,
 }
@@ -93,28 +93,28 @@ pub struct Load {
 /// The percentiles that are compared with the model's.
 pub const SHARES: [f64; 3] = [0.5, 0.9, 0.99];
 
-/// How much of the peak.
+/// Load as a share of the peak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Stage {
-    /// As much as goes: more calls are due than are answered.
+    /// More calls are due than the service can answer.
     Peak,
-    /// So little that hardly a call meets another.
+    /// So few calls that they hardly ever overlap.
     Light,
-    /// So many hundredths of the peak.
+    /// Percent of the peak.
     Percent(u32),
 }
 
 // ===== impl Stage =====
 
 impl Stage {
-    /// All of them, in the order in which they are measured: the first tells how much the others are.
+    /// All stages, in the order of measurement: the first one determines the rates of the others.
     pub const ALL: [Self; 6] =
         [Self::Peak, Self::Light, Self::Percent(20), Self::Percent(40), Self::Percent(60), Self::Percent(80)];
 
     /// The share of the peak.
     pub fn share(self) -> f64 {
         match self {
-            // Well above what other loads have reached.
+            // Well above the throughput of other loads.
             Self::Peak => 1.5,
             Self::Light => 0.05,
             Self::Percent(percent) => f64::from(percent) / 100.0,
@@ -139,12 +139,12 @@ impl Scale {
         serde_json::from_str(&text).expect("the data is of this version")
     }
 
-    /// Whether it is too short for its numbers to mean anything.
+    /// Whether the run is too short for meaningful numbers.
     pub fn is_trial(&self) -> bool {
         self.seconds < 2
     }
 
-    /// Who was asked a question, in order.
+    /// The contenders with measurements for a question, in order.
     pub fn contenders(&self, question: Question) -> Vec<&str> {
         let mut found = Vec::new();
         for point in self.points.iter().filter(|point| point.question == question) {
@@ -155,7 +155,7 @@ impl Scale {
         found
     }
 
-    /// The sizes that a contender was measured at.
+    /// The sizes at which a contender was measured.
     pub fn sizes(&self, question: Question, contender: &str) -> Vec<i64> {
         let points = self.points.iter().filter(|point| point.question == question);
         let mut sizes: Vec<_> =
@@ -165,7 +165,7 @@ impl Scale {
         sizes
     }
 
-    /// One number of each round.
+    /// One number for each round.
     pub fn spread(
         &self,
         question: Question,
@@ -178,7 +178,7 @@ impl Scale {
         Spread::of(self.points.iter().filter(is_it).map(number))
     }
 
-    /// One number of each round at a fixed rate.
+    /// One number for each round at a fixed rate.
     pub fn load_spread(&self, stage: Stage, number: impl Fn(&Load) -> f64) -> Option<Spread> {
         Spread::of(self.loads.iter().filter(|load| load.stage == stage).map(number))
     }

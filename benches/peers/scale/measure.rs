@@ -1,4 +1,4 @@
-//! One load, and what it cost.
+//! One load, and its cost.
 
 use std::{path::Path, time::Duration};
 
@@ -17,21 +17,21 @@ use crate::{
 const WARM_UP: Duration = Duration::from_secs(1);
 const LOOK_UPS: &str = "scoring_cache_lookups_total";
 
-/// One size of one thing.
+/// One measurement: a quantity at one size.
 pub struct Ask<'a> {
     pub question: Question,
     pub round: usize,
     pub contender: &'a Contender,
     pub at: i64,
-    /// What is sent, in turn.
+    /// Bodies to send in turn.
     pub bodies: &'a Path,
-    /// What is sent before anything is measured.
+    /// Bodies to send before the measurement.
     pub warm_up: &'a Path,
     pub connections: usize,
     pub lasts: Duration,
 }
 
-/// What had been used up so far.
+/// Counters at one moment.
 struct Meter {
     cpu: f64,
     redis_cpu: f64,
@@ -57,14 +57,14 @@ impl Meter {
     }
 }
 
-/// Bytes that have passed the loopback interface, with the heads of their packets.
+/// Bytes that have passed the loopback interface, with packet headers.
 fn loopback() -> f64 {
     let text = read("/proc/net/dev");
     let line = text.lines().find_map(|line| line.trim().strip_prefix("lo:"));
     line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0.0)
 }
 
-/// Loads a server as much as goes.
+/// Loads a server as fast as it answers.
 pub async fn point(ask: &Ask<'_>, server: &Server) -> Point {
     let Ask { question, round, contender, at, connections, .. } = *ask;
     wrk(server.port(), ask.warm_up, connections, WARM_UP).await;
@@ -105,8 +105,8 @@ pub async fn point(ask: &Ask<'_>, server: &Server) -> Point {
     point
 }
 
-/// Loads a server with cached scores at a fixed rate. Calls come at random times, as in the model; where more are due than
-/// are answered, their times make no difference.
+/// Loads a server with cached scores at a fixed rate. Calls come at random times, as in the model, except at the peak, where more
+/// calls are due than are answered and their times make no difference.
 pub async fn load(
     round: usize,
     stage: Stage,

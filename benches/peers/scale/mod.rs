@@ -1,18 +1,18 @@
 //! How the cost grows with the work: `make scale`. Writes `docs/scale.md` with its plots, and `docs/capacity.md`, from
-//! what it measured.
+//! its measurements.
 //!
 //! # Layout
 //!
-//! | file | what it is |
+//! | file | contents |
 //! |---|---|
-//! | `questions.rs` | what grows, how far, and who is asked |
-//! | `measure.rs` | one load, and what it cost |
-//! | `data.rs` | what was measured |
-//! | `prediction.rs` | what the model of the service makes of it |
-//! | `page.rs`, `plots.rs`, `capacity_page.rs` | what is written |
+//! | `questions.rs` | the quantities that grow, their sizes, and the contenders |
+//! | `measure.rs` | one load, and its cost |
+//! | `data.rs` | the measurements |
+//! | `prediction.rs` | the model's predictions from the measurements |
+//! | `page.rs`, `plots.rs`, `capacity_page.rs` | pages and plots |
 //!
-//! Each load meets fresh processes, and rounds go through all of them in turn, so that what changes on the machine
-//! meanwhile shows as spread.
+//! Each load gets fresh processes. Each round runs all loads in turn, so changes on the machine during the run show as
+//! spread.
 
 mod capacity_page;
 mod data;
@@ -34,19 +34,18 @@ use crate::{
     shared::machine::{circumstances, says},
 };
 
-/// How long it may all take.
+/// Rounds, durations and sizes.
 pub struct Plan {
     rounds: usize,
     load: Duration,
-    /// In the embedded store at the most.
+    /// Most keys in the embedded store.
     keys: i64,
 }
 
 // ===== impl Plan =====
 
 impl Plan {
-    /// `SCALE_ROUNDS` (3) of `SCALE_SECONDS` (2) each load. With fewer than 2 s, it is only being tried out: one round,
-    /// and fewer keys.
+    /// `SCALE_ROUNDS` (3) of `SCALE_SECONDS` (2) each load. Less than 2 s is a trial run: one round, and fewer keys.
     pub fn from_environment() -> Self {
         let number =
             |name: &str| env::var(name).ok().map(|text| text.parse::<u64>().expect("a whole number"));
@@ -57,7 +56,7 @@ impl Plan {
     }
 }
 
-/// Measures everything.
+/// Runs all measurements.
 pub async fn run(plan: &Plan) -> Scale {
     let begun = Instant::now();
     let mut scale = Scale {
@@ -90,7 +89,7 @@ pub fn write(scale: &Scale) {
     println!("written to docs/scale.md and docs/capacity.md");
 }
 
-/// Where data and plots are.
+/// Folder of data and plots.
 fn folder() -> PathBuf {
     document("benchmarks")
 }

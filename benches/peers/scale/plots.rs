@@ -10,10 +10,10 @@ use crate::plots::line_plot;
 
 type Lines = Vec<(String, Vec<(f64, f64)>)>;
 
-/// One number of a point; its name where a plot has several.
+/// One number of a point, with its name if a plot has several.
 type Number<'a> = (&'a str, fn(&Point) -> f64);
 
-/// A plot: its question, file, title, names of the axes, and what is drawn of each contender.
+/// A plot: its question, file, title, axis names, and the numbers of each contender.
 struct Plot<'a> {
     question: Question,
     name: &'static str,
@@ -98,7 +98,7 @@ const PLOTS: &[Plot<'_>] = &[
     },
 ];
 
-/// Draws all of them into `folder`: the question, the name of the file, and what it shows.
+/// Draws all plots into `folder`; returns the question, file name and title of each.
 pub fn draw(
     scale: &Scale,
     checks: &[Check],
@@ -120,7 +120,7 @@ pub fn draw(
     drawn
 }
 
-/// There is no worker and a half.
+/// Labels whole numbers only: 1.5 workers do not exist.
 fn whole(x: f64) -> String {
     if x.fract() == 0.0 { format!("{x:.0}") } else { String::new() }
 }
@@ -131,7 +131,7 @@ fn lines(scale: &Scale, question: Question, numbers: &[Number<'_>]) -> Lines {
         for (what, number) in numbers {
             let point = |at: i64| Some((at as f64, scale.spread(question, contender, at, number)?.median));
             let points = scale.sizes(question, contender).into_iter().filter_map(point);
-            // What is not there, such as a Redis' share where there is none, has no place on a logarithmic scale.
+            // A logarithmic scale has no place for 0, such as the Redis share of a contender without Redis.
             let points: Vec<_> = points.filter(|(_, y)| *y > 0.0).collect();
             if points.len() > 1 {
                 lines.push((format!("{contender} {what}").trim_end().to_owned(), points));

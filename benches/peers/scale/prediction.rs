@@ -1,4 +1,4 @@
-//! What the model of the service makes of what was measured.
+//! The model's predictions from the measurements.
 
 use super::data::{Load, SHARES, Scale, Stage};
 use super::questions::median;
@@ -7,11 +7,11 @@ use crate::{
     simulation::{Demand, Model, Predicted},
 };
 
-/// Calls that are simulated for each prediction.
+/// Simulated calls for each prediction.
 const CALLS: usize = 200_000;
 const SEED: u64 = 1;
 
-/// A load as it was measured, and as the model predicts it.
+/// A load, measured and predicted.
 pub struct Check {
     pub stage: Stage,
     pub rate: f64,
@@ -25,13 +25,13 @@ pub struct Check {
 // ===== impl Check =====
 
 impl Check {
-    /// How far the prediction of a percentile is off, as a share of what was measured.
+    /// Relative error of the prediction of a percentile.
     pub fn error(&self, index: usize) -> f64 {
         self.predicted[index] / self.measured[index] - 1.0
     }
 }
 
-/// All loads but the light one, whose times the model is given.
+/// All loads except the light one, whose latencies are an input of the model.
 pub fn checks(scale: &Scale) -> Vec<Check> {
     let stages = Stage::ALL.into_iter().filter(|stage| *stage != Stage::Light);
     let stages = stages.filter(|stage| scale.loads.iter().any(|load| load.stage == *stage));
@@ -53,7 +53,7 @@ pub fn checks(scale: &Scale) -> Vec<Check> {
     stages.map(check).collect()
 }
 
-/// The machine as it was: load generator, Redis and service on the same cores.
+/// The measured machine: load generator, Redis and service on the same cores.
 fn as_measured(scale: &Scale, share: f64) -> Model {
     let light = demand(scale, Stage::Light);
     let mut costs = Stage::ALL.map(|stage| (stage.share().min(1.0), demand(scale, stage)));
@@ -80,8 +80,8 @@ fn demand(scale: &Scale, stage: Stage) -> Demand {
     }
 }
 
-/// So many instances with cores of their own in front of one Redis, at a share of what their cores can do: calls a second
-/// of each instance, and how long they take.
+/// Several instances with cores of their own in front of one Redis, at a share of their cores' capacity: calls a second
+/// of each instance, and the latencies.
 pub fn alone(scale: &Scale, instances: usize, share: f64) -> (f64, Predicted) {
     let measured = as_measured(scale, share);
     let workers = scale.workers * instances;

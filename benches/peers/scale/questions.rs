@@ -1,4 +1,4 @@
-//! What grows, how far, and who is asked.
+//! The quantities that grow, their sizes, and the contenders.
 
 use std::{
     fs,
@@ -24,35 +24,35 @@ const KEYS: [i64; 5] = [1_000, 10_000, 100_000, 1_000_000, 10_000_000];
 const HITS: [i64; 5] = [0, 25, 50, 75, 100];
 const WORKERS: [(i64, &str); 2] = [(1, "http.workers=1"), (2, "http.workers=2")];
 
-/// Wherever it is not connections that grow. As many as the load at a fixed rate has.
+/// Connections, unless their number is the question. The load at a fixed rate has the same number.
 pub const USUAL: usize = 64;
 
-/// Ids of each call to the embedded store, and such calls, one after another.
+/// Ids of each call to the embedded store; below, the number of different calls.
 pub const IDS_OF_KEYS: usize = 100;
 const CALLS_OF_KEYS: usize = 2_000;
 
-/// As many calls as connections may be under way: else the service refuses what is beyond its limit.
+/// Allows as many calls in flight as there are connections; otherwise the service sheds the calls over its limit.
 const ALL_IN_FLIGHT: &str = "limits.max_in_flight=16384";
 
-/// An import may take as long.
+/// The longest import, in seconds.
 const PATIENCE: f64 = 180.0;
 
-/// That a key may take on the disk, generously.
+/// Generous estimate of one key's size on disk.
 const BYTES_OF_KEY: i64 = 400;
 
-/// An embedded store's number of keys, and where it is.
+/// Each embedded store's number of keys, and its folder.
 type Stores = Vec<(i64, PathBuf)>;
 
 fn contender(id: &str) -> Option<Contender> {
     contenders().into_iter().find(|contender| contender.id == id)
 }
 
-/// Those of them that there are: whether the service has a near cache is its own affair.
+/// The contenders that exist: a service without a near cache has no such contender.
 fn those<'a>(ids: &'a [&'a str]) -> impl Iterator<Item = Contender> + 'a {
     ids.iter().filter_map(|id| contender(id))
 }
 
-/// Makes the embedded stores, as far as time and disk allow.
+/// Fills the embedded stores, as far as time and disk allow.
 pub fn fill_stores(most: i64, folder: &Path, scale: &mut Scale) -> Stores {
     let mut stores = Stores::new();
     for keys in KEYS.into_iter().filter(|keys| *keys <= most) {
@@ -75,23 +75,23 @@ pub fn fill_stores(most: i64, folder: &Path, scale: &mut Scale) -> Stores {
     stores
 }
 
-/// Bytes that are free on the disk of a folder.
+/// Free bytes on the disk of a folder.
 fn free(folder: &Path) -> i64 {
     let output = Command::new("df").args(["-k", "--output=avail"]).arg(folder).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     text.lines().last().and_then(|line| line.trim().parse::<i64>().ok()).unwrap_or(0) << 10
 }
 
-/// As many as the idle service's Redis counts.
+/// Connections of one worker, as the idle service's Redis counts them.
 pub async fn connections_per_worker() -> f64 {
     let service = contender(SERVICE).unwrap();
     let server = Server::start(&service).await;
     let all = server.redis_info(service.store, &["connected_clients"]).await;
-    // One of them asks.
+    // One of them is this query's own.
     (all - 1.0) / workers() as f64
 }
 
-/// One round of everything.
+/// One round of all measurements.
 pub async fn ask_all(plan: &Plan, round: usize, folder: &Path, stores: &Stores, scale: &mut Scale) {
     let cached = write_bodies(Workload::Cached, folder);
     let mut asks = Vec::new();
@@ -168,14 +168,14 @@ async fn ask_loads(plan: &Plan, round: usize, scale: &mut Scale) {
     }
 }
 
-/// Bodies of which so many in a hundred ask for a score that is cached, well mixed.
+/// Bodies of which `hits` in a hundred ask for a cached score, well mixed.
 fn mixed(hits: i64, folder: &Path) -> PathBuf {
-    // 37 has no divisor in common with 100, so each number comes up once.
+    // 37 and 100 have no common divisor, so each number comes up once.
     let body = |turn: i64| if turn * 37 % 100 < hits { score(&format!("{turn:010}")) } else { score(MARK) };
     write(&folder.join(format!("mixed-{hits}")), (0..100).map(body))
 }
 
-/// Bodies that ask an embedded store of so many keys for some of them.
+/// Bodies that ask an embedded store of `keys` keys for random ones.
 fn of_keys(keys: i64, seed: u64, folder: &Path) -> PathBuf {
     let mut random = fastrand::Rng::with_seed(seed);
     let body = |_| {
@@ -196,7 +196,7 @@ fn write(path: &Path, bodies: impl Iterator<Item = String>) -> PathBuf {
     path.to_owned()
 }
 
-/// The median, or nothing.
+/// The median, or 0.
 pub fn median(spread: Option<Spread>) -> f64 {
     spread.map_or(0.0, |spread| spread.median)
 }

@@ -1,8 +1,8 @@
-//! What the service is measured against within Rust: plain actix-web handlers, without actors, log or metrics.
+//! Rust contenders of the benchmark: plain actix-web handlers, without actors, log or metrics.
 //!
 //! - `floor` answers a fixed body,
-//! - `pure` makes the service's own checks and computes the score,
-//! - `direct` also asks Redis for it, straight from the handler.
+//! - `pure` runs the service's own checks and computes the score,
+//! - `direct` also asks Redis for the score, straight from the handler.
 //!
 //! `PORT`, `WORKERS` and `REDIS_URL` come from the environment.
 
@@ -40,7 +40,7 @@ struct Failure {
     error: String,
 }
 
-/// The service's.
+/// The same as the service's.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -78,7 +78,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A connection for each worker.
+/// Opens one connection for each worker.
 async fn connect(url: String) -> Result<MultiplexedConnection, io::Error> {
     let info = url.into_connection_info().map_err(io::Error::other)?;
     let info = match info.addr() {
@@ -130,7 +130,7 @@ async fn direct(
         return respond(Ok(Answer::Score(score)));
     }
     let score = Score::compute(&person);
-    // Nobody waits for it, as in the service.
+    // The call does not wait for the write, as in the service.
     actix_web::rt::spawn(async move {
         let expires = SetOptions::default().with_expiration(SetExpiry::EX(TTL_SECONDS));
         _ = redis.set_options::<_, _, ()>(key, score.to_cached(), expires).await;
@@ -138,7 +138,7 @@ async fn direct(
     respond(Ok(Answer::Score(score)))
 }
 
-/// The service's checks, in its order.
+/// The service's checks, in the same order.
 #[expect(clippy::disallowed_methods, reason = "the hour of an admin's token goes by the wall clock")]
 fn check(body: &[u8], authenticator: &Authenticator) -> Result<Checked, CallError> {
     let request = MethodRequest::from_json(Json::parse(body)?)?;
@@ -150,7 +150,7 @@ fn check(body: &[u8], authenticator: &Authenticator) -> Result<Checked, CallErro
             let person = OnlineScore::parse(request.arguments, &rules)?;
             Ok(if caller == Caller::Admin { Checked::Admin } else { Checked::Person(person) })
         }
-        // Not what is compared here.
+        // The Rust contenders do not have this method.
         Method::ClientsInterests => Err(CallError::Unavailable),
     }
 }
