@@ -9,6 +9,7 @@
 //! | [`Certificate`] | a certificate in files, and clients that trust it |
 //! | [`Browser`] | a real Chromium, to look at pages with |
 //! | [`eventually`] | the only way in which a test waits |
+//! | [`Stopwatch`] | the only way in which a test holds an upper bound in time |
 //!
 //! Nothing here has a fixed port or outlives the value that stands for it, so tests can run in parallel and may panic.
 
@@ -22,6 +23,7 @@ mod port;
 mod proxy;
 mod redis;
 mod resp;
+mod stopwatch;
 
 pub use self::browser::Browser;
 pub use self::certificate::Certificate;
@@ -32,3 +34,4 @@ pub use self::port::ReservedPort;
 pub use self::proxy::{Conditions, Loss, Proxy, Upstream};
 pub use self::redis::RedisServer;
 pub use self::resp::{Command, DATA, Fault, READS, RespServer, Rule, WRITES};
+pub use self::stopwatch::Stopwatch;
