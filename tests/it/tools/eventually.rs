@@ -20,21 +20,7 @@ const POLL_EVERY: Duration = Duration::from_millis(5);
 ///
 /// When `condition` does not hold within `deadline`; the message says `what` was waited for.
 #[track_caller]
-pub fn eventually<C>(deadline: Duration, what: &str, condition: C) -> impl Future<Output = Duration>
-where
-    C: AsyncFnMut() -> bool,
-{
-    let stopwatch = Stopwatch::start();
-    extended(move || stopwatch.lateness(), deadline, what, condition)
-}
-
-#[track_caller]
-fn extended<C>(
-    lateness: impl Fn() -> Duration,
-    deadline: Duration,
-    what: &str,
-    mut condition: C,
-) -> impl Future<Output = Duration>
+pub fn eventually<C>(deadline: Duration, what: &str, mut condition: C) -> impl Future<Output = Duration>
 where
     C: AsyncFnMut() -> bool,
 {
@@ -42,32 +28,56 @@ where
     let caller = std::panic::Location::caller();
     async move {
         let start = Instant::now();
-        let mut ticks = interval(POLL_EVERY);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut holds = pin!(async {
+        let held = in_time(deadline, async {
+            let mut ticks = interval(POLL_EVERY);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             ticks.tick().await;
             while !condition().await {
                 ticks.tick().await;
             }
         });
-        let mut until = start + deadline;
-        while timeout_at(until, holds.as_mut()).await.is_err() {
-            let extended = start + deadline + lateness();
-            assert!(extended > until, "{caller}: still not so after {:?}: {what}", start.elapsed());
-            until = extended;
+        if held.await.is_none() {
+            panic!("{caller}: still not so after {:?}: {what}", start.elapsed());
         }
         start.elapsed()
     }
 }
 
+/// The output of `future`, or `None` after `deadline`, which is extended by the [lateness](Stopwatch::lateness) of a busy
+/// machine.
+pub async fn in_time<F: Future>(deadline: Duration, future: F) -> Option<F::Output> {
+    let stopwatch = Stopwatch::start();
+    extended(deadline, || stopwatch.lateness(), future).await
+}
+
+async fn extended<F: Future>(
+    deadline: Duration,
+    lateness: impl Fn() -> Duration,
+    future: F,
+) -> Option<F::Output> {
+    let deadline = Instant::now() + deadline;
+    let (mut until, mut future) = (deadline, pin!(future));
+    loop {
+        if let Ok(output) = timeout_at(until, future.as_mut()).await {
+            return Some(output);
+        }
+        let later = deadline + lateness();
+        if later <= until {
+            return None;
+        }
+        until = later;
+    }
+}
+
 mod tests {
+    use std::future::pending;
+
+    use rstest::rstest;
+    use tokio::time::sleep;
+
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
-
-    fn on_an_idle_machine() -> Duration {
-        Duration::ZERO
-    }
 
     #[tokio::test(start_paused = true)]
     async fn it_polls_until_the_condition_holds() {
@@ -80,29 +90,38 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    #[should_panic(expected = "still not so after 1s: pigs fly")]
+    #[should_panic(expected = ": pigs fly")]
     async fn it_panics_with_what_it_waited_for() {
-        extended(on_an_idle_machine, SECOND, "pigs fly", async || false).await;
+        eventually(SECOND, "pigs fly", async || false).await;
     }
 
     #[tokio::test(start_paused = true)]
-    #[should_panic(expected = "still not so after 1s: an answer")]
+    #[should_panic(expected = ": an answer")]
     async fn a_poll_that_hangs_is_cut_off() {
-        extended(on_an_idle_machine, SECOND, "an answer", async || std::future::pending().await).await;
+        eventually(SECOND, "an answer", async || pending().await).await;
+    }
+
+    #[rstest]
+    #[case::on_an_idle_machine(0, 1_000)]
+    #[case::on_a_machine_that_was_late_once(300, 1_300)]
+    #[tokio::test(start_paused = true)]
+    async fn a_future_is_dropped_after_its_deadline_and_the_lateness(#[case] late: u64, #[case] ms: u64) {
+        let start = Instant::now();
+        let output = extended(SECOND, || Duration::from_millis(late), pending::<()>());
+        assert_eq!((output.await, start.elapsed()), (None, Duration::from_millis(ms)));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_deadline_is_extended_by_the_lateness_of_the_machine() {
+    async fn an_output_before_the_extended_deadline_counts() {
         let start = Instant::now();
-        let late = move || start.elapsed() / 2;
-        let took = extended(late, SECOND, "it is late", async || start.elapsed() > SECOND * 19 / 10);
-        assert!(took.await > SECOND * 19 / 10);
+        let output = extended(SECOND, || start.elapsed() / 2, sleep(SECOND * 19 / 10));
+        assert_eq!(output.await, Some(()));
     }
 
     #[tokio::test(start_paused = true)]
-    #[should_panic(expected = "still not so after 2s: pigs fly")]
-    async fn a_condition_that_never_holds_ends_on_a_busy_machine_too() {
+    async fn a_machine_that_stays_late_ends_the_wait_too() {
         let start = Instant::now();
-        extended(move || start.elapsed() / 2, SECOND, "pigs fly", async || false).await;
+        assert_eq!(extended(SECOND, || start.elapsed() * 9 / 10, pending::<()>()).await, None);
+        assert!(start.elapsed() <= 10 * SECOND, "{:?}", start.elapsed());
     }
 }

@@ -42,7 +42,7 @@ struct Watcher {
     watched: Condvar,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     /// The thread rests without any, so that it costs benchmarks nothing.
     stopwatches: usize,
@@ -142,6 +142,12 @@ impl Watcher {
 }
 
 // ===== impl State =====
+
+impl Default for State {
+    fn default() -> Self {
+        Self { stopwatches: 0, round: NAP, late: Duration::ZERO, due: None }
+    }
+}
 
 impl State {
     fn late_by(&self, now: Instant) -> Duration {
