@@ -61,19 +61,19 @@ async fn extended<F: Future>(
         if let Ok(output) = timeout_at(until, future.as_mut()).await {
             return Some(output);
         }
-        let later = deadline + lateness();
-        if later <= until {
+        // The lateness may grow with every look, so it is compared with the clock and not with the last deadline.
+        until = deadline + lateness();
+        if until <= Instant::now() {
             return None;
         }
-        until = later;
     }
 }
 
 mod tests {
-    use std::future::pending;
+    use std::{cell::Cell, future::pending};
 
     use rstest::rstest;
-    use tokio::time::sleep;
+    use tokio::time::{advance, sleep};
 
     use super::*;
 
@@ -123,5 +123,19 @@ mod tests {
         let start = Instant::now();
         assert_eq!(extended(SECOND, || start.elapsed() * 9 / 10, pending::<()>()).await, None);
         assert!(start.elapsed() <= 10 * SECOND, "{:?}", start.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lateness_that_grows_behind_the_clock_ends_the_wait() {
+        let looks = Cell::new(0);
+        let grows = || {
+            looks.set(looks.get() + 1);
+            Duration::from_nanos(looks.get())
+        };
+        let output = extended(SECOND, grows, async {
+            advance(5 * SECOND).await;
+            pending::<()>().await;
+        });
+        assert_eq!((output.await, looks.get()), (None, 1));
     }
 }
