@@ -1,6 +1,6 @@
 //! `probe`: the exit code is the answer.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rstest::rstest;
 use tokio::net::TcpListener;
@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use super::process::{Ended, Sandbox};
 use crate::{
     harness::{SLACK, TestApp},
-    tools::eventually,
+    tools::{Stopwatch, eventually},
 };
 
 async fn probe(address: impl ToString, arguments: &[&str]) -> Ended {
@@ -39,10 +39,10 @@ async fn a_service_that_drains_lives_and_is_not_ready() {
 #[tokio::test]
 async fn whoever_takes_connections_and_says_nothing_is_not_waited_for() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let begun = Instant::now();
+    let stopwatch = Stopwatch::start();
     let ended = probe(silent.local_addr().unwrap(), &[]).await;
     assert!(ended.failed(1)[0].contains("/readyz: "), "{ended:?}");
-    assert!(begun.elapsed() <= Duration::from_secs(2) * SLACK, "{:?}", begun.elapsed());
+    stopwatch.assert_within(Duration::from_secs(2) * SLACK, "a probe");
 }
 
 #[rstest]

@@ -1,9 +1,6 @@
 //! Traces, as a collector gets them: the release's own export, to one inside the test process.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use opentelemetry_proto::tonic::{
     collector::trace::v1::ExportTraceServiceRequest, common::v1::any_value::Value as AnyValue,
@@ -18,7 +15,7 @@ use wiremock::{Mock, MockServer, ResponseTemplate, matchers::any};
 use super::process::{Process, Sandbox};
 use crate::{
     harness::{Person, SCORE_BOUND, SLACK, call},
-    tools::{ReservedPort, eventually},
+    tools::{ReservedPort, Stopwatch, eventually, http_client},
 };
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -44,13 +41,13 @@ async fn serve(sandbox: &Sandbox, endpoint: &str, options: &[&str]) -> (Process,
 
 /// Posts a call, with a `traceparent` if these are its flags, and returns the answer's code and how long it took.
 async fn post(address: &str, body: &Value, flags: Option<&str>) -> (u16, Duration) {
-    let begun = Instant::now();
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let stopwatch = Stopwatch::start();
+    let client = http_client();
     let mut request = client.post(format!("http://{address}/method")).body(body.to_string());
     if let Some(flags) = flags {
         request = request.header("traceparent", format!("00-{TRACE}-{CALLER}-{flags}"));
     }
-    (request.send().await.unwrap().status().as_u16(), begun.elapsed())
+    (request.send().await.unwrap().status().as_u16(), stopwatch.took())
 }
 
 async fn collector(answer: ResponseTemplate) -> MockServer {
@@ -209,7 +206,7 @@ async fn a_trace_is_exported_as_the_caller_says_or_else_as_often_as_is_set(
 
 /// The value of the metric of lost spans.
 async fn lost_spans(admin: &str) -> f64 {
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let client = http_client();
     let text = client.get(format!("http://{admin}/metrics")).send().await.unwrap().text().await.unwrap();
     let line = text.lines().find_map(|line| line.strip_prefix("scoring_trace_spans_dropped_total "));
     line.expect("the metric").parse().unwrap()
@@ -245,9 +242,9 @@ async fn a_collector_that_is_ill_costs_spans_and_no_call_its_time(#[case] answer
     })
     .await;
 
-    let told = Instant::now();
+    let told = Stopwatch::start();
     let log = ended(service).await;
-    assert!(told.elapsed() < Duration::from_secs(4) * SLACK, "{:?}", told.elapsed());
+    told.assert_within(Duration::from_secs(4) * SLACK, "the end");
     // Said once, not for each batch.
     assert_eq!(log.iter().filter(|line| line["message"] == "spans cannot be exported").count(), 1);
 }

@@ -24,7 +24,17 @@ async fn on_resp() -> (RespServer, Arc<TestApp>) {
     (store, app)
 }
 
-/// The same, with a network in between.
+/// The same, with limits in time that a starved machine does not reach.
+async fn on_resp_without_haste() -> (RespServer, Arc<TestApp>) {
+    let store = seeded();
+    let url = format!("store.url={}", store.url());
+    let settings = [&url, "store.timeout=30s", "store.deadline=30s", "cache.timeout=30s"];
+    let app = Arc::new(TestApp::with_settings(&settings).await);
+    app.recovers().await;
+    (store, app)
+}
+
+/// A service on a healthy store, with a network in between.
 async fn behind_proxy() -> (RespServer, Proxy, Arc<TestApp>) {
     let store = seeded();
     let proxy = Proxy::to(store.addr());

@@ -3,7 +3,7 @@
 use rstest::rstest;
 use std::time::{Duration, Instant};
 
-use super::{on_resp, seeded};
+use super::{on_resp, on_resp_without_haste, seeded};
 use crate::{
     harness::{ALL_IS_OK_WITHIN, Person, SLACK, TestApp},
     tools::{Fault, RespServer, Rule, WRITES, eventually},
@@ -280,7 +280,7 @@ async fn a_score_is_cached_for_an_hour() {
 
 #[tokio::test]
 async fn any_number_of_ids_is_read_in_one_round_trip() {
-    let (store, app) = on_resp().await;
+    let (store, app) = on_resp_without_haste().await;
     store.forget();
     let ids: Vec<_> = (0..10_000).collect();
     let reply = app.interests(&ids).await;

@@ -1,9 +1,6 @@
 //! The library's client against the running service.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use rstest::rstest;
 use scoring_api::{
@@ -16,7 +13,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     harness::{TestApp, settings},
-    tools::ReservedPort,
+    tools::{ReservedPort, Stopwatch},
 };
 
 fn client(app: &TestApp, salt: &str, policy: Policy) -> Client {
@@ -65,11 +62,11 @@ async fn a_lost_store_is_told_within_the_deadline_with_the_time_to_come_back() {
     let gone = ReservedPort::new();
     let app = TestApp::on(&format!("redis://{}", gone.addr())).await;
     let policy = Policy { deadline: Duration::from_millis(900), ..Policy::default() };
-    let (client, begun) = (client(&app, "Otus", policy), Instant::now());
+    let (client, stopwatch) = (client(&app, "Otus", policy), Stopwatch::start());
     let error = client.clients_interests(&partner(), &[1]).await.unwrap_err();
     assert!(
         matches!(error, CallError::Unavailable { retry_after: Some(wait) } if wait == Duration::from_secs(1))
     );
-    assert!(begun.elapsed() < Duration::from_secs(5));
+    stopwatch.assert_within(Duration::from_secs(5), "a refusal");
     assert_eq!(client.online_score(&partner(), &person()).await.unwrap().value(), 3.0);
 }

@@ -11,12 +11,11 @@ use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    time::timeout,
 };
 
 use crate::{
     harness::{Person, SLACK, TestApp, Wire, call, post},
-    tools::{Certificate, eventually},
+    tools::{Certificate, eventually, in_time},
 };
 
 const HEAD_TIMEOUT: Duration = Duration::from_millis(500);
@@ -102,7 +101,7 @@ async fn a_client_that_speaks_no_tls_is_told_and_hung_up_on() {
     // More than is read before it is known to be no TLS.
     plain.write_all(post(&" ".repeat(100_000)).as_bytes()).await.unwrap();
     let mut said = Vec::new();
-    timeout(HEAD_TIMEOUT * SLACK, plain.read_to_end(&mut said)).await.unwrap().unwrap();
+    in_time(HEAD_TIMEOUT * SLACK, plain.read_to_end(&mut said)).await.unwrap().unwrap();
     assert_eq!(said.first(), Some(&0x15), "{said:?}");
     is_served(&mut secure.wire().await).await;
 }
@@ -117,7 +116,7 @@ async fn row_35_a_handshake_that_never_ends_is_hung_up_on(#[case] half: &[u8]) {
     let mut plain = TcpStream::connect(secure.address()).await.unwrap();
     plain.write_all(half).await.unwrap();
     let mut said = Vec::new();
-    _ = timeout(HEAD_TIMEOUT * SLACK, plain.read_to_end(&mut said)).await.expect("the end");
+    _ = in_time(HEAD_TIMEOUT * SLACK, plain.read_to_end(&mut said)).await.expect("the end");
     assert!(begun.elapsed() >= HEAD_TIMEOUT / 2, "{:?}", begun.elapsed());
 }
 

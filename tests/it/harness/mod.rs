@@ -13,7 +13,7 @@ use std::{
     net::SocketAddr,
     sync::{Arc, Mutex},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use scoring_api::{
@@ -31,7 +31,7 @@ pub use self::{
     rows::{ALL_IS_OK_WITHIN, INTERESTS_BOUND, SCORE_BOUND, SLACK},
     wire::{Wire, post},
 };
-use crate::tools::{eventually, http_client};
+use crate::tools::{Stopwatch, eventually, http_client};
 
 /// A service under test.
 pub struct TestApp {
@@ -51,6 +51,7 @@ pub struct Reply {
     pub headers: reqwest::header::HeaderMap,
     /// Null if it is no JSON.
     pub body: Value,
+    /// Less the lateness of a busy machine.
     pub took: Duration,
 }
 
@@ -173,11 +174,11 @@ impl TestApp {
 
     /// Sends it, to a service that may be gone.
     pub async fn try_send(&self, request: reqwest::RequestBuilder) -> reqwest::Result<Reply> {
-        let begun = Instant::now();
+        let stopwatch = Stopwatch::start();
         let response = request.send().await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let body = response.bytes().await?;
-        let took = begun.elapsed();
+        let took = stopwatch.took();
         Ok(Reply { status, headers, body: serde_json::from_slice(&body).unwrap_or_default(), took })
     }
 

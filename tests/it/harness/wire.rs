@@ -1,11 +1,6 @@
 //! HTTP byte by byte, for what no client library would send.
 
-use std::{
-    io,
-    net::SocketAddr,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use rustls::ClientConfig;
 use socket2::SockRef;
@@ -17,7 +12,7 @@ use tokio::{
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::Reply;
-use crate::tools::Certificate;
+use crate::tools::{Certificate, Stopwatch, in_time};
 
 /// Whoever waits for longer waits for ever.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -71,7 +66,7 @@ impl Wire {
 
     /// The next answer, or why there is none.
     pub async fn try_answer(&mut self) -> io::Result<Reply> {
-        timeout(PATIENCE, self.any_answer()).await?
+        in_time(PATIENCE, self.any_answer()).await.ok_or(io::ErrorKind::TimedOut)?
     }
 
     /// Sends bytes, to a service that may have hung up.
@@ -82,20 +77,20 @@ impl Wire {
 
     /// Sends a byte every 20 ms, until the service has had enough and says so.
     pub async fn drip(&mut self, byte: u8) -> Reply {
-        let begun = Instant::now();
+        let stopwatch = Stopwatch::start();
         let mut ticks = tokio::time::interval(Duration::from_millis(20));
         while timeout(Duration::ZERO, self.0.fill_buf()).await.is_err() {
-            assert!(begun.elapsed() < PATIENCE, "still being listened to");
+            stopwatch.assert_within(PATIENCE, "listening");
             ticks.tick().await;
             _ = self.send([byte]).await;
         }
-        Reply { took: begun.elapsed(), ..self.answer().await }
+        Reply { took: stopwatch.took(), ..self.answer().await }
     }
 
     /// The next answer, interim ones aside.
     pub async fn answer(&mut self) -> Reply {
         loop {
-            let reply = timeout(PATIENCE, self.any_answer()).await.expect("an answer").unwrap();
+            let reply = in_time(PATIENCE, self.any_answer()).await.expect("an answer").unwrap();
             if reply.status >= 200 {
                 return reply;
             }
@@ -104,7 +99,7 @@ impl Wire {
 
     /// Whether the service hangs up, without another word.
     pub async fn is_closed(&mut self) -> bool {
-        let rest = timeout(PATIENCE, self.0.fill_buf()).await.expect("the end of the connection");
+        let rest = in_time(PATIENCE, self.0.fill_buf()).await.expect("the end of the connection");
         rest.map_or(true, |rest| rest.is_empty())
     }
 
@@ -119,7 +114,7 @@ impl Wire {
     }
 
     async fn any_answer(&mut self) -> io::Result<Reply> {
-        let begun = Instant::now();
+        let stopwatch = Stopwatch::start();
         let mut line = self.line().await?;
         let status = line.split(' ').nth(1).and_then(|status| status.parse().ok());
         let status = status.ok_or_else(|| io::Error::other(format!("no status line: {line:?}")))?;
@@ -135,7 +130,7 @@ impl Wire {
         let mut body = vec![0; length];
         self.0.read_exact(&mut body).await?;
         let body = serde_json::from_slice(&body).unwrap_or_default();
-        Ok(Reply { status, headers, body, took: begun.elapsed() })
+        Ok(Reply { status, headers, body, took: stopwatch.took() })
     }
 
     async fn line(&mut self) -> io::Result<String> {

@@ -8,7 +8,8 @@
 //! | [`Door`] | how the first two admit connections: shut, clogged, flapping, half-open |
 //! | [`Certificate`] | a certificate in files, and clients that trust it |
 //! | [`Browser`] | a real Chromium, to look at pages with |
-//! | [`eventually`] | the only way in which a test waits |
+//! | [`eventually`], [`in_time`] | the only ways in which a test waits |
+//! | [`Stopwatch`] | the only way in which a test holds an upper bound in time |
 //!
 //! Nothing here has a fixed port or outlives the value that stands for it, so tests can run in parallel and may panic.
 
@@ -22,13 +23,15 @@ mod port;
 mod proxy;
 mod redis;
 mod resp;
+mod stopwatch;
 
 pub use self::browser::Browser;
 pub use self::certificate::Certificate;
 pub use self::door::Door;
-pub use self::eventually::eventually;
+pub use self::eventually::{eventually, in_time};
 pub use self::http::http_client;
 pub use self::port::ReservedPort;
 pub use self::proxy::{Conditions, Loss, Proxy, Upstream};
 pub use self::redis::RedisServer;
 pub use self::resp::{Command, DATA, Fault, READS, RespServer, Rule, WRITES};
+pub use self::stopwatch::Stopwatch;

@@ -13,8 +13,8 @@ use redis::{AsyncConnectionConfig, Client, FromRedisValue, RedisResult, cmd};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use tempfile::TempDir;
 
-use super::eventually;
 use super::port::ReservedPort;
+use super::{eventually, in_time};
 
 const START_WITHIN: Duration = Duration::from_secs(10);
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
@@ -77,8 +77,8 @@ impl RedisServer {
     ///
     /// When Redis is not running, answers with an error or with something else than `T`, or takes over 5 s.
     pub async fn command<T: FromRedisValue>(&self, words: &[&str]) -> T {
-        let answer = tokio::time::timeout(ANSWER_WITHIN, self.ask(words)).await;
-        answer.unwrap_or_else(|_| panic!("redis took over {ANSWER_WITHIN:?} for {words:?}")).unwrap()
+        let answer = in_time(ANSWER_WITHIN, self.ask(words)).await;
+        answer.unwrap_or_else(|| panic!("redis took over {ANSWER_WITHIN:?} for {words:?}")).unwrap()
     }
 
     /// `CONFIG SET`.
