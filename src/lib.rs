@@ -12,7 +12,8 @@
 //! - [`domain`]: the protocol and its values: pure
 //!
 //! Beside them: [`client`], the other side of the protocol; [`config`], which composes the settings that the parts own;
-//! [`telemetry`], which sets up the log and the export of traces; and leaves: [`backoff`]; [`trace`], where a call stands in
+//! [`telemetry`], which sets up the log and the export of traces; and leaves: [`backoff`]; [`resolver`],
+//! which looks names up; `single_flight`, blocking work that is shared; `secret_file`; [`trace`], where a call stands in
 //! its trace; `trust`, whom `https` trusts; [`units`], the notations of durations and sizes; and [`wall_clock`], which may step.
 
 pub mod actors;
@@ -23,6 +24,9 @@ pub mod client;
 pub mod config;
 pub mod domain;
 pub mod http;
+pub mod resolver;
+mod secret_file;
+mod single_flight;
 pub mod store;
 pub mod telemetry;
 #[cfg(test)]

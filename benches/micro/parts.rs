@@ -288,7 +288,7 @@ async fn connection(kind: Kind, folder: &Path, redis: Option<&Redis>) -> Arc<dyn
             Arc::new(EmbeddedConnector::new(path, 1_000))
         }
         Kind::Redis => match redis.expect("there is a Redis").0.url().parse() {
-            Ok(StoreUrl::Redis(target)) => Arc::new(RedisConnector::new(target, HOUR)),
+            Ok(StoreUrl::Redis(target)) => Arc::new(RedisConnector::new(target, HOUR, Resolver::system())),
             other => panic!("{other:?}"),
         },
     };

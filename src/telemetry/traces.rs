@@ -3,7 +3,12 @@
 //! Nothing here holds a call up: a span that ends goes into a bounded queue, or is dropped and counted if that is full. The
 //! exporter sends what has gathered, one batch after the other; a collector that is slow, down or refuses costs spans only.
 
-use std::{io, mem, sync::mpsc as std_mpsc, thread, time::Duration};
+use std::{
+    io, mem,
+    sync::{Arc, mpsc as std_mpsc},
+    thread,
+    time::Duration,
+};
 
 use opentelemetry::{Context, KeyValue, trace::TracerProvider};
 use opentelemetry_otlp::{SpanExporter as OtlpExporter, WithExportConfig, WithHttpConfig};
@@ -21,7 +26,7 @@ use tokio::{
 use url::Url;
 
 use super::{LAST_WORDS, settings::TraceSettings};
-use crate::trust;
+use crate::{resolver::Resolver, trust};
 
 /// Spans in one batch.
 const BATCH: usize = 512;
@@ -68,6 +73,7 @@ impl Traces {
         let tls = trust::config(false).map_err(io::Error::other)?;
         let client = reqwest::Client::builder()
             .no_proxy()
+            .dns_resolver(Arc::new(Resolver::system()))
             .tls_backend_preconfigured(tls)
             .timeout(settings.timeout)
             .build();

@@ -4,10 +4,12 @@
 //! when anything last came back, and how much.
 
 mod bulk;
+mod connect;
 mod connection;
 mod errors;
+mod log_in;
 mod pulse;
 mod socket;
 
 pub(super) use bulk::RedisBulk;
-pub use connection::RedisConnector;
+pub use connect::RedisConnector;

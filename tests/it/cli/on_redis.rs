@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use rustix::process::Signal;
-use scoring_api::store::{Purpose, PutError, Watch, open_bulk};
+use scoring_api::{
+    resolver::Resolver,
+    store::{Purpose, PutError, Watch, open_bulk},
+};
 use serde_json::json;
 
 use super::process::Sandbox;
@@ -171,7 +174,7 @@ async fn what_is_called_off_at_the_last_moment_leaves_the_old_data() {
     let url = redis.url().parse().unwrap();
     redis.command::<()>(&["SET", "i:1", "old"]).await;
     let put = tokio::task::spawn_blocking(move || {
-        let store = open_bulk(&url, WITHIN, Purpose::Write).unwrap();
+        let store = open_bulk(&url, WITHIN, &Resolver::system(), Purpose::Write).unwrap();
         store.put_all(&[("i:1".to_owned(), b"new".to_vec())], &No)
     });
     assert!(matches!(put.await.unwrap(), Err(PutError::CalledOff)));

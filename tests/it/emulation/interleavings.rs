@@ -116,7 +116,7 @@ pub fn entries() -> impl Iterator<Item = (String, String)> {
 
 fn link(url: &str, role: Role) -> Link {
     let StoreUrl::Redis(target) = url.parse().unwrap() else { panic!("{url}") };
-    let connector = Arc::new(RedisConnector::new(target, Duration::from_millis(300)));
+    let connector = Arc::new(RedisConnector::new(target, Duration::from_millis(300), Resolver::system()));
     let status = RoleStatus::new(role, StoreMetrics::register(&Registry::new()).unwrap());
     Link::start(connector, LinkPolicy::new(Duration::from_millis(30)), Monitor::new(status)).0
 }

@@ -5,10 +5,13 @@
 use std::{sync::Arc, time::Duration};
 
 use rstest::rstest;
-use scoring_api::store::{
-    BackendError, Connection, Connector, RedisConnector,
-    Remedy::{self, *},
-    url::StoreUrl,
+use scoring_api::{
+    resolver::Resolver,
+    store::{
+        BackendError, Connection, Connector, RedisConnector,
+        Remedy::{self, *},
+        url::StoreUrl,
+    },
 };
 
 use crate::tools::{RedisServer, ReservedPort, eventually};
@@ -33,7 +36,7 @@ enum Ask {
 
 async fn connect(url: &str) -> Result<Arc<dyn Connection>, BackendError> {
     let StoreUrl::Redis(target) = url.parse().unwrap() else { panic!("{url}") };
-    RedisConnector::new(target, 5 * SECOND).connect().await
+    RedisConnector::new(target, 5 * SECOND, Resolver::system()).connect().await
 }
 
 async fn ask(url: &str, what: Ask) -> Result<(), BackendError> {
@@ -55,25 +58,28 @@ async fn sorted(url: &str, what: Ask) -> (String, Remedy) {
     })
     .await;
     let error = found.unwrap();
-    (error.to_string(), error.remedy())
+    let text = error.to_string();
+    // Of one that could not be made, the text begins with the address.
+    let at = url.rsplit(['@', '/']).find(|part| part.contains(':')).unwrap();
+    (text.strip_prefix(&format!("{at}: ")).unwrap_or(&text).to_owned(), error.remedy())
 }
 
 #[rstest]
 #[case::noauth(
-    Ill::Always(&["--requirepass", "secret"]), "", Ask::Connect, "access refused (NOAUTH)", Wait
+    Ill::Always(&["--requirepass", "secret"]), "", Ask::Connect, "PING: access refused (NOAUTH)", Wait
 )]
 #[case::wrongpass(
-    Ill::Always(&["--requirepass", "secret"]), ":wrong@", Ask::Connect, "access refused (WRONGPASS)", Wait
+    Ill::Always(&["--requirepass", "secret"]), ":wrong@", Ask::Connect, "AUTH: access refused (WRONGPASS)", Wait
 )]
 #[case::noperm(
     Ill::After(&[&["ACL", "SETUSER", "reader", "on", ">pass", "~i:*", "+ping", "+mget", "+exists"]]),
     "reader:pass@", Ask::Get, "access refused (NOPERM)", Wait
 )]
 #[case::password_where_none_is_set(
-    Ill::Always(&[]), ":pass@", Ask::Connect, "the server answered with an error (ERR)", Configuration
+    Ill::Always(&[]), ":pass@", Ask::Connect, "AUTH: the server answered with an error (ERR)", Wait
 )]
 #[case::a_database_that_is_not_there(
-    Ill::After(&[&["SET", "uid:1", "1"]]), "99", Ask::Connect, "the server answered with an error (ERR)", Configuration
+    Ill::After(&[&["SET", "uid:1", "1"]]), "99", Ask::Connect, "SELECT: the server answered with an error (ERR)", Wait
 )]
 #[case::unknown_command(
     Ill::Always(&["--rename-command", "MGET", ""]),
