@@ -16,7 +16,8 @@ use scoring_api::{
         dispatcher::{CallMethod, DispatcherPlan, ShedCalls},
         restarts::RestartPolicy,
         scoring::NearCache,
-        store::{CacheLookups, CachePlan, PersistentPlan, RolePlan},
+        resolver::Resolver,
+    store::{CacheLookups, CachePlan, PersistentPlan, RolePlan},
     },
     domain::{
         AuthPolicy, Authenticator, ClientsInterests, Json, MethodRequest, OnlineScore, Rules, Score,

@@ -5,9 +5,12 @@ use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
 
 use prometheus::Registry;
 use proptest::{prelude::*, test_runner::TestRunner};
-use scoring_api::store::{
-    CacheRequests, Link, LinkPolicy, Monitor, PersistentRequests, RedisConnector, Role, RoleStatus,
-    StoreMetrics, url::StoreUrl,
+use scoring_api::{
+    resolver::Resolver,
+    store::{
+        CacheRequests, Link, LinkPolicy, Monitor, PersistentRequests, RedisConnector, Role, RoleStatus,
+        StoreMetrics, url::StoreUrl,
+    },
 };
 use tokio::{
     runtime::Builder,

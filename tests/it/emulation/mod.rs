@@ -4,6 +4,7 @@
 
 pub mod interleavings;
 mod link;
+mod log_in;
 mod loss;
 mod no_desync;
 mod replies;

@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use rstest::rstest;
-use scoring_api::store::{BackendError, Connection, Connector, RedisConnector, url::StoreUrl};
+use scoring_api::{
+    resolver::Resolver,
+    store::{BackendError, Connection, Connector, RedisConnector, url::StoreUrl},
+};
 use tokio::time::timeout;
 
 use crate::tools::{Fault, RespServer, Rule};
