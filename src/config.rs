@@ -123,9 +123,7 @@ impl Settings {
     /// key's, also if it comes from a file. A password file counts by its path: its text is read again at each connect.
     pub fn differing(&self, other: &Self) -> Vec<&str> {
         let differs = |key: &str| match key {
-            "store.url" => {
-                self.store.url.without_password_file() != other.store.url.without_password_file()
-            }
+            "store.url" => self.store.url.without_password_file() != other.store.url.without_password_file(),
             "cache.url" => {
                 let url = |settings: &Self| settings.cache.url.as_ref().map(StoreUrl::without_password_file);
                 url(self) != url(other)

@@ -42,6 +42,7 @@ use self::{
     settings::{LogFormat, LogSettings, TraceSettings},
     traces::Traces,
 };
+use crate::resolver::Resolver;
 
 /// Lines that may wait to be written. More are dropped.
 const QUEUED_LINES: usize = 16_384;
@@ -71,7 +72,8 @@ pub struct Log {
 /// If the system lacks what is needed: another descriptor for standard output, a thread for the export. A collector that is
 /// not there is no error.
 pub fn init(settings: &LogSettings, trace: &TraceSettings) -> io::Result<Log> {
-    let traces = trace.endpoint.as_ref().map(|endpoint| Traces::start(endpoint, trace)).transpose()?;
+    let start = |endpoint| Traces::start(endpoint, trace, Resolver::system());
+    let traces = trace.endpoint.as_ref().map(start).transpose()?;
     let unwritten = Unwritten::default();
     // Not `stdout()` itself, which writes each line by itself.
     let out = File::from(stdout().as_fd().try_clone_to_owned()?);
@@ -214,7 +216,8 @@ mod tests {
     fn there_are_spans_if_they_are_exported_whatever_the_logs_level() {
         let settings =
             TraceSettings { endpoint: None, sample_ratio: 1.0, timeout: Duration::from_millis(1), queue: 1 };
-        let traces = Traces::start(&"http://127.0.0.1:1".parse().unwrap(), &settings).unwrap();
+        let endpoint = "http://127.0.0.1:1".parse().unwrap();
+        let traces = Traces::start(&endpoint, &settings, Resolver::system()).unwrap();
         for level in [Level::ERROR, Level::INFO, Level::TRACE] {
             let has_debug = level > Level::INFO;
             assert_eq!(wanted(level, None), (false, has_debug), "{level}");

@@ -14,10 +14,10 @@ use scoring_api::{
     actors::{
         Tree, TreePlan, TreeVitals,
         dispatcher::{CallMethod, DispatcherPlan, ShedCalls},
+        resolver::Resolver,
         restarts::RestartPolicy,
         scoring::NearCache,
-        resolver::Resolver,
-    store::{CacheLookups, CachePlan, PersistentPlan, RolePlan},
+        store::{CacheLookups, CachePlan, PersistentPlan, RolePlan},
     },
     domain::{
         AuthPolicy, Authenticator, ClientsInterests, Json, MethodRequest, OnlineScore, Rules, Score,

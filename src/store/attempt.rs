@@ -107,7 +107,8 @@ mod tests {
 
     fn error(attempts: Vec<(Step, BackendError)>) -> BackendError {
         let attempts = attempts.into_iter().zip(1..);
-        let attempts = attempts.map(|((step, error), n)| FailedAttempt { server: format!("10.0.0.{n}:1"), step, error });
+        let attempts =
+            attempts.map(|((step, error), n)| FailedAttempt { server: format!("10.0.0.{n}:1"), step, error });
         BackendError::Connect(attempts.collect())
     }
 
@@ -136,7 +137,8 @@ mod tests {
     fn row_53_one_address_that_may_come_back_is_tried_again_soon() {
         let error = error(vec![(Step::Auth, wrong_password()), (Step::Open, refused())]);
         assert_eq!((error.kind(), error.remedy()), ("disconnected", Remedy::Reconnect));
-        let expected = "10.0.0.1:1: AUTH: access refused (WRONGPASS); 10.0.0.2:1: no connection (connection refused)";
+        let expected =
+            "10.0.0.1:1: AUTH: access refused (WRONGPASS); 10.0.0.2:1: no connection (connection refused)";
         assert_eq!(error.to_string(), expected);
     }
 

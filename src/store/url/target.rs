@@ -95,7 +95,12 @@ impl RedisTarget {
     fn new(address: RedisAddress, url: &Url, database: i64) -> Result<Self, StoreUrlError> {
         let username = Some(url.username()).filter(|name| !name.is_empty()).map(decoded).transpose()?;
         let password = url.password().filter(|password| !password.is_empty()).map(decoded).transpose()?;
-        Ok(Self { address, username, password: password.map(|password| Password::Given(password.into())), database })
+        Ok(Self {
+            address,
+            username,
+            password: password.map(|password| Password::Given(password.into())),
+            database,
+        })
     }
 }
 

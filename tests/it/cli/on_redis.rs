@@ -1,6 +1,6 @@
 //! Interests into Redis and out of it; what Redis cannot be made to do, a double does.
 
-use std::time::Duration;
+use std::{cell::Cell, time::Duration};
 
 use rstest::rstest;
 use rustix::process::Signal;
@@ -211,8 +211,9 @@ async fn row_46_no_import_and_no_export_beside_scripts_uses_another_database() {
                   repeat t = redis.call('TIME') until t[1] * 1000000 + t[2] >= e";
     let url = format!("{}/3", redis.url());
     let sandbox = Sandbox::new();
+    let done = Cell::new(false);
     let busy = async {
-        loop {
+        while !done.get() {
             redis.command::<Option<String>>(&["EVAL", script, "0"]).await;
         }
     };
@@ -225,11 +226,9 @@ async fn row_46_no_import_and_no_export_beside_scripts_uses_another_database() {
             let ended = sandbox.run(&["interests", "get", &client.to_string(), &set, &store]).await;
             assert!(matches!(ended.code, Some(0 | 1)), "{ended:?}");
         }
+        done.set(true);
     };
-    tokio::select! {
-        () = busy => {}
-        () = run => {}
-    }
+    tokio::join!(busy, run);
     let keyspace: String = redis.command(&["INFO", "keyspace"]).await;
     assert!(!keyspace.contains("db0:"), "{keyspace}");
 }

@@ -6,6 +6,7 @@ pub mod interleavings;
 mod link;
 mod log_in;
 mod loss;
+mod names;
 mod no_desync;
 mod replies;
 mod replies_astray;

@@ -19,7 +19,8 @@ const MANY: usize = 20;
 
 async fn connect(server: &RespServer) -> Arc<dyn Connection> {
     let StoreUrl::Redis(target) = server.url().parse().unwrap() else { panic!("{}", server.url()) };
-    let connection = RedisConnector::new(target, Duration::from_secs(5), Resolver::system()).connect().await.unwrap();
+    let connection =
+        RedisConnector::new(target, Duration::from_secs(5), Resolver::system()).connect().await.unwrap();
     server.forget();
     connection
 }

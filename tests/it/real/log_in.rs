@@ -32,7 +32,10 @@ async fn row_46_connections_made_while_a_script_blocks_are_in_their_database() {
     app.recovers().await;
     let clients: String = redis.command(&["CLIENT", "LIST"]).await;
     let services = clients.lines().filter(|client| !client.contains("user=tools"));
-    assert!(services.clone().count() > 0 && services.clone().all(|client| client.contains("db=3")), "{clients}");
+    assert!(
+        services.clone().count() > 0 && services.clone().all(|client| client.contains("db=3")),
+        "{clients}"
+    );
 }
 
 #[tokio::test]

@@ -75,7 +75,8 @@ async fn serve(mut stream: TcpStream, answers: Answers, asked: Arc<Mutex<Vec<Str
         };
         let answer = answers.get(line.as_str()).copied().unwrap_or(usual);
         asked.lock().unwrap().push(line);
-        let (answer, hangs_up) = answer.strip_suffix("<end>").map_or((answer, false), |answer| (answer, true));
+        let (answer, hangs_up) =
+            answer.strip_suffix("<end>").map_or((answer, false), |answer| (answer, true));
         if to.write_all(answer.as_bytes()).await.is_err() || hangs_up {
             return;
         }
@@ -114,18 +115,53 @@ async fn row_46_a_log_in_that_is_answered_exactly_is_used(#[case] answers: &[(&'
 #[rstest]
 #[case::auth_busy("AUTH", "-BUSY a script\r\n", "AUTH: not serving at the moment (BUSY)", Remedy::Reconnect)]
 #[case::auth_wrong("AUTH", "-WRONGPASS no\r\n", "AUTH: access refused (WRONGPASS)", Remedy::Wait)]
-#[case::auth_unwanted("AUTH", "-ERR AUTH without any\r\n", "AUTH: the server answered with an error (ERR)", Remedy::Wait)]
+#[case::auth_unwanted(
+    "AUTH",
+    "-ERR AUTH without any\r\n",
+    "AUTH: the server answered with an error (ERR)",
+    Remedy::Wait
+)]
 #[case::auth_queued("AUTH", "+QUEUED\r\n", "AUTH: protocol error", Remedy::Reconnect)]
 #[case::auth_bulk("AUTH", "$2\r\nOK\r\n", "AUTH: protocol error", Remedy::Reconnect)]
-#[case::select_busy("SELECT", "-BUSY a script\r\n", "SELECT: not serving at the moment (BUSY)", Remedy::Reconnect)]
-#[case::select_loading("SELECT", "-LOADING it\r\n", "SELECT: not serving at the moment (LOADING)", Remedy::Reconnect)]
-#[case::select_tryagain("SELECT", "-TRYAGAIN it\r\n", "SELECT: not serving at the moment (TRYAGAIN)", Remedy::Reconnect)]
-#[case::select_misconf("SELECT", "-MISCONF no disk\r\n", "SELECT: writes are refused (MISCONF)", Remedy::Reconnect)]
-#[case::select_no_such("SELECT", "-ERR out of range\r\n", "SELECT: the server answered with an error (ERR)", Remedy::Wait)]
+#[case::select_busy(
+    "SELECT",
+    "-BUSY a script\r\n",
+    "SELECT: not serving at the moment (BUSY)",
+    Remedy::Reconnect
+)]
+#[case::select_loading(
+    "SELECT",
+    "-LOADING it\r\n",
+    "SELECT: not serving at the moment (LOADING)",
+    Remedy::Reconnect
+)]
+#[case::select_tryagain(
+    "SELECT",
+    "-TRYAGAIN it\r\n",
+    "SELECT: not serving at the moment (TRYAGAIN)",
+    Remedy::Reconnect
+)]
+#[case::select_misconf(
+    "SELECT",
+    "-MISCONF no disk\r\n",
+    "SELECT: writes are refused (MISCONF)",
+    Remedy::Reconnect
+)]
+#[case::select_no_such(
+    "SELECT",
+    "-ERR out of range\r\n",
+    "SELECT: the server answered with an error (ERR)",
+    Remedy::Wait
+)]
 #[case::select_forbidden("SELECT", "-NOPERM no\r\n", "SELECT: access refused (NOPERM)", Remedy::Wait)]
 #[case::select_pong("SELECT", "+PONG\r\n", "SELECT: protocol error", Remedy::Reconnect)]
 #[case::select_null("SELECT", "$-1\r\n", "SELECT: protocol error", Remedy::Reconnect)]
-#[case::ping_loading("PING", "-LOADING it\r\n", "PING: not serving at the moment (LOADING)", Remedy::Reconnect)]
+#[case::ping_loading(
+    "PING",
+    "-LOADING it\r\n",
+    "PING: not serving at the moment (LOADING)",
+    Remedy::Reconnect
+)]
 #[case::ping_oom("PING", "-OOM full\r\n", "PING: writes are refused (OOM)", Remedy::Reconnect)]
 #[case::ping_ok("PING", "+OK\r\n", "PING: protocol error", Remedy::Reconnect)]
 #[case::ping_noauth("PING", "-NOAUTH first\r\n", "PING: access refused (NOAUTH)", Remedy::Wait)]
@@ -343,7 +379,10 @@ async fn a_password_file_is_read_at_each_connect() {
             None => fs::remove_file(&file).unwrap(),
         }
         let error = connector.establish().await.err().unwrap();
-        assert!(error.to_string().starts_with(&format!("no password: {}: {problem}", file.display())), "{error}");
+        assert!(
+            error.to_string().starts_with(&format!("no password: {}: {problem}", file.display())),
+            "{error}"
+        );
         assert_eq!((error.kind(), error.remedy()), ("no_password", Remedy::Wait));
     }
     assert_eq!(server.asked().len(), asked, "without a password the server must not be asked");

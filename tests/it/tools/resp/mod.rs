@@ -254,7 +254,10 @@ impl Shared {
                 }
             },
             _ if session.transaction.is_some() => {
-                session.transaction.iter_mut().for_each(|queued| queued.push((command.clone(), raw.to_vec())));
+                session
+                    .transaction
+                    .iter_mut()
+                    .for_each(|queued| queued.push((command.clone(), raw.to_vec())));
                 wire::simple("QUEUED")
             }
             ("PING", []) => wire::simple("PONG"),
