@@ -11,7 +11,7 @@ use std::{
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-use crate::single_flight::SingleFlight;
+use crate::single_flight::{NoResult, SingleFlight};
 
 type LookUp = dyn Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync;
 
@@ -19,7 +19,7 @@ type LookUp = dyn Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync;
 #[derive(Clone)]
 pub struct Resolver {
     look_up: Arc<LookUp>,
-    names: SingleFlight<Result<Arc<[SocketAddr]>, Unresolved>>,
+    names: SingleFlight<Arc<[SocketAddr]>, Unresolved>,
 }
 
 /// Why a name has no address. Shown with the system's own words.
@@ -57,7 +57,7 @@ impl Resolver {
             Ok(addresses) => Ok(addresses.into()),
             Err(error) => Err(Unresolved::from(&error)),
         };
-        self.names.result(host, work).await.unwrap_or_else(|lost| Err(Unresolved(lost.to_string())))
+        self.names.result(host, work).await
     }
 }
 
@@ -86,6 +86,12 @@ impl From<&io::Error> for Unresolved {
         let text = error.to_string();
         let cause = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);
         Self(cause.to_owned())
+    }
+}
+
+impl From<NoResult> for Unresolved {
+    fn from(lost: NoResult) -> Self {
+        Self(lost.to_string())
     }
 }
 

@@ -15,22 +15,25 @@ use std::{
 
 use tokio::sync::watch;
 
-/// How long a result is kept for the next caller if all callers had given up before it came.
+/// How long a value is kept that came slowly, or after its callers had left. Without that, a resolver that is slower than
+/// its callers' limits could never be used.
 const KEPT: Duration = Duration::from_secs(1);
 
+/// Work that takes longer is slow. Its callers may have no time left to use the value.
+const SLOW: Duration = Duration::from_millis(100);
+
 /// Runs blocking work on detached threads, at most one at a time for each key. Clones share the work.
-pub(crate) struct SingleFlight<T> {
+pub(crate) struct SingleFlight<V, E> {
     /// The name of the threads, 15 bytes at most.
     thread: &'static str,
-    flights: Arc<Mutex<Flights<T>>>,
+    flights: Arc<Mutex<Flights<V, E>>>,
 }
 
-type Flights<T> = HashMap<String, Flight<T>>;
-type Outcome<T> = Result<T, NoResult>;
+type Flights<V, E> = HashMap<String, Flight<V, E>>;
 
-enum Flight<T> {
-    UnderWay(watch::Sender<Option<Outcome<T>>>),
-    Done { outcome: Outcome<T>, at: Instant },
+enum Flight<V, E> {
+    UnderWay(watch::Sender<Option<Result<V, E>>>),
+    Kept { value: V, since: Instant },
 }
 
 /// Why work has no result.
@@ -46,29 +49,34 @@ pub(crate) enum NoResult {
 
 // ===== impl SingleFlight =====
 
-impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
+impl<V, E> SingleFlight<V, E>
+where
+    V: Clone + Send + Sync + 'static,
+    E: Clone + Send + Sync + From<NoResult> + 'static,
+{
     pub(crate) fn new(thread: &'static str) -> Self {
         Self { thread, flights: Arc::default() }
     }
 
     /// The result of the work under way for `key`; without any, that of `work`, which is then started.
     ///
-    /// Waits without a bound: each caller has a limit of its own, and may be dropped at any time.
+    /// Waits without a bound: each caller has a limit of its own, and may be dropped at any time. A value that came slowly, or
+    /// after its callers had left, serves all callers of the next second; errors and other values are never kept.
     ///
     /// # Errors
     ///
-    /// [`NoResult`], if no thread can be had or the work panics.
-    pub(crate) async fn result(&self, key: &str, work: impl FnOnce() -> T + Send + 'static) -> Outcome<T> {
-        let mut outcome = {
+    /// Those of the work; [`NoResult`], if no thread can be had or the work panics.
+    pub(crate) async fn result(
+        &self,
+        key: &str,
+        work: impl FnOnce() -> Result<V, E> + Send + 'static,
+    ) -> Result<V, E> {
+        let mut receiver = {
             let mut flights = lock(&self.flights);
-            match flights.remove(key) {
-                Some(Flight::Done { outcome, at }) if at.elapsed() < KEPT => return outcome,
-                Some(Flight::UnderWay(sender)) => {
-                    let receiver = sender.subscribe();
-                    flights.insert(key.to_owned(), Flight::UnderWay(sender));
-                    receiver
-                }
-                Some(Flight::Done { .. }) | None => {
+            match flights.get(key) {
+                Some(Flight::Kept { value, since }) if since.elapsed() < KEPT => return Ok(value.clone()),
+                Some(Flight::UnderWay(sender)) => sender.subscribe(),
+                Some(Flight::Kept { .. }) | None => {
                     self.start(key.to_owned(), work).map_err(|error| NoResult::NoThread(error.kind()))?;
                     let (sender, receiver) = watch::channel(None);
                     // The thread cannot have finished yet: it needs the lock for that.
@@ -77,41 +85,48 @@ impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
                 }
             }
         };
-        let outcome = outcome.wait_for(Option::is_some).await;
-        outcome.ok().and_then(|outcome| outcome.clone()).unwrap_or(Err(NoResult::Panicked))
+        let result = receiver.wait_for(Option::is_some).await;
+        result.ok().and_then(|result| result.clone()).unwrap_or_else(|| Err(NoResult::Panicked.into()))
     }
 
-    fn start(&self, key: String, work: impl FnOnce() -> T + Send + 'static) -> io::Result<()> {
+    fn start(&self, key: String, work: impl FnOnce() -> Result<V, E> + Send + 'static) -> io::Result<()> {
         let flights = self.flights.clone();
-        let thread = thread::Builder::new().name(self.thread.to_owned());
-        thread.spawn(move || {
-            let outcome = catch_unwind(AssertUnwindSafe(work)).map_err(|_| NoResult::Panicked);
+        thread::Builder::new().name(self.thread.to_owned()).spawn(move || {
+            let begun = Instant::now();
+            let result =
+                catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(NoResult::Panicked.into()));
             let mut flights = lock(&flights);
-            match flights.remove(&key) {
-                Some(Flight::UnderWay(sender)) if sender.receiver_count() > 0 => {
-                    sender.send_replace(Some(outcome));
-                }
-                _ => _ = flights.insert(key, Flight::Done { outcome, at: Instant::now() }),
+            let Some(Flight::UnderWay(sender)) = flights.remove(&key) else { return };
+            let is_late = sender.receiver_count() == 0 || begun.elapsed() > SLOW;
+            if let (Ok(value), true) = (&result, is_late) {
+                flights.insert(key, Flight::Kept { value: value.clone(), since: Instant::now() });
             }
+            sender.send_replace(Some(result));
         })?;
         Ok(())
     }
 }
 
-impl<T> Clone for SingleFlight<T> {
+impl<V, E> Clone for SingleFlight<V, E> {
     fn clone(&self) -> Self {
         Self { thread: self.thread, flights: self.flights.clone() }
     }
 }
 
-impl<T> fmt::Debug for SingleFlight<T> {
+impl<V, E> fmt::Debug for SingleFlight<V, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SingleFlight").field("thread", &self.thread).finish_non_exhaustive()
     }
 }
 
+impl From<NoResult> for String {
+    fn from(lost: NoResult) -> Self {
+        lost.to_string()
+    }
+}
+
 /// Work that panics does so without the lock, so the map is whole.
-fn lock<T>(flights: &Mutex<Flights<T>>) -> MutexGuard<'_, Flights<T>> {
+fn lock<V, E>(flights: &Mutex<Flights<V, E>>) -> MutexGuard<'_, Flights<V, E>> {
     flights.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -26,18 +26,18 @@ impl Gated {
         Self { started: Arc::default(), open, gate: Arc::new(Mutex::new(gate)) }
     }
 
-    fn work(&self) -> impl FnOnce() -> usize + Send + 'static {
+    fn work(&self) -> impl FnOnce() -> Result<usize, String> + Send + 'static {
         let (started, gate) = (self.started.clone(), self.gate.clone());
         move || {
             let number = started.fetch_add(1, SeqCst) + 1;
             _ = gate.lock().unwrap().recv();
-            number
+            Ok(number)
         }
     }
 }
 
-async fn is_kept(flights: &SingleFlight<usize>) {
-    let is_done = || lock(&flights.flights).values().any(|flight| matches!(flight, Flight::Done { .. }));
+async fn is_kept(flights: &SingleFlight<usize, String>) {
+    let is_done = || lock(&flights.flights).values().any(|flight| matches!(flight, Flight::Kept { .. }));
     timeout(GENEROUS, async {
         while !is_done() {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -64,38 +64,54 @@ async fn row_52_callers_of_one_key_share_one_piece_of_work() {
 async fn keys_do_not_wait_for_each_other() {
     let (flights, gated) = (SingleFlight::new("test"), Gated::new());
     assert!(timeout(Duration::from_millis(1), flights.result("a", gated.work())).await.is_err());
-    assert_eq!(timeout(GENEROUS, flights.result("b", || 7)).await.unwrap(), Ok(7));
+    assert_eq!(timeout(GENEROUS, flights.result("b", || Ok(7))).await.unwrap(), Ok(7));
 }
 
 #[tokio::test]
-async fn row_52_a_result_that_comes_too_late_is_for_the_next_caller() {
+async fn row_52_a_value_that_comes_too_late_is_for_the_next_callers() {
     let (flights, gated) = (SingleFlight::new("test"), Gated::new());
     assert!(timeout(Duration::from_millis(1), flights.result("a", gated.work())).await.is_err());
     gated.open.send(()).unwrap();
     is_kept(&flights).await;
-    assert_eq!(flights.result("a", || 99).await, Ok(1));
-    assert_eq!(flights.result("a", || 99).await, Ok(99), "it is used once");
-}
-
-#[tokio::test]
-async fn row_52_a_result_that_waited_too_long_is_not_used() {
-    let (flights, gated) = (SingleFlight::new("test"), Gated::new());
-    assert!(timeout(Duration::from_millis(1), flights.result("a", gated.work())).await.is_err());
-    gated.open.send(()).unwrap();
-    is_kept(&flights).await;
-    for flight in lock(&flights.flights).values_mut() {
-        let Flight::Done { at, .. } = flight else { continue };
-        *at -= KEPT;
+    for _ in 0..2 {
+        assert_eq!(flights.result("a", || Ok(99)).await, Ok(1));
     }
-    assert_eq!(flights.result("a", || 99).await, Ok(99));
+    for flight in lock(&flights.flights).values_mut() {
+        let Flight::Kept { since, .. } = flight else { continue };
+        *since -= KEPT;
+    }
+    assert_eq!(flights.result("a", || Ok(99)).await, Ok(99), "a value that is a second old is not used");
+}
+
+/// Its callers got it when their time was nearly up.
+#[tokio::test]
+async fn row_52_a_value_that_came_slowly_is_for_the_next_callers_too() {
+    let flights = SingleFlight::<_, String>::new("test");
+    let slow = || {
+        thread::sleep(SLOW + Duration::from_millis(10));
+        Ok(1)
+    };
+    assert_eq!(flights.result("a", slow).await, Ok(1));
+    assert_eq!(flights.result("a", || Ok(99)).await, Ok(1));
+}
+
+#[tokio::test]
+async fn an_error_is_never_kept() {
+    let flights = SingleFlight::new("test");
+    let slow = || {
+        thread::sleep(SLOW + Duration::from_millis(10));
+        Err("broken".to_owned())
+    };
+    assert_eq!(flights.result("a", slow).await, Err("broken".to_owned()));
+    assert_eq!(flights.result("a", || Ok(99)).await, Ok(99));
 }
 
 #[tokio::test]
 async fn work_that_panics_is_an_error_and_the_next_starts_afresh() {
-    let flights = SingleFlight::new("test");
-    let outcome = timeout(GENEROUS, flights.result("a", || -> usize { panic!("as the test says") })).await;
-    assert_eq!(outcome.unwrap(), Err(NoResult::Panicked));
-    assert_eq!(flights.result("a", || 3).await, Ok(3));
+    let flights = SingleFlight::<usize, String>::new("test");
+    let result = timeout(GENEROUS, flights.result("a", || panic!("as the test says"))).await;
+    assert_eq!(result.unwrap(), Err("an internal error".to_owned()));
+    assert_eq!(flights.result("a", || Ok(3)).await, Ok(3));
 }
 
 #[test]

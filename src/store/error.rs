@@ -86,7 +86,7 @@ pub enum Remedy {
     Wait,
     /// The write is lost; reads are not affected.
     DropWrite,
-    /// The server and this service do not fit together: an unknown command, a database that is not there.
+    /// The server and this service do not fit together: an unknown command.
     Configuration,
     /// The stored value is at fault, not the store: neither retry nor count it against the store.
     BadValue,

@@ -34,7 +34,7 @@ pub struct RedisConnector {
     target: Arc<RedisTarget>,
     timeout: Duration,
     resolver: Resolver,
-    passwords: SingleFlight<Result<SecretString, String>>,
+    passwords: SingleFlight<SecretString, String>,
 }
 
 // ===== impl RedisConnector =====
@@ -76,17 +76,10 @@ impl RedisConnector {
             Some(Password::Given(password)) => return Ok(Some(password.clone())),
             Some(Password::File(file)) => file,
         };
-        let problem = |why: &str| BackendError::NoPassword(format!("{}: {why}", file.display()));
-        let read = self.passwords.result("", {
-            let file = file.clone();
-            move || secret_file::read(&file)
-        });
-        match timeout_at(deadline, read).await {
-            Ok(Ok(Ok(password))) => Ok(Some(password)),
-            Ok(Ok(Err(problem))) => Err(BackendError::NoPassword(problem)),
-            Ok(Err(lost)) => Err(problem(&lost.to_string())),
-            Err(_) => Err(problem("cannot be read in time")),
-        }
+        let path = file.clone();
+        let read = self.passwords.result("", move || secret_file::read(&path));
+        let late = |_| Err(format!("{}: cannot be read in time", file.display()));
+        timeout_at(deadline, read).await.unwrap_or_else(late).map(Some).map_err(BackendError::NoPassword)
     }
 
     async fn resolve(

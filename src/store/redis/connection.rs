@@ -21,7 +21,7 @@ use redis::{
 use tokio::{sync::watch, task::AbortHandle};
 
 use super::{
-    errors::sort,
+    errors::{cannot_save, sort},
     pulse::{Pulse, Watched},
     socket::Socket,
 };
@@ -144,7 +144,7 @@ impl Commands {
             Some(Value::BulkString(seal)) if seal == own_seal.as_bytes() => {}
             Some(Value::ServerError(error)) => {
                 let refused = sort(&error.into());
-                if !matches!(refused, BackendError::WritesRefused { .. }) {
+                if !cannot_save(&refused) {
                     return Err(refused);
                 }
             }

@@ -8,7 +8,7 @@ use redis::{Cmd, Value, cmd};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::{Instant, timeout_at};
 
-use super::connection::Commands;
+use super::{connection::Commands, errors::cannot_save};
 use crate::store::{BackendError, Step, url::RedisTarget};
 
 /// Logs in and chooses the database, in one round trip, and shows that the server answers, by `deadline`.
@@ -27,7 +27,7 @@ pub(super) async fn log_in(
     for (step, answer) in join_all(answers).await {
         match answer {
             Ok(()) => {}
-            Err(error) if is_passable(step, &error) => {}
+            Err(error) if step == Step::Ping && cannot_save(&error) => {}
             Err(error) => {
                 hung_up = matches!(error, BackendError::Disconnected(_));
                 failed = failed.or(Some((step, error)));
@@ -66,7 +66,5 @@ fn expected(step: Step) -> Value {
     }
 }
 
-/// A server that cannot save refuses a `PING`, and serves reads all the same.
-fn is_passable(step: Step, error: &BackendError) -> bool {
-    step == Step::Ping && matches!(error, BackendError::WritesRefused { code } if code == "MISCONF")
-}
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,8 @@ mod errors;
 mod log_in;
 mod pulse;
 mod socket;
+#[cfg(test)]
+mod testing;
 
 pub(super) use bulk::RedisBulk;
 pub use connect::RedisConnector;
