@@ -27,7 +27,10 @@ mod retry_after;
 mod tests;
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -40,6 +43,7 @@ use reqwest::{
 use crate::{
     backoff::Backoff,
     domain::{Authenticator, Score},
+    resolver::Resolver,
     trust, wall_clock,
 };
 
@@ -102,6 +106,20 @@ impl Client {
     ///
     /// If `url` is neither `http` nor `https`, or, for `https`, the system's certificates cannot be used.
     pub fn new(url: Url, authenticator: Authenticator, policy: Policy) -> Result<Self, BuildError> {
+        Self::with_resolver(url, authenticator, policy, Resolver::system())
+    }
+
+    /// The same, with names that `resolver` looks up.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::new`].
+    pub fn with_resolver(
+        url: Url,
+        authenticator: Authenticator,
+        policy: Policy,
+        resolver: Resolver,
+    ) -> Result<Self, BuildError> {
         let mut endpoint = url;
         if !matches!(endpoint.scheme(), "http" | "https") || !endpoint.has_host() {
             return Err(BuildError::Url);
@@ -109,6 +127,8 @@ impl Client {
         endpoint.path_segments_mut().map_err(|()| BuildError::Url)?.pop_if_empty().push("method");
         let http = reqwest::Client::builder()
             .tls_backend_preconfigured(trust::config(endpoint.scheme() == "https")?)
+            // A try that gives up on a name server leaves no thread behind, nor does the end of the program wait for one.
+            .dns_resolver(Arc::new(resolver))
             .redirect(redirect::Policy::none())
             // Tries are counted here, and nowhere below.
             .retry(reqwest::retry::never())

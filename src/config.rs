@@ -119,12 +119,15 @@ impl Settings {
         self.origins.get(key).map(String::as_str)
     }
 
-    /// The keys, in alphabetical order, whose values differ between these settings and `other`. A secret counts under
-    /// its own key, even if it comes from a file.
+    /// The keys, in alphabetical order, whose values differ between these settings and `other`. A salt counts under its
+    /// own key, even if it comes from a file. A password file counts by its path: its text is read again at each connect.
     pub fn differing(&self, other: &Self) -> Vec<&str> {
         let differs = |key: &str| match key {
-            "store.url" => self.store.url != other.store.url,
-            "cache.url" => self.cache.url != other.cache.url,
+            "store.url" => self.store.url.without_password_file() != other.store.url.without_password_file(),
+            "cache.url" => {
+                let url = |settings: &Self| settings.cache.url.as_ref().map(StoreUrl::without_password_file);
+                url(self) != url(other)
+            }
             "auth.salt" => self.auth.salt.expose_secret() != other.auth.salt.expose_secret(),
             "auth.admin_salt" => {
                 self.auth.admin_salt.expose_secret() != other.auth.admin_salt.expose_secret()

@@ -20,6 +20,9 @@
 //! The leaves:
 //!
 //! - [`backoff`]: waits between attempts
+//! - [`resolver`]: looks names up
+//! - `secret_file`: reads a secret from its file
+//! - `single_flight`: blocking work that its callers share
 //! - [`trace`]: a call's position in its trace
 //! - `trust`: the certificates that `https` trusts
 //! - [`units`]: the notations of durations and sizes
@@ -33,6 +36,9 @@ pub mod client;
 pub mod config;
 pub mod domain;
 pub mod http;
+pub mod resolver;
+mod secret_file;
+mod single_flight;
 pub mod store;
 pub mod telemetry;
 #[cfg(test)]

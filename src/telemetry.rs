@@ -42,6 +42,7 @@ use self::{
     settings::{LogFormat, LogSettings, TraceSettings},
     traces::Traces,
 };
+use crate::resolver::Resolver;
 
 /// Maximum lines that wait to be written. Further lines are dropped.
 const QUEUED_LINES: usize = 16_384;
@@ -71,7 +72,8 @@ pub struct Log {
 /// If the system does not provide another descriptor for standard output, or a thread for the export. An unreachable
 /// collector is not an error.
 pub fn init(settings: &LogSettings, trace: &TraceSettings) -> io::Result<Log> {
-    let traces = trace.endpoint.as_ref().map(|endpoint| Traces::start(endpoint, trace)).transpose()?;
+    let start = |endpoint| Traces::start(endpoint, trace, Resolver::system());
+    let traces = trace.endpoint.as_ref().map(start).transpose()?;
     let unwritten = Unwritten::default();
     // Not `stdout()` itself, which writes each line separately.
     let out = File::from(stdout().as_fd().try_clone_to_owned()?);
@@ -215,7 +217,8 @@ mod tests {
     fn there_are_spans_if_they_are_exported_whatever_the_logs_level() {
         let settings =
             TraceSettings { endpoint: None, sample_ratio: 1.0, timeout: Duration::from_millis(1), queue: 1 };
-        let traces = Traces::start(&"http://127.0.0.1:1".parse().unwrap(), &settings).unwrap();
+        let endpoint = "http://127.0.0.1:1".parse().unwrap();
+        let traces = Traces::start(&endpoint, &settings, Resolver::system()).unwrap();
         for level in [Level::ERROR, Level::INFO, Level::TRACE] {
             let has_debug = level > Level::INFO;
             assert_eq!(wanted(level, None), (false, has_debug), "{level}");

@@ -14,6 +14,7 @@ use scoring_api::{
     actors::{
         Tree, TreePlan, TreeVitals,
         dispatcher::{CallMethod, DispatcherPlan, ShedCalls},
+        resolver::Resolver,
         restarts::RestartPolicy,
         scoring::NearCache,
         store::{CacheLookups, CachePlan, PersistentPlan, RolePlan},
@@ -288,7 +289,7 @@ async fn connection(kind: Kind, folder: &Path, redis: Option<&Redis>) -> Arc<dyn
             Arc::new(EmbeddedConnector::new(path, 1_000))
         }
         Kind::Redis => match redis.expect("there is a Redis").0.url().parse() {
-            Ok(StoreUrl::Redis(target)) => Arc::new(RedisConnector::new(target, HOUR)),
+            Ok(StoreUrl::Redis(target)) => Arc::new(RedisConnector::new(target, HOUR, Resolver::system())),
             other => panic!("{other:?}"),
         },
     };

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     config::Settings,
+    resolver::Resolver,
     store::{Connector, EmbeddedConnector, Memory, RedisConnector, url::StoreUrl},
 };
 
@@ -24,11 +25,14 @@ impl Stores {
     /// If both roles name a store inside this process, they share it.
     pub fn from_settings(settings: &Settings) -> Self {
         let capacity = u64::try_from(settings.cache.capacity).unwrap_or(u64::MAX);
+        let resolver = Resolver::system();
         let open = |url: &StoreUrl, connect_timeout| -> Arc<dyn Connector> {
             match url {
                 StoreUrl::Memory => Arc::new(Memory::new(capacity)),
                 StoreUrl::Embedded(path) => Arc::new(EmbeddedConnector::new(path.clone(), capacity)),
-                StoreUrl::Redis(target) => Arc::new(RedisConnector::new(target.clone(), connect_timeout)),
+                StoreUrl::Redis(target) => {
+                    Arc::new(RedisConnector::new(target.clone(), connect_timeout, resolver.clone()))
+                }
             }
         };
         let persistent = open(&settings.store.url, settings.store.connect_timeout);

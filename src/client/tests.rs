@@ -21,6 +21,10 @@ use crate::domain::AuthPolicy;
 const TOKEN: &str = "55cc9ce545bcd144300fe9efc28e65d415b923ebb6be1e19d2750a2c03e80dd209a27954dca045e5bb12418e7d89b6d718a9e35af34e14e1d5bcd5a08f21fc95";
 
 fn client_of(url: &str, policy: Policy) -> Client {
+    Client::new(url.parse().unwrap(), authenticator(), policy).unwrap()
+}
+
+fn authenticator() -> Authenticator {
     let auth = AuthPolicy {
         salt: "Otus".into(),
         admin_salt: "42".into(),
@@ -28,7 +32,7 @@ fn client_of(url: &str, policy: Policy) -> Client {
         timezone: "UTC".parse().unwrap(),
         admin_grace: Duration::ZERO,
     };
-    Client::new(url.parse().unwrap(), Authenticator::new(auth).unwrap(), policy).unwrap()
+    Authenticator::new(auth).unwrap()
 }
 
 fn quick() -> Policy {
@@ -321,4 +325,25 @@ async fn nobody_there_is_told_with_its_cause() {
 fn a_url_of_another_kind_is_refused(#[case] url: &str) {
     let auth = client_of("http://127.0.0.1:1", quick()).authenticator;
     assert!(matches!(Client::new(url.parse().unwrap(), auth, quick()), Err(BuildError::Url)));
+}
+
+#[tokio::test]
+async fn row_52_a_silent_name_server_costs_a_client_one_look_up() {
+    let (looked_up, (open, gate)) = (Arc::new(AtomicU64::new(0)), std::sync::mpsc::channel::<()>());
+    let (count, gate) = (looked_up.clone(), std::sync::Mutex::new(gate));
+    let resolver = Resolver::new(move |_| {
+        count.fetch_add(1, Relaxed);
+        _ = gate.lock().unwrap().recv();
+        Ok(vec![])
+    });
+    let policy = Policy { attempt_timeout: Duration::from_millis(20), attempts: 5, ..quick() };
+    let url = "http://scoring.example".parse().unwrap();
+    let client = Client::with_resolver(url, authenticator(), policy, resolver).unwrap();
+    let (identity, person) = (identity(), person());
+    let call = || client.online_score(&identity, &person);
+    for outcome in futures_util::future::join_all([call(), call(), call()]).await {
+        assert!(matches!(outcome, Err(CallError::Transport(_))), "{outcome:?}");
+    }
+    assert_eq!((client.repeats(), looked_up.load(Relaxed)), (12, 1));
+    drop(open);
 }

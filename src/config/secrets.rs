@@ -1,7 +1,5 @@
 //! Secrets that are kept in files, as Docker, Kubernetes and systemd provide them.
 
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::Path;
 
 use secrecy::SecretString;
@@ -9,11 +7,8 @@ use secrecy::SecretString;
 use super::Settings;
 use super::error::{ConfigErrors, Problem};
 use super::layers::{Entry, Layers};
+use crate::secret_file;
 use crate::store::url::StoreUrl;
-use crate::units::{HIDDEN, HIDDEN_IS_NO_SECRET};
-
-/// More bytes than any secret needs; bounds the cost of a wrong path such as `/dev/zero`.
-const LARGEST: u64 = 64 * 1024;
 
 /// Reads the salts and passwords from the files that the `…_file` keys name.
 pub(super) fn resolve(settings: &mut Settings, layers: &Layers, errors: &mut ConfigErrors) {
@@ -50,87 +45,15 @@ fn fill_salt(
     if is_set(key) {
         return Err(format!("{key} is set as well; set only one of them"));
     }
-    *salt = read(file)?;
+    *salt = secret_file::read(file)?;
     Ok(())
 }
 
 fn fill_password(url: Option<&mut StoreUrl>, file: Option<&Path>, key: &str) -> Result<(), String> {
     let Some(file) = file else { return Ok(()) };
     let url = url.ok_or_else(|| format!("{key} is not set; set it, or leave this out as well"))?;
-    let password = read(file)?;
-    *url = url.clone().with_password(password).map_err(|refused| format!("{key} {refused}"))?;
+    // It is read again at each connect, and must be usable at the start.
+    secret_file::read(file)?;
+    *url = url.clone().with_password_file(file.to_owned()).map_err(|refused| format!("{key} {refused}"))?;
     Ok(())
-}
-
-/// The file's text without one newline at its end, which editors and `echo` add.
-fn read(file: &Path) -> Result<SecretString, String> {
-    let refused = |why: &str| format!("{}: {why}", file.display());
-    let bytes = read_bounded(file).map_err(|error| refused(&format!("cannot be read: {error}")))?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(refused("too large for a secret"));
-    }
-    let text = String::from_utf8(bytes).map_err(|_| refused("not valid UTF-8"))?;
-    let line = text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
-    match line {
-        "" => Err(refused("is empty")),
-        HIDDEN => Err(refused(HIDDEN_IS_NO_SECRET)),
-        secret => Ok(secret.into()),
-    }
-}
-
-fn read_bounded(file: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(file)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use rstest::rstest;
-    use secrecy::ExposeSecret;
-
-    use super::*;
-
-    #[rstest]
-    #[case::plain(b"hunter2", "hunter2")]
-    #[case::newline(b"hunter2\n", "hunter2")]
-    #[case::carriage_return(b"hunter2\r\n", "hunter2")]
-    #[case::only_one_newline(b"hunter2\n\n", "hunter2\n")]
-    #[case::blanks_stay(b" hunter2 \n", " hunter2 ")]
-    #[case::lone_carriage_return(b"hunter2\r", "hunter2\r")]
-    fn a_secret_file_loses_one_newline(#[case] contents: &[u8], #[case] expected: &str) {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        fs::write(&file, contents).unwrap();
-        assert_eq!(read(file.path()).unwrap().expose_secret(), expected);
-    }
-
-    #[rstest]
-    #[case::empty(b"", "is empty")]
-    #[case::only_a_newline(b"\n", "is empty")]
-    #[case::only_a_carriage_return_and_newline(b"\r\n", "is empty")]
-    #[case::hidden(b"***\n", HIDDEN_IS_NO_SECRET)]
-    #[case::not_utf8(b"\xff", "not valid UTF-8")]
-    #[case::too_large(&[b'x'; LARGEST as usize + 1], "too large for a secret")]
-    fn a_bad_secret_file_is_named(#[case] contents: &[u8], #[case] expected: &str) {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        fs::write(&file, contents).unwrap();
-        assert_eq!(read(file.path()).unwrap_err(), format!("{}: {expected}", file.path().display()));
-    }
-
-    #[test]
-    fn a_secret_as_large_as_allowed_is_read() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        fs::write(&file, [b'x'; LARGEST as usize]).unwrap();
-        assert!(read(file.path()).is_ok());
-    }
-
-    #[rstest]
-    #[case::missing("/nonexistent/salt")]
-    #[case::directory("/")]
-    fn an_unreadable_secret_file_is_named(#[case] path: &str) {
-        let problem = read(Path::new(path)).unwrap_err();
-        assert!(problem.starts_with(&format!("{path}: cannot be read: ")), "{problem}");
-    }
 }

@@ -6,6 +6,7 @@
 use std::{ops::ControlFlow, time::Duration};
 
 use super::{BackendError, EmbeddedFile, redis::RedisBulk, url::StoreUrl};
+use crate::resolver::Resolver;
 
 /// A persistent store that can be written and read in bulk. All of it blocks; call it outside of async code.
 pub trait Bulk: Send {
@@ -112,7 +113,7 @@ pub enum Purpose {
     Write,
 }
 
-/// Opens the store at `url`. `connect_timeout` is for servers only.
+/// Opens the store at `url`. `connect_timeout` and `resolver` are for servers only.
 ///
 /// # Errors
 ///
@@ -120,6 +121,7 @@ pub enum Purpose {
 pub fn open_bulk(
     url: &StoreUrl,
     connect_timeout: Duration,
+    resolver: &Resolver,
     purpose: Purpose,
 ) -> Result<Box<dyn Bulk>, OpenBulkError> {
     Ok(match url {
@@ -128,7 +130,7 @@ pub fn open_bulk(
             return Err(OpenBulkError::NoFile);
         }
         StoreUrl::Embedded(path) => Box::new(EmbeddedFile::open(path)?),
-        StoreUrl::Redis(target) => Box::new(RedisBulk::connect(target, connect_timeout)?),
+        StoreUrl::Redis(target) => Box::new(RedisBulk::connect(target, connect_timeout, resolver)?),
     })
 }
 
@@ -222,7 +224,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("s.redb");
         let url = StoreUrl::Embedded(path.clone());
-        let open = |purpose| open_bulk(&url, Duration::ZERO, purpose);
+        let open = |purpose| open_bulk(&url, Duration::ZERO, &Resolver::system(), purpose);
         assert!(matches!(open(Purpose::Read), Err(OpenBulkError::NoFile)));
         assert!(!path.exists());
         assert!(open(Purpose::Write).is_ok());

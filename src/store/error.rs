@@ -5,14 +5,30 @@
 
 use std::io;
 
+use super::attempt::FailedAttempt;
+
 /// What a connection to a store reported.
 ///
 /// Neither keys nor values nor credentials appear in any of its texts.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum BackendError {
-    /// The connection could not be made, or is gone.
-    #[error("no connection ({0})")]
+    /// The connection is gone, or there is none.
+    #[error("no connection ({})", in_words(*.0))]
     Disconnected(io::ErrorKind),
+    /// No connection could be made, for these reasons: one for each address that was tried, at least one.
+    #[error("{}", FailedAttempt::list(.0))]
+    Connect(Vec<FailedAttempt>),
+    /// The name of the server has no address, or none could be found out in time.
+    #[error("the name {host} does not resolve ({cause})")]
+    Unresolved {
+        /// The name.
+        host: String,
+        /// The system's own words.
+        cause: String,
+    },
+    /// The file that holds the password cannot be read, or holds none. The text names the file.
+    #[error("no password: {0}")]
+    NoPassword(String),
     /// What came back is not the store's protocol, or not an answer to what was asked.
     #[error("protocol error")]
     Protocol,
@@ -70,7 +86,7 @@ pub enum Remedy {
     Wait,
     /// The write is lost; reads are not affected.
     DropWrite,
-    /// The server and this service do not fit together: an unknown command, a database that is not there.
+    /// The server and this service do not fit together: an unknown command.
     Configuration,
     /// The stored value is at fault, not the store: neither retry nor count it against the store.
     BadValue,
@@ -80,20 +96,25 @@ impl BackendError {
     /// The one table from errors to remedies.
     pub fn remedy(&self) -> Remedy {
         match self {
-            Self::Disconnected(_) | Self::Protocol => Remedy::Reconnect,
+            Self::Disconnected(_) | Self::Protocol | Self::Unresolved { .. } => Remedy::Reconnect,
+            Self::Connect(attempts) => FailedAttempt::remedy_of(attempts),
             Self::ReadOnly => Remedy::Reresolve,
             Self::TimedOut | Self::NotServing { .. } | Self::Storage(_) => Remedy::Retry,
             Self::Refused { .. } => Remedy::Configuration,
-            Self::Denied { .. } => Remedy::Wait,
+            Self::Denied { .. } | Self::NoPassword(_) => Remedy::Wait,
             Self::WritesRefused { .. } => Remedy::DropWrite,
             Self::WrongType => Remedy::BadValue,
         }
     }
 
-    /// A short name of the kind, for metrics and readiness. There are as many as variants.
+    /// A short name of the kind, for metrics and readiness. There is one for each variant, and a connection that could not
+    /// be made is of the kind of its cause.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Disconnected(_) => "disconnected",
+            Self::Connect(attempts) => FailedAttempt::kind_of(attempts),
+            Self::Unresolved { .. } => "unresolved",
+            Self::NoPassword(_) => "no_password",
             Self::Protocol => "protocol",
             Self::TimedOut => "timed_out",
             Self::NotServing { .. } => "not_serving",
@@ -127,6 +148,9 @@ impl From<&BackendError> for StoreError {
             BackendError::TimedOut => Self::TimedOut,
             BackendError::WrongType => Self::BadValue,
             BackendError::Disconnected(_)
+            | BackendError::Connect(_)
+            | BackendError::Unresolved { .. }
+            | BackendError::NoPassword(_)
             | BackendError::Protocol
             | BackendError::NotServing { .. }
             | BackendError::ReadOnly
@@ -136,4 +160,15 @@ impl From<&BackendError> for StoreError {
             | BackendError::Storage(_) => Self::Unavailable,
         }
     }
+}
+
+/// The words that operators know, where the standard library has others.
+fn in_words(kind: io::ErrorKind) -> String {
+    let word = match kind {
+        io::ErrorKind::HostUnreachable => "no route to host",
+        io::ErrorKind::NetworkUnreachable => "no route to the network",
+        io::ErrorKind::NotFound => "no such file",
+        kind => return kind.to_string(),
+    };
+    word.to_owned()
 }

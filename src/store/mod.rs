@@ -12,6 +12,7 @@
 //! deadline and every failure is told. The two roles have connections and breakers of their own, even on one server,
 //! for their time limits differ.
 
+mod attempt;
 mod backend;
 mod breaker;
 mod budget;
@@ -31,6 +32,7 @@ pub mod url;
 
 pub use self::redis::RedisConnector;
 pub use crate::backoff::Backoff;
+pub use attempt::{FailedAttempt, Step};
 pub use backend::{Connection, Connector, Reply};
 pub use breaker::{Breaker, BreakerPolicy, Change};
 pub use bulk::{Bulk, OpenBulkError, Purpose, PutError, Stored, Watch, open_bulk};

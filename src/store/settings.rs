@@ -17,10 +17,10 @@ const LONGEST_TTL: u64 = 30 * DAY;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StoreSettings {
-    /// Where it is, its password included; `embedded:data/scoring.redb` by default.
+    /// Where it is, with the password or the file that it is kept in; `embedded:data/scoring.redb` by default.
     #[serde(deserialize_with = "url")]
     pub url: StoreUrl,
-    /// Where the password was read from, if not from the URL.
+    /// Where the password is kept, if not in the URL; read again at each connect.
     #[serde(deserialize_with = "units::path")]
     pub password_file: Option<PathBuf>,
     /// Time for one try, 1 ms to 1 min; 150 ms by default.
@@ -41,10 +41,10 @@ pub struct StoreSettings {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CacheSettings {
-    /// Where it is, its password included; none, the default, is the same as the store.
+    /// Where it is, with the password or the file that it is kept in; none, the default, is the same as the store.
     #[serde(deserialize_with = "url_or_none")]
     pub url: Option<StoreUrl>,
-    /// Where the password was read from, if not from the URL.
+    /// Where the password is kept, if not in the URL; read again at each connect.
     #[serde(deserialize_with = "units::path")]
     pub password_file: Option<PathBuf>,
     /// Time for the one try, 1 ms to 1 min; 100 ms by default.

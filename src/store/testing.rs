@@ -18,7 +18,9 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{BackendError, Connection, Connector, Monitor, Reply, Role, RoleStatus, StoreMetrics};
+use super::{
+    BackendError, Connection, Connector, FailedAttempt, Monitor, Reply, Role, RoleStatus, Step, StoreMetrics,
+};
 
 /// What the store does when it is asked.
 #[derive(Debug, Clone, Default)]
@@ -291,8 +293,16 @@ pub(crate) fn monitor(role: Role) -> Monitor {
 /// Every error that a backend can report, once.
 pub(crate) fn every_error() -> Vec<BackendError> {
     let code = || "CODE".to_owned();
+    let attempt = FailedAttempt {
+        server: "127.0.0.1:1".to_owned(),
+        step: Step::Select,
+        error: BackendError::Refused { code: code() },
+    };
     vec![
         BackendError::Disconnected(ConnectionAborted),
+        BackendError::Connect(vec![attempt]),
+        BackendError::Unresolved { host: "redis".to_owned(), cause: "broken".to_owned() },
+        BackendError::NoPassword("password: is empty".to_owned()),
         BackendError::Protocol,
         BackendError::TimedOut,
         BackendError::NotServing { code: code() },

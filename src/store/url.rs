@@ -8,9 +8,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use secrecy::SecretString;
-
-pub use target::{RedisAddress, RedisTarget};
+pub use target::{Password, RedisAddress, RedisTarget};
 
 /// Where a store is. Equal URLs are the same place: a store inside this process is then one for both roles.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,18 +66,28 @@ pub enum StoreUrlError {
 // ===== impl StoreUrl =====
 
 impl StoreUrl {
-    /// The same place, with a password that is kept elsewhere.
+    /// The same place, with a password that is kept in `file`, and read from there at each connect.
     ///
     /// # Errors
     ///
     /// The URL has a password already, or is not of a kind that takes one.
-    pub fn with_password(self, password: SecretString) -> Result<Self, StoreUrlError> {
+    pub fn with_password_file(self, file: PathBuf) -> Result<Self, StoreUrlError> {
         match self {
             Self::Redis(target) if target.password.is_none() => {
-                Ok(Self::Redis(RedisTarget { password: Some(password), ..target }))
+                Ok(Self::Redis(RedisTarget { password: Some(Password::File(file)), ..target }))
             }
             Self::Redis(_) => Err(StoreUrlError::PasswordTwice),
             Self::Embedded(_) | Self::Memory => Err(StoreUrlError::NoPasswordTaken),
+        }
+    }
+
+    /// The place as the URL alone has it, without a password that is kept in a file.
+    pub fn without_password_file(&self) -> Self {
+        match self {
+            Self::Redis(target) if matches!(target.password, Some(Password::File(_))) => {
+                Self::Redis(RedisTarget { password: None, ..target.clone() })
+            }
+            url => url.clone(),
         }
     }
 
@@ -207,7 +215,8 @@ mod tests {
     fn a_login_is_decoded() {
         let target = redis("redis://us%40er:p%2Fa%3As%C3%A9+@cache");
         assert_eq!(target.username.as_deref(), Some("us@er"));
-        assert_eq!(target.password.unwrap().expose_secret(), "p/a:sé+");
+        let Some(Password::Given(password)) = target.password else { panic!("{target:?}") };
+        assert_eq!(password.expose_secret(), "p/a:sé+");
     }
 
     #[test]
@@ -233,7 +242,7 @@ mod tests {
     #[case::embedded("embedded:a", Err(StoreUrlError::NoPasswordTaken))]
     #[case::memory("memory:", Err(StoreUrlError::NoPasswordTaken))]
     fn a_password_fits_redis_only(#[case] url: &str, #[case] expected: Result<&str, StoreUrlError>) {
-        let filled = url.parse::<StoreUrl>().unwrap().with_password("hunter2".into());
+        let filled = url.parse::<StoreUrl>().unwrap().with_password_file("password".into());
         assert_eq!(filled.map(|url| url.to_string()), expected.map(str::to_owned));
     }
 
@@ -248,7 +257,7 @@ mod tests {
             if let Ok(mut url) = text.parse::<StoreUrl>() {
                 let shown: StoreUrl = url.to_string().parse().unwrap();
                 if let StoreUrl::Redis(target) = &mut url {
-                    target.password = target.password.take().map(|_| "***".into());
+                    target.password = target.password.take().map(|_| Password::Given("***".into()));
                 }
                 prop_assert_eq!(shown, url);
             }

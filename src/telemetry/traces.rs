@@ -3,7 +3,12 @@
 //! Nothing here holds a call up: a span that ends goes into a bounded queue, or is dropped and counted if that is full. The
 //! exporter sends what has gathered, one batch after the other; a collector that is slow, down or refuses costs spans only.
 
-use std::{io, mem, sync::mpsc as std_mpsc, thread, time::Duration};
+use std::{
+    io, mem,
+    sync::{Arc, mpsc as std_mpsc},
+    thread,
+    time::Duration,
+};
 
 use opentelemetry::{Context, KeyValue, trace::TracerProvider};
 use opentelemetry_otlp::{SpanExporter as OtlpExporter, WithExportConfig, WithHttpConfig};
@@ -21,7 +26,7 @@ use tokio::{
 use url::Url;
 
 use super::{LAST_WORDS, settings::TraceSettings};
-use crate::trust;
+use crate::{resolver::Resolver, trust};
 
 /// Spans in one batch.
 const BATCH: usize = 512;
@@ -57,17 +62,18 @@ struct Sending {
 // ===== impl Traces =====
 
 impl Traces {
-    /// Starts to export. The collector need not be there.
+    /// Starts to export. The collector, whose name `resolver` looks up, need not be there.
     ///
     /// # Errors
     ///
     /// If the system has no thread for it.
-    pub(super) fn start(endpoint: &Url, settings: &TraceSettings) -> io::Result<Self> {
+    pub(super) fn start(endpoint: &Url, settings: &TraceSettings, resolver: Resolver) -> io::Result<Self> {
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         // Collectors over TLS are not offered, but reqwest wants to know.
         let tls = trust::config(false).map_err(io::Error::other)?;
         let client = reqwest::Client::builder()
             .no_proxy()
+            .dns_resolver(Arc::new(resolver))
             .tls_backend_preconfigured(tls)
             .timeout(settings.timeout)
             .build();
@@ -191,6 +197,11 @@ async fn gather(queued: &mut mpsc::Receiver<SpanData>, batch: &mut Vec<SpanData>
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    };
+
     use opentelemetry::trace::{Span as _, Tracer};
 
     use super::*;
@@ -206,5 +217,30 @@ mod tests {
         }
         assert_eq!(lost.get(), 1);
         assert_eq!(queued.try_recv().unwrap().name, "one");
+    }
+
+    #[test]
+    fn row_52_a_silent_name_server_costs_the_export_one_look_up() {
+        let (looked_up, (open, gate)) = (Arc::new(AtomicUsize::new(0)), std_mpsc::channel::<()>());
+        let (count, gate) = (looked_up.clone(), Mutex::new(gate));
+        let resolver = Resolver::new(move |_| {
+            count.fetch_add(1, SeqCst);
+            _ = gate.lock().unwrap().recv();
+            Ok(vec![])
+        });
+        let settings =
+            TraceSettings { endpoint: None, sample_ratio: 1.0, timeout: Duration::from_millis(10), queue: 9 };
+        let endpoint = "http://collector.example:1".parse().unwrap();
+        let traces = Traces::start(&endpoint, &settings, resolver).unwrap();
+        let begun = std::time::Instant::now();
+        for batch in 1..=3 {
+            traces.tracer().start("a span").end();
+            while traces.lost_spans().get() < batch {
+                assert!(begun.elapsed() < Duration::from_secs(60), "batch {batch} is not given up");
+                thread::sleep(Duration::from_millis(5));
+            }
+        }
+        assert_eq!(looked_up.load(SeqCst), 1);
+        drop(open);
     }
 }

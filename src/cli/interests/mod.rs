@@ -25,6 +25,7 @@ use self::{get::GetArgs, import::ImportArgs};
 use super::{failure::Failure, signals::until_signal};
 use crate::{
     config::Settings,
+    resolver::Resolver,
     store::{Bulk, Purpose, open_bulk, url::StoreUrl},
 };
 
@@ -44,20 +45,24 @@ pub(super) enum InterestsCommand {
 struct StorePlace {
     url: StoreUrl,
     connect_timeout: Duration,
+    resolver: Resolver,
 }
 
 // ===== impl StorePlace =====
 
 impl StorePlace {
     fn open(&self, purpose: Purpose) -> Result<Box<dyn Bulk>, Failure> {
-        open_bulk(&self.url, self.connect_timeout, purpose)
+        open_bulk(&self.url, self.connect_timeout, &self.resolver, purpose)
             .map_err(|source| Failure::Open { url: self.url.to_string(), source })
     }
 }
 
 pub(super) fn run(command: InterestsCommand, settings: &Settings) -> Result<(), Failure> {
-    let place =
-        StorePlace { url: settings.store.url.clone(), connect_timeout: settings.store.connect_timeout };
+    let place = StorePlace {
+        url: settings.store.url.clone(),
+        connect_timeout: settings.store.connect_timeout,
+        resolver: Resolver::system(),
+    };
     until_signal(move |gate| match command {
         InterestsCommand::Import(args) => import::run(&args, &place, gate),
         InterestsCommand::Export => export::run(&place),

@@ -1,9 +1,12 @@
 //! Secrets: their sources, and that they are never shown.
 
+use std::{fs, path::Path};
+
 use rstest::rstest;
 use secrecy::ExposeSecret;
 
 use super::{Given, assert_silent, given};
+use crate::store::url::{Password, RedisTarget, StoreUrl};
 
 #[test]
 fn secrets_come_from_files() {
@@ -20,8 +23,9 @@ fn secrets_come_from_files() {
         .ok();
     assert_eq!(settings.auth.salt.expose_secret(), "hunter2");
     assert_eq!(settings.auth.admin_salt.expose_secret(), "hunter3");
-    assert_eq!(settings.store.url, "redis://:hunter4@a".parse().unwrap());
-    assert_eq!(settings.cache_url(), &"redis://user:hunter4@b".parse().unwrap());
+    // The stores read theirs again at each connect.
+    assert!(password_file(&settings.store.url).ends_with("password"));
+    assert!(password_file(settings.cache_url()).ends_with("password"));
     assert_silent(&format!("{settings:?} {}", settings.effective_toml()));
 }
 
@@ -29,7 +33,31 @@ fn secrets_come_from_files() {
 fn a_cache_without_a_url_shares_the_stores_password() {
     let given = given().named("p", "hunter2").env_file("SCORING_STORE__PASSWORD_FILE", "p");
     let settings = given.set("store.url=redis://a").ok();
-    assert_eq!(settings.cache_url(), &"redis://:hunter2@a".parse().unwrap());
+    assert_eq!(password_file(settings.cache_url()), password_file(&settings.store.url));
+}
+
+fn password_file(url: &StoreUrl) -> &Path {
+    match url {
+        StoreUrl::Redis(RedisTarget { password: Some(Password::File(file)), .. }) => file,
+        url => panic!("{url:?} has no password file"),
+    }
+}
+
+#[test]
+fn only_the_path_of_a_password_file_counts_as_a_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let load = |name: &str, url: &str| {
+        let file = format!("store.password_file={}", path(name).display());
+        given().set(&file).set(&format!("store.url={url}")).set("cache.url=redis://b").ok()
+    };
+    fs::write(path("one"), "hunter2").unwrap();
+    fs::write(path("two"), "hunter2").unwrap();
+    let before = load("one", "redis://a");
+    fs::write(path("one"), "hunter3").unwrap();
+    assert_eq!(load("one", "redis://a").differing(&before), [] as [&str; 0]);
+    assert_eq!(load("two", "redis://a").differing(&before), ["store.password_file"]);
+    assert_eq!(load("one", "redis://c").differing(&before), ["store.url"]);
 }
 
 #[rstest]

@@ -12,8 +12,11 @@ use tokio::{
     time::timeout,
 };
 
-use super::connection::RedisConnection;
-use crate::store::{BackendError, Bulk, PutError, Stored, Watch, url::RedisTarget};
+use super::{connect::RedisConnector, connection::RedisConnection, errors::sort};
+use crate::{
+    resolver::Resolver,
+    store::{BackendError, Bulk, PutError, Stored, Watch, url::RedisTarget},
+};
 
 /// Nobody waits on the other end of a command line with a deadline; a server that says nothing for so long is gone.
 const PROGRESS_WITHIN: Duration = Duration::from_secs(30);
@@ -35,12 +38,17 @@ pub(in crate::store) struct RedisBulk {
 
 impl RedisBulk {
     /// Connects and logs in, within `limit`.
-    pub(in crate::store) fn connect(target: &RedisTarget, limit: Duration) -> Result<Self, BackendError> {
+    pub(in crate::store) fn connect(
+        target: &RedisTarget,
+        limit: Duration,
+        resolver: &Resolver,
+    ) -> Result<Self, BackendError> {
         let runtime = Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|error| BackendError::Disconnected(error.kind()))?;
-        let connection = runtime.block_on(RedisConnection::establish(target, limit))?;
+        let connector = RedisConnector::new(target.clone(), limit, resolver.clone());
+        let connection = runtime.block_on(connector.establish())?;
         Ok(Self { connection, runtime })
     }
 
@@ -49,26 +57,35 @@ impl RedisBulk {
     }
 
     async fn put(&self, entries: &[(String, Vec<u8>)], watch: &dyn Watch) -> Result<(), PutError> {
-        self.ask::<Value>(cmd("MULTI")).await?;
+        let commands = &self.connection.commands;
+        in_time(commands.run_for(cmd("MULTI"), &Value::Okay)).await?;
+        let queued = Value::SimpleString("QUEUED".to_owned());
+        let mut writes = 0;
         for chunk in chunks(entries) {
             let mut write = cmd("MSET");
             for (key, value) in chunk {
                 write.arg(key).arg(value);
             }
-            self.ask::<Value>(write).await?;
+            in_time(commands.run_for(write, &queued)).await.map_err(|error| match error {
+                // Not queued, so it may have been carried out.
+                BackendError::Protocol => PutError::Unknown(error),
+                error => error.into(),
+            })?;
+            writes += 1;
             watch.written(chunk.len());
         }
         // Without an EXEC the queue goes with the connection.
         if !watch.may_commit() {
             return Err(PutError::CalledOff);
         }
-        match self.ask::<Vec<Value>>(cmd("EXEC")).await {
-            Ok(_) => Ok(()),
-            Err(lost @ (BackendError::Disconnected(_) | BackendError::TimedOut | BackendError::Protocol)) => {
-                Err(PutError::Unknown(lost))
-            }
+        match in_time(commands.reply(cmd("EXEC"))).await.map_err(PutError::Unknown)? {
+            Value::Array(replies) if replies == vec![Value::Okay; writes] => Ok(()),
             // An error reply is an answer: the transaction was refused as a whole.
-            Err(refused) => Err(refused.into()),
+            Value::ServerError(refused) => Err(sort(&refused.into()).into()),
+            other => {
+                let error = other.extract_error().err();
+                Err(PutError::Unknown(error.map_or(BackendError::Protocol, |error| sort(&error))))
+            }
         }
     }
 

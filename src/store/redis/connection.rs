@@ -1,4 +1,4 @@
-//! One connection to Redis, and how it is made.
+//! One connection to Redis, and the commands over it.
 //!
 //! Replies come in the order of the commands, and that order is all that the client goes by. One reply too many, and each
 //! one behind it would be taken for the answer to another question. So each round of reads ends with a *seal*: a `PING`
@@ -13,33 +13,22 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{
-    FutureExt,
-    future::{BoxFuture, try_join_all},
-};
+use futures_util::{FutureExt, future::BoxFuture};
 use redis::{
     AsyncConnectionConfig, Cmd, FromRedisValue, Pipeline, RedisConnectionInfo, Value,
     aio::MultiplexedConnection, from_redis_value,
 };
-use secrecy::ExposeSecret;
-use tokio::{sync::watch, task::AbortHandle, time::timeout};
+use tokio::{sync::watch, task::AbortHandle};
 
 use super::{
-    errors::sort,
+    errors::{cannot_save, sort},
     pulse::{Pulse, Watched},
-    socket,
+    socket::Socket,
 };
-use crate::store::{BackendError, Connection, Connector, Reply, url::RedisTarget};
+use crate::store::{BackendError, Connection, Reply};
 
 /// Commands that may wait for the driver to take them. Admission bounds how many there can be.
 const QUEUE: usize = 1024;
-
-/// Connects to one Redis server.
-#[derive(Debug, Clone)]
-pub struct RedisConnector {
-    target: Arc<RedisTarget>,
-    timeout: Duration,
-}
 
 /// One multiplexed connection: commands of all callers share it, and the replies come in their order.
 pub(super) struct RedisConnection {
@@ -61,47 +50,11 @@ pub(super) struct Commands {
 /// The answers of one round of reads, in the order of its questions.
 struct Answers(std::vec::IntoIter<Value>);
 
-// ===== impl RedisConnector =====
-
-impl RedisConnector {
-    /// A connector to `target` that gives up when resolving, connecting and logging in take longer than `timeout`.
-    pub fn new(target: RedisTarget, timeout: Duration) -> Self {
-        Self { target: Arc::new(target), timeout }
-    }
-}
-
-impl Connector for RedisConnector {
-    fn connect(&self) -> Reply<Arc<dyn Connection>> {
-        let (target, limit) = (self.target.clone(), self.timeout);
-        async move {
-            let connection: Arc<dyn Connection> = Arc::new(RedisConnection::establish(&target, limit).await?);
-            Ok(connection)
-        }
-        .boxed()
-    }
-
-    fn answers_in_order(&self) -> bool {
-        true
-    }
-}
-
 // ===== impl RedisConnection =====
 
 impl RedisConnection {
-    /// Resolves, connects and logs in, all within `limit`.
-    pub(super) async fn establish(target: &RedisTarget, limit: Duration) -> Result<Self, BackendError> {
-        timeout(limit, async {
-            let connection = Self::open(target).await?;
-            connection.commands.log_in(target).await?;
-            Ok(connection)
-        })
-        .await
-        .unwrap_or(Err(BackendError::TimedOut))
-    }
-
-    async fn open(target: &RedisTarget) -> Result<Self, BackendError> {
-        let socket =
-            socket::open(&target.address).await.map_err(|error| BackendError::Disconnected(error.kind()))?;
+    /// Speaks Redis over `socket`. Nothing is sent yet.
+    pub(super) async fn over(socket: impl Socket + 'static) -> Result<Self, BackendError> {
         let pulse = Pulse::new();
         // The client itself says nothing on a new connection and bounds nothing in time: both are done here.
         let info = RedisConnectionInfo::default().set_skip_set_lib_name();
@@ -136,31 +89,17 @@ impl Commands {
         reply.map_err(|error| sort(&error))
     }
 
-    /// Logs in and chooses the database, in one round trip, and shows that the server answers.
-    ///
-    /// Whether it serves is for the link's probes to find out: a server that is loading keeps its connections, and one
-    /// that cannot write to its disk refuses even a `PING`.
-    async fn log_in(&self, target: &RedisTarget) -> Result<(), BackendError> {
-        let mut steps = Vec::new();
-        if let Some(password) = &target.password {
-            let mut auth = redis::cmd("AUTH");
-            if let Some(username) = &target.username {
-                auth.arg(username);
-            }
-            auth.arg(password.expose_secret());
-            steps.push(auth);
-        }
-        if target.database != 0 {
-            steps.push(redis::cmd("SELECT").arg(target.database).take());
-        }
-        steps.push(redis::cmd("PING"));
-        let answers = steps.into_iter().map(|step| async {
-            match self.run::<Value>(step).await {
-                Ok(_) | Err(BackendError::NotServing { .. } | BackendError::WritesRefused { .. }) => Ok(()),
-                Err(error) => Err(error),
-            }
-        });
-        try_join_all(answers).await.map(drop)
+    /// Runs `command`, of which only `expected` is an answer.
+    pub(super) async fn run_for(&self, command: Cmd, expected: &Value) -> Result<(), BackendError> {
+        let reply: Value = self.run(command).await?;
+        if reply == *expected { Ok(()) } else { Err(BackendError::Protocol) }
+    }
+
+    /// The reply as it came, errors within it included.
+    pub(super) async fn reply(&self, command: Cmd) -> Result<Value, BackendError> {
+        let reply = self.client.clone().send_packed_command(&command).await;
+        self.pulse.reply_completed();
+        reply.map_err(|error| sort(&error))
     }
 
     async fn get(&self, key: String) -> Result<Option<Vec<u8>>, BackendError> {
@@ -205,7 +144,7 @@ impl Commands {
             Some(Value::BulkString(seal)) if seal == own_seal.as_bytes() => {}
             Some(Value::ServerError(error)) => {
                 let refused = sort(&error.into());
-                if !matches!(refused, BackendError::WritesRefused { .. }) {
+                if !cannot_save(&refused) {
                     return Err(refused);
                 }
             }
@@ -237,8 +176,8 @@ impl Connection for RedisConnection {
     fn set(&self, key: String, value: Vec<u8>, ttl: Duration) -> Reply<()> {
         let ttl = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
         let commands = self.commands.clone();
-        async move { commands.run(redis::cmd("SET").arg(key).arg(value).arg("PX").arg(ttl).take()).await }
-            .boxed()
+        let set = redis::cmd("SET").arg(key).arg(value).arg("PX").arg(ttl).take();
+        async move { commands.run_for(set, &Value::Okay).await }.boxed()
     }
 
     fn silent_for(&self) -> Duration {

@@ -27,6 +27,11 @@ pub(super) fn sort(error: &RedisError) -> BackendError {
     }
 }
 
+/// Whether a server that cannot save refused a `PING` for that. It serves reads all the same.
+pub(super) fn cannot_save(error: &BackendError) -> bool {
+    matches!(error, BackendError::WritesRefused { code } if code == "MISCONF")
+}
+
 /// Codes that the client has no kind of its own for.
 fn by_code(error: &RedisError) -> BackendError {
     let code = code(error);

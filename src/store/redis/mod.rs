@@ -4,10 +4,14 @@
 //! when anything last came back, and how much.
 
 mod bulk;
+mod connect;
 mod connection;
 mod errors;
+mod log_in;
 mod pulse;
 mod socket;
+#[cfg(test)]
+mod testing;
 
 pub(super) use bulk::RedisBulk;
-pub use connection::RedisConnector;
+pub use connect::RedisConnector;

@@ -1,14 +1,12 @@
 //! Opens sockets to Redis: TCP without Nagle's delay and with keepalive, or a Unix socket.
 
-use std::{io, time::Duration};
+use std::{io, net::SocketAddr, path::Path, time::Duration};
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, UnixStream},
 };
-
-use crate::store::url::RedisAddress;
 
 /// Any kind of open socket.
 pub(super) trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -19,15 +17,15 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Socket for S {}
 /// link's own heartbeat notices much earlier.
 const KEEPALIVE: Duration = Duration::from_secs(15);
 
-/// Resolves `address` and connects. Not bounded in time.
-pub(super) async fn open(address: &RedisAddress) -> io::Result<Box<dyn Socket>> {
-    match address {
-        RedisAddress::Tcp { host, port } => {
-            let stream = TcpStream::connect((host.as_str(), *port)).await?;
-            stream.set_nodelay(true)?;
-            SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))?;
-            Ok(Box::new(stream))
-        }
-        RedisAddress::Unix(path) => Ok(Box::new(UnixStream::connect(path).await?)),
-    }
+/// Connects over TCP. Not bounded in time.
+pub(super) async fn tcp(address: SocketAddr) -> io::Result<Box<dyn Socket>> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))?;
+    Ok(Box::new(stream))
+}
+
+/// Connects to the socket at `path`. Not bounded in time.
+pub(super) async fn unix(path: &Path) -> io::Result<Box<dyn Socket>> {
+    Ok(Box::new(UnixStream::connect(path).await?))
 }

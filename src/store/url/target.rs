@@ -11,16 +11,25 @@ use super::StoreUrlError;
 const REDIS_PORT: u16 = 6379;
 
 /// One Redis server, and how to log in.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RedisTarget {
     /// Where it listens.
     pub address: RedisAddress,
     /// The ACL user; none is Redis' own `default`.
     pub username: Option<String>,
     /// None for a server that asks for none.
-    pub password: Option<SecretString>,
+    pub password: Option<Password>,
     /// The number of the database, 0 by default, never negative.
     pub database: i64,
+}
+
+/// The password of a Redis user, or the place where it is kept.
+#[derive(Debug, Clone)]
+pub enum Password {
+    /// This one.
+    Given(SecretString),
+    /// The text of this file, read again at each connect, so that a rotation needs no restart.
+    File(PathBuf),
 }
 
 /// Where a Redis server listens.
@@ -86,23 +95,27 @@ impl RedisTarget {
     fn new(address: RedisAddress, url: &Url, database: i64) -> Result<Self, StoreUrlError> {
         let username = Some(url.username()).filter(|name| !name.is_empty()).map(decoded).transpose()?;
         let password = url.password().filter(|password| !password.is_empty()).map(decoded).transpose()?;
-        Ok(Self { address, username, password: password.map(SecretString::from), database })
+        Ok(Self {
+            address,
+            username,
+            password: password.map(|password| Password::Given(password.into())),
+            database,
+        })
     }
 }
 
-impl PartialEq for RedisTarget {
+impl PartialEq for Password {
     /// Not in constant time, which is fine: both sides are the operator's own.
     fn eq(&self, other: &Self) -> bool {
-        let exposed =
-            |target: &Self| target.password.as_ref().map(|password| password.expose_secret().to_owned());
-        self.address == other.address
-            && self.username == other.username
-            && self.database == other.database
-            && exposed(self) == exposed(other)
+        match (self, other) {
+            (Self::Given(one), Self::Given(other)) => one.expose_secret() == other.expose_secret(),
+            (Self::File(one), Self::File(other)) => one == other,
+            (Self::Given(_), Self::File(_)) | (Self::File(_), Self::Given(_)) => false,
+        }
     }
 }
 
-impl Eq for RedisTarget {}
+impl Eq for Password {}
 
 impl fmt::Display for RedisTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

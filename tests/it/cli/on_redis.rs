@@ -1,13 +1,17 @@
 //! Interests into Redis and out of it; what Redis cannot be made to do, a double does.
 
-use std::time::Duration;
+use std::{cell::Cell, time::Duration};
 
+use rstest::rstest;
 use rustix::process::Signal;
-use scoring_api::store::{Purpose, PutError, Watch, open_bulk};
+use scoring_api::{
+    resolver::Resolver,
+    store::{Purpose, PutError, Watch, open_bulk},
+};
 use serde_json::json;
 
 use super::process::Sandbox;
-use crate::tools::{Fault, RedisServer, RespServer, eventually};
+use crate::tools::{Fault, RedisServer, RespServer, Rule, eventually};
 
 const WITHIN: Duration = Duration::from_secs(20);
 
@@ -87,17 +91,10 @@ async fn a_password_is_taken_and_never_shown() {
     assert!(!ended.err.contains("hunter"), "{ended:?}");
 }
 
-fn in_transactions() -> RespServer {
-    let server = RespServer::start();
-    server.set(Fault::Raw(b"+OK\r\n").on(&["MULTI"]));
-    server.also(Fault::Raw(b"+QUEUED\r\n").on(&["MSET"]));
-    server
-}
-
 #[tokio::test]
 async fn a_lost_answer_to_the_commit_is_told_as_a_doubt() {
-    let (sandbox, server) = (Sandbox::new(), in_transactions());
-    server.also(Fault::CutMidReply(0).on(&["EXEC"]));
+    let (sandbox, server) = (Sandbox::new(), RespServer::start());
+    server.set(Fault::CutMidReply(0).on(&["EXEC"]));
     let ended = import(&sandbox, &server.url(), &lines(1, "a")).await;
     let lines = ended.failed(1);
     assert!(lines[0].contains("whether it was written is unknown"), "{lines:?}");
@@ -106,8 +103,8 @@ async fn a_lost_answer_to_the_commit_is_told_as_a_doubt() {
 
 #[tokio::test]
 async fn a_commit_that_is_refused_is_told_as_nothing_written() {
-    let (sandbox, server) = (Sandbox::new(), in_transactions());
-    server.also(Fault::Error("EXECABORT Transaction discarded because of previous errors.").on(&["EXEC"]));
+    let (sandbox, server) = (Sandbox::new(), RespServer::start());
+    server.set(Fault::Error("EXECABORT Transaction discarded because of previous errors.").on(&["EXEC"]));
     let ended = import(&sandbox, &server.url(), &lines(1, "a")).await;
     let lines = ended.failed(1);
     assert!(lines[0].contains("nothing was written: "), "{lines:?}");
@@ -115,9 +112,8 @@ async fn a_commit_that_is_refused_is_told_as_nothing_written() {
 
 #[tokio::test]
 async fn a_signal_before_the_commit_calls_it_off() {
-    let (sandbox, server) = (Sandbox::new(), in_transactions());
-    server.set(Fault::Raw(b"+OK\r\n").on(&["MULTI"]));
-    server.also(Fault::Stall.on(&["MSET"]));
+    let (sandbox, server) = (Sandbox::new(), RespServer::start());
+    server.set(Fault::Stall.on(&["MSET"]));
     sandbox.write("new.ndjson", lines(1, "a"));
     let [set, store] = at(&server.url());
     let import = sandbox.start(&["interests", "import", "new.ndjson", &set, &store]);
@@ -130,8 +126,8 @@ async fn a_signal_before_the_commit_calls_it_off() {
 
 #[tokio::test]
 async fn a_signal_in_the_commit_waits_for_its_outcome_and_a_second_one_does_not() {
-    let (sandbox, server) = (Sandbox::new(), in_transactions());
-    server.also(Fault::Stall.on(&["EXEC"]));
+    let (sandbox, server) = (Sandbox::new(), RespServer::start());
+    server.set(Fault::Stall.on(&["EXEC"]));
     sandbox.write("new.ndjson", lines(1, "a"));
     let [set, store] = at(&server.url());
     let import = sandbox.start(&["interests", "import", "new.ndjson", &set, &store]);
@@ -171,9 +167,80 @@ async fn what_is_called_off_at_the_last_moment_leaves_the_old_data() {
     let url = redis.url().parse().unwrap();
     redis.command::<()>(&["SET", "i:1", "old"]).await;
     let put = tokio::task::spawn_blocking(move || {
-        let store = open_bulk(&url, WITHIN, Purpose::Write).unwrap();
+        let store = open_bulk(&url, WITHIN, &Resolver::system(), Purpose::Write).unwrap();
         store.put_all(&[("i:1".to_owned(), b"new".to_vec())], &No)
     });
     assert!(matches!(put.await.unwrap(), Err(PutError::CalledOff)));
     assert_eq!(redis.command::<String>(&["GET", "i:1"]).await, "old");
+}
+
+/// Every step of an import, answered with something else than it should be.
+#[rstest]
+#[case::select_busy(Fault::busy(), "SELECT: not serving at the moment (BUSY)")]
+#[case::select_answered_otherwise(Fault::Raw(b"+FINE\r\n").on(&["SELECT"]), "SELECT: protocol error")]
+#[case::ping_loading(Fault::loading(), "PING: not serving at the moment (LOADING)")]
+#[case::multi_refused(Fault::Error("NOPERM no").on(&["MULTI"]), "nothing was written: access refused (NOPERM)")]
+#[case::multi_answered_otherwise(Fault::Raw(b"+QUEUED\r\n").on(&["MULTI"]), "nothing was written: protocol error")]
+#[case::write_refused(Fault::Error("OOM no").on(&["MSET"]), "nothing was written: writes are refused (OOM)")]
+#[case::write_not_queued(Fault::Raw(b"+OK\r\n").on(&["MSET"]), "whether it was written is unknown")]
+#[case::commit_of_nothing(Fault::Raw(b"*0\r\n").on(&["EXEC"]), "whether it was written is unknown")]
+#[case::commit_of_more(Fault::Raw(b"*2\r\n+OK\r\n+OK\r\n").on(&["EXEC"]), "whether it was written is unknown")]
+#[case::commit_with_an_error(Fault::Raw(b"*1\r\n-OOM no\r\n").on(&["EXEC"]), "whether it was written is unknown")]
+#[case::commit_answered_with_ok(Fault::Raw(b"+OK\r\n").on(&["EXEC"]), "whether it was written is unknown")]
+#[case::commit_answered_with_null(Fault::Raw(b"*-1\r\n").on(&["EXEC"]), "whether it was written is unknown")]
+#[tokio::test]
+async fn row_46_an_import_whose_step_is_answered_otherwise_fails(#[case] fault: Rule, #[case] cause: &str) {
+    let (sandbox, server) = (Sandbox::new(), RespServer::start());
+    server.set(fault);
+    let url = format!("{}/3", server.url());
+    let ended = import(&sandbox, &url, &lines(1, "a")).await;
+    let failed = ended.failed(1).concat();
+    assert!(failed.contains(cause), "{failed}");
+    assert_eq!((server.stored("i:0"), server.stored_in(3, "i:0")), (None, None));
+
+    server.heal();
+    import(&sandbox, &url, &lines(1, "a")).await.succeeded();
+    assert_eq!((server.stored("i:0"), server.stored_in(3, "i:0").unwrap()), (None, br#"["a"]"#.to_vec()));
+}
+
+/// Scripts run all the time, and each import goes into the database that it was meant for, or fails.
+#[tokio::test]
+async fn row_46_no_import_and_no_export_beside_scripts_uses_another_database() {
+    let redis = RedisServer::with(&["--busy-reply-threshold", "20"]).await;
+    let script = "local t = redis.call('TIME'); local e = t[1] * 1000000 + t[2] + 60000; \
+                  repeat t = redis.call('TIME') until t[1] * 1000000 + t[2] >= e";
+    let url = format!("{}/3", redis.url());
+    let sandbox = Sandbox::new();
+    let done = Cell::new(false);
+    let busy = async {
+        while !done.get() {
+            redis.command::<Option<String>>(&["EVAL", script, "0"]).await;
+        }
+    };
+    let run = async {
+        for client in 0..24 {
+            let input = format!("{}\n", json!({ "id": client, "interests": ["books"] }));
+            let ended = import(&sandbox, &url, &input).await;
+            assert!(matches!(ended.code, Some(0 | 1)), "{ended:?}");
+            let [set, store] = at(&url);
+            let ended = sandbox.run(&["interests", "get", &client.to_string(), &set, &store]).await;
+            assert!(matches!(ended.code, Some(0 | 1)), "{ended:?}");
+        }
+        done.set(true);
+    };
+    tokio::join!(busy, run);
+    let keyspace: String = redis.command(&["INFO", "keyspace"]).await;
+    assert!(!keyspace.contains("db0:"), "{keyspace}");
+}
+
+#[tokio::test]
+async fn a_password_file_is_read_for_an_import() {
+    let (sandbox, redis) = (Sandbox::new(), RedisServer::with(&["--requirepass", "hunter2"]).await);
+    sandbox.write("password", "hunter2\n");
+    let [set, store] = at(&redis.url());
+    let arguments = ["interests", "import", "-", &set, &store, "--set", "store.password_file=password"];
+    sandbox.feed(&lines(1, "a"), &arguments).await.succeeded();
+    sandbox.write("password", "hunter3\n");
+    let ended = sandbox.feed(&lines(1, "a"), &arguments).await;
+    assert!(ended.failed(1).concat().contains("AUTH: access refused (WRONGPASS)"), "{ended:?}");
 }

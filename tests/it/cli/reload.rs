@@ -74,6 +74,28 @@ async fn sighup_takes_over_salts_and_level_and_says_what_waits_for_a_restart() {
     service.ended().await.succeeded();
 }
 
+/// The file is read at each connect, so nothing waits for a restart, and the URL is as it was.
+#[tokio::test]
+async fn row_56_sighup_after_a_password_was_rotated_names_no_setting() {
+    let sandbox = Sandbox::new();
+    sandbox.write("password", "hunter2");
+    sandbox.write("x.toml", "[store]\npassword_file = \"password\"\n");
+    let url = "store.url=redis://127.0.0.1:1";
+    let (service, _) = sandbox.serve(&["--config", "x.toml", "--set", url]).await;
+    sandbox.write("password", "hunter3");
+    service.signal(Signal::HUP);
+    let line = service.logged(RELOADED, LOGS_WITHIN).await;
+    assert_eq!(line["changed"], "");
+    // Another change, so that there is a line to wait for.
+    sandbox.write("other", "hunter3");
+    sandbox.write("x.toml", "[store]\npassword_file = \"other\"\n");
+    service.signal(Signal::HUP);
+    let waiting = service.logged(WAITING, LOGS_WITHIN).await;
+    assert_eq!(waiting["keys"], "store.password_file");
+    assert_eq!(service.out().matches(WAITING).count(), 1);
+    assert!(!service.out().contains("hunter"));
+}
+
 #[rstest]
 #[case::broken_file("[auth", "x.toml:1: not valid TOML")]
 #[case::unknown_key("[auth]\nslat = \"two\"", "x.toml:2: auth.slat: unknown key")]

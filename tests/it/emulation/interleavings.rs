@@ -5,9 +5,12 @@ use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
 
 use prometheus::Registry;
 use proptest::{prelude::*, test_runner::TestRunner};
-use scoring_api::store::{
-    CacheRequests, Link, LinkPolicy, Monitor, PersistentRequests, RedisConnector, Role, RoleStatus,
-    StoreMetrics, url::StoreUrl,
+use scoring_api::{
+    resolver::Resolver,
+    store::{
+        CacheRequests, Link, LinkPolicy, Monitor, PersistentRequests, RedisConnector, Role, RoleStatus,
+        StoreMetrics, url::StoreUrl,
+    },
 };
 use tokio::{
     runtime::Builder,
@@ -116,7 +119,7 @@ pub fn entries() -> impl Iterator<Item = (String, String)> {
 
 fn link(url: &str, role: Role) -> Link {
     let StoreUrl::Redis(target) = url.parse().unwrap() else { panic!("{url}") };
-    let connector = Arc::new(RedisConnector::new(target, Duration::from_millis(300)));
+    let connector = Arc::new(RedisConnector::new(target, Duration::from_millis(300), Resolver::system()));
     let status = RoleStatus::new(role, StoreMetrics::register(&Registry::new()).unwrap());
     Link::start(connector, LinkPolicy::new(Duration::from_millis(30)), Monitor::new(status)).0
 }

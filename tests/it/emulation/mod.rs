@@ -4,7 +4,9 @@
 
 pub mod interleavings;
 mod link;
+mod log_in;
 mod loss;
+mod names;
 mod no_desync;
 mod replies;
 mod replies_astray;

@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use rstest::rstest;
-use scoring_api::store::{BackendError, Connection, Connector, RedisConnector, url::StoreUrl};
+use scoring_api::{
+    resolver::Resolver,
+    store::{BackendError, Connection, Connector, RedisConnector, url::StoreUrl},
+};
 
 use crate::tools::{Fault, RespServer, Rule, in_time};
 
@@ -15,7 +18,8 @@ const MANY: usize = 20;
 
 async fn connect(server: &RespServer) -> Arc<dyn Connection> {
     let StoreUrl::Redis(target) = server.url().parse().unwrap() else { panic!("{}", server.url()) };
-    let connection = RedisConnector::new(target, Duration::from_secs(5)).connect().await.unwrap();
+    let connection =
+        RedisConnector::new(target, Duration::from_secs(5), Resolver::system()).connect().await.unwrap();
     server.forget();
     connection
 }

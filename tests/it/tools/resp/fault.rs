@@ -18,6 +18,9 @@ pub const WRITES: &[&str] = &["SET", "SETEX", "MSET", "DEL"];
 pub const DATA: &[&str] = &["GET", "MGET", "EXISTS", "SET", "SETEX", "MSET", "DEL"];
 const PING_AND_WRITES: &[&str] = &["PING", "SET", "SETEX", "MSET", "DEL"];
 const PING_AND_DATA: &[&str] = &["PING", "GET", "MGET", "EXISTS", "SET", "SETEX", "MSET", "DEL"];
+/// What Redis refuses while a script runs, or before the log-in; `LOADING` and `MASTERDOWN` let a `SELECT` pass.
+const SELECT_PING_AND_DATA: &[&str] =
+    &["SELECT", "PING", "GET", "MGET", "EXISTS", "SET", "SETEX", "MSET", "DEL"];
 const LOGIN: &[&str] = &["AUTH", "HELLO"];
 
 /// What happens instead of a plain reply.
@@ -62,7 +65,8 @@ pub(super) struct Script {
 // ===== impl Fault =====
 
 impl Fault {
-    /// Befalls only these commands, for example [`DATA`].
+    /// Befalls only these commands, for example [`DATA`]; any command may be named, those of the log-in and of a transaction
+    /// as well.
     pub fn on(self, commands: &'static [&'static str]) -> Rule {
         Rule { commands: Some(commands), ..self.into() }
     }
@@ -85,7 +89,7 @@ impl Fault {
     /// A script has blocked Redis for longer than `busy-reply-threshold`.
     pub fn busy() -> Rule {
         Self::Error("BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.")
-            .on(PING_AND_DATA)
+            .on(SELECT_PING_AND_DATA)
     }
 
     /// A replica has lost its primary and may not serve stale data.
@@ -112,7 +116,7 @@ impl Fault {
 
     /// The connection has not logged in, since a password was set meanwhile.
     pub fn noauth() -> Rule {
-        Self::Error("NOAUTH Authentication required.").on(PING_AND_DATA)
+        Self::Error("NOAUTH Authentication required.").on(SELECT_PING_AND_DATA)
     }
 
     /// The password is refused. It says so to every `HELLO`, with a password or without.

@@ -7,6 +7,7 @@ mod fault;
 mod keyspace;
 mod wire;
 
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,6 +22,8 @@ use self::keyspace::Keyspace;
 use super::Door;
 
 const GARBAGE: &[u8] = b"HTTP/1.1 418 \x00\xff\xfe not RESP\r\n\r\n";
+/// As many databases as Redis has by default.
+const DATABASES: u32 = 16;
 const MAX_CLIENTS: &str = "-ERR max number of clients reached\r\n";
 
 /// A RESP server on a free port, healthy at first. Dropping it closes everything.
@@ -44,7 +47,7 @@ pub struct Command {
 #[derive(Default)]
 struct Shared {
     script: Script,
-    keyspace: Mutex<Keyspace>,
+    keyspaces: Mutex<HashMap<u32, Keyspace>>,
     commands: Mutex<Vec<Command>>,
     login: Mutex<Option<(String, String)>>,
     filler: AtomicU64,
@@ -54,6 +57,9 @@ struct Shared {
 struct Session {
     protocol: u8,
     logged_in: bool,
+    database: u32,
+    /// What was queued since `MULTI`.
+    transaction: Option<Vec<(Command, Vec<Vec<u8>>)>>,
 }
 
 // ===== impl RespServer =====
@@ -122,19 +128,29 @@ impl RespServer {
         self.shared.filler.load(Ordering::SeqCst)
     }
 
-    /// Stores a string.
+    /// Stores a string in database 0, where all is that names no other one.
     pub fn put(&self, key: &str, value: impl AsRef<[u8]>) {
-        self.shared.keyspace.lock().unwrap().put(key, value.as_ref());
+        self.put_in(0, key, value);
+    }
+
+    /// Stores a string in a database.
+    pub fn put_in(&self, database: u32, key: &str, value: impl AsRef<[u8]>) {
+        self.shared.keyspace(database, |keys| keys.put(key, value.as_ref()));
     }
 
     /// Stores something that is no string: `GET` answers `WRONGTYPE`, `MGET` null, and `SET` overwrites it.
     pub fn put_wrong_type(&self, key: &str) {
-        self.shared.keyspace.lock().unwrap().put_wrong_type(key);
+        self.shared.keyspace(0, |keys| keys.put_wrong_type(key));
     }
 
     /// The string under `key`.
     pub fn stored(&self, key: &str) -> Option<Vec<u8>> {
-        self.shared.keyspace.lock().unwrap().text(key).map(<[u8]>::to_vec)
+        self.stored_in(0, key)
+    }
+
+    /// The string under `key` of a database.
+    pub fn stored_in(&self, database: u32, key: &str) -> Option<Vec<u8>> {
+        self.shared.keyspace(database, |keys| keys.text(key).map(<[u8]>::to_vec))
     }
 
     /// All commands since the start or the last [`forget`](Self::forget), in the order in which they were read.
@@ -159,7 +175,8 @@ impl Shared {
     async fn serve(&self, connection: usize, stream: &mut TcpStream) -> io::Result<()> {
         let (from, mut to) = stream.split();
         let mut from = BufReader::new(from);
-        let mut session = Session { protocol: 2, logged_in: self.login.lock().unwrap().is_none() };
+        let logged_in = self.login.lock().unwrap().is_none();
+        let mut session = Session { protocol: 2, logged_in, database: 0, transaction: None };
 
         while let Some(mut parts) = wire::read_command(&mut from).await? {
             let raw = parts.split_off(parts.len().min(1));
@@ -225,11 +242,40 @@ impl Shared {
             ("AUTH", [user, password]) => self.log_in(user, password, session),
             ("HELLO", [version, options @ ..]) => self.hello(version, options, session),
             _ if !session.logged_in => wire::error("NOAUTH Authentication required."),
+            ("MULTI", []) if session.transaction.is_none() => {
+                session.transaction = Some(Vec::new());
+                wire::simple("OK")
+            }
+            ("EXEC", []) => match session.transaction.take() {
+                None => wire::error("ERR EXEC without MULTI"),
+                Some(queued) => {
+                    let replies = queued.iter().map(|(command, raw)| self.answer(command, raw, session));
+                    wire::array(&replies.collect::<Vec<_>>())
+                }
+            },
+            _ if session.transaction.is_some() => {
+                session
+                    .transaction
+                    .iter_mut()
+                    .for_each(|queued| queued.push((command.clone(), raw.to_vec())));
+                wire::simple("QUEUED")
+            }
             ("PING", []) => wire::simple("PONG"),
             ("PING", [_]) => wire::bulk(Some(&raw[0]), session.protocol),
-            ("SELECT", [_]) | ("CLIENT", [_, ..]) => wire::simple("OK"),
-            _ => self.keyspace.lock().unwrap().answer(command, raw, session.protocol),
+            ("SELECT", [database]) => match database.parse() {
+                Ok(number) if number < DATABASES => {
+                    session.database = number;
+                    wire::simple("OK")
+                }
+                _ => wire::error("ERR DB index is out of range"),
+            },
+            ("CLIENT", [_, ..]) => wire::simple("OK"),
+            _ => self.keyspace(session.database, |keys| keys.answer(command, raw, session.protocol)),
         }
+    }
+
+    fn keyspace<T>(&self, database: u32, look: impl FnOnce(&mut Keyspace) -> T) -> T {
+        look(self.keyspaces.lock().unwrap().entry(database).or_default())
     }
 
     fn log_in(&self, user: &str, password: &str, session: &mut Session) -> Vec<u8> {

@@ -63,8 +63,36 @@ async fn a_healthy_server_works_as_a_small_redis(#[case] query: &str) {
     let values = redis.mget(&["a", "none", "c"]).await.unwrap();
     assert_eq!(values, [Some("1".to_owned()), None, Some("3".to_owned())]);
     assert_eq!(redis.del(&["a", "b", "none"]).await.unwrap(), 2);
-    assert_eq!((server.stored("a"), server.stored("c")), (None, Some(b"3".to_vec())));
+    let stored = [server.stored_in(1, "a"), server.stored_in(1, "c"), server.stored("c")];
+    assert_eq!(stored, [None, Some(b"3".to_vec()), None]);
     assert!(redis::cmd("NOSUCH").exec_async(&mut redis).await.is_err());
+}
+
+#[tokio::test]
+async fn each_database_has_its_own_keys_and_there_are_sixteen() {
+    let server = RespServer::start();
+    server.put("k", "0");
+    server.put_in(15, "k", "15");
+    for (number, value) in [(0, Some("0")), (3, None), (15, Some("15"))] {
+        let mut redis = client(&format!("{}/{number}", server.url())).await.unwrap();
+        assert_eq!(redis.get("k").await.unwrap().as_deref(), value);
+    }
+    let mut stream = send(&server, &["SELECT", "16"]).await;
+    assert_eq!(read(&mut stream, 4).await, "-ERR");
+}
+
+#[tokio::test]
+async fn a_transaction_is_carried_out_at_its_end_or_not_at_all() {
+    let server = RespServer::start();
+    let mut stream = send(&server, &["MULTI"]).await;
+    write(&mut stream, &["SET", "k", "v"]).await;
+    assert_eq!(read(&mut stream, 14).await, "+OK\r\n+QUEUED\r\n");
+    assert_eq!(server.stored("k"), None);
+    write(&mut stream, &["EXEC"]).await;
+    assert_eq!(read(&mut stream, 9).await, "*1\r\n+OK\r\n");
+    assert_eq!(server.stored("k").unwrap(), b"v");
+    write(&mut stream, &["EXEC"]).await;
+    assert_eq!(read(&mut stream, 4).await, "-ERR");
 }
 
 #[tokio::test]
@@ -162,9 +190,9 @@ async fn a_huge_length_is_followed_by_as_much_filler_as_asked_for_then_silence()
 
 #[rstest]
 #[case::loading(Fault::loading(), "-LOADING", "PING GET MGET SET SETEX")]
-#[case::busy(Fault::busy(), "-BUSY", "PING GET MGET SET SETEX")]
+#[case::busy(Fault::busy(), "-BUSY", "SELECT PING GET MGET SET SETEX")]
 #[case::master_down(Fault::master_down(), "-MASTERDOWN", "PING GET MGET SET SETEX")]
-#[case::noauth(Fault::noauth(), "-NOAUTH", "PING GET MGET SET SETEX")]
+#[case::noauth(Fault::noauth(), "-NOAUTH", "SELECT PING GET MGET SET SETEX")]
 #[case::noperm(Fault::noperm(), "-NOPERM", "GET MGET SET SETEX")]
 #[case::cluster_down(Fault::cluster_down(), "-CLUSTERDOWN", "GET MGET SET SETEX")]
 #[case::readonly(Fault::readonly(), "-READONLY", "SET SETEX")]
@@ -181,7 +209,7 @@ async fn an_error_befalls_the_commands_that_it_would_in_a_real_redis(
 ) {
     let server = RespServer::start();
     server.set(fault);
-    let commands = ["HELLO 3", "PING", "GET k", "MGET k", "SET k v", "SETEX k 1 v"];
+    let commands = ["HELLO 3", "SELECT 1", "PING", "GET k", "MGET k", "SET k v", "SETEX k 1 v"];
     for command in commands {
         let words: Vec<_> = command.split(' ').collect();
         let mut stream = send(&server, &words).await;

@@ -1,0 +1,189 @@
+//! Makes connections to one Redis server: resolves its name, tries its addresses, logs in.
+//!
+//! A name may have several addresses, and the first may be dead in any way. So the attempts are staggered, under one limit, and
+//! the log-in is part of an attempt: an address that accepts and never answers holds up the next one no longer than one that
+//! drops packets.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
+use secrecy::SecretString;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::{
+    connection::RedisConnection,
+    log_in::log_in,
+    socket::{self, Socket},
+};
+use crate::{
+    resolver::Resolver,
+    secret_file,
+    single_flight::SingleFlight,
+    store::{
+        BackendError, Connection, Connector, FailedAttempt, Reply, Step,
+        url::{Password, RedisAddress, RedisTarget},
+    },
+};
+
+/// The longest that an address has for itself before the next one is tried as well.
+const STAGGER: Duration = Duration::from_millis(100);
+
+/// Connects to one Redis server. Clones share their look-ups.
+#[derive(Debug, Clone)]
+pub struct RedisConnector {
+    target: Arc<RedisTarget>,
+    timeout: Duration,
+    resolver: Resolver,
+    passwords: SingleFlight<SecretString, String>,
+}
+
+// ===== impl RedisConnector =====
+
+impl RedisConnector {
+    /// A connector to `target`, whose name `resolver` looks up. It gives up when reading the password, resolving, connecting
+    /// and logging in take longer than `timeout`.
+    pub fn new(target: RedisTarget, timeout: Duration, resolver: Resolver) -> Self {
+        Self { target: Arc::new(target), timeout, resolver, passwords: SingleFlight::new("password") }
+    }
+
+    /// Connects and logs in.
+    pub(super) async fn establish(&self) -> Result<RedisConnection, BackendError> {
+        let deadline = Instant::now() + self.timeout;
+        let password = self.password(deadline).await?;
+        let password = password.as_ref();
+        let made = match &self.target.address {
+            RedisAddress::Tcp { host, port } => {
+                let addresses = self.resolve(host, *port, deadline).await?;
+                let stagger = stagger(deadline, addresses.len());
+                race(addresses, stagger, |address| {
+                    self.attempt(address.to_string(), socket::tcp(address), password, deadline)
+                })
+                .await
+            }
+            RedisAddress::Unix(path) => {
+                let server = path.display().to_string();
+                let made = self.attempt(server, socket::unix(path), password, deadline).await;
+                made.map_err(|failed| vec![failed])
+            }
+        };
+        made.map_err(BackendError::Connect)
+    }
+
+    /// The password that holds now. A file on a disk that hangs costs one thread, and no worker its time.
+    async fn password(&self, deadline: Instant) -> Result<Option<SecretString>, BackendError> {
+        let file = match &self.target.password {
+            None => return Ok(None),
+            Some(Password::Given(password)) => return Ok(Some(password.clone())),
+            Some(Password::File(file)) => file,
+        };
+        let path = file.clone();
+        let read = self.passwords.result("", move || secret_file::read(&path));
+        let late = |_| Err(format!("{}: cannot be read in time", file.display()));
+        timeout_at(deadline, read).await.unwrap_or_else(late).map(Some).map_err(BackendError::NoPassword)
+    }
+
+    async fn resolve(
+        &self,
+        host: &str,
+        port: u16,
+        deadline: Instant,
+    ) -> Result<Vec<SocketAddr>, BackendError> {
+        let unresolved = |cause: String| BackendError::Unresolved { host: host.to_owned(), cause };
+        let addresses = timeout_at(deadline, self.resolver.addresses(host))
+            .await
+            .map_err(|_| unresolved("no answer in time".to_owned()))?
+            .map_err(|error| unresolved(error.to_string()))?;
+        Ok(addresses.iter().map(|address| with_port(*address, port)).collect())
+    }
+
+    /// Connects to one address and logs in.
+    async fn attempt(
+        &self,
+        server: String,
+        socket: impl Future<Output = io::Result<Box<dyn Socket>>>,
+        password: Option<&SecretString>,
+        deadline: Instant,
+    ) -> Result<RedisConnection, FailedAttempt> {
+        let made = async {
+            let socket = timeout_at(deadline, socket).await.map_err(|_| BackendError::TimedOut)?;
+            RedisConnection::over(socket.map_err(|error| BackendError::Disconnected(error.kind()))?).await
+        };
+        let outcome = match made.await {
+            Err(error) => Err((Step::Open, error)),
+            Ok(connection) => {
+                let logged_in = log_in(&connection.commands, &self.target, password, deadline).await;
+                logged_in.map(|()| connection)
+            }
+        };
+        outcome.map_err(|(step, error)| FailedAttempt { server, step, error })
+    }
+}
+
+impl Connector for RedisConnector {
+    fn connect(&self) -> Reply<Arc<dyn Connection>> {
+        let connector = self.clone();
+        async move {
+            let connection: Arc<dyn Connection> = Arc::new(connector.establish().await?);
+            Ok(connection)
+        }
+        .boxed()
+    }
+
+    fn answers_in_order(&self) -> bool {
+        true
+    }
+}
+
+// ===== addresses =====
+
+fn with_port(mut address: SocketAddr, port: u16) -> SocketAddr {
+    address.set_port(port);
+    address
+}
+
+/// So that the last of many addresses, too, has a share of the time that is left.
+fn stagger(deadline: Instant, addresses: usize) -> Duration {
+    let shares = u32::try_from(addresses).unwrap_or(u32::MAX).saturating_add(1);
+    STAGGER.min(deadline.saturating_duration_since(Instant::now()) / shares)
+}
+
+/// Tries `addresses` in their order. The next one is tried when the one before has failed, or has had `stagger` for itself. The
+/// first that succeeds wins, and the others are dropped.
+///
+/// # Errors
+///
+/// The failures of all, in the order in which they came.
+async fn race<T, E, A: Future<Output = Result<T, E>>>(
+    addresses: Vec<SocketAddr>,
+    stagger: Duration,
+    attempt: impl Fn(SocketAddr) -> A,
+) -> Result<T, Vec<E>> {
+    let mut waiting = addresses.into_iter();
+    let mut under_way = FuturesUnordered::new();
+    let mut failed = Vec::new();
+    loop {
+        let is_last = match waiting.next() {
+            Some(address) => {
+                under_way.push(attempt(address));
+                waiting.len() == 0
+            }
+            None => true,
+        };
+        let outcome = if is_last {
+            under_way.next().await
+        } else {
+            match timeout(stagger, under_way.next()).await {
+                Ok(outcome) => outcome,
+                Err(_) => continue,
+            }
+        };
+        match outcome {
+            Some(Ok(won)) => return Ok(won),
+            Some(Err(error)) => failed.push(error),
+            None => return Err(failed),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
