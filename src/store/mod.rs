@@ -18,6 +18,7 @@ mod budget;
 mod bulk;
 mod embedded;
 mod error;
+mod faulty;
 mod link;
 mod local_cache;
 mod memory;
@@ -31,7 +32,7 @@ pub mod url;
 
 pub use self::redis::RedisConnector;
 pub use crate::backoff::Backoff;
-pub use backend::{Connection, Connector, Reply};
+pub use backend::{Connection, Connector, Reply, Size};
 pub use breaker::{Breaker, BreakerPolicy, Change};
 pub use bulk::{Bulk, OpenBulkError, Purpose, PutError, Stored, Watch, open_bulk};
 pub use embedded::{EmbeddedConnector, EmbeddedFile};

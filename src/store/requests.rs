@@ -1,5 +1,7 @@
 //! What can be asked over a [`Link`], each with its own policy: a cache is asked once, persistent data up to the deadline.
 
+mod blame;
+
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
@@ -10,9 +12,11 @@ use std::{
 use futures_util::future::select_all;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
+use self::blame::Suspicion;
 use super::{
     BackendError, Backoff, Link, Operation, Remedy, Reply, StoreError,
     budget::RetryBudget,
+    faulty::{Faulty, Judgement},
     link::{Live, Shared},
 };
 
@@ -38,6 +42,7 @@ pub struct PersistentRequests {
     links: Rc<[Rc<Shared>]>,
     attempts: usize,
     budget: Rc<RefCell<RetryBudget>>,
+    faulty: Rc<RefCell<Faulty>>,
 }
 
 // ===== impl CacheRequests =====
@@ -154,7 +159,8 @@ struct Asked {
 impl PersistentRequests {
     /// Requests over `links`, of which there must be one at least, each tried up to `attempts` times.
     pub fn new(links: &[Link], attempts: usize) -> Self {
-        Self { links: links.iter().map(Link::shared).collect(), attempts, budget: Rc::default() }
+        let links = links.iter().map(Link::shared).collect();
+        Self { links, attempts, budget: Rc::default(), faulty: Rc::default() }
     }
 
     /// Reads all `keys`, in their order, by `deadline` at the latest.
@@ -167,11 +173,35 @@ impl PersistentRequests {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Unavailable`] at once if the breaker is open; [`StoreError::BadValue`] is not tried again.
+    /// [`StoreError::Unavailable`] at once if the breaker is open. [`StoreError::BadValue`], [`StoreError::CrossSlot`] and
+    /// [`StoreError::TooLarge`] are not tried again; for several keys they come as [`StoreError::AtFault`]. A question whose
+    /// answer was too large is refused for a second without asking.
     pub async fn get_many(
         &self,
         keys: Arc<[String]>,
         deadline: Instant,
+    ) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        let judgement = self.faulty.borrow_mut().judge(&keys, Instant::now());
+        match judgement {
+            Judgement::Unknown => self.read(keys, deadline, Suspicion::default()).await,
+            Judgement::AtFault(positions) => Err(self.refuse(&keys, positions)),
+            Judgement::TryAgain => {
+                // It lost connections, or would have: one more suffices.
+                let suspicion = Suspicion { losses: 1, sizes: None };
+                let outcome = self.read(keys.clone(), deadline, suspicion).await;
+                if outcome.is_ok() {
+                    self.faulty.borrow_mut().forget(&keys);
+                }
+                outcome
+            }
+        }
+    }
+
+    async fn read(
+        &self,
+        keys: Arc<[String]>,
+        deadline: Instant,
+        mut suspicion: Suspicion,
     ) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
         self.budget.borrow_mut().earn();
         let mut under_way: Option<UnderWay> = None;
@@ -184,6 +214,12 @@ impl PersistentRequests {
                 break;
             }
             lost = false;
+            if suspicion.needs_sizes() {
+                suspicion.sizes = Some(self.sizes(&keys, deadline).await);
+                if suspicion.is_proven() {
+                    return Err(self.blame(&keys, &BackendError::TooLarge, suspicion.sizes, deadline).await);
+                }
+            }
             let begun = Instant::now();
             if begun >= deadline {
                 break;
@@ -203,10 +239,18 @@ impl PersistentRequests {
                     asked.link.failed(Operation::GetMany, &error, asked.live.generation, begun);
                     last = StoreError::from(&error);
                     match error.remedy() {
-                        Remedy::Retry | Remedy::Reconnect | Remedy::Reresolve => {}
-                        Remedy::BadValue | Remedy::DropWrite | Remedy::Wait | Remedy::Configuration => {
-                            return Err(last);
+                        Remedy::Reconnect => {
+                            suspicion.losses += 1;
+                            if suspicion.is_proven() {
+                                let error = BackendError::TooLarge;
+                                return Err(self.blame(&keys, &error, suspicion.sizes, deadline).await);
+                            }
                         }
+                        Remedy::Retry | Remedy::Reresolve => {}
+                        Remedy::BadValue => {
+                            return Err(self.blame(&keys, &error, suspicion.sizes, deadline).await);
+                        }
+                        Remedy::DropWrite | Remedy::Wait | Remedy::Configuration => return Err(last),
                     }
                 }
                 Err(_) => {
@@ -226,6 +270,9 @@ impl PersistentRequests {
                     last = StoreError::TimedOut;
                 }
             }
+        }
+        if let Some(read) = under_way {
+            self.learn_from(keys, read);
         }
         Err(last)
     }

@@ -18,7 +18,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{BackendError, Connection, Connector, Monitor, Reply, Role, RoleStatus, StoreMetrics};
+use super::{BackendError, Connection, Connector, Monitor, Reply, Role, RoleStatus, Size, StoreMetrics};
 
 /// What the store does when it is asked.
 #[derive(Debug, Clone, Default)]
@@ -63,6 +63,8 @@ pub(crate) struct State {
     pub(crate) answers_in_order: bool,
     /// Which connection each `get_many` went out on, from 1.
     pub(crate) get_manys: Vec<usize>,
+    /// What the store says of the sizes of values; none are known otherwise.
+    pub(crate) sizes: HashMap<String, Size>,
     /// When the last `get_many` went out.
     pub(crate) last_sent: Option<Instant>,
     pub(crate) probes: Vec<Instant>,
@@ -246,6 +248,10 @@ impl Connection for Wire {
         self.command(act, move |state| keys.iter().map(|key| state.values.get(key).cloned()).collect())
     }
 
+    fn sizes(&self, keys: Arc<[String]>) -> Reply<Vec<Option<Size>>> {
+        self.command(Act::Answer, move |state| keys.iter().map(|key| state.sizes.get(key).copied()).collect())
+    }
+
     fn set(&self, key: String, value: Vec<u8>, _: Duration) -> Reply<()> {
         let act = {
             let mut state = self.script.state();
@@ -300,6 +306,8 @@ pub(crate) fn every_error() -> Vec<BackendError> {
         BackendError::Denied { code: code() },
         BackendError::WritesRefused { code: code() },
         BackendError::WrongType,
+        BackendError::CrossSlot,
+        BackendError::TooLarge,
         BackendError::Refused { code: code() },
         BackendError::Storage("broken".to_owned()),
     ]

@@ -29,7 +29,7 @@ use super::{
     pulse::{Pulse, Watched},
     socket,
 };
-use crate::store::{BackendError, Connection, Connector, Reply, url::RedisTarget};
+use crate::store::{BackendError, Connection, Connector, Reply, Size, url::RedisTarget};
 
 /// Commands that may wait for the driver to take them. Admission bounds how many there can be.
 const QUEUE: usize = 1024;
@@ -131,9 +131,7 @@ impl RedisConnection {
 
 impl Commands {
     pub(super) async fn run<T: FromRedisValue>(&self, command: Cmd) -> Result<T, BackendError> {
-        let reply = command.query_async(&mut self.client.clone()).await;
-        self.pulse.reply_completed();
-        reply.map_err(|error| sort(&error))
+        command.query_async(&mut self.client.clone()).await.map_err(|error| sort(&error))
     }
 
     /// Logs in and chooses the database, in one round trip, and shows that the server answers.
@@ -188,6 +186,19 @@ impl Commands {
         Ok(values)
     }
 
+    /// Asks each key for the length of its string. A server that refuses the command leaves all of them unknown.
+    async fn sizes(&self, keys: &[String]) -> Result<Vec<Option<Size>>, BackendError> {
+        let questions = keys.iter().map(|key| redis::cmd("STRLEN").arg(key).take()).collect();
+        let mut answers = self.read(questions).await?;
+        let size = |_| match answers.next::<u64>() {
+            Ok(bytes) => Ok(Some(Size::Bytes(bytes))),
+            Err(BackendError::WrongType) => Ok(Some(Size::OtherKind)),
+            Err(BackendError::Protocol) => Err(BackendError::Protocol),
+            Err(_) => Ok(None),
+        };
+        keys.iter().map(size).collect()
+    }
+
     /// Sends `questions` and a seal in one round trip.
     ///
     /// A server that cannot save refuses a `PING` and serves reads all the same, so that refusal has to do for a seal.
@@ -198,9 +209,12 @@ impl Commands {
         let mut pipeline = Pipeline::with_capacity(count);
         questions.into_iter().for_each(|question| _ = pipeline.add_command(question));
         pipeline.add_command(redis::cmd("PING").arg(&own_seal).take());
-        let replies = self.client.clone().send_packed_commands(&pipeline, 0, count).await;
-        self.pulse.reply_completed();
-        let mut replies = replies.map_err(|error| sort(&error))?;
+        let mut replies = self
+            .client
+            .clone()
+            .send_packed_commands(&pipeline, 0, count)
+            .await
+            .map_err(|error| sort(&error))?;
         match replies.pop() {
             Some(Value::BulkString(seal)) if seal == own_seal.as_bytes() => {}
             Some(Value::ServerError(error)) => {
@@ -232,6 +246,11 @@ impl Connection for RedisConnection {
     fn get_many(&self, keys: Arc<[String]>) -> Reply<Vec<Option<Vec<u8>>>> {
         let commands = self.commands.clone();
         async move { commands.get_many(&keys).await }.boxed()
+    }
+
+    fn sizes(&self, keys: Arc<[String]>) -> Reply<Vec<Option<Size>>> {
+        let commands = self.commands.clone();
+        async move { commands.sizes(&keys).await }.boxed()
     }
 
     fn set(&self, key: String, value: Vec<u8>, ttl: Duration) -> Reply<()> {

@@ -4,6 +4,7 @@ use std::{error::Error, io, sync::Arc};
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
+use super::inbound;
 use crate::store::BackendError;
 
 /// The one table from the client's errors to ours.
@@ -22,6 +23,7 @@ pub(super) fn sort(error: &RedisError) -> BackendError {
             | ServerErrorKind::MasterDown,
         ) => BackendError::NotServing { code: code(error) },
         ErrorKind::Server(ServerErrorKind::ReadOnly) => BackendError::ReadOnly,
+        ErrorKind::Server(ServerErrorKind::CrossSlot) => BackendError::CrossSlot,
         ErrorKind::Server(ServerErrorKind::NoPerm) => BackendError::Denied { code: code(error) },
         _ => by_code(error),
     }
@@ -32,6 +34,7 @@ fn by_code(error: &RedisError) -> BackendError {
     let code = code(error);
     match code.as_str() {
         "WRONGTYPE" => BackendError::WrongType,
+        inbound::TOO_LARGE => BackendError::TooLarge,
         "BUSY" | "UNBLOCKED" => BackendError::NotServing { code },
         "NOAUTH" | "WRONGPASS" | "DENIED" => BackendError::Denied { code },
         "OOM" | "MISCONF" | "NOREPLICAS" => BackendError::WritesRefused { code },

@@ -6,6 +6,8 @@
 mod bulk;
 mod connection;
 mod errors;
+mod frames;
+mod inbound;
 mod pulse;
 mod socket;
 

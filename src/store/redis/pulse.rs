@@ -1,7 +1,7 @@
-//! Watches the bytes of one connection: whether an answer is owed and how long nothing came, and that no reply is huge.
+//! Watches the bytes of one connection: whether replies are owed and how long no byte came, and that no reply is huge.
 //!
-//! Whether a connection is alive is judged by whether anything at all comes back on it. Single timeouts do not tell:
-//! slow is not dead, and silent is.
+//! A connection is alive if bytes come back on it. Single timeouts do not tell: slow is not dead, and silent is. Both
+//! directions are counted in whole values, so a reply that has begun goes on being owed until its last byte.
 
 use std::{
     io,
@@ -10,7 +10,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -19,49 +19,50 @@ use tokio::{
     time::Instant,
 };
 
-/// The most bytes that may arrive before a reply is complete. 10,000 clients with 6 KiB of interests each stay below it.
-const REPLY_LIMIT: u64 = 64 << 20;
+use super::{
+    frames::{Malformed, Scanner},
+    inbound::Inbound,
+};
 
-/// What is known of a connection from its bytes alone. Shared between the socket and whoever judges it.
+/// Bytes that are read from the socket at once.
+const READ_SIZE: usize = 64 << 10;
+
+/// The state of a connection as its bytes show it. Shared between the socket and the link that judges it.
 #[derive(Debug)]
 pub(super) struct Pulse {
     start: Instant,
-    /// When the first byte went out that nothing has come back for, in milliseconds after `start`, plus one; 0 = none.
-    owed_since: AtomicU64,
-    /// Bytes that arrived since a reply was last complete.
-    unfinished: AtomicU64,
+    /// Since when replies have been owed without a byte of them, in milliseconds after `start`, plus one; 0 = none is owed.
+    waiting_since: AtomicU64,
 }
 
 impl Pulse {
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { start: Instant::now(), owed_since: AtomicU64::new(0), unfinished: AtomicU64::new(0) })
+        Arc::new(Self { start: Instant::now(), waiting_since: AtomicU64::new(0) })
     }
 
-    /// For how long an answer has been owed without a single byte coming back.
+    /// For how long a reply, or the rest of one, has been owed without a single byte of it.
     pub(super) fn silent_for(&self) -> Duration {
-        match self.owed_since.load(Relaxed) {
+        match self.waiting_since.load(Relaxed) {
             0 => Duration::ZERO,
             since => self.start.elapsed().saturating_sub(Duration::from_millis(since - 1)),
         }
     }
 
-    /// A reply has been read to its end.
-    pub(super) fn reply_completed(&self) {
-        self.unfinished.store(0, Relaxed);
+    fn now(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX - 1) + 1
     }
 
+    /// A command was sent. If others wait for their replies, they have waited longer.
     fn sent(&self) {
-        let now = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX - 1) + 1;
-        // Only the first of several writes counts; that one has been waiting the longest.
-        let _ = self.owed_since.compare_exchange(0, now, Relaxed, Relaxed);
+        let _ = self.waiting_since.compare_exchange(0, self.now(), Relaxed, Relaxed);
     }
 
-    fn received(&self, bytes: u64) -> io::Result<()> {
-        self.owed_since.store(0, Relaxed);
-        if self.unfinished.fetch_add(bytes, Relaxed).saturating_add(bytes) > REPLY_LIMIT {
-            return Err(io::ErrorKind::InvalidData.into());
-        }
-        Ok(())
+    fn received(&self) {
+        self.waiting_since.store(self.now(), Relaxed);
+    }
+
+    fn owes_nothing(&self) {
+        self.waiting_since.store(0, Relaxed);
     }
 }
 
@@ -70,34 +71,73 @@ impl Pulse {
 pub(super) struct Watched<S> {
     stream: S,
     pulse: Arc<Pulse>,
+    commands: Scanner,
+    replies: Inbound,
+    /// Bytes that were read from the socket and not looked at yet: those in `unread`.
+    buffer: Box<[u8]>,
+    unread: std::ops::Range<usize>,
 }
 
 impl<S> Watched<S> {
     pub(super) fn new(stream: S, pulse: Arc<Pulse>) -> Self {
-        Self { stream, pulse }
+        Self {
+            stream,
+            pulse,
+            commands: Scanner::default(),
+            replies: Inbound::default(),
+            buffer: vec![0; READ_SIZE].into(),
+            unread: 0..0,
+        }
+    }
+
+    /// Moves bytes on to the client as far as there is room, and tells the pulse whether replies are still owed.
+    fn pass(&mut self, to: &mut ReadBuf<'_>) -> io::Result<()> {
+        let bytes = self.buffer.get(self.unread.clone()).unwrap_or_default();
+        let (used, outcome) = self.replies.pass(bytes, self.commands.begun(), to);
+        self.unread.start += used;
+        if self.replies.complete() >= self.commands.begun() {
+            self.pulse.owes_nothing();
+        }
+        outcome
     }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buf.filled().len();
-        let polled = Pin::new(&mut this.stream).poll_read(cx, buf);
-        let read = buf.filled().len() - before;
-        if read > 0 {
-            this.pulse.received(read as u64)?;
+        loop {
+            let passed = this.pass(buf);
+            // An error comes back at the next call: the replies before it are good.
+            if buf.filled().len() > before || buf.remaining() == 0 {
+                return Poll::Ready(Ok(()));
+            }
+            passed?;
+            let mut fresh = ReadBuf::new(&mut this.buffer);
+            ready!(Pin::new(&mut this.stream).poll_read(cx, &mut fresh))?;
+            this.unread = 0..fresh.filled().len();
+            if this.unread.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            this.pulse.received();
         }
-        polled
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let polled = Pin::new(&mut this.stream).poll_write(cx, bytes);
-        // A full send buffer counts as well: then, too, it is the other end's turn.
-        this.pulse.sent();
-        polled
+        let written = ready!(Pin::new(&mut this.stream).poll_write(cx, bytes))?;
+        // A command counts from its first byte: when the send buffer is full, it is the other end's turn, too.
+        this.commands.take(bytes.get(..written).unwrap_or_default())?;
+        if this.commands.begun() > this.replies.complete() {
+            this.pulse.sent();
+        }
+        Poll::Ready(Ok(written))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -109,66 +149,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use tokio::{
-        io::{AsyncReadExt, AsyncWriteExt, duplex},
-        time::advance,
-    };
-
-    use super::*;
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    #[tokio::test(start_paused = true)]
-    async fn silence_counts_from_the_first_unanswered_write_until_anything_comes_back() {
-        let (near, mut far) = duplex(64);
-        let pulse = Pulse::new();
-        let mut near = Watched::new(near, pulse.clone());
-
-        advance(SECOND).await;
-        assert_eq!(pulse.silent_for(), Duration::ZERO, "nothing is owed yet");
-
-        near.write_all(b"PING").await.unwrap();
-        advance(SECOND).await;
-        near.write_all(b"PING").await.unwrap();
-        advance(SECOND).await;
-        assert_eq!(pulse.silent_for(), 2 * SECOND);
-
-        far.write_all(b"+").await.unwrap();
-        near.read_u8().await.unwrap();
-        assert_eq!(pulse.silent_for(), Duration::ZERO);
-    }
-
-    #[tokio::test]
-    async fn a_reply_without_an_end_breaks_the_connection() {
-        let (near, mut far) = duplex(1 << 20);
-        let mut near = Watched::new(near, Pulse::new());
-        let filler = tokio::spawn(async move { while far.write_all(&[b'x'; 1 << 16]).await.is_ok() {} });
-
-        let mut read = 0u64;
-        let error = loop {
-            match near.read(&mut [0; 1 << 16]).await {
-                Ok(bytes) => read += bytes as u64,
-                Err(error) => break error,
-            }
-        };
-        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
-        assert!(read <= REPLY_LIMIT);
-        drop(near);
-        filler.await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn any_number_of_complete_replies_may_arrive() {
-        let (near, mut far) = duplex(1 << 20);
-        let pulse = Pulse::new();
-        let mut near = Watched::new(near, pulse.clone());
-        tokio::spawn(async move { while far.write_all(&[b'x'; 1 << 16]).await.is_ok() {} });
-        let mut read = 0;
-        while read < 2 * REPLY_LIMIT {
-            read += near.read(&mut [0; 1 << 16]).await.unwrap() as u64;
-            pulse.reply_completed();
-        }
+impl From<Malformed> for io::Error {
+    fn from(_: Malformed) -> Self {
+        io::ErrorKind::InvalidData.into()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ mod loss;
 mod no_desync;
 mod replies;
 mod replies_astray;
+mod replies_without_end;
 
 use std::sync::Arc;
 
