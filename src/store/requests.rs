@@ -214,11 +214,8 @@ impl PersistentRequests {
                 break;
             }
             lost = false;
-            if suspicion.needs_sizes() {
-                suspicion.sizes = Some(self.sizes(&keys, deadline).await);
-                if suspicion.is_proven() {
-                    return Err(self.blame(&keys, &BackendError::TooLarge, suspicion.sizes, deadline).await);
-                }
+            if under_way.is_none() && suspicion.needs_sizes() {
+                self.examine(&keys, &mut suspicion, deadline).await?;
             }
             let begun = Instant::now();
             if begun >= deadline {

@@ -75,8 +75,8 @@ impl RedisBulk {
     async fn get_page(&self, keys: &[String]) -> Result<Vec<Stored>, BackendError> {
         match in_time(self.connection.commands.get_many(keys)).await {
             Ok(values) => Ok(values.into_iter().map(Stored::from).collect()),
-            // One of them is of another kind, or they are too large together: each is asked for alone.
-            Err(BackendError::WrongType | BackendError::TooLarge) => {
+            // One of them is of another kind: which one it is shows only when each is asked for alone.
+            Err(BackendError::WrongType) => {
                 let mut page = Vec::with_capacity(keys.len());
                 for key in keys {
                     page.push(match self.ask::<Option<Vec<u8>>>(cmd("GET").arg(key).take()).await {

@@ -4,7 +4,6 @@ use std::{error::Error, io, sync::Arc};
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
-use super::inbound;
 use crate::store::BackendError;
 
 /// The one table from the client's errors to ours.
@@ -34,7 +33,6 @@ fn by_code(error: &RedisError) -> BackendError {
     let code = code(error);
     match code.as_str() {
         "WRONGTYPE" => BackendError::WrongType,
-        inbound::TOO_LARGE => BackendError::TooLarge,
         "BUSY" | "UNBLOCKED" => BackendError::NotServing { code },
         "NOAUTH" | "WRONGPASS" | "DENIED" => BackendError::Denied { code },
         "OOM" | "MISCONF" | "NOREPLICAS" => BackendError::WritesRefused { code },

@@ -24,22 +24,11 @@ pub(super) struct Scanner {
     complete: u64,
 }
 
-/// The meaning of the bytes that one step has used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Piece {
-    /// A part of a text, an integer, or the head of an array.
-    Text,
-    /// A part of a bulk string's head.
-    Head,
-    /// The end of a bulk string's head, and the announced length; `None` is the null string.
-    Bulk(Option<u64>),
-    /// A part of a bulk string after its head, with the line end behind it.
-    Payload,
-}
-
 /// The stream is not RESP2, or nests too deep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Malformed;
+
+type Step = Result<(usize, Option<u64>), Malformed>;
 
 #[derive(Debug, Default, Clone, Copy)]
 enum State {
@@ -84,17 +73,13 @@ impl Scanner {
         self.begun == self.complete
     }
 
-    /// Whether the next byte belongs to a bulk string whose head is complete, or to the line end behind it.
-    pub(super) fn is_in_payload(&self) -> bool {
-        matches!(self.state, State::Payload(_) | State::PayloadCr | State::PayloadLf)
-    }
-
-    /// Takes a part of `bytes`, at least one byte unless there is none, and returns how many bytes it used.
+    /// Takes a part of `bytes`, at least one byte unless there is none. Returns how many bytes it used, and the length of the
+    /// bulk string that these announce, if they do.
     ///
     /// # Errors
     ///
     /// [`Malformed`]; the scanner must not be used after that.
-    pub(super) fn step(&mut self, bytes: &[u8]) -> Result<(usize, Piece), Malformed> {
+    pub(super) fn step(&mut self, bytes: &[u8]) -> Step {
         match self.state {
             State::Start => self.start(bytes),
             State::Line { length, after_cr } => self.line(bytes, length, after_cr),
@@ -103,13 +88,13 @@ impl Scanner {
                 let used = usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()));
                 let left = left - used as u64;
                 self.state = if left == 0 { State::PayloadCr } else { State::Payload(left) };
-                Ok((used, Piece::Payload))
+                Ok((used, None))
             }
             State::PayloadCr => {
                 if let Some(byte) = bytes.first() {
                     self.state = if *byte == b'\r' { State::PayloadLf } else { return Err(Malformed) };
                 }
-                Ok((bytes.len().min(1), Piece::Payload))
+                Ok((bytes.len().min(1), None))
             }
             State::PayloadLf => {
                 if let Some(byte) = bytes.first() {
@@ -118,7 +103,7 @@ impl Scanner {
                     }
                     self.end_value();
                 }
-                Ok((bytes.len().min(1), Piece::Payload))
+                Ok((bytes.len().min(1), None))
             }
         }
     }
@@ -136,19 +121,18 @@ impl Scanner {
         Ok(())
     }
 
-    fn start(&mut self, bytes: &[u8]) -> Result<(usize, Piece), Malformed> {
-        let Some(&sign) = bytes.first() else { return Ok((0, Piece::Text)) };
+    fn start(&mut self, bytes: &[u8]) -> Step {
+        let Some(&sign) = bytes.first() else { return Ok((0, None)) };
         let length =
             |is_array| Length { is_array, value: 0, digits: 0, is_negative: false, after_cr: false };
-        let (state, piece) = match sign {
-            b'+' | b'-' | b':' => (State::Line { length: 0, after_cr: false }, Piece::Text),
-            b'$' => (State::Length(length(false)), Piece::Head),
-            b'*' => (State::Length(length(true)), Piece::Text),
+        self.state = match sign {
+            b'+' | b'-' | b':' => State::Line { length: 0, after_cr: false },
+            b'$' => State::Length(length(false)),
+            b'*' => State::Length(length(true)),
             _ => return Err(Malformed),
         };
         self.begun += u64::from(self.depth == 0);
-        self.state = state;
-        Ok((1, piece))
+        Ok((1, None))
     }
 
     fn line(
@@ -156,11 +140,11 @@ impl Scanner {
         bytes: &[u8],
         mut length: u32,
         mut after_cr: bool,
-    ) -> Result<(usize, Piece), Malformed> {
+    ) -> Step {
         for (at, &byte) in bytes.iter().enumerate() {
             if after_cr && byte == b'\n' {
                 self.end_value();
-                return Ok((at + 1, Piece::Text));
+                return Ok((at + 1, None));
             }
             after_cr = byte == b'\r';
             length += 1;
@@ -169,39 +153,39 @@ impl Scanner {
             }
         }
         self.state = State::Line { length, after_cr };
-        Ok((bytes.len(), Piece::Text))
+        Ok((bytes.len(), None))
     }
 
-    fn length(&mut self, bytes: &[u8], mut length: Length) -> Result<(usize, Piece), Malformed> {
+    fn length(&mut self, bytes: &[u8], mut length: Length) -> Step {
         for (at, &byte) in bytes.iter().enumerate() {
             if length.end(byte)? {
                 return Ok((at + 1, self.end_head(length)?));
             }
         }
         self.state = State::Length(length);
-        Ok((bytes.len(), if length.is_array { Piece::Text } else { Piece::Head }))
+        Ok((bytes.len(), None))
     }
 
-    fn end_head(&mut self, length: Length) -> Result<Piece, Malformed> {
+    fn end_head(&mut self, length: Length) -> Result<Option<u64>, Malformed> {
         let value = length.value()?;
         match (length.is_array, value) {
             (false, Some(value)) => {
                 self.state = if value == 0 { State::PayloadCr } else { State::Payload(value) };
-                Ok(Piece::Bulk(Some(value)))
+                Ok(Some(value))
             }
             (false, None) => {
                 self.end_value();
-                Ok(Piece::Bulk(None))
+                Ok(None)
             }
             (true, None | Some(0)) => {
                 self.end_value();
-                Ok(Piece::Text)
+                Ok(None)
             }
             (true, Some(count)) => {
                 *self.left.get_mut(self.depth).ok_or(Malformed)? = count;
                 self.depth += 1;
                 self.state = State::Start;
-                Ok(Piece::Text)
+                Ok(None)
             }
         }
     }

@@ -7,7 +7,6 @@ mod bulk;
 mod connection;
 mod errors;
 mod frames;
-mod inbound;
 mod pulse;
 mod socket;
 

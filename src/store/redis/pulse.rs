@@ -19,13 +19,8 @@ use tokio::{
     time::Instant,
 };
 
-use super::{
-    frames::{Malformed, Scanner},
-    inbound::Inbound,
-};
-
-/// Bytes that are read from the socket at once.
-const READ_SIZE: usize = 64 << 10;
+use super::frames::{Malformed, Scanner};
+use crate::store::backend::ANSWER_LIMIT;
 
 /// The state of a connection as its bytes show it. Shared between the socket and the link that judges it.
 #[derive(Debug)]
@@ -72,10 +67,11 @@ pub(super) struct Watched<S> {
     stream: S,
     pulse: Arc<Pulse>,
     commands: Scanner,
-    replies: Inbound,
-    /// Bytes that were read from the socket and not looked at yet: those in `unread`.
-    buffer: Box<[u8]>,
-    unread: std::ops::Range<usize>,
+    replies: Scanner,
+    /// Bytes of the reply under way.
+    unfinished: u64,
+    /// Whether the bytes behind those that were passed on cannot be right.
+    is_broken: bool,
 }
 
 impl<S> Watched<S> {
@@ -84,21 +80,47 @@ impl<S> Watched<S> {
             stream,
             pulse,
             commands: Scanner::default(),
-            replies: Inbound::default(),
-            buffer: vec![0; READ_SIZE].into(),
-            unread: 0..0,
+            replies: Scanner::default(),
+            unfinished: 0,
+            is_broken: false,
         }
     }
 
-    /// Moves bytes on to the client as far as there is room, and tells the pulse whether replies are still owed.
-    fn pass(&mut self, to: &mut ReadBuf<'_>) -> io::Result<()> {
-        let bytes = self.buffer.get(self.unread.clone()).unwrap_or_default();
-        let (used, outcome) = self.replies.pass(bytes, self.commands.begun(), to);
-        self.unread.start += used;
-        if self.replies.complete() >= self.commands.begun() {
+    /// Takes a part of what was read, and returns how much. An error if it is not RESP, belongs to a reply that no command
+    /// asked for, or to one that is too large: an announced length counts as soon as it is announced.
+    fn step(&mut self, bytes: &[u8]) -> Result<usize, Malformed> {
+        if self.replies.is_between_values() {
+            if self.replies.begun() >= self.commands.begun() {
+                return Err(Malformed);
+            }
+            self.unfinished = 0;
+        }
+        let (used, announced) = self.replies.step(bytes)?;
+        self.unfinished += used as u64;
+        if self.unfinished + announced.unwrap_or(0) > ANSWER_LIMIT {
+            return Err(Malformed);
+        }
+        Ok(used)
+    }
+
+    /// Takes what was read, and returns how much of it is right.
+    fn received(&mut self, bytes: &[u8]) -> usize {
+        let mut used = 0;
+        while let Some(rest) = bytes.get(used..).filter(|rest| !rest.is_empty()) {
+            match self.step(rest) {
+                Ok(step) => used += step,
+                Err(Malformed) => {
+                    self.is_broken = true;
+                    break;
+                }
+            }
+        }
+        if self.replies.complete() < self.commands.begun() {
+            self.pulse.received();
+        } else {
             self.pulse.owes_nothing();
         }
-        outcome
+        used
     }
 }
 
@@ -109,22 +131,19 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let before = buf.filled().len();
-        loop {
-            let passed = this.pass(buf);
-            // An error comes back at the next call: the replies before it are good.
-            if buf.filled().len() > before || buf.remaining() == 0 {
-                return Poll::Ready(Ok(()));
-            }
-            passed?;
-            let mut fresh = ReadBuf::new(&mut this.buffer);
-            ready!(Pin::new(&mut this.stream).poll_read(cx, &mut fresh))?;
-            this.unread = 0..fresh.filled().len();
-            if this.unread.is_empty() {
-                return Poll::Ready(Ok(()));
-            }
-            this.pulse.received();
+        if this.is_broken {
+            return Poll::Ready(Err(Malformed.into()));
         }
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
+        let read = buf.filled().get(before..).unwrap_or_default();
+        if read.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        let right = this.received(read);
+        buf.set_filled(before + right);
+        // Replies before the error are good, so the error comes back at the next call.
+        Poll::Ready(if right > 0 { Ok(()) } else { Err(Malformed.into()) })
     }
 }
 

@@ -49,11 +49,28 @@ impl Suspicion {
 // ===== impl PersistentRequests =====
 
 impl PersistentRequests {
-    /// The sizes of the values of `keys`, by `deadline` or within the time of one try; all unknown if that fails.
-    pub(super) async fn sizes(&self, keys: &Arc<[String]>, deadline: Instant) -> Vec<Option<Size>> {
+    /// The sizes of the values of `keys`, by `deadline` or within the time of one try; `None` if that fails.
+    pub(super) async fn sizes(&self, keys: &Arc<[String]>, deadline: Instant) -> Option<Vec<Option<Size>>> {
         let ask = async { self.next_connection().await?.live.connection.sizes(keys.clone()).await.ok() };
-        let answered = timeout_at(deadline.min(Instant::now() + self.timeout()), ask).await;
-        answered.ok().flatten().unwrap_or_else(|| vec![None; keys.len()])
+        timeout_at(deadline.min(Instant::now() + self.timeout()), ask).await.ok().flatten()
+    }
+
+    /// Asks for the sizes of the values of a read that has lost a connection, before it is sent again.
+    ///
+    /// # Errors
+    ///
+    /// The error of the read, if its values are too large.
+    pub(super) async fn examine(
+        &self,
+        keys: &Arc<[String]>,
+        suspicion: &mut Suspicion,
+        deadline: Instant,
+    ) -> Result<(), StoreError> {
+        suspicion.sizes = self.sizes(keys, deadline).await;
+        if suspicion.is_proven() {
+            return Err(self.blame(keys, &BackendError::TooLarge, suspicion.sizes.take(), deadline).await);
+        }
+        Ok(())
     }
 
     /// The error of a read that was at fault because of `error`. Remembers questions that cost the store much.
@@ -68,7 +85,10 @@ impl PersistentRequests {
         let positions = match known {
             _ if keys.len() == 1 || cause == StoreError::CrossSlot => everyone(keys.len()),
             Some(sizes) => culprits(&sizes, &cause),
-            None => culprits(&self.sizes(keys, deadline).await, &cause),
+            None => match self.sizes(keys, deadline).await {
+                Some(sizes) => culprits(&sizes, &cause),
+                None => everyone(keys.len()),
+            },
         };
         if cause == StoreError::TooLarge {
             self.faulty.borrow_mut().remember(keys, &positions, Instant::now());
@@ -85,14 +105,16 @@ impl PersistentRequests {
         at_fault(keys, positions, StoreError::TooLarge)
     }
 
-    /// Learns from the reply to a read that its caller has given up: a reply that is too large takes its time, and its
-    /// question must not be asked again and again. Ends with the reply, with its connection, or out of patience.
+    /// Learns from the reply to a read that its caller has given up: one that is too large takes its time, and its question
+    /// must not be asked again and again. Ends with the reply, with its connection, or out of patience.
     pub(super) fn learn_from(&self, keys: Arc<[String]>, read: UnderWay) {
         let this = self.clone();
         spawn_local(async move {
             let patience = read.asked.link.policy.patience;
-            if let Ok(Err(error @ BackendError::TooLarge)) = timeout(patience, read.reply).await {
-                this.blame(&keys, &error, None, Instant::now() + patience).await;
+            // The connection broke at this very reply. For others under way on it, it is gone.
+            if let Ok(Err(BackendError::Protocol)) = timeout(patience, read.reply).await {
+                let mut suspicion = Suspicion { losses: 1, sizes: None };
+                let _ = this.examine(&keys, &mut suspicion, Instant::now() + patience).await;
             }
         });
     }

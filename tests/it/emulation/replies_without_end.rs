@@ -13,17 +13,22 @@ use crate::{
 
 /// Two connections for reads, one for look-ups and one for cache writes.
 const CONNECTIONS: usize = 4;
+const READING: usize = 2;
 
 #[rstest]
-#[case::in_the_head(Fault::StopMidReply(1).into())]
-#[case::in_the_middle(Fault::StopMidReply(4).into())]
-#[case::before_the_last_byte(Fault::StopMidReply(5).into())]
-#[case::a_wrong_length(Fault::Replace("$", "$100").on(&["MGET"]))]
-#[case::a_wrong_length_of_a_seal(Fault::Replace("$1", "$100").on(&["PING"]))]
-#[case::a_count_that_is_too_high(Fault::Replace("*1", "*2").on(&["MGET"]))]
-#[case::a_count_that_is_too_low(Fault::Replace("*1", "*0").on(&["MGET"]))]
+#[case::in_the_head(Fault::StopMidReply(1).into(), CONNECTIONS)]
+#[case::in_the_middle(Fault::StopMidReply(4).into(), CONNECTIONS)]
+#[case::in_the_last_line_end(Fault::StopMidReply(5).into(), CONNECTIONS)]
+#[case::a_wrong_length(Fault::Replace("$", "$100").on(&["MGET"]), READING)]
+#[case::a_wrong_length_of_a_seal(Fault::Replace("$", "$100").on(&["PING"]), READING)]
+#[case::a_count_that_is_too_high(Fault::Replace("*1", "*2").on(&["MGET"]), READING)]
+#[case::a_count_that_is_too_low(Fault::Replace("*1", "*0").on(&["MGET"]), READING)]
 #[tokio::test]
-async fn row_48_a_reply_that_never_ends_is_given_up(#[case] rule: Rule, #[values(true, false)] idle: bool) {
+async fn row_48_a_reply_that_never_ends_is_given_up(
+    #[case] rule: Rule,
+    #[case] connections: usize,
+    #[values(true, false)] idle: bool,
+) {
     let (store, app) = on_resp().await;
     store.put("i:probe", r#"["three"]"#);
     let before = store.door.accepted();
@@ -36,8 +41,12 @@ async fn row_48_a_reply_that_never_ends_is_given_up(#[case] rule: Rule, #[values
             assert!(matches!(reply.status, 200 | 503), "{reply:?}");
         }
     }
-    eventually(ALL_IS_OK_WITHIN, "connections are given up", async || store.door.accepted() > before).await;
+    eventually(ALL_IS_OK_WITHIN, "connections are given up", async || {
+        store.door.accepted() >= before + connections
+    })
+    .await;
     app.recovers().await;
+    eventually(ALL_IS_OK_WITHIN, "and closed", async || store.door.held() == CONNECTIONS).await;
 }
 
 /// The cache's breaker is open, so only a late probe is under way on its connection.

@@ -1,6 +1,7 @@
 //! Real Redis servers, one for each test that breaks it: killed, stopped, blocked and filled with nonsense.
 
 mod errors;
+mod questions;
 
 use std::{
     collections::BTreeSet,

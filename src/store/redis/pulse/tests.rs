@@ -75,30 +75,56 @@ async fn a_command_that_cannot_be_sent_to_its_end_is_owed_a_reply() {
     assert_eq!(pulse.silent_for(), SECOND);
 }
 
-#[tokio::test]
-async fn a_reply_without_an_end_breaks_the_connection_and_takes_no_memory() {
+/// Whether a reply to one command may begin with `bytes`.
+async fn is_taken(bytes: &[u8]) -> bool {
     let (mut near, mut far, _) = watched(1 << 20);
     near.write_all(PING).await.unwrap();
-    let filler = tokio::spawn(async move {
-        far.write_all(b"$1000000000\r\n").await.unwrap();
-        let mut sent = 0u64;
-        while far.write_all(&[b'x'; 1 << 16]).await.is_ok() {
-            sent += 1 << 16;
-        }
-        sent
-    });
-    let mut read = 0;
-    let error = loop {
-        match near.read(&mut [0; 1 << 16]).await {
-            Ok(bytes) => read += bytes,
-            Err(error) => break error,
+    let bytes = bytes.to_vec();
+    let filler = tokio::spawn(async move { far.write_all(&bytes).await.is_ok().then_some(far) });
+    let mut buffer = vec![0; 1 << 16];
+    let broken = loop {
+        match near.read(&mut buffer).await {
+            Ok(0) => break false,
+            Ok(_) if filler.is_finished() => break near.is_broken,
+            Ok(_) => {}
+            Err(error) => {
+                assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+                break true;
+            }
         }
     };
-    assert_eq!(error.kind(), io::ErrorKind::InvalidData);
-    assert_eq!(read, "-TOOLARGE\r\n".len());
     drop(near);
-    let sent = filler.await.unwrap();
-    assert!((64 << 20..=100 << 20).contains(&sent), "{sent} bytes were taken");
+    filler.await.unwrap();
+    !broken
+}
+
+fn string(length: u64) -> Vec<u8> {
+    let length = usize::try_from(length).unwrap();
+    [format!("${length}\r\n").as_bytes(), &vec![b'x'; length], b"\r\n"].concat()
+}
+
+#[rstest]
+#[case::ten_thousand_clients([b"*10000\r\n".to_vec(), string(6 << 10).repeat(10_000)].concat(), true)]
+#[case::a_string_below_the_limit(string(ANSWER_LIMIT - 100), true)]
+#[case::a_string_that_is_announced_over_the_limit(format!("${ANSWER_LIMIT}\r\n").into_bytes(), false)]
+#[case::strings_that_are_over_the_limit_together(
+    [b"*2\r\n", &*string(ANSWER_LIMIT / 2), format!("${}\r\n", ANSWER_LIMIT / 2).as_bytes()].concat(), false
+)]
+#[case::many_small_parts([b"*1000000000\r\n".to_vec(), b":1\r\n".repeat((16 << 20) + 1)].concat(), false)]
+#[tokio::test]
+async fn row_54_a_reply_over_the_limit_breaks_the_connection(#[case] bytes: Vec<u8>, #[case] taken: bool) {
+    assert_eq!(is_taken(&bytes).await, taken);
+}
+
+#[tokio::test]
+async fn a_reply_that_no_command_asked_for_is_an_error_behind_those_that_were() {
+    let (mut near, mut far, _) = watched(64);
+    near.write_all(&PING.repeat(2)).await.unwrap();
+    arrive(b"+1\r\n", &mut near, &mut far).await;
+    far.write_all(b"+2\r\n+3\r\n").await.unwrap();
+    let mut read = [0; 64];
+    assert_eq!(near.read(&mut read).await.unwrap(), 4);
+    assert_eq!(near.read(&mut read).await.unwrap_err().kind(), io::ErrorKind::InvalidData);
 }
 
 #[tokio::test]

@@ -96,11 +96,12 @@ fn row_54_large_values_whose_connection_is_lost_once_are_read_again() {
 
 /// The reply takes longer than a caller waits.
 #[test]
-fn row_54_a_reply_that_turns_out_too_large_after_its_caller_left_is_remembered() {
+fn row_54_a_reply_that_is_too_large_after_its_caller_left_is_remembered() {
     paused(async {
         let script = Script::default();
         let (_link, requests) = persistent(&script).await;
-        script.state().get_many = Act::FailAfter(800 * MILLI, BackendError::TooLarge);
+        script.state().get_many = Act::FailAfter(800 * MILLI, BackendError::Protocol);
+        script.state().sizes.insert("i:1".to_owned(), Size::Bytes(80 * MIB));
         assert_eq!(ask(&requests, &["i:1"]).await, Err(StoreError::TimedOut));
         sleep(500 * MILLI).await;
         assert_eq!(ask(&requests, &["i:1"]).await, Err(StoreError::TooLarge));
