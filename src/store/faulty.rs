@@ -53,18 +53,11 @@ impl Faulty {
         if self.entries.is_empty() {
             return Judgement::Unknown;
         }
-        let all = self.hasher.hash_one(keys);
-        let alone: Vec<_> = keys.iter().map(|key| self.hash_alone(key)).collect();
-        let is_at_fault = |question: u64| {
-            self.entries.iter().any(|entry| entry.question == question && now < entry.refused_until)
-        };
-        if is_at_fault(all) {
-            return Judgement::AtFault((0..keys.len()).collect());
-        }
-        let positions: Vec<_> = (0..).zip(&alone).filter(|(_, key)| is_at_fault(**key)).map(|at| at.0).collect();
-        if !positions.is_empty() {
+        if let Some(positions) = self.positions(keys, now) {
             return Judgement::AtFault(positions);
         }
+        let all = self.hasher.hash_one(keys);
+        let alone: Vec<_> = keys.iter().map(|key| self.hash_alone(key)).collect();
         let mut judgement = Judgement::Unknown;
         for entry in &mut self.entries {
             if entry.question == all || alone.contains(&entry.question) {
@@ -73,6 +66,22 @@ impl Faulty {
             }
         }
         judgement
+    }
+
+    /// The positions of the keys because of which a question is refused now, if it is.
+    pub(super) fn positions(&self, keys: &[String], now: Instant) -> Option<Vec<usize>> {
+        let is_refused = |question: u64| {
+            self.entries.iter().any(|entry| entry.question == question && now < entry.refused_until)
+        };
+        if self.entries.is_empty() {
+            return None;
+        }
+        if is_refused(self.hasher.hash_one(keys)) {
+            return Some((0..keys.len()).collect());
+        }
+        let alone = (0..).zip(keys).filter(|(_, key)| is_refused(self.hash_alone(key)));
+        let positions: Vec<_> = alone.map(|(at, _)| at).collect();
+        (!positions.is_empty()).then_some(positions)
     }
 
     /// The keys at `positions` are at fault: each alone, or all of them together.

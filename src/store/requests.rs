@@ -10,7 +10,10 @@ use std::{
 };
 
 use futures_util::future::select_all;
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, sleep_until, timeout, timeout_at},
+};
 
 use self::blame::Suspicion;
 use super::{
@@ -43,6 +46,8 @@ pub struct PersistentRequests {
     attempts: usize,
     budget: Rc<RefCell<RetryBudget>>,
     faulty: Rc<RefCell<Faulty>>,
+    /// Held by the one read that is tried again although its values are large.
+    trials: Arc<Mutex<()>>,
 }
 
 // ===== impl CacheRequests =====
@@ -160,7 +165,7 @@ impl PersistentRequests {
     /// Requests over `links`, of which there must be one at least, each tried up to `attempts` times.
     pub fn new(links: &[Link], attempts: usize) -> Self {
         let links = links.iter().map(Link::shared).collect();
-        Self { links, attempts, budget: Rc::default(), faulty: Rc::default() }
+        Self { links, attempts, budget: Rc::default(), faulty: Rc::default(), trials: Arc::default() }
     }
 
     /// Reads all `keys`, in their order, by `deadline` at the latest.
@@ -186,9 +191,7 @@ impl PersistentRequests {
             Judgement::Unknown => self.read(keys, deadline, Suspicion::default()).await,
             Judgement::AtFault(positions) => Err(self.refuse(&keys, positions)),
             Judgement::TryAgain => {
-                // It lost connections, or would have: one more suffices.
-                let suspicion = Suspicion { losses: 1, sizes: None };
-                let outcome = self.read(keys.clone(), deadline, suspicion).await;
+                let outcome = self.read(keys.clone(), deadline, Suspicion::again()).await;
                 if outcome.is_ok() {
                     self.faulty.borrow_mut().forget(&keys);
                 }
@@ -210,13 +213,13 @@ impl PersistentRequests {
         let (mut sent, mut waited) = (0, 0);
         while waited < self.attempts {
             lost |= under_way.take_if(|read| !read.asked.is_there()).is_some();
+            if under_way.is_none() && suspicion.needs_sizes() {
+                self.examine(&keys, &mut suspicion, deadline).await?;
+            }
             if lost && (sent >= self.attempts || !self.pause(sent, deadline).await) {
                 break;
             }
             lost = false;
-            if under_way.is_none() && suspicion.needs_sizes() {
-                self.examine(&keys, &mut suspicion, deadline).await?;
-            }
             let begun = Instant::now();
             if begun >= deadline {
                 break;
@@ -240,12 +243,12 @@ impl PersistentRequests {
                             suspicion.losses += 1;
                             if suspicion.is_proven() {
                                 let error = BackendError::TooLarge;
-                                return Err(self.blame(&keys, &error, suspicion.sizes, deadline).await);
+                                return Err(self.blame(&keys, &error, suspicion.into_sizes(), deadline).await);
                             }
                         }
                         Remedy::Retry | Remedy::Reresolve => {}
                         Remedy::BadValue => {
-                            return Err(self.blame(&keys, &error, suspicion.sizes, deadline).await);
+                            return Err(self.blame(&keys, &error, suspicion.into_sizes(), deadline).await);
                         }
                         Remedy::DropWrite | Remedy::Wait | Remedy::Configuration => return Err(last),
                     }

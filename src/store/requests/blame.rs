@@ -4,11 +4,12 @@
 //! reply is far over the limit. Such a loss looks like an outage and is none: the same question would cut the next
 //! connection, too. So a read that lost its connection asks for the sizes of its values before it is sent again.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
+    sync::OwnedMutexGuard,
     task::spawn_local,
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 
 use super::{PersistentRequests, UnderWay};
@@ -17,6 +18,9 @@ use crate::store::{BackendError, Operation, Size, StoreError, backend::ANSWER_LI
 /// Values of this many bytes together may be the reason why a connection was lost. Servers that limit their output buffers
 /// allow more than this, and most answers are far smaller.
 const LARGE: u64 = 512 << 10;
+
+/// The wait before sizes are asked for over another connection.
+const BETWEEN_ASKS: Duration = Duration::from_millis(5);
 
 /// The number of connections that a read of large values may lose before it is at fault itself. A second one is hardly
 /// chance.
@@ -28,12 +32,21 @@ pub(super) struct Suspicion {
     /// Connections that were lost while the read was under way on them.
     pub(super) losses: usize,
     /// The sizes of its values, once they were asked for.
-    pub(super) sizes: Option<Vec<Option<Size>>>,
+    sizes: Option<Vec<Option<Size>>>,
+    /// Whether its question was at fault a moment ago, and it is to see whether it still is.
+    tries_again: bool,
+    /// Held while it is sent again, if its values are large.
+    trial: Option<OwnedMutexGuard<()>>,
 }
 
 // ===== impl Suspicion =====
 
 impl Suspicion {
+    /// Of a question that was at fault a moment ago. It lost connections, or would have: one more suffices.
+    pub(super) fn again() -> Self {
+        Self { losses: 1, tries_again: true, ..Self::default() }
+    }
+
     /// Whether the sizes are to be asked for before the read is sent again.
     pub(super) fn needs_sizes(&self) -> bool {
         self.losses > 0 && self.sizes.is_none()
@@ -41,25 +54,48 @@ impl Suspicion {
 
     /// Whether the read is at fault, as far as is known.
     pub(super) fn is_proven(&self) -> bool {
-        let total = self.sizes.as_deref().map_or(0, total);
-        total > ANSWER_LIMIT || self.losses >= LOSSES && total >= LARGE
+        self.total() > ANSWER_LIMIT || self.losses >= LOSSES && self.is_large()
+    }
+
+    fn is_large(&self) -> bool {
+        self.total() >= LARGE
+    }
+
+    fn total(&self) -> u64 {
+        self.sizes.as_deref().map_or(0, total)
+    }
+
+    /// The sizes, for the error of the read.
+    pub(super) fn into_sizes(self) -> Option<Vec<Option<Size>>> {
+        self.sizes
     }
 }
 
 // ===== impl PersistentRequests =====
 
 impl PersistentRequests {
-    /// The sizes of the values of `keys`, by `deadline` or within the time of one try; `None` if that fails.
-    pub(super) async fn sizes(&self, keys: &Arc<[String]>, deadline: Instant) -> Option<Vec<Option<Size>>> {
-        let ask = async { self.next_connection().await?.live.connection.sizes(keys.clone()).await.ok() };
-        timeout_at(deadline.min(Instant::now() + self.timeout()), ask).await.ok().flatten()
+    /// The sizes of the values of `keys`, by `deadline`; `None` if there is no answer, or no connection to ask over.
+    ///
+    /// Connections may be lost meanwhile, to the same question of other callers, so the next one is asked.
+    async fn sizes(&self, keys: &Arc<[String]>, deadline: Instant) -> Option<Vec<Option<Size>>> {
+        let ask = async {
+            loop {
+                let asked = self.next_connection().await?;
+                if let Ok(sizes) = asked.live.connection.sizes(keys.clone()).await {
+                    return Some(sizes);
+                }
+                sleep(BETWEEN_ASKS).await;
+            }
+        };
+        timeout_at(deadline, ask).await.ok().flatten()
     }
 
-    /// Asks for the sizes of the values of a read that has lost a connection, before it is sent again.
+    /// Decides whether a read that has lost a connection is sent again: asks for the sizes of its values, and if these are
+    /// large, waits until no other such read is tried again, so that they do not cut one connection after the other.
     ///
     /// # Errors
     ///
-    /// The error of the read, if its values are too large.
+    /// The error of the read, if its values are too large or another caller has found its question at fault meanwhile.
     pub(super) async fn examine(
         &self,
         keys: &Arc<[String]>,
@@ -69,6 +105,13 @@ impl PersistentRequests {
         suspicion.sizes = self.sizes(keys, deadline).await;
         if suspicion.is_proven() {
             return Err(self.blame(keys, &BackendError::TooLarge, suspicion.sizes.take(), deadline).await);
+        }
+        if suspicion.is_large() {
+            suspicion.trial = timeout_at(deadline, self.trials.clone().lock_owned()).await.ok();
+            let known = self.faulty.borrow().positions(keys, Instant::now());
+            if let Some(positions) = known.filter(|_| !suspicion.tries_again) {
+                return Err(self.refuse(keys, positions));
+            }
         }
         Ok(())
     }
@@ -100,7 +143,7 @@ impl PersistentRequests {
     pub(super) fn refuse(&self, keys: &[String], positions: Vec<usize>) -> StoreError {
         if let Some(link) = self.links.first() {
             let error = BackendError::TooLarge;
-            link.monitor.operation(Operation::GetMany, Some(&error), std::time::Duration::ZERO);
+            link.monitor.operation(Operation::GetMany, Some(&error), Duration::ZERO);
         }
         at_fault(keys, positions, StoreError::TooLarge)
     }
@@ -113,7 +156,7 @@ impl PersistentRequests {
             let patience = read.asked.link.policy.patience;
             // The connection broke at this very reply. For others under way on it, it is gone.
             if let Ok(Err(BackendError::Protocol)) = timeout(patience, read.reply).await {
-                let mut suspicion = Suspicion { losses: 1, sizes: None };
+                let mut suspicion = Suspicion { losses: 1, ..Suspicion::default() };
                 let _ = this.examine(&keys, &mut suspicion, Instant::now() + patience).await;
             }
         });
@@ -190,8 +233,8 @@ mod tests {
     #[case::large_after_two_losses(2, 2, true)]
     #[case::small_after_many_losses(9, 0, false)]
     fn a_read_is_at_fault_only_with_large_values(#[case] losses: usize, #[case] mib: u64, #[case] proven: bool) {
-        let suspicion = Suspicion { losses, sizes: Some(sizes(&[mib])) };
-        assert_eq!(suspicion.is_proven(), proven);
-        assert!(!Suspicion { losses, sizes: None }.is_proven());
+        let unknown = Suspicion { losses, ..Suspicion::default() };
+        assert!(!unknown.is_proven());
+        assert_eq!(Suspicion { sizes: Some(sizes(&[mib])), ..unknown }.is_proven(), proven);
     }
 }
