@@ -125,7 +125,11 @@ fn with_clients(clients: &[ClientId], error: StoreError) -> InterestsError {
         StoreError::BadValue | StoreError::CrossSlot | StoreError::TooLarge if clients.len() == 1 => {
             InterestsError::AtFault { clients: clients.to_vec(), source: error }
         }
-        error => error.into(),
+        StoreError::BadValue
+        | StoreError::CrossSlot
+        | StoreError::TooLarge
+        | StoreError::Unavailable
+        | StoreError::TimedOut => error.into(),
     }
 }
 

@@ -214,6 +214,20 @@ impl PersistentRequests {
         while waited < self.attempts {
             lost |= under_way.take_if(|read| !read.asked.is_there()).is_some();
             if under_way.is_none() && suspicion.needs_sizes() {
+                let (begun, mut asked) = (Instant::now(), None);
+                if begun >= deadline {
+                    break;
+                }
+                let until = deadline.min(begun + self.timeout());
+                match timeout_at(until, self.sizes(&keys, &mut asked)).await {
+                    Ok(Some(sizes)) => suspicion.sizes = Some(sizes),
+                    Ok(None) => return Err(StoreError::Unavailable),
+                    Err(_) => {
+                        waited += 1;
+                        last = self.late(asked.as_ref(), begun);
+                        continue;
+                    }
+                }
                 self.examine(&keys, &mut suspicion, deadline).await?;
             }
             if lost && (sent >= self.attempts || !self.pause(sent, deadline).await) {
@@ -243,31 +257,19 @@ impl PersistentRequests {
                             suspicion.losses += 1;
                             if suspicion.is_proven() {
                                 let error = BackendError::TooLarge;
-                                return Err(self.blame(&keys, &error, suspicion.into_sizes(), deadline).await);
+                                return Err(self.blame(&keys, &error, suspicion.sizes, deadline).await);
                             }
                         }
                         Remedy::Retry | Remedy::Reresolve => {}
                         Remedy::BadValue => {
-                            return Err(self.blame(&keys, &error, suspicion.into_sizes(), deadline).await);
+                            return Err(self.blame(&keys, &error, suspicion.sizes, deadline).await);
                         }
                         Remedy::DropWrite | Remedy::Wait | Remedy::Configuration => return Err(last),
                     }
                 }
                 Err(_) => {
                     waited += 1;
-                    match &under_way {
-                        Some(UnderWay { asked: Asked { link, live }, .. }) => {
-                            link.failed(Operation::GetMany, &BackendError::TimedOut, live.generation, begun);
-                        }
-                        None => {
-                            let waited = BackendError::TimedOut;
-                            self.links.iter().for_each(|link| link.found_no_connection(begun));
-                            self.links.first().into_iter().for_each(|link| {
-                                link.monitor.operation(Operation::GetMany, Some(&waited), begun.elapsed());
-                            });
-                        }
-                    }
-                    last = StoreError::TimedOut;
+                    last = self.late(under_way.as_ref().map(|read| &read.asked), begun);
                 }
             }
         }
@@ -275,6 +277,20 @@ impl PersistentRequests {
             self.learn_from(keys, read);
         }
         Err(last)
+    }
+
+    /// A try that began at `begun` had no answer in time over the connection that it `asked`, or found none to ask over.
+    fn late(&self, asked: Option<&Asked>, begun: Instant) -> StoreError {
+        let error = BackendError::TimedOut;
+        if let Some(Asked { link, live }) = asked {
+            link.failed(Operation::GetMany, &error, live.generation, begun);
+        } else {
+            self.links.iter().for_each(|link| link.found_no_connection(begun));
+            self.links.first().into_iter().for_each(|link| {
+                link.monitor.operation(Operation::GetMany, Some(&error), begun.elapsed());
+            });
+        }
+        StoreError::TimedOut
     }
 
     /// One try: sends the read, unless it is under way, and waits for its answer.

@@ -123,8 +123,7 @@ impl Scanner {
 
     fn start(&mut self, bytes: &[u8]) -> Step {
         let Some(&sign) = bytes.first() else { return Ok((0, None)) };
-        let length =
-            |is_array| Length { is_array, value: 0, digits: 0, is_negative: false, after_cr: false };
+        let length = |is_array| Length { is_array, value: 0, digits: 0, is_negative: false, after_cr: false };
         self.state = match sign {
             b'+' | b'-' | b':' => State::Line { length: 0, after_cr: false },
             b'$' => State::Length(length(false)),
@@ -135,12 +134,7 @@ impl Scanner {
         Ok((1, None))
     }
 
-    fn line(
-        &mut self,
-        bytes: &[u8],
-        mut length: u32,
-        mut after_cr: bool,
-    ) -> Step {
+    fn line(&mut self, bytes: &[u8], mut length: u32, mut after_cr: bool) -> Step {
         for (at, &byte) in bytes.iter().enumerate() {
             if after_cr && byte == b'\n' {
                 self.end_value();

@@ -12,7 +12,7 @@ use tokio::{
     time::{Instant, sleep, timeout, timeout_at},
 };
 
-use super::{PersistentRequests, UnderWay};
+use super::{Asked, PersistentRequests, UnderWay};
 use crate::store::{BackendError, Operation, Size, StoreError, backend::ANSWER_LIMIT};
 
 /// Values of this many bytes together may be the reason why a connection was lost. Servers that limit their output buffers
@@ -31,8 +31,8 @@ const LOSSES: usize = 2;
 pub(super) struct Suspicion {
     /// Connections that were lost while the read was under way on them.
     pub(super) losses: usize,
-    /// The sizes of its values, once they were asked for.
-    sizes: Option<Vec<Option<Size>>>,
+    /// The sizes of its values, once they are known.
+    pub(super) sizes: Option<Vec<Option<Size>>>,
     /// Whether its question was at fault a moment ago, and it is to see whether it still is.
     tries_again: bool,
     /// Held while it is sent again, if its values are large.
@@ -64,34 +64,32 @@ impl Suspicion {
     fn total(&self) -> u64 {
         self.sizes.as_deref().map_or(0, total)
     }
-
-    /// The sizes, for the error of the read.
-    pub(super) fn into_sizes(self) -> Option<Vec<Option<Size>>> {
-        self.sizes
-    }
 }
 
 // ===== impl PersistentRequests =====
 
 impl PersistentRequests {
-    /// The sizes of the values of `keys`, by `deadline`; `None` if there is no answer, or no connection to ask over.
+    /// The sizes of the values of `keys`; `None` if every breaker is open. Not bounded in time; `asked` is the connection that is
+    /// asked last.
     ///
     /// Connections may be lost meanwhile, to the same question of other callers, so the next one is asked.
-    async fn sizes(&self, keys: &Arc<[String]>, deadline: Instant) -> Option<Vec<Option<Size>>> {
-        let ask = async {
-            loop {
-                let asked = self.next_connection().await?;
-                if let Ok(sizes) = asked.live.connection.sizes(keys.clone()).await {
-                    return Some(sizes);
-                }
-                sleep(BETWEEN_ASKS).await;
+    pub(super) async fn sizes(
+        &self,
+        keys: &Arc<[String]>,
+        asked: &mut Option<Asked>,
+    ) -> Option<Vec<Option<Size>>> {
+        loop {
+            *asked = None;
+            let asked = asked.insert(self.next_connection().await?);
+            if let Ok(sizes) = asked.live.connection.sizes(keys.clone()).await {
+                return Some(sizes);
             }
-        };
-        timeout_at(deadline, ask).await.ok().flatten()
+            sleep(BETWEEN_ASKS).await;
+        }
     }
 
-    /// Decides whether a read that has lost a connection is sent again: asks for the sizes of its values, and if these are
-    /// large, waits until no other such read is tried again, so that they do not cut one connection after the other.
+    /// Decides whether a read that has lost a connection, and whose sizes are known, is sent again. If its values are large,
+    /// waits until no other such read is tried again, so that they do not cut one connection after the other.
     ///
     /// # Errors
     ///
@@ -102,7 +100,6 @@ impl PersistentRequests {
         suspicion: &mut Suspicion,
         deadline: Instant,
     ) -> Result<(), StoreError> {
-        suspicion.sizes = self.sizes(keys, deadline).await;
         if suspicion.is_proven() {
             return Err(self.blame(keys, &BackendError::TooLarge, suspicion.sizes.take(), deadline).await);
         }
@@ -128,10 +125,13 @@ impl PersistentRequests {
         let positions = match known {
             _ if keys.len() == 1 || cause == StoreError::CrossSlot => everyone(keys.len()),
             Some(sizes) => culprits(&sizes, &cause),
-            None => match self.sizes(keys, deadline).await {
-                Some(sizes) => culprits(&sizes, &cause),
-                None => everyone(keys.len()),
-            },
+            None => {
+                let until = deadline.min(Instant::now() + self.timeout());
+                match timeout_at(until, self.sizes(keys, &mut None)).await {
+                    Ok(Some(sizes)) => culprits(&sizes, &cause),
+                    Ok(None) | Err(_) => everyone(keys.len()),
+                }
+            }
         };
         if cause == StoreError::TooLarge {
             self.faulty.borrow_mut().remember(keys, &positions, Instant::now());
@@ -156,8 +156,12 @@ impl PersistentRequests {
             let patience = read.asked.link.policy.patience;
             // The connection broke at this very reply. For others under way on it, it is gone.
             if let Ok(Err(BackendError::Protocol)) = timeout(patience, read.reply).await {
-                let mut suspicion = Suspicion { losses: 1, ..Suspicion::default() };
-                let _ = this.examine(&keys, &mut suspicion, Instant::now() + patience).await;
+                let sizes = timeout(patience, this.sizes(&keys, &mut None)).await.ok().flatten();
+                let suspicion = Suspicion { losses: 1, sizes, ..Suspicion::default() };
+                if suspicion.is_proven() {
+                    let (error, now) = (BackendError::TooLarge, Instant::now());
+                    this.blame(&keys, &error, suspicion.sizes, now).await;
+                }
             }
         });
     }
@@ -232,7 +236,11 @@ mod tests {
     #[case::large_after_one_loss(1, 2, false)]
     #[case::large_after_two_losses(2, 2, true)]
     #[case::small_after_many_losses(9, 0, false)]
-    fn a_read_is_at_fault_only_with_large_values(#[case] losses: usize, #[case] mib: u64, #[case] proven: bool) {
+    fn a_read_is_at_fault_only_with_large_values(
+        #[case] losses: usize,
+        #[case] mib: u64,
+        #[case] proven: bool,
+    ) {
         let unknown = Suspicion { losses, ..Suspicion::default() };
         assert!(!unknown.is_proven());
         assert_eq!(Suspicion { sizes: Some(sizes(&[mib])), ..unknown }.is_proven(), proven);

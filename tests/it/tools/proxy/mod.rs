@@ -170,10 +170,7 @@ impl Network {
         to_client_of: Option<usize>,
     ) -> io::Result<()> {
         let (sender, parcels) = mpsc::channel(CHUNKS);
-        tokio::try_join!(
-            self.send(from, sender, conditions, seed),
-            self.deliver(parcels, to, to_client_of)
-        )?;
+        tokio::try_join!(self.send(from, sender, conditions, seed), self.deliver(parcels, to, to_client_of))?;
         Ok(())
     }
 
