@@ -107,3 +107,18 @@ fn row_54_a_reply_that_is_too_large_after_its_caller_left_is_remembered() {
         assert_eq!(ask(&requests, &["i:1"]).await, Err(StoreError::TooLarge));
     });
 }
+
+/// Else a few callers would cut one connection after the other, and open the breaker for everybody.
+#[test]
+fn row_54_large_reads_that_lost_a_connection_are_sent_again_alone() {
+    paused(async {
+        let script = Script::default();
+        let (links, requests) = two_links(&script).await;
+        script.state().get_many = lost();
+        script.state().sizes.insert("i:1".to_owned(), Size::Bytes(2 * MIB));
+        let answers = join_all((0..4).map(|_| ask(&requests, &["i:1"]))).await;
+        assert_eq!(answers, vec![Err(StoreError::TooLarge); 4]);
+        assert_eq!(script.state().get_manys.len(), 4 + 1);
+        assert!(links.iter().all(|link| !link.shared().is_open()));
+    });
+}
