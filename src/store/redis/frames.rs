@@ -122,6 +122,11 @@ impl Scanner {
     }
 
     fn start(&mut self, bytes: &[u8]) -> Step {
+        if let Some(used) = whole_string(bytes) {
+            self.begun += u64::from(self.depth == 0);
+            self.end_value();
+            return Ok((used, None));
+        }
         let Some(&sign) = bytes.first() else { return Ok((0, None)) };
         let length = |is_array| Length { is_array, value: 0, digits: 0, is_negative: false, after_cr: false };
         self.state = match sign {
@@ -196,6 +201,26 @@ impl Scanner {
         }
         self.complete += 1;
     }
+}
+
+/// The length of the bulk string that `bytes` begins with, if it is short and all there. Most values are: this takes a third
+/// of the time of the steps.
+fn whole_string(bytes: &[u8]) -> Option<usize> {
+    const DIGITS: usize = 5;
+    let head = bytes.strip_prefix(b"$")?;
+    let mut length = 0;
+    for (at, &byte) in head.iter().enumerate().take(DIGITS + 1) {
+        match byte {
+            b'0'..=b'9' => length = length * 10 + usize::from(byte - b'0'),
+            b'\r' if at > 0 => {
+                let end = at + 2 + length;
+                let is_whole = head.get(at + 1) == Some(&b'\n') && head.get(end..end + 2) == Some(b"\r\n");
+                return is_whole.then_some(end + 3);
+            }
+            _ => return None,
+        }
+    }
+    None
 }
 
 // ===== impl Length =====
