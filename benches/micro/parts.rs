@@ -14,7 +14,6 @@ use scoring_api::{
     actors::{
         Tree, TreePlan, TreeVitals,
         dispatcher::{CallMethod, DispatcherPlan, ShedCalls},
-        resolver::Resolver,
         restarts::RestartPolicy,
         scoring::NearCache,
         store::{CacheLookups, CachePlan, PersistentPlan, RolePlan},
@@ -23,6 +22,7 @@ use scoring_api::{
         AuthPolicy, Authenticator, ClientsInterests, Json, MethodRequest, OnlineScore, Rules, Score,
         TimeZoneChoice, cache_key,
     },
+    resolver::Resolver,
     store::{
         Connection, Connector, EmbeddedConnector, EmbeddedFile, LinkPolicy, Memory, RedisConnector, Role,
         RoleStatus, StoreMetrics, url::StoreUrl,

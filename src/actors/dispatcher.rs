@@ -304,7 +304,13 @@ fn refuse(error: &InterestsError) -> CallError {
             tracing::error!(%error, %source, "bad value in the store");
             CallError::Internal
         }
-        InterestsError::Store(StoreError::BadValue) => {
+        InterestsError::AtFault { source, .. } => {
+            tracing::error!(%error, %source, "bad value in the store");
+            CallError::Internal
+        }
+        InterestsError::Store(
+            StoreError::BadValue | StoreError::CrossSlot | StoreError::TooLarge | StoreError::AtFault { .. },
+        ) => {
             tracing::error!(%error, "bad value in the store");
             CallError::Internal
         }

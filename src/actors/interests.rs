@@ -3,6 +3,8 @@
 //! Interests are persistent data. Unlike a score they cannot be computed again, so a store that cannot answer is an
 //! error here, never an empty list.
 
+use std::fmt;
+
 use actix::prelude::*;
 use tokio::time::{Instant, timeout_at};
 
@@ -36,9 +38,36 @@ pub enum InterestsError {
         /// What is wrong with them.
         source: MalformedInterests,
     },
+    /// The question or stored values are at fault, and the store is not. Trying again cannot help.
+    #[error("interests of {} cannot be read", Named(.clients))]
+    AtFault {
+        /// Whose they are; all that were asked for, if it is not known whose.
+        clients: Vec<ClientId>,
+        /// The fault.
+        source: StoreError,
+    },
     /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// Clients by their ids, as far as a log line has room for them.
+struct Named<'a>(&'a [ClientId]);
+
+/// Clients that one log line names.
+const NAMED: usize = 10;
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.len() == 1 { "client" } else { "clients" })?;
+        for (at, client) in self.0.iter().take(NAMED).enumerate() {
+            write!(f, "{}{client}", if at == 0 { " " } else { ", " })?;
+        }
+        match self.0.len().saturating_sub(NAMED) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
 }
 
 /// Answers [`LookUpInterests`] from the persistent half of the store.
@@ -74,7 +103,8 @@ impl Handler<LookUpInterests> for InterestsActor {
         let reply = self.store.send(GetMany { keys, deadline: msg.deadline });
         Box::pin(async move {
             let values = match timeout_at(Instant::from_std(msg.deadline.instant()), reply).await {
-                Ok(Ok(values)) => values?,
+                Ok(Ok(Ok(values))) => values,
+                Ok(Ok(Err(error))) => return Err(with_clients(&msg.clients, error)),
                 // A store that restarts drops what is in flight. To a reader that is an outage.
                 Ok(Err(_)) => return Err(StoreError::Unavailable.into()),
                 Err(_) => return Err(StoreError::TimedOut.into()),
@@ -82,6 +112,24 @@ impl Handler<LookUpInterests> for InterestsActor {
             InterestsByClient::from_stored(&msg.clients, &values)
                 .map_err(|(client, source)| InterestsError::Malformed { client, source })
         })
+    }
+}
+
+/// The store knows positions of keys; the operator needs clients.
+fn with_clients(clients: &[ClientId], error: StoreError) -> InterestsError {
+    match error {
+        StoreError::AtFault { positions, cause } => {
+            let clients = positions.iter().filter_map(|&at| clients.get(at)).copied().collect();
+            InterestsError::AtFault { clients, source: *cause }
+        }
+        StoreError::BadValue | StoreError::CrossSlot | StoreError::TooLarge if clients.len() == 1 => {
+            InterestsError::AtFault { clients: clients.to_vec(), source: error }
+        }
+        StoreError::BadValue
+        | StoreError::CrossSlot
+        | StoreError::TooLarge
+        | StoreError::Unavailable
+        | StoreError::TimedOut => error.into(),
     }
 }
 

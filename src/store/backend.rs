@@ -9,6 +9,10 @@ use futures_util::future::BoxFuture;
 
 use super::BackendError;
 
+/// The most bytes that an answer may have; one that is larger is [`BackendError::TooLarge`]. 10,000 clients with 6 KiB of
+/// interests each stay below it.
+pub(super) const ANSWER_LIMIT: u64 = 64 << 20;
+
 /// The result of a command on a [`Connection`].
 pub type Reply<T> = BoxFuture<'static, Result<T, BackendError>>;
 
@@ -26,6 +30,15 @@ pub trait Connector: fmt::Debug + Send + Sync {
     }
 }
 
+/// A key as [`Connection::sizes`] finds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Size {
+    /// The length of the stored value; 0 if nothing is stored.
+    Bytes(u64),
+    /// The key holds another kind of value than bytes.
+    OtherKind,
+}
+
 /// One connection. Commands may be under way side by side; dropping a reply abandons only that reply.
 pub trait Connection: Send + Sync {
     /// Reads one key of the cache.
@@ -36,10 +49,19 @@ pub trait Connection: Send + Sync {
     /// A key that holds another kind of value than bytes is [`BackendError::WrongType`], never "nothing stored".
     fn get_many(&self, keys: Arc<[String]>) -> Reply<Vec<Option<Vec<u8>>>>;
 
+    /// The sizes of the values of `keys`, in the order of the keys; `None` where the store does not tell. Asked only after a
+    /// read has failed, to find the key at fault.
+    fn sizes(&self, keys: Arc<[String]>) -> Reply<Vec<Option<Size>>> {
+        let unknown = vec![None; keys.len()];
+        Box::pin(async { Ok(unknown) })
+    }
+
     /// Writes one key of the cache, to be forgotten after `ttl`.
     fn set(&self, key: String, value: Vec<u8>, ttl: Duration) -> Reply<()>;
 
-    /// For how long the other end has owed an answer without sending anything at all; zero if it owes none.
+    /// For how long the other end has owed an answer, or the rest of one, without sending a byte; zero if it owes none.
+    ///
+    /// An answer is owed until it is complete, also if the caller that asked for it has gone.
     fn silent_for(&self) -> Duration;
 
     /// Resolves when the connection is gone. Never, for a store inside this process.

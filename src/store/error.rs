@@ -61,6 +61,12 @@ pub enum BackendError {
     /// The key holds another kind of value (`WRONGTYPE`). Trying again cannot help.
     #[error("the key holds another kind of value")]
     WrongType,
+    /// One question names keys of several slots of a cluster (`CROSSSLOT`). Each key can be read alone.
+    #[error("the keys belong to several slots of a cluster")]
+    CrossSlot,
+    /// The answer is larger than a reply may be. It was not kept, and the connection serves on.
+    #[error("the answer is too large")]
+    TooLarge,
     /// Any other error reply.
     #[error("the server answered with an error ({code})")]
     Refused {
@@ -88,7 +94,7 @@ pub enum Remedy {
     DropWrite,
     /// The server and this service do not fit together: an unknown command.
     Configuration,
-    /// The stored value is at fault, not the store: neither retry nor count it against the store.
+    /// The question or a stored value is at fault, not the store: neither retry nor count it against the store.
     BadValue,
 }
 
@@ -103,7 +109,7 @@ impl BackendError {
             Self::Refused { .. } => Remedy::Configuration,
             Self::Denied { .. } | Self::NoPassword(_) => Remedy::Wait,
             Self::WritesRefused { .. } => Remedy::DropWrite,
-            Self::WrongType => Remedy::BadValue,
+            Self::WrongType | Self::CrossSlot | Self::TooLarge => Remedy::BadValue,
         }
     }
 
@@ -122,6 +128,8 @@ impl BackendError {
             Self::Denied { .. } => "denied",
             Self::WritesRefused { .. } => "writes_refused",
             Self::WrongType => "wrong_type",
+            Self::CrossSlot => "cross_slot",
+            Self::TooLarge => "too_large",
             Self::Refused { .. } => "refused",
             Self::Storage(_) => "storage",
         }
@@ -140,6 +148,20 @@ pub enum StoreError {
     /// The stored value is of another kind than it should be.
     #[error("a stored value is of the wrong kind")]
     BadValue,
+    /// The keys cannot be asked for together.
+    #[error("the keys belong to several slots of a cluster")]
+    CrossSlot,
+    /// The stored values are too large to be answered.
+    #[error("the stored values are too large")]
+    TooLarge,
+    /// One of the three before this one, for a question of several keys.
+    #[error("{cause}")]
+    AtFault {
+        /// The positions of the keys that are at fault; all positions, if it is not known which ones are.
+        positions: Vec<usize>,
+        /// The fault.
+        cause: Box<StoreError>,
+    },
 }
 
 impl From<&BackendError> for StoreError {
@@ -147,6 +169,8 @@ impl From<&BackendError> for StoreError {
         match error {
             BackendError::TimedOut => Self::TimedOut,
             BackendError::WrongType => Self::BadValue,
+            BackendError::CrossSlot => Self::CrossSlot,
+            BackendError::TooLarge => Self::TooLarge,
             BackendError::Disconnected(_)
             | BackendError::Connect(_)
             | BackendError::Unresolved { .. }

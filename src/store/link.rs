@@ -18,7 +18,7 @@ use tokio::{
     select,
     sync::Notify,
     task::{AbortHandle, JoinHandle, spawn_local},
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 
 use super::{
@@ -37,8 +37,12 @@ pub struct LinkPolicy {
     pub heartbeat: Duration,
     /// How often that is done while the breaker is open.
     pub probe: Duration,
-    /// How long an answer may be owed without a single byte coming back before the connection is given up.
+    /// How long an answer, or the rest of one, may be owed without a single byte coming back before the connection is
+    /// given up.
     pub silence: Duration,
+    /// How late the answer to a probe may be while bytes keep coming, before the connection is given up. Replies come in
+    /// order, so this bounds the time of every reply, also of one that trickles for ever.
+    pub patience: Duration,
     /// The wait between attempts to connect.
     pub reconnect: Backoff,
     /// The least wait when only an operator can help (wrong password, no rights); a jittered wait comes on top.
@@ -54,6 +58,7 @@ impl LinkPolicy {
             heartbeat: Duration::from_millis(250),
             probe: Duration::from_millis(50),
             silence: Duration::from_millis(350),
+            patience: Duration::from_secs(6),
             reconnect: Backoff::new(Duration::from_millis(20), Duration::from_millis(200)),
             denied: Duration::from_secs(1),
         }
@@ -312,9 +317,9 @@ impl Shared {
                 Err(error) if error.remedy() == Remedy::Wait && self.is_open() => return error,
                 Err(error) => {
                     self.count_failure(&error, begun);
-                    if is_late {
-                        // Slow is not dead: the next probe goes out when this one is answered, however late.
-                        let _ = answer.await;
+                    // Slow is not dead: the next probe goes out when this one is answered, but not for ever.
+                    if is_late && timeout_at(begun + self.policy.patience, answer).await.is_err() {
+                        return BackendError::TimedOut;
                     }
                 }
             }

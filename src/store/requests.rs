@@ -1,5 +1,7 @@
 //! What can be asked over a [`Link`], each with its own policy: a cache is asked once, persistent data up to the deadline.
 
+mod blame;
+
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
@@ -8,11 +10,16 @@ use std::{
 };
 
 use futures_util::future::select_all;
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, sleep_until, timeout, timeout_at},
+};
 
+use self::blame::Suspicion;
 use super::{
     BackendError, Backoff, Link, Operation, Remedy, Reply, StoreError,
     budget::RetryBudget,
+    faulty::{Faulty, Judgement},
     link::{Live, Shared},
 };
 
@@ -38,6 +45,9 @@ pub struct PersistentRequests {
     links: Rc<[Rc<Shared>]>,
     attempts: usize,
     budget: Rc<RefCell<RetryBudget>>,
+    faulty: Rc<RefCell<Faulty>>,
+    /// Held by the one read that is tried again although its values are large.
+    trials: Arc<Mutex<()>>,
 }
 
 // ===== impl CacheRequests =====
@@ -154,7 +164,8 @@ struct Asked {
 impl PersistentRequests {
     /// Requests over `links`, of which there must be one at least, each tried up to `attempts` times.
     pub fn new(links: &[Link], attempts: usize) -> Self {
-        Self { links: links.iter().map(Link::shared).collect(), attempts, budget: Rc::default() }
+        let links = links.iter().map(Link::shared).collect();
+        Self { links, attempts, budget: Rc::default(), faulty: Rc::default(), trials: Arc::default() }
     }
 
     /// Reads all `keys`, in their order, by `deadline` at the latest.
@@ -167,11 +178,33 @@ impl PersistentRequests {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Unavailable`] at once if the breaker is open; [`StoreError::BadValue`] is not tried again.
+    /// [`StoreError::Unavailable`] at once if the breaker is open. [`StoreError::BadValue`], [`StoreError::CrossSlot`] and
+    /// [`StoreError::TooLarge`] are not tried again; for several keys they come as [`StoreError::AtFault`]. A question whose
+    /// answer was too large is refused for a second without asking.
     pub async fn get_many(
         &self,
         keys: Arc<[String]>,
         deadline: Instant,
+    ) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        let judgement = self.faulty.borrow_mut().judge(&keys, Instant::now());
+        match judgement {
+            Judgement::Unknown => self.read(keys, deadline, Suspicion::default()).await,
+            Judgement::AtFault(positions) => Err(self.refuse(&keys, positions)),
+            Judgement::TryAgain => {
+                let outcome = self.read(keys.clone(), deadline, Suspicion::again()).await;
+                if outcome.is_ok() {
+                    self.faulty.borrow_mut().forget(&keys);
+                }
+                outcome
+            }
+        }
+    }
+
+    async fn read(
+        &self,
+        keys: Arc<[String]>,
+        deadline: Instant,
+        mut suspicion: Suspicion,
     ) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
         self.budget.borrow_mut().earn();
         let mut under_way: Option<UnderWay> = None;
@@ -180,6 +213,23 @@ impl PersistentRequests {
         let (mut sent, mut waited) = (0, 0);
         while waited < self.attempts {
             lost |= under_way.take_if(|read| !read.asked.is_there()).is_some();
+            if under_way.is_none() && suspicion.needs_sizes() {
+                let (begun, mut asked) = (Instant::now(), None);
+                if begun >= deadline {
+                    break;
+                }
+                let until = deadline.min(begun + self.timeout());
+                match timeout_at(until, self.sizes(&keys, &mut asked)).await {
+                    Ok(Some(sizes)) => suspicion.sizes = Some(sizes),
+                    Ok(None) => return Err(StoreError::Unavailable),
+                    Err(_) => {
+                        waited += 1;
+                        last = self.late(asked.as_ref(), begun);
+                        continue;
+                    }
+                }
+                self.examine(&keys, &mut suspicion, deadline).await?;
+            }
             if lost && (sent >= self.attempts || !self.pause(sent, deadline).await) {
                 break;
             }
@@ -203,31 +253,44 @@ impl PersistentRequests {
                     asked.link.failed(Operation::GetMany, &error, asked.live.generation, begun);
                     last = StoreError::from(&error);
                     match error.remedy() {
-                        Remedy::Retry | Remedy::Reconnect | Remedy::Reresolve => {}
-                        Remedy::BadValue | Remedy::DropWrite | Remedy::Wait | Remedy::Configuration => {
-                            return Err(last);
+                        Remedy::Reconnect => {
+                            suspicion.losses += 1;
+                            if suspicion.is_proven() {
+                                let error = BackendError::TooLarge;
+                                return Err(self.blame(&keys, &error, suspicion.sizes, deadline).await);
+                            }
                         }
+                        Remedy::Retry | Remedy::Reresolve => {}
+                        Remedy::BadValue => {
+                            return Err(self.blame(&keys, &error, suspicion.sizes, deadline).await);
+                        }
+                        Remedy::DropWrite | Remedy::Wait | Remedy::Configuration => return Err(last),
                     }
                 }
                 Err(_) => {
                     waited += 1;
-                    match &under_way {
-                        Some(UnderWay { asked: Asked { link, live }, .. }) => {
-                            link.failed(Operation::GetMany, &BackendError::TimedOut, live.generation, begun);
-                        }
-                        None => {
-                            let waited = BackendError::TimedOut;
-                            self.links.iter().for_each(|link| link.found_no_connection(begun));
-                            self.links.first().into_iter().for_each(|link| {
-                                link.monitor.operation(Operation::GetMany, Some(&waited), begun.elapsed());
-                            });
-                        }
-                    }
-                    last = StoreError::TimedOut;
+                    last = self.late(under_way.as_ref().map(|read| &read.asked), begun);
                 }
             }
         }
+        if let Some(read) = under_way {
+            self.learn_from(keys, read);
+        }
         Err(last)
+    }
+
+    /// A try that began at `begun` had no answer in time over the connection that it `asked`, or found none to ask over.
+    fn late(&self, asked: Option<&Asked>, begun: Instant) -> StoreError {
+        let error = BackendError::TimedOut;
+        if let Some(Asked { link, live }) = asked {
+            link.failed(Operation::GetMany, &error, live.generation, begun);
+        } else {
+            self.links.iter().for_each(|link| link.found_no_connection(begun));
+            self.links.first().into_iter().for_each(|link| {
+                link.monitor.operation(Operation::GetMany, Some(&error), begun.elapsed());
+            });
+        }
+        StoreError::TimedOut
     }
 
     /// One try: sends the read, unless it is under way, and waits for its answer.

@@ -19,7 +19,8 @@ use tokio::{
 };
 
 use super::{
-    BackendError, Connection, Connector, FailedAttempt, Monitor, Reply, Role, RoleStatus, Step, StoreMetrics,
+    BackendError, Connection, Connector, FailedAttempt, Monitor, Reply, Role, RoleStatus, Size, Step,
+    StoreMetrics,
 };
 
 /// What the store does when it is asked.
@@ -65,6 +66,8 @@ pub(crate) struct State {
     pub(crate) answers_in_order: bool,
     /// Which connection each `get_many` went out on, from 1.
     pub(crate) get_manys: Vec<usize>,
+    /// What the store says of the sizes of values; none are known otherwise.
+    pub(crate) sizes: HashMap<String, Size>,
     /// When the last `get_many` went out.
     pub(crate) last_sent: Option<Instant>,
     pub(crate) probes: Vec<Instant>,
@@ -248,6 +251,10 @@ impl Connection for Wire {
         self.command(act, move |state| keys.iter().map(|key| state.values.get(key).cloned()).collect())
     }
 
+    fn sizes(&self, keys: Arc<[String]>) -> Reply<Vec<Option<Size>>> {
+        self.command(Act::Answer, move |state| keys.iter().map(|key| state.sizes.get(key).copied()).collect())
+    }
+
     fn set(&self, key: String, value: Vec<u8>, _: Duration) -> Reply<()> {
         let act = {
             let mut state = self.script.state();
@@ -310,6 +317,8 @@ pub(crate) fn every_error() -> Vec<BackendError> {
         BackendError::Denied { code: code() },
         BackendError::WritesRefused { code: code() },
         BackendError::WrongType,
+        BackendError::CrossSlot,
+        BackendError::TooLarge,
         BackendError::Refused { code: code() },
         BackendError::Storage("broken".to_owned()),
     ]

@@ -67,6 +67,42 @@ fn a_store_that_does_not_answer_is_an_error_by_the_deadline_and_never_an_empty_l
     });
 }
 
+#[rstest]
+#[case::one_of_three(
+    &[1, 7, 9],
+    StoreError::AtFault { positions: vec![1], cause: Box::new(StoreError::TooLarge) },
+    "interests of client 7 cannot be read: the stored values are too large"
+)]
+#[case::all_of_two(
+    &[1, 7],
+    StoreError::AtFault { positions: vec![0, 1], cause: Box::new(StoreError::CrossSlot) },
+    "interests of clients 1, 7 cannot be read: the keys belong to several slots of a cluster"
+)]
+#[case::the_only_one(
+    &[7],
+    StoreError::BadValue,
+    "interests of client 7 cannot be read: a stored value is of the wrong kind"
+)]
+#[case::all_of_many(
+    &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12],
+    StoreError::AtFault { positions: (0..12).collect(), cause: Box::new(StoreError::TooLarge) },
+    "interests of clients 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 2 more cannot be read: the stored values are too large"
+)]
+fn row_54_a_question_at_fault_names_its_clients_and_the_cause(
+    #[case] clients: &[i64],
+    #[case] error: StoreError,
+    #[case] text: &str,
+) {
+    paused(async {
+        let store = Peer::new(Act::answer(move |_| Err(error.clone())));
+        let InterestsError::AtFault { clients, source } = look_up(&store, clients).await.unwrap_err() else {
+            panic!("another error")
+        };
+        let error = InterestsError::AtFault { clients, source: source.clone() };
+        assert_eq!(format!("{error}: {source}"), text);
+    });
+}
+
 #[test]
 fn a_store_actor_that_is_gone_is_an_outage() {
     paused(async {

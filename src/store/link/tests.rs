@@ -193,6 +193,20 @@ fn a_connection_that_is_only_slow_is_kept(#[case] slow: Act) {
     });
 }
 
+/// Bytes keep coming, so the connection is never silent.
+#[test]
+fn row_48_a_reply_that_trickles_for_ever_is_given_up() {
+    paused(async {
+        let script = Script::default();
+        let (_link, cache) = connected(&script).await;
+        script.state().only_connection = 1;
+        script.commands(&Act::Trickle(1_000 * SECOND));
+        sleep(8 * SECOND).await;
+        assert_eq!((script.connects(), script.open()), (2, 1));
+        get(&cache).await.unwrap();
+    });
+}
+
 // ===== what is no fault of the store =====
 
 #[test]

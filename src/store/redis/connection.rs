@@ -25,7 +25,7 @@ use super::{
     pulse::{Pulse, Watched},
     socket::Socket,
 };
-use crate::store::{BackendError, Connection, Reply};
+use crate::store::{BackendError, Connection, Reply, Size};
 
 /// Commands that may wait for the driver to take them. Admission bounds how many there can be.
 const QUEUE: usize = 1024;
@@ -84,9 +84,7 @@ impl RedisConnection {
 
 impl Commands {
     pub(super) async fn run<T: FromRedisValue>(&self, command: Cmd) -> Result<T, BackendError> {
-        let reply = command.query_async(&mut self.client.clone()).await;
-        self.pulse.reply_completed();
-        reply.map_err(|error| sort(&error))
+        command.query_async(&mut self.client.clone()).await.map_err(|error| sort(&error))
     }
 
     /// Runs `command`, of which only `expected` is an answer.
@@ -97,9 +95,7 @@ impl Commands {
 
     /// The reply as it came, errors within it included.
     pub(super) async fn reply(&self, command: Cmd) -> Result<Value, BackendError> {
-        let reply = self.client.clone().send_packed_command(&command).await;
-        self.pulse.reply_completed();
-        reply.map_err(|error| sort(&error))
+        self.client.clone().send_packed_command(&command).await.map_err(|error| sort(&error))
     }
 
     async fn get(&self, key: String) -> Result<Option<Vec<u8>>, BackendError> {
@@ -127,6 +123,19 @@ impl Commands {
         Ok(values)
     }
 
+    /// Asks each key for the length of its string. A server that refuses the command leaves all of them unknown.
+    async fn sizes(&self, keys: &[String]) -> Result<Vec<Option<Size>>, BackendError> {
+        let questions = keys.iter().map(|key| redis::cmd("STRLEN").arg(key).take()).collect();
+        let mut answers = self.read(questions).await?;
+        let size = |_| match answers.next::<u64>() {
+            Ok(bytes) => Ok(Some(Size::Bytes(bytes))),
+            Err(BackendError::WrongType) => Ok(Some(Size::OtherKind)),
+            Err(BackendError::Protocol) => Err(BackendError::Protocol),
+            Err(_) => Ok(None),
+        };
+        keys.iter().map(size).collect()
+    }
+
     /// Sends `questions` and a seal in one round trip.
     ///
     /// A server that cannot save refuses a `PING` and serves reads all the same, so that refusal has to do for a seal.
@@ -137,9 +146,12 @@ impl Commands {
         let mut pipeline = Pipeline::with_capacity(count);
         questions.into_iter().for_each(|question| _ = pipeline.add_command(question));
         pipeline.add_command(redis::cmd("PING").arg(&own_seal).take());
-        let replies = self.client.clone().send_packed_commands(&pipeline, 0, count).await;
-        self.pulse.reply_completed();
-        let mut replies = replies.map_err(|error| sort(&error))?;
+        let mut replies = self
+            .client
+            .clone()
+            .send_packed_commands(&pipeline, 0, count)
+            .await
+            .map_err(|error| sort(&error))?;
         match replies.pop() {
             Some(Value::BulkString(seal)) if seal == own_seal.as_bytes() => {}
             Some(Value::ServerError(error)) => {
@@ -171,6 +183,11 @@ impl Connection for RedisConnection {
     fn get_many(&self, keys: Arc<[String]>) -> Reply<Vec<Option<Vec<u8>>>> {
         let commands = self.commands.clone();
         async move { commands.get_many(&keys).await }.boxed()
+    }
+
+    fn sizes(&self, keys: Arc<[String]>) -> Reply<Vec<Option<Size>>> {
+        let commands = self.commands.clone();
+        async move { commands.sizes(&keys).await }.boxed()
     }
 
     fn set(&self, key: String, value: Vec<u8>, ttl: Duration) -> Reply<()> {

@@ -22,6 +22,7 @@ pub(super) fn sort(error: &RedisError) -> BackendError {
             | ServerErrorKind::MasterDown,
         ) => BackendError::NotServing { code: code(error) },
         ErrorKind::Server(ServerErrorKind::ReadOnly) => BackendError::ReadOnly,
+        ErrorKind::Server(ServerErrorKind::CrossSlot) => BackendError::CrossSlot,
         ErrorKind::Server(ServerErrorKind::NoPerm) => BackendError::Denied { code: code(error) },
         _ => by_code(error),
     }

@@ -7,6 +7,7 @@ mod bulk;
 mod connect;
 mod connection;
 mod errors;
+mod frames;
 mod log_in;
 mod pulse;
 mod socket;

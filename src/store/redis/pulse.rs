@@ -1,7 +1,7 @@
-//! Watches the bytes of one connection: whether an answer is owed and how long nothing came, and that no reply is huge.
+//! Watches the bytes of one connection: whether replies are owed and how long no byte came, and that no reply is huge.
 //!
-//! Whether a connection is alive is judged by whether anything at all comes back on it. Single timeouts do not tell:
-//! slow is not dead, and silent is.
+//! A connection is alive if bytes come back on it. Single timeouts do not tell: slow is not dead, and silent is. Both
+//! directions are counted in whole values, so a reply that has begun goes on being owed until its last byte.
 
 use std::{
     io,
@@ -10,7 +10,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -19,49 +19,45 @@ use tokio::{
     time::Instant,
 };
 
-/// The most bytes that may arrive before a reply is complete. 10,000 clients with 6 KiB of interests each stay below it.
-const REPLY_LIMIT: u64 = 64 << 20;
+use super::frames::{Malformed, Scanner};
+use crate::store::backend::ANSWER_LIMIT;
 
-/// What is known of a connection from its bytes alone. Shared between the socket and whoever judges it.
+/// The state of a connection as its bytes show it. Shared between the socket and the link that judges it.
 #[derive(Debug)]
 pub(super) struct Pulse {
     start: Instant,
-    /// When the first byte went out that nothing has come back for, in milliseconds after `start`, plus one; 0 = none.
-    owed_since: AtomicU64,
-    /// Bytes that arrived since a reply was last complete.
-    unfinished: AtomicU64,
+    /// Since when replies have been owed without a byte of them, in milliseconds after `start`, plus one; 0 = none is owed.
+    waiting_since: AtomicU64,
 }
 
 impl Pulse {
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { start: Instant::now(), owed_since: AtomicU64::new(0), unfinished: AtomicU64::new(0) })
+        Arc::new(Self { start: Instant::now(), waiting_since: AtomicU64::new(0) })
     }
 
-    /// For how long an answer has been owed without a single byte coming back.
+    /// For how long a reply, or the rest of one, has been owed without a single byte of it.
     pub(super) fn silent_for(&self) -> Duration {
-        match self.owed_since.load(Relaxed) {
+        match self.waiting_since.load(Relaxed) {
             0 => Duration::ZERO,
             since => self.start.elapsed().saturating_sub(Duration::from_millis(since - 1)),
         }
     }
 
-    /// A reply has been read to its end.
-    pub(super) fn reply_completed(&self) {
-        self.unfinished.store(0, Relaxed);
+    fn now(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX - 1) + 1
     }
 
+    /// A command was sent. If others wait for their replies, they have waited longer.
     fn sent(&self) {
-        let now = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX - 1) + 1;
-        // Only the first of several writes counts; that one has been waiting the longest.
-        let _ = self.owed_since.compare_exchange(0, now, Relaxed, Relaxed);
+        let _ = self.waiting_since.compare_exchange(0, self.now(), Relaxed, Relaxed);
     }
 
-    fn received(&self, bytes: u64) -> io::Result<()> {
-        self.owed_since.store(0, Relaxed);
-        if self.unfinished.fetch_add(bytes, Relaxed).saturating_add(bytes) > REPLY_LIMIT {
-            return Err(io::ErrorKind::InvalidData.into());
-        }
-        Ok(())
+    fn received(&self) {
+        self.waiting_since.store(self.now(), Relaxed);
+    }
+
+    fn owes_nothing(&self) {
+        self.waiting_since.store(0, Relaxed);
     }
 }
 
@@ -70,34 +66,93 @@ impl Pulse {
 pub(super) struct Watched<S> {
     stream: S,
     pulse: Arc<Pulse>,
+    commands: Scanner,
+    replies: Scanner,
+    /// Bytes of the reply under way.
+    unfinished: u64,
+    /// Whether the bytes behind those that were passed on cannot be right.
+    is_broken: bool,
 }
 
 impl<S> Watched<S> {
     pub(super) fn new(stream: S, pulse: Arc<Pulse>) -> Self {
-        Self { stream, pulse }
+        Self {
+            stream,
+            pulse,
+            commands: Scanner::default(),
+            replies: Scanner::default(),
+            unfinished: 0,
+            is_broken: false,
+        }
+    }
+
+    /// Takes a part of what was read, and returns how much. An error if it is not RESP, belongs to a reply that no command
+    /// asked for, or to one that is too large: an announced length counts as soon as it is announced.
+    fn step(&mut self, bytes: &[u8]) -> Result<usize, Malformed> {
+        if self.replies.is_between_values() {
+            if self.replies.begun() >= self.commands.begun() {
+                return Err(Malformed);
+            }
+            self.unfinished = 0;
+        }
+        let (used, announced) = self.replies.step(bytes)?;
+        self.unfinished += used as u64;
+        if self.unfinished + announced.unwrap_or(0) > ANSWER_LIMIT {
+            return Err(Malformed);
+        }
+        Ok(used)
+    }
+
+    /// Takes what was read, and returns how much of it is right.
+    fn received(&mut self, bytes: &[u8]) -> usize {
+        let mut used = 0;
+        while let Some(rest) = bytes.get(used..).filter(|rest| !rest.is_empty()) {
+            match self.step(rest) {
+                Ok(step) => used += step,
+                Err(Malformed) => {
+                    self.is_broken = true;
+                    break;
+                }
+            }
+        }
+        if self.replies.complete() < self.commands.begun() {
+            self.pulse.received();
+        } else {
+            self.pulse.owes_nothing();
+        }
+        used
     }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let before = buf.filled().len();
-        let polled = Pin::new(&mut this.stream).poll_read(cx, buf);
-        let read = buf.filled().len() - before;
-        if read > 0 {
-            this.pulse.received(read as u64)?;
+        if this.is_broken {
+            return Poll::Ready(Err(Malformed.into()));
         }
-        polled
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
+        let read = buf.filled().get(before..).unwrap_or_default();
+        if read.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        let right = this.received(read);
+        buf.set_filled(before + right);
+        // Replies before the error are good, so the error comes back at the next call.
+        Poll::Ready(if right > 0 { Ok(()) } else { Err(Malformed.into()) })
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let polled = Pin::new(&mut this.stream).poll_write(cx, bytes);
-        // A full send buffer counts as well: then, too, it is the other end's turn.
-        this.pulse.sent();
-        polled
+        let written = ready!(Pin::new(&mut this.stream).poll_write(cx, bytes))?;
+        // A command counts from its first byte: when the send buffer is full, it is the other end's turn, too.
+        this.commands.take(bytes.get(..written).unwrap_or_default())?;
+        if this.commands.begun() > this.replies.complete() {
+            this.pulse.sent();
+        }
+        Poll::Ready(Ok(written))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -109,66 +164,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use tokio::{
-        io::{AsyncReadExt, AsyncWriteExt, duplex},
-        time::advance,
-    };
-
-    use super::*;
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    #[tokio::test(start_paused = true)]
-    async fn silence_counts_from_the_first_unanswered_write_until_anything_comes_back() {
-        let (near, mut far) = duplex(64);
-        let pulse = Pulse::new();
-        let mut near = Watched::new(near, pulse.clone());
-
-        advance(SECOND).await;
-        assert_eq!(pulse.silent_for(), Duration::ZERO, "nothing is owed yet");
-
-        near.write_all(b"PING").await.unwrap();
-        advance(SECOND).await;
-        near.write_all(b"PING").await.unwrap();
-        advance(SECOND).await;
-        assert_eq!(pulse.silent_for(), 2 * SECOND);
-
-        far.write_all(b"+").await.unwrap();
-        near.read_u8().await.unwrap();
-        assert_eq!(pulse.silent_for(), Duration::ZERO);
-    }
-
-    #[tokio::test]
-    async fn a_reply_without_an_end_breaks_the_connection() {
-        let (near, mut far) = duplex(1 << 20);
-        let mut near = Watched::new(near, Pulse::new());
-        let filler = tokio::spawn(async move { while far.write_all(&[b'x'; 1 << 16]).await.is_ok() {} });
-
-        let mut read = 0u64;
-        let error = loop {
-            match near.read(&mut [0; 1 << 16]).await {
-                Ok(bytes) => read += bytes as u64,
-                Err(error) => break error,
-            }
-        };
-        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
-        assert!(read <= REPLY_LIMIT);
-        drop(near);
-        filler.await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn any_number_of_complete_replies_may_arrive() {
-        let (near, mut far) = duplex(1 << 20);
-        let pulse = Pulse::new();
-        let mut near = Watched::new(near, pulse.clone());
-        tokio::spawn(async move { while far.write_all(&[b'x'; 1 << 16]).await.is_ok() {} });
-        let mut read = 0;
-        while read < 2 * REPLY_LIMIT {
-            read += near.read(&mut [0; 1 << 16]).await.unwrap() as u64;
-            pulse.reply_completed();
-        }
+impl From<Malformed> for io::Error {
+    fn from(_: Malformed) -> Self {
+        io::ErrorKind::InvalidData.into()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,3 +1,4 @@
+mod at_fault;
 mod cache;
 mod persistent;
 

@@ -10,6 +10,7 @@ mod names;
 mod no_desync;
 mod replies;
 mod replies_astray;
+mod replies_without_end;
 
 use std::sync::Arc;
 

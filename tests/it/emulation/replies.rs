@@ -57,9 +57,9 @@ async fn row_08_a_reply_without_an_end_is_not_read_to_its_end() {
     app.interests(&[1]).await;
     eventually(5 * ALL_IS_OK_WITHIN, "the connection is given up", async || store.door.accepted() > before)
         .await;
-    // What the service reads of a reply, and what the sockets between hold.
+    // The sockets between hold some; the service reads none of a reply whose announced length is over the limit.
     let sent = store.filler_sent();
-    assert!((64 * MIB..128 * MIB).contains(&sent), "{sent} bytes were taken");
+    assert!(sent < 64 * MIB, "{sent} bytes were taken");
     app.recovers().await;
 }
 

@@ -212,5 +212,5 @@ async fn crossslot_of_a_cluster() {
     eventually(PROVOKED_WITHIN, "the cluster is up", async || ask(&redis.url(), Ask::Get).await.is_ok())
         .await;
     let crossslot = sorted(&redis.url(), Ask::GetTwo).await;
-    assert_eq!(crossslot, ("the server answered with an error (CROSSSLOT)".to_owned(), Configuration));
+    assert_eq!(crossslot, ("the keys belong to several slots of a cluster".to_owned(), BadValue));
 }

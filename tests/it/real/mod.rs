@@ -2,6 +2,7 @@
 
 mod errors;
 mod log_in;
+mod questions;
 
 use std::{
     collections::BTreeSet,

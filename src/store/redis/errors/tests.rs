@@ -114,7 +114,7 @@ fn reply(line: &str) -> RedisError {
 )]
 #[case::moved("MOVED 3999 127.0.0.1:6381", "refused", Configuration)]
 #[case::ask("ASK 3999 127.0.0.1:6381", "refused", Configuration)]
-#[case::cross_slot("CROSSSLOT Keys in request don't hash to the same slot", "refused", Configuration)]
+#[case::cross_slot("CROSSSLOT Keys in request don't hash to the same slot", "cross_slot", BadValue)]
 #[case::max_clients("ERR max number of clients reached", "refused", Configuration)]
 #[case::max_cluster_clients(
     "ERR max number of clients + cluster connections reached",

@@ -44,6 +44,8 @@ struct Network {
     seed: u64,
     to_store: watch::Sender<Conditions>,
     to_client: watch::Sender<Conditions>,
+    /// Connections with a number below the first pass on so many bytes more to the client, and nothing after.
+    last_bytes: watch::Sender<(usize, usize)>,
     healed: watch::Sender<usize>,
 }
 
@@ -73,6 +75,7 @@ impl Proxy {
             seed,
             to_store: watch::Sender::default(),
             to_client: watch::Sender::default(),
+            last_bytes: watch::Sender::default(),
             healed: watch::Sender::default(),
         });
         let serving = Arc::clone(&network);
@@ -103,6 +106,11 @@ impl Proxy {
     /// Sets the direction from the store to the client.
     pub fn set_to_client(&self, conditions: Conditions) {
         self.network.to_client.send_replace(conditions);
+    }
+
+    /// Lets existing connections pass `bytes` more to the client, and nothing after. New ones work.
+    pub fn stop_existing_after(&self, bytes: usize) {
+        self.network.last_bytes.send_replace((self.door.accepted(), bytes));
     }
 
     /// Makes the network perfect, delivers all chunks in flight at once, and opens the door.
@@ -148,8 +156,8 @@ impl Network {
     ) -> io::Result<()> {
         let seed = self.seed.wrapping_add(2 * number as u64);
         tokio::try_join!(
-            self.pass(client.0, store.1, self.to_store.subscribe(), seed),
-            self.pass(store.0, client.1, self.to_client.subscribe(), seed.wrapping_add(1)),
+            self.pass(client.0, store.1, self.to_store.subscribe(), seed, None),
+            self.pass(store.0, client.1, self.to_client.subscribe(), seed.wrapping_add(1), Some(number)),
         )?;
         Ok(())
     }
@@ -160,9 +168,10 @@ impl Network {
         to: impl AsyncWrite + Unpin,
         conditions: watch::Receiver<Conditions>,
         seed: u64,
+        to_client_of: Option<usize>,
     ) -> io::Result<()> {
         let (sender, parcels) = mpsc::channel(CHUNKS);
-        tokio::try_join!(self.send(from, sender, conditions, seed), self.deliver(parcels, to))?;
+        tokio::try_join!(self.send(from, sender, conditions, seed), self.deliver(parcels, to, to_client_of))?;
         Ok(())
     }
 
@@ -211,10 +220,22 @@ impl Network {
         &self,
         mut parcels: mpsc::Receiver<Parcel>,
         mut to: impl AsyncWrite + Unpin,
+        to_client_of: Option<usize>,
     ) -> io::Result<()> {
         let mut healed = self.healed.subscribe();
-        while let Some(parcel) = parcels.recv().await {
+        let mut passed = 0;
+        while let Some(mut parcel) = parcels.recv().await {
             _ = timeout_at(parcel.arrival, healed.wait_for(|times| *times > parcel.healed)).await;
+            let (below, bytes) = *self.last_bytes.borrow();
+            if to_client_of.is_some_and(|number| number < below) {
+                parcel.bytes.truncate(bytes - passed);
+                passed += parcel.bytes.len();
+                to.write_all(&parcel.bytes).await?;
+                if passed == bytes {
+                    return std::future::pending().await;
+                }
+                continue;
+            }
             to.write_all(&parcel.bytes).await?;
             if parcel.is_last {
                 return Err(ErrorKind::ConnectionAborted.into());

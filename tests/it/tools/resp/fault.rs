@@ -44,6 +44,10 @@ pub enum Fault {
     Slice,
     /// Carries the command out and sends the reply twice.
     Twice,
+    /// Carries the command out, sends so many bytes of its reply, then nothing more on that connection.
+    StopMidReply(usize),
+    /// Carries the command out and sends its reply with this text in the place of its first occurrence of that one.
+    Replace(&'static str, &'static str),
 }
 
 /// A fault, the commands that it befalls, and how often.
@@ -53,6 +57,9 @@ pub struct Rule {
     commands: Option<&'static [&'static str]>,
     key: Option<String>,
     left: usize,
+    /// The connections with a lower number that it still befalls, once each; `None` if all commands count.
+    once_below: Option<usize>,
+    befallen: Vec<usize>,
 }
 
 /// The rules in force. The first that fits a command counts.
@@ -149,7 +156,7 @@ impl Fault {
 
 impl From<Fault> for Rule {
     fn from(fault: Fault) -> Self {
-        Self { fault, commands: None, key: None, left: usize::MAX }
+        Self { fault, commands: None, key: None, left: usize::MAX, once_below: None, befallen: Vec::new() }
     }
 }
 
@@ -159,8 +166,16 @@ impl Rule {
         Self { left: n, ..self }
     }
 
+    /// Befalls only connections with a number below `connections`, and each of them once.
+    pub fn once_on_each_below(self, connections: usize) -> Self {
+        Self { once_below: Some(connections), ..self }
+    }
+
     fn fits(&self, command: &Command) -> bool {
         self.left > 0
+            && self.once_below.is_none_or(|connections| {
+                command.connection < connections && !self.befallen.contains(&command.connection)
+            })
             && self.commands.is_none_or(|names| names.contains(&command.name.as_str()))
             && self.key.as_ref().is_none_or(|key| command.args.contains(key))
     }
@@ -185,6 +200,9 @@ impl Script {
         let mut rules = self.rules.lock().unwrap();
         let rule = rules.iter_mut().find(|rule| rule.fits(command))?;
         rule.left -= 1;
+        if rule.once_below.is_some() {
+            rule.befallen.push(command.connection);
+        }
         Some((rule.fault.clone(), self.lifted.subscribe()))
     }
 }

@@ -61,6 +61,8 @@ impl Keyspace {
                 wire::simple("OK")
             }
             ("EXISTS", [_, ..]) => wire::integer(keys.iter().filter(|key| self.0.contains_key(*key)).count()),
+            ("STRLEN", [key]) if matches!(self.0.get(key), Some(Value::Other)) => wire::error(WRONG_TYPE),
+            ("STRLEN", [key]) => wire::integer(self.text(key).map_or(0, <[u8]>::len)),
             ("DEL", [_, ..]) => {
                 wire::integer(keys.iter().filter(|key| self.0.remove(*key).is_some()).count())
             }

@@ -210,6 +210,16 @@ impl Shared {
                     let reply = answer();
                     return to.write_all(&reply[..length.min(reply.len())]).await;
                 }
+                Some((Fault::StopMidReply(length), _)) => {
+                    let reply = answer();
+                    to.write_all(&reply[..length.min(reply.len())]).await?;
+                    tokio::io::copy(&mut from, &mut tokio::io::sink()).await?;
+                    return Ok(());
+                }
+                Some((Fault::Replace(text, other), _)) => {
+                    let reply = String::from_utf8_lossy(&answer()).replacen(text, other, 1);
+                    to.write_all(reply.as_bytes()).await?;
+                }
                 Some((Fault::Twice, _)) => to.write_all(&answer().repeat(2)).await?,
                 Some((Fault::Slice, _)) => {
                     for byte in answer() {

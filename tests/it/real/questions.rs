@@ -1,0 +1,139 @@
+//! Row 54: questions that are at fault themselves, asked again and again beside others that are not.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rstest::rstest;
+use serde_json::json;
+use tokio::{
+    task::JoinSet,
+    time::{interval, sleep},
+};
+
+use crate::{
+    harness::{ALL_IS_OK_WITHIN, TestApp, alone},
+    tools::{RedisServer, eventually},
+};
+
+const LASTS: Duration = Duration::from_secs(4);
+const CALLERS: usize = 4;
+
+/// Twice the limit of a reply, and the test's own clients.
+const MEMORY: u64 = (128 + 16) << 20;
+
+/// A server with interests under `i:1`, on which some question is at fault.
+enum Ill {
+    WrongType,
+    OverTheLimit,
+    OutputBufferLimit,
+    CrossSlot,
+}
+
+async fn server(ill: &Ill) -> RedisServer {
+    let options: &[&str] = if matches!(ill, Ill::CrossSlot) { &["--cluster-enabled", "yes"] } else { &[] };
+    let redis = RedisServer::with(options).await;
+    match ill {
+        Ill::WrongType => redis.command::<()>(&["LPUSH", "i:7", "hockey"]).await,
+        Ill::OverTheLimit => redis.command::<()>(&["SETRANGE", "i:7", "80000000", "x"]).await,
+        Ill::OutputBufferLimit => {
+            redis.command::<()>(&["SETRANGE", "i:7", "2000000", "x"]).await;
+            redis.config_set("client-output-buffer-limit", "normal 1mb 1mb 0").await;
+        }
+        Ill::CrossSlot => {
+            redis.command::<()>(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]).await;
+            eventually(ALL_IS_OK_WITHIN, "the cluster is up", async || {
+                redis.command::<String>(&["CLUSTER", "INFO"]).await.contains("cluster_state:ok")
+            })
+            .await;
+        }
+    }
+    redis.command::<()>(&["SET", "i:1", r#"["books"]"#]).await;
+    redis
+}
+
+fn resident() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    statm.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
+}
+
+/// Asks for `ids` in a loop, and returns how many answers had each status.
+async fn callers(app: &Arc<TestApp>, ids: &'static [i64], pace: Duration) -> Vec<u16> {
+    let mut set = JoinSet::new();
+    for _ in 0..CALLERS {
+        let app = app.clone();
+        set.spawn(async move {
+            let (begun, mut pace) = (Instant::now(), interval(pace));
+            let mut statuses = Vec::new();
+            while begun.elapsed() < LASTS {
+                pace.tick().await;
+                let reply = app.interests(ids).await;
+                if reply.status == 200 {
+                    assert_eq!(*reply.response(), json!({"1": ["books"]}));
+                }
+                statuses.push(reply.status);
+            }
+            statuses
+        });
+    }
+    set.join_all().await.concat()
+}
+
+#[rstest]
+#[case::wrong_type(Ill::WrongType, &[7], "wrong_type")]
+#[case::wrong_type_among_others(Ill::WrongType, &[1, 7], "wrong_type")]
+#[case::over_the_limit_of_a_reply(Ill::OverTheLimit, &[7], "too_large")]
+#[case::over_the_limit_among_others(Ill::OverTheLimit, &[1, 7, 8], "too_large")]
+#[case::over_the_output_buffer_limit(Ill::OutputBufferLimit, &[7], "too_large")]
+#[case::keys_of_two_slots(Ill::CrossSlot, &[1, 2], "cross_slot")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_54_a_question_at_fault_costs_only_those_who_ask_it(
+    #[case] ill: Ill,
+    #[case] ids: &'static [i64],
+    #[case] outcome: &str,
+) {
+    alone();
+    let redis = server(&ill).await;
+    let app = Arc::new(TestApp::on(&redis.url()).await);
+    eventually(ALL_IS_OK_WITHIN, "the store is up", async || app.interests(&[1]).await.status == 200).await;
+    let before = resident();
+
+    let watch = async {
+        let (begun, mut peak) = (Instant::now(), 0);
+        while begun.elapsed() < LASTS {
+            peak = peak.max(resident());
+            assert_eq!(app.readiness().await, "ready");
+            sleep(Duration::from_millis(10)).await;
+        }
+        peak
+    };
+    let (at_fault, others, peak) = tokio::join!(
+        callers(&app, ids, Duration::from_millis(1)),
+        callers(&app, &[1], Duration::from_millis(5)),
+        watch,
+    );
+    let refused = others.iter().filter(|status| **status != 200).count();
+    assert!(refused * 100 <= others.len(), "{refused} of {} other calls failed", others.len());
+    let not_500 = at_fault.iter().filter(|status| **status != 500).count();
+    assert_eq!(not_500, 0, "of {} calls at fault", at_fault.len());
+    assert!(peak.saturating_sub(before) <= MEMORY, "{} MiB more", (peak - before) >> 20);
+    assert_eq!(app.metric(r#"scoring_store_breaker_state{role="persistent"}"#).await, 0.0);
+    let series = format!(r#"scoring_store_operations_total{{op="get_many",outcome="{outcome}"}}"#);
+    assert!(app.metric(&series).await > 0.0);
+}
+
+/// The operator has mended the value: it is served again soon.
+#[tokio::test]
+async fn row_54_a_value_that_was_too_large_is_served_once_it_is_mended() {
+    let redis = server(&Ill::OverTheLimit).await;
+    let app = TestApp::on(&redis.url()).await;
+    eventually(ALL_IS_OK_WITHIN, "the store is up", async || app.interests(&[1]).await.status == 200).await;
+    assert_eq!(app.interests(&[7]).await.status, 500);
+    redis.command::<()>(&["SET", "i:7", r#"["hockey"]"#]).await;
+    eventually(ALL_IS_OK_WITHIN, "the value is served", async || {
+        let reply = app.interests(&[7]).await;
+        reply.status == 200 && *reply.response() == json!({"7": ["hockey"]})
+    })
+    .await;
+}
