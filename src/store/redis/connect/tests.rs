@@ -131,21 +131,25 @@ async fn row_53_attempts_are_staggered(
 ) {
     let addresses = numbered(u16::try_from(outcomes.len()).unwrap());
     let begun = Instant::now();
-    let outcome = race(addresses, STAGGER, |address| async move {
-        let number = address.port();
-        match outcomes[usize::from(number) - 1] {
-            None => pending().await,
-            Some(Ok(after)) => {
-                sleep(Duration::from_millis(after)).await;
-                Ok(number)
+    let outcome = timeout(
+        GENEROUS,
+        race(addresses, STAGGER, |address| async move {
+            let number = address.port();
+            match outcomes[usize::from(number) - 1] {
+                None => pending().await,
+                Some(Ok(after)) => {
+                    sleep(Duration::from_millis(after)).await;
+                    Ok(number)
+                }
+                Some(Err(after)) => {
+                    sleep(Duration::from_millis(after)).await;
+                    Err(number)
+                }
             }
-            Some(Err(after)) => {
-                sleep(Duration::from_millis(after)).await;
-                Err(number)
-            }
-        }
-    })
-    .await;
+        }),
+    )
+    .await
+    .expect("the race does not end");
     assert_eq!(outcome, expected);
     assert_eq!(begun.elapsed(), Duration::from_millis(takes_ms));
 }
