@@ -27,7 +27,7 @@ use tracing::{Level, Metadata, Subscriber, subscriber::Interest};
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
     Layer, Registry,
-    filter::{FilterExt, Targets, dynamic_filter_fn, filter_fn},
+    filter::{FilterExt, LevelFilter, Targets, dynamic_filter_fn, filter_fn},
     fmt::{self, MakeWriter},
     layer::SubscriberExt,
     registry, reload,
@@ -128,7 +128,11 @@ where
 /// What is logged from `level` on.
 fn from(level: Level) -> Targets {
     // What actix says at "info" about its threads is of no use to operators.
-    Targets::new().with_default(level).with_target("actix_server", level.min(Level::WARN))
+    Targets::new()
+        .with_default(level)
+        .with_target("actix_server", level.min(Level::WARN))
+        // It reports clients' faults as errors of its own, with their bytes. `http` counts and logs those.
+        .with_target("actix_http", LevelFilter::OFF)
 }
 
 /// From now on it is no news that the listener cannot be accepted from: the service has closed it.
