@@ -20,6 +20,7 @@
 //! - `requests`: the tables themselves
 //! - `auth`, `timezone`: tokens
 //! - `score`, `interests`: what is computed, and what is stored
+//! - `request_id`: which ids a client may choose
 //! - `reply`, `deadline`: what the actors pass to each other
 
 mod auth;
@@ -30,6 +31,7 @@ mod interests;
 mod json;
 mod redacted;
 mod reply;
+mod request_id;
 mod requests;
 mod score;
 mod timezone;
@@ -42,6 +44,7 @@ pub use interests::{Interests, InterestsByClient, MalformedInterests};
 pub use json::{BadJson, Json, Object};
 pub use redacted::Redacted;
 pub use reply::{ADMIN_SCORE, Answer, CallError};
+pub use request_id::{LONGEST_REQUEST_ID, is_request_id};
 pub use requests::{ClientsInterests, Method, MethodRequest, OnlineScore};
 pub use score::{Score, cache_key};
 pub use timezone::{TimeZoneChoice, UnknownTimeZone};
