@@ -61,6 +61,21 @@ async fn row_57_only_the_servers_own_words_are_put_in_shape() {
     assert!(refusal.ends_with(r#"{"code":400,"error":"Bad Request: the head is malformed"}"#), "{refusal}");
 }
 
+#[actix_web::test]
+async fn row_57_nothing_is_said_after_the_last_answer() {
+    let (mut connection, mut client) = pair(Duration::from_secs(60)).await;
+    let mut ours = connection.turn().begin(BodyLength::Bytes(0));
+    ours.answers(BodySize::Sized(2), false);
+    ours.was_the_last();
+    drop(ours);
+    let answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+    connection.write_all(format!("{answer}HTTP/1.1 400 Bad Request\r\n\r\n").as_bytes()).await.unwrap();
+    drop(connection);
+    let mut seen = String::new();
+    client.read_to_string(&mut seen).await.unwrap();
+    assert_eq!(seen, answer);
+}
+
 /// However fast a client goes on sending that was told to leave, it is heard only so far.
 #[actix_web::test]
 async fn row_36_little_is_read_of_a_request_that_was_refused() {

@@ -118,7 +118,6 @@ async fn row_57_a_bad_head_while_a_call_is_under_way_is_refused_after_it() {
     assert!(wire.is_closed().await);
 }
 
-/// One request, one answer: actix has another for chunks that its handler has refused already.
 #[tokio::test]
 async fn row_57_broken_chunks_are_refused_once() {
     let app = TestApp::spawn().await;
