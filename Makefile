@@ -5,7 +5,7 @@
 run: ## serve on 127.0.0.1:8080 with the embedded store
 	cargo run -- --config config/default.toml
 
-test: ## all tests; installs redis-server, promtool, chromium and its driver if they are missing
+test: ## all tests; installs redis-server, promtool, nginx, haproxy, curl, chromium and its driver if they are missing
 	scripts/need
 	cargo test --locked
 
@@ -13,7 +13,7 @@ test-unit: ## tests beside the code: pure parts, and actors with test doubles
 	cargo test --locked --lib
 
 test-functional: ## the method handler through the actors, over HTTP and in a browser, and the command line
-	scripts/need redis-server chromium chromedriver promtool
+	scripts/need redis-server chromium chromedriver promtool nginx haproxy curl
 	cargo test --locked --test it -- functional:: cli::
 
 test-emulation: ## a misbehaving store and network inside the test process

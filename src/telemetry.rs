@@ -27,7 +27,7 @@ use tracing::{Level, Metadata, Subscriber, subscriber::Interest};
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
     Layer, Registry,
-    filter::{FilterExt, Targets, dynamic_filter_fn, filter_fn},
+    filter::{FilterExt, LevelFilter, Targets, dynamic_filter_fn, filter_fn},
     fmt::{self, MakeWriter},
     layer::SubscriberExt,
     registry, reload,
@@ -131,7 +131,11 @@ where
 /// The filter for events from `level` on.
 fn from(level: Level) -> Targets {
     // actix's "info" events about its threads are of no use to operators.
-    Targets::new().with_default(level).with_target("actix_server", level.min(Level::WARN))
+    Targets::new()
+        .with_default(level)
+        .with_target("actix_server", level.min(Level::WARN))
+        // It reports clients' faults as errors of its own, with their bytes. `http` counts and logs them.
+        .with_target("actix_http", LevelFilter::OFF)
 }
 
 /// Stops logging accept errors of the listener, because the service has closed it itself.

@@ -21,6 +21,9 @@ impl TraceContext {
     ///
     /// `tracestate` is not taken: nothing is asked of other services, so there is nobody to pass it on to.
     pub fn from_traceparent(header: &str) -> Option<Self> {
+        if !header.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return None;
+        }
         let mut fields = header.split('-');
         let [version, trace, span, flags] =
             [(2, fields.next()), (32, fields.next()), (16, fields.next()), (2, fields.next())]
@@ -98,6 +101,7 @@ mod tests {
     #[case::no_trace("00-00000000000000000000000000000000-b7ad6b7169203331-01")]
     #[case::no_span("00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01")]
     #[case::short_trace("00-0af7651916cd43dd8448eb211c80319-b7ad6b7169203331-01")]
+    #[case::line_feed_in_a_later_version("01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-\n")]
     #[case::signs("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-+1")]
     fn what_is_no_traceparent_is_not(#[case] header: &str) {
         assert_eq!(TraceContext::from_traceparent(header), None);

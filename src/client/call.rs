@@ -5,10 +5,10 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::domain::Method;
-
-/// The longest request id that the service takes over, in characters.
-const LONGEST_ID: usize = 128;
+use crate::{
+    domain::{LONGEST_REQUEST_ID, Method, is_request_id},
+    trace::TraceContext,
+};
 
 /// Who calls. The token follows from it, by the client's salts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,10 +56,12 @@ pub struct Call {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidHeader {
     /// See [`Call::with_request_id`].
-    #[error("a request id is 1 to {LONGEST_ID} visible ASCII characters")]
+    #[error("a request id is 1 to {LONGEST_REQUEST_ID} visible ASCII characters")]
     RequestId,
     /// See [`Call::with_traceparent`].
-    #[error("a traceparent is VERSION-TRACE-PARENT-FLAGS: 2, 32, 16 and 2 lower-case hexadecimal digits")]
+    #[error(
+        "a traceparent is VERSION-TRACE-PARENT-FLAGS: 2, 32, 16 and 2 lower-case hexadecimal digits; VERSION is not ff, and neither TRACE nor PARENT is zero"
+    )]
     Traceparent,
 }
 
@@ -122,7 +124,7 @@ impl Call {
     ///
     /// If it is not 1 to 128 visible ASCII characters.
     pub fn with_request_id(mut self, id: &str) -> Result<Self, InvalidHeader> {
-        if !(1..=LONGEST_ID).contains(&id.len()) || !id.bytes().all(|byte| byte.is_ascii_graphic()) {
+        if !is_request_id(id.as_bytes()) {
             return Err(InvalidHeader::RequestId);
         }
         id.clone_into(&mut self.request_id);
@@ -133,11 +135,9 @@ impl Call {
     ///
     /// # Errors
     ///
-    /// If it is not of the form `00-<32 digits>-<16 digits>-01`.
+    /// If the service would ignore it: see [`TraceContext::from_traceparent`].
     pub fn with_traceparent(mut self, traceparent: &str) -> Result<Self, InvalidHeader> {
-        let is_hex = |part: &str| part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        let lengths: Vec<_> = traceparent.split('-').map(|part| is_hex(part).then_some(part.len())).collect();
-        if lengths != [Some(2), Some(32), Some(16), Some(2)] {
+        if TraceContext::from_traceparent(traceparent).is_none() {
             return Err(InvalidHeader::Traceparent);
         }
         self.traceparent = Some(traceparent.to_owned());
@@ -227,8 +227,16 @@ mod tests {
     #[case::short("00-0af7651916cd43dd8448eb211c80319c-b7ad6b716920333-01", false)]
     #[case::a_part_more("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-00", false)]
     #[case::line_feed("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0\n", false)]
+    #[case::version_ff("ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", false)]
+    #[case::no_trace("00-00000000000000000000000000000000-b7ad6b7169203331-01", false)]
+    #[case::no_span("00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01", false)]
+    #[case::later_version("01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more", true)]
+    #[case::later_version_with_a_line_feed(
+        "01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-\n",
+        false
+    )]
     #[case::empty("", false)]
-    fn a_traceparent_has_four_parts(#[case] given: &str, #[case] fit: bool) {
+    fn a_traceparent_is_one_that_the_service_takes(#[case] given: &str, #[case] fit: bool) {
         assert_eq!(call().with_traceparent(given).is_ok(), fit);
     }
 

@@ -9,8 +9,9 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt;
+use std::iter;
 
-use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 /// The maximum nesting of arrays and objects.
 ///
@@ -27,8 +28,8 @@ pub enum Json {
     Bool,
     /// An integer literal within `i64`.
     Integer(i64),
-    /// Any other number: with a fraction or an exponent, outside `i64`, or `-0` (which JSON parsers read as a float).
-    /// No field of the protocol has this type, so the value is not kept.
+    /// Any other number: with a fraction or an exponent, outside `i64` or even `f64`, or `-0` (which JSON parsers read as a
+    /// float). No field of the protocol has this type, so the value is not kept.
     OtherNumber,
     /// A string.
     String(String),
@@ -52,7 +53,7 @@ pub enum BadJson {
     #[error("the body is not UTF-8")]
     NotUtf8,
     /// Not one JSON value: incomplete, followed by something else, preceded by a byte order mark, with half a surrogate
-    /// pair, with a number that no `f64` can hold, …
+    /// pair, …
     #[error("the body is not JSON, see line {line}, column {column}")]
     Syntax {
         /// From 1.
@@ -86,21 +87,56 @@ impl Json {
             return Err(BadJson::Empty);
         }
         let text = std::str::from_utf8(body).map_err(|_| BadJson::NotUtf8)?;
-
-        let refusal = Cell::new(None);
-        let mut deserializer = serde_json::Deserializer::from_str(text);
-        Value { depth: 0, refusal: &refusal }
-            .deserialize(&mut deserializer)
-            .and_then(|json| deserializer.end().map(|()| json))
-            .map_err(|error| {
-                let (line, column) = (error.line(), error.column());
-                match refusal.get() {
-                    None => BadJson::Syntax { line, column },
-                    Some(Refusal::TooDeep) => BadJson::TooDeep,
-                    Some(Refusal::RepeatedKey) => BadJson::RepeatedKey { line, column },
-                }
-            })
+        match read(text) {
+            Err(BadJson::Syntax { .. }) => read(&numbers_within_range(text)),
+            read => read,
+        }
     }
+}
+
+/// `text` with a zero of the same length in place of each number that is out of `f64`'s range. serde_json reports such a number
+/// as a syntax error, and to the protocol it is a number like any other that is not an integer.
+fn numbers_within_range(text: &str) -> String {
+    let mut within = String::with_capacity(text.len());
+    let (mut rest, mut in_string) = (text, false);
+    while let Some(first) = rest.chars().next() {
+        let is_number = |character: char| matches!(character, '0'..='9' | '+' | '-' | '.' | 'e' | 'E');
+        let length = match first {
+            '"' => {
+                in_string = !in_string;
+                1
+            }
+            '\\' if in_string => 1 + rest.chars().nth(1).map_or(0, char::len_utf8),
+            '-' | '0'..='9' if !in_string => rest.find(|next| !is_number(next)).unwrap_or(rest.len()),
+            _ => first.len_utf8(),
+        };
+        let (token, behind) = rest.split_at(length);
+        let is_json = || serde_json::from_str::<IgnoredAny>(token).is_ok();
+        if !in_string && token.parse().is_ok_and(f64::is_infinite) && is_json() {
+            within += "0.";
+            within.extend(iter::repeat_n('0', length - 2));
+        } else {
+            within += token;
+        }
+        rest = behind;
+    }
+    within
+}
+
+fn read(text: &str) -> Result<Json, BadJson> {
+    let refusal = Cell::new(None);
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    Value { depth: 0, refusal: &refusal }
+        .deserialize(&mut deserializer)
+        .and_then(|json| deserializer.end().map(|()| json))
+        .map_err(|error| {
+            let (line, column) = (error.line(), error.column());
+            match refusal.get() {
+                None => BadJson::Syntax { line, column },
+                Some(Refusal::TooDeep) => BadJson::TooDeep,
+                Some(Refusal::RepeatedKey) => BadJson::RepeatedKey { line, column },
+            }
+        })
 }
 
 impl fmt::Debug for Json {

@@ -20,6 +20,7 @@
 //! - `requests`: the tables themselves
 //! - `auth`, `timezone`: tokens
 //! - `score`, `interests`: computed scores, and stored interests
+//! - `request_id`: the ids that a client may choose
 //! - `reply`, `deadline`: types that the actors pass to each other
 
 mod auth;
@@ -31,6 +32,7 @@ mod json;
 mod method;
 mod redacted;
 mod reply;
+mod request_id;
 mod requests;
 mod score;
 mod timezone;
@@ -44,6 +46,7 @@ pub use json::{BadJson, Json, Object};
 pub use method::Method;
 pub use redacted::Redacted;
 pub use reply::{ADMIN_SCORE, Answer, CallError};
+pub use request_id::{LONGEST_REQUEST_ID, is_request_id};
 pub use requests::{ClientsInterests, MethodRequest, OnlineScore};
 pub use score::{Score, cache_key};
 pub use timezone::{TimeZoneChoice, UnknownTimeZone};

@@ -8,7 +8,11 @@ use std::time::Duration;
 
 use actix_web::{
     HttpRequest,
-    http::header::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE},
+    dev::RequestHead,
+    http::{
+        Method,
+        header::{CONTENT_LENGTH, HeaderMap, HeaderValue, TRANSFER_ENCODING, UPGRADE},
+    },
     web,
 };
 use bytes::BytesMut;
@@ -18,7 +22,10 @@ use tokio::{
     time::timeout,
 };
 
-use super::envelope::Refusal;
+use super::{
+    connection::{BodyLength, Turn},
+    envelope::Refusal,
+};
 
 /// The most that is set aside for a body of which nothing has come: what most bodies fit into.
 const AT_FIRST: usize = 4 << 10;
@@ -52,7 +59,7 @@ pub(super) async fn read<'a>(
     mut payload: web::Payload,
     bounds: Bounds<'a>,
 ) -> Result<Body<'a>, Refusal> {
-    let announced = announced_length(request).unwrap_or(0);
+    let announced = announced_length(request.headers()).unwrap_or(0);
     let headers = request.headers();
     let has_no_end = headers.contains_key(UPGRADE) && !headers.contains_key(TRANSFER_ENCODING);
     if announced > bounds.limit {
@@ -72,6 +79,7 @@ pub(super) async fn read<'a>(
             }
             body.add(&chunk, bounds.budget)?;
         }
+        request.conn_data::<Turn>().into_iter().for_each(Turn::body_was_read);
         Ok(body)
     };
     timeout(bounds.patience, reading).await.unwrap_or(Err(Refusal::TooSlow))
@@ -97,8 +105,19 @@ impl<'a> Body<'a> {
     }
 }
 
+/// How many bytes follow `head`, as actix sees it.
+pub(super) fn length(head: &RequestHead) -> BodyLength {
+    let is_websocket =
+        |upgrade: &HeaderValue| upgrade.as_bytes().trim_ascii().eq_ignore_ascii_case(b"websocket");
+    let has_no_end = head.method == Method::CONNECT || head.headers.get_all(UPGRADE).any(is_websocket);
+    if has_no_end || head.headers.contains_key(TRANSFER_ENCODING) {
+        return BodyLength::Unknown;
+    }
+    BodyLength::Bytes(announced_length(&head.headers).map_or(0, |length| length as u64))
+}
+
 /// A length too large for a number is too large for us; one that is no number never gets here.
-fn announced_length(request: &HttpRequest) -> Option<usize> {
-    let length = request.headers().get(CONTENT_LENGTH)?.to_str().ok()?;
+fn announced_length(headers: &HeaderMap) -> Option<usize> {
+    let length = headers.get(CONTENT_LENGTH)?.to_str().ok()?;
     Some(length.trim().parse().unwrap_or(usize::MAX))
 }

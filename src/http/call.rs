@@ -5,7 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix_web::{HttpMessage, HttpRequest, HttpResponse, http::header::HeaderName, web};
+use actix_web::{
+    HttpMessage, HttpRequest, HttpResponse,
+    http::header::{HeaderMap, HeaderName},
+    web,
+};
 use tokio::{sync::Semaphore, time::timeout_at};
 use tracing::{Instrument, field};
 
@@ -80,8 +84,7 @@ pub(super) async fn call(
         otel.kind = "server",
         otel.status_code = field::Empty,
     );
-    let caller = request.headers().get(TRACEPARENT).and_then(|header| header.to_str().ok());
-    let caller = caller.and_then(TraceContext::from_traceparent);
+    let caller = traced_by(request.headers());
     caller.iter().for_each(|caller| caller.adopt(&span));
     let mut known = Known::default();
     let answering = answer(&request, payload, &plan, &dispatcher, &mut known);
@@ -122,6 +125,13 @@ pub(super) async fn call(
     let _entered = span.entered();
     tracing::info!(request_id = id, method, account, code, duration, has, nclients, trace_id, "call");
     response
+}
+
+/// The caller's trace. W3C has a request with two of these headers start a new one.
+fn traced_by(headers: &HeaderMap) -> Option<TraceContext> {
+    let mut given = headers.get_all(TRACEPARENT);
+    let only = given.next().filter(|_| given.next().is_none())?;
+    TraceContext::from_traceparent(only.to_str().ok()?)
 }
 
 /// Counts a call that was refused before anything of it was read, and writes its one log line. It has no span: whoever is

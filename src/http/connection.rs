@@ -5,12 +5,15 @@
 //! for ever. And what it refuses before there is a request (a malformed head, one too large) has no body and no id. Both
 //! can be put right only from below, where the bytes pass.
 
+mod inbound;
+mod outbound;
+mod turn;
+
 use std::{
-    cell::Cell,
     io,
     pin::Pin,
-    rc::Rc,
-    task::{Context, Poll, Waker, ready},
+    sync::Arc,
+    task::{Context, Poll, ready},
     time::{Duration, SystemTime},
 };
 
@@ -20,10 +23,13 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
+pub(super) use self::{inbound::BodyLength, turn::Turn};
+use self::{outbound::Front, turn::Whose};
 use super::{
     envelope::{Refusal, refuse},
+    refused_heads::RefusedHeads,
     request_id::{HEADER, RequestId},
-    stream::{LINGER, Stream},
+    stream::Stream,
 };
 use crate::wall_clock;
 
@@ -40,6 +46,7 @@ pub(super) struct Connection {
     io: Option<Stream>,
     turn: Turn,
     patience: Duration,
+    refused_heads: Arc<RefusedHeads>,
     /// May be due earlier than the turn that it watches over, since moving it for each request would cost more.
     alarm: Option<Pin<Box<Sleep>>>,
     /// Read since the bytes were last looked at.
@@ -48,68 +55,10 @@ pub(super) struct Connection {
     owing: bool,
     /// Read since it was over.
     past_the_end: usize,
-    /// Bytes may be left unread, and the last answer must not be lost for that.
-    refused: bool,
-}
-
-/// Whose turn it is. Clones share it: the connection sees bytes, and only the middleware sees requests begin and end.
-#[derive(Clone)]
-pub(super) struct Turn(Rc<Shared>);
-
-struct Shared {
-    whose: Cell<Whose>,
-    /// Who waits for bytes while it is our turn, when nothing bounds that in time.
-    reader: Cell<Option<Waker>>,
-}
-
-#[derive(Clone, Copy)]
-enum Whose {
-    /// Nobody's: the last request is done with, and the next one has not begun. The keep-alive time bounds this.
-    Nobodys,
-    /// The client's, who is sending a head and has to be done by then.
-    Clients { deadline: Instant },
-    /// Ours: a request is being answered. Whoever reads its body bounds that.
-    Ours,
-    /// Nobody's, ever again: the client has been told to leave, and does so by then or is made to.
-    Over { deadline: Instant },
-}
-
-/// Our turn, until it is dropped.
-pub(super) struct OurTurn {
-    turn: Turn,
-    then: Whose,
-}
-
-// ===== impl Turn =====
-
-impl Turn {
-    /// A head is complete.
-    pub(super) fn begin(&self) -> OurTurn {
-        self.0.whose.set(Whose::Ours);
-        OurTurn { turn: self.clone(), then: Whose::Nobodys }
-    }
-}
-
-// ===== impl OurTurn =====
-
-impl OurTurn {
-    /// The answer asks the client to leave. actix takes it at its word: with half of a body still to come, it would wait
-    /// for ever.
-    pub(super) fn was_the_last(&mut self) {
-        self.then = Whose::Over { deadline: Instant::now() + LINGER };
-    }
-}
-
-impl Drop for OurTurn {
-    fn drop(&mut self) {
-        self.turn.0.whose.set(self.then);
-        // Whoever waits for bytes began to when nothing bounded that, and does not know that now something does.
-        if let Whose::Over { .. } = self.then
-            && let Some(reader) = self.turn.0.reader.take()
-        {
-            reader.wake();
-        }
-    }
+    /// The rest of the refusal that ends this connection.
+    refusal: Option<Vec<u8>>,
+    /// The client has nothing more to say.
+    ended: bool,
 }
 
 // ===== impl Connection =====
@@ -117,20 +66,23 @@ impl Drop for OurTurn {
 impl Connection {
     /// A connection that was accepted at `accepted`: its first head has `patience` to arrive, each later one from its first
     /// byte.
-    pub(super) fn new(io: Stream, accepted: Instant, patience: Duration) -> Self {
-        let turn = Turn(Rc::new(Shared {
-            whose: Cell::new(Whose::Clients { deadline: accepted + patience }),
-            reader: Cell::new(None),
-        }));
+    pub(super) fn new(
+        io: Stream,
+        accepted: Instant,
+        patience: Duration,
+        refused_heads: Arc<RefusedHeads>,
+    ) -> Self {
         Self {
             io: Some(io),
-            turn,
+            turn: Turn::new(accepted + patience),
             patience,
+            refused_heads,
             alarm: None,
             unseen: 0,
             owing: false,
             past_the_end: 0,
-            refused: false,
+            refusal: None,
+            ended: false,
         }
     }
 
@@ -171,11 +123,39 @@ impl Connection {
         }
     }
 
-    /// Writes `refusal`, the last thing on this connection. It fits a socket's buffer that nothing is waiting in.
+    /// Writes `refusal`, or the rest of the one that was begun: the last thing on this connection.
     fn poll_refuse(&mut self, cx: &mut Context<'_>, refusal: &Refusal) -> Poll<io::Result<()>> {
-        let written = self.io()?.poll_write(cx, &written_out(refusal));
-        self.refused = true;
-        written.map_ok(drop)
+        let mut rest = match self.refusal.take() {
+            Some(rest) => rest,
+            None => {
+                let id = RequestId::random();
+                self.refused_heads.add(&id, refusal.status().as_u16());
+                written_out(refusal, &id)
+            }
+        };
+        while !rest.is_empty() {
+            match self.io()?.poll_write(cx, &rest) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(count)) => drop(rest.drain(..count)),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    self.refusal = Some(rest);
+                    return Poll::Pending;
+                }
+            }
+        }
+        self.refusal = Some(rest);
+        Poll::Ready(Ok(()))
+    }
+
+    /// A head that has begun while no other request is under way has a time limit from now on.
+    fn bound_head(&mut self) {
+        if matches!(self.turn.0.whose.get(), Whose::Nobodys)
+            && !self.owing
+            && self.turn.0.inbound.borrow().has_begun()
+        {
+            self.turn.0.whose.set(Whose::Clients { deadline: Instant::now() + self.patience });
+        }
     }
 }
 
@@ -189,7 +169,6 @@ impl AsyncRead for Connection {
         if let Whose::Over { deadline } = self.turn.0.whose.get()
             && (self.past_the_end >= PAST_THE_END || Instant::now() >= deadline)
         {
-            self.refused = true;
             return Poll::Ready(Ok(()));
         }
         // The server reads on until there is nothing to read, and only then looks.
@@ -201,25 +180,31 @@ impl AsyncRead for Connection {
         let before = buf.filled().len();
         let Poll::Ready(read) = self.poll_read_some(cx, buf) else {
             self.unseen = 0;
-            if matches!(self.turn.0.whose.get(), Whose::Ours) {
-                self.turn.0.reader.set(Some(cx.waker().clone()));
-            }
+            self.turn.0.reader.set(Some(cx.waker().clone()));
+            self.bound_head();
             ready!(self.poll_patience(cx));
             // Too late to say so in the middle of another answer, or after the last one.
-            let may_speak =
-                matches!(self.turn.0.whose.get(), Whose::Clients { .. }) && !self.owing && !self.refused;
+            let may_speak = matches!(self.turn.0.whose.get(), Whose::Clients { .. })
+                && !self.owing
+                && self.refusal.is_none();
             if may_speak {
+                // What does not go through at once is not waited for: that would need a time limit of its own.
                 _ = self.poll_refuse(cx, &Refusal::TooSlow)?;
             }
             // To the server, this is the end of what the client had to say.
             return Poll::Ready(Ok(()));
         };
-        let count = buf.filled().len() - before;
-        self.unseen += count;
-        if matches!(self.turn.0.whose.get(), Whose::Over { .. }) {
-            self.past_the_end += count;
+        let new = buf.filled().get(before..).unwrap_or_default();
+        self.unseen += new.len();
+        self.ended |= new.is_empty();
+        match self.turn.0.whose.get() {
+            Whose::Over { .. } => self.past_the_end += new.len(),
+            Whose::Nobodys | Whose::Clients { .. } | Whose::Ours => {
+                self.turn.0.inbound.borrow_mut().arrived(new);
+            }
         }
-        if count > 0 && matches!(self.turn.0.whose.get(), Whose::Nobodys) {
+        // Also by an empty line: the server holds it, and would hold any number of them.
+        if !new.is_empty() && matches!(self.turn.0.whose.get(), Whose::Nobodys) {
             self.turn.0.whose.set(Whose::Clients { deadline: Instant::now() + self.patience });
         }
         Poll::Ready(read)
@@ -228,14 +213,25 @@ impl AsyncRead for Connection {
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        // While it is the client's turn, nobody but the server itself has anything to say.
-        if !self.owing
-            && matches!(self.turn.0.whose.get(), Whose::Clients { .. })
-            && let Some(refusal) = bare_refusal(buf)
-        {
-            return self.poll_refuse(cx, &refusal).map_ok(|()| buf.len());
+        let front = self.turn.0.outbound.borrow_mut().front(buf);
+        let part = match front {
+            Front::Answers(count) => buf.get(..count).unwrap_or(buf),
+            Front::Interim(count) => return Poll::Ready(Ok(count)),
+            Front::Server => match (self.turn.0.whose.get(), bare_refusal(buf)) {
+                // The handler has refused this request already.
+                (Whose::Over { .. }, _) => return Poll::Ready(Ok(buf.len())),
+                (_, Some(refusal)) => return self.poll_refuse(cx, &refusal).map_ok(|()| buf.len()),
+                (_, None) => buf,
+            },
+        };
+        let written = self.io()?.poll_write(cx, part);
+        if let Poll::Ready(Ok(count)) = written {
+            self.turn.0.outbound.borrow_mut().written(count);
+            // The time for half a head behind the answer begins now.
+            if self.owing {
+                self.turn.wake_reader();
+            }
         }
-        let written = self.io()?.poll_write(cx, buf);
         self.owing = written.is_pending();
         written
     }
@@ -250,8 +246,11 @@ impl AsyncWrite for Connection {
 }
 
 impl Drop for Connection {
+    /// Bytes may be left unread, and the last answer must not be lost for that.
     fn drop(&mut self) {
-        if let Some(io) = self.io.take().filter(|_| self.refused) {
+        let may_be_sending =
+            !self.ended && (self.refusal.is_some() || matches!(self.turn.0.whose.get(), Whose::Over { .. }));
+        if let Some(io) = self.io.take().filter(|_| may_be_sending) {
             io.linger();
         }
     }
@@ -268,9 +267,9 @@ fn bare_refusal(answer: &[u8]) -> Option<Refusal> {
 }
 
 /// A refusal as it goes over the wire.
-fn written_out(refusal: &Refusal) -> Vec<u8> {
+fn written_out(refusal: &Refusal, id: &RequestId) -> Vec<u8> {
     let mut response = refuse(refusal);
-    response.headers_mut().insert(HEADER, RequestId::random().to_header());
+    response.headers_mut().insert(HEADER, id.to_header());
     let status = response.status();
     let mut bytes = format!(
         "HTTP/1.1 {status}\r\nconnection: close\r\ndate: {}\r\n",

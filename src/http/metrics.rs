@@ -90,6 +90,11 @@ impl HttpMetrics {
         InFlight(self.in_flight.clone())
     }
 
+    /// A head was refused. How long it took says nothing of the service, so only `code` is counted.
+    pub(super) fn refused_head(&self, code: u16) {
+        self.requests.with_label_values(&[OTHER, code.to_string().as_str()]).inc();
+    }
+
     pub(super) fn answered(&self, method: &'static str, code: u16, took: Duration) {
         let of_method = self.methods.iter().find(|known| known.name == method).unwrap_or(&self.other);
         match CODES.iter().zip(&of_method.answers).find(|(known, _)| **known == code) {

@@ -13,6 +13,7 @@ mod guard;
 mod lifecycle;
 mod listener;
 mod metrics;
+mod refused_heads;
 mod request_id;
 mod routes;
 mod server;

@@ -3,11 +3,10 @@
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use base16ct::lower::encode_string as lower_hex;
 
+use crate::domain::is_request_id;
+
 /// Where the id travels.
 pub(super) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
-
-/// The most characters of an id that is taken from a client.
-const LONGEST: usize = 128;
 
 /// 1 to 128 visible ASCII characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,7 +16,7 @@ impl RequestId {
     /// The id in `headers`, or a new one: 32 hexadecimal digits at random.
     pub(super) fn from_headers(headers: &HeaderMap) -> Self {
         match headers.get(HEADER) {
-            Some(given) if is_fit(given.as_bytes()) => Self(given.clone()),
+            Some(given) if is_request_id(given.as_bytes()) => Self(given.clone()),
             Some(_) | None => Self::random(),
         }
     }
@@ -45,10 +44,6 @@ impl RequestId {
     }
 }
 
-fn is_fit(id: &[u8]) -> bool {
-    (1..=LONGEST).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic)
-}
-
 #[cfg(test)]
 mod tests {
     use rstest::rstest;
@@ -63,12 +58,12 @@ mod tests {
     #[case::blank_inside(b"a b", false)]
     #[case::control_character(b"a\tb", false)]
     #[case::not_ascii("é".as_bytes(), false)]
-    fn an_id_is_taken_if_it_is_fit(#[case] given: &[u8], #[case] taken: bool) {
+    fn an_id_is_taken_if_it_is_request_id(#[case] given: &[u8], #[case] taken: bool) {
         let mut headers = HeaderMap::new();
         headers.insert(HEADER, HeaderValue::from_bytes(given).unwrap());
         let id = RequestId::from_headers(&headers);
         assert_eq!(id.to_header().as_bytes() == given, taken);
-        assert!(is_fit(id.to_header().as_bytes()));
+        assert!(is_request_id(id.to_header().as_bytes()));
     }
 
     #[test]

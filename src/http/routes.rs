@@ -14,9 +14,9 @@ use actix_web::{
 use ipnet::IpNet;
 
 use super::{
-    HttpMetrics, admin, call,
-    client_address::client_address,
-    connection::{OurTurn, Turn},
+    HttpMetrics, admin, body, call,
+    client_address::client,
+    connection::Turn,
     docs,
     envelope::{Refusal, refuse},
     guard::{Lost, Panicked, guarded},
@@ -145,14 +145,28 @@ pub(super) async fn every_answer(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let mut ours = request.conn_data::<Turn>().map(Turn::begin);
+    let mut ours = request.conn_data::<Turn>().map(|turn| turn.begin(body::length(request.head())));
+    let head_alone = request.method() == Method::HEAD;
     let id = RequestId::from_headers(request.headers());
     request.extensions_mut().insert(id.clone());
     let answering = guarded(async { next.call(request).await });
-    let mut answered = answering.await.map_err(|Panicked| Lost(id.clone()))??;
+    let answered = answering.await.map_err(|Panicked| Error::from(Lost(id.clone()))).flatten();
+    let mut answered = match answered {
+        Ok(answered) => answered,
+        Err(error) => {
+            ours.iter().for_each(|ours| ours.answers(error.error_response().body().size(), head_alone));
+            return Err(error);
+        }
+    };
     answered.headers_mut().insert(HEADER, id.to_header());
-    if answered.response().head().connection_type() == ConnectionType::Close {
-        ours.iter_mut().for_each(OurTurn::was_the_last);
+    if let Some(ours) = &mut ours {
+        ours.answers(answered.response().body().size(), head_alone);
+        if ours.leaves_body_unread() {
+            answered.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+        }
+        if answered.response().head().connection_type() == ConnectionType::Close {
+            ours.was_the_last();
+        }
     }
     Ok(answered)
 }
@@ -162,7 +176,7 @@ pub(super) async fn every_answer(
 impl AddressRate {
     fn refuse(&self, request: &ServiceRequest) -> Option<Refusal> {
         let peer = request.peer_addr()?.ip();
-        let client = client_address(peer, request.headers(), &self.trusted_proxies);
+        let client = client(peer, request.headers(), &self.trusted_proxies);
         let retry_after = self.limit.check(&client).err()?;
         self.shed.count(Shed::AddressRate);
         Some(CallError::TooMany { retry_after }.into())

@@ -3,6 +3,7 @@
 use std::{
     fmt, io,
     net::{SocketAddr, TcpListener},
+    sync::Arc,
     time::Duration,
 };
 
@@ -23,6 +24,7 @@ use super::{
     AddressRate, AdminPlan, CallPlan, HttpMetrics, Lifecycle,
     capacity::{OPERATORS, connections_each},
     connection::Connection,
+    refused_heads::RefusedHeads,
     routes,
     settings::HttpSettings,
     stream::Stream,
@@ -75,7 +77,8 @@ pub fn serve_public(
         patience: settings.head_timeout,
         keep_alive: settings.keep_alive,
         drain,
-        tls: tls.map(|tls| (tls, call.metrics.clone())),
+        metrics: call.metrics.clone(),
+        tls,
     };
     let rate = web::Data::new(rate);
     door.open(listener, move || {
@@ -106,6 +109,7 @@ pub fn serve_admin(listener: TcpListener, plan: AdminPlan) -> io::Result<Server>
         patience: OPERATORS_PATIENCE,
         keep_alive: OPERATORS_KEEP_ALIVE,
         drain: Duration::ZERO,
+        metrics: plan.call.metrics.clone(),
         tls: None,
     };
     door.open(listener, move || {
@@ -126,8 +130,9 @@ struct Door {
     patience: Duration,
     keep_alive: Duration,
     drain: Duration,
-    /// With where handshakes are counted.
-    tls: Option<(Tls, HttpMetrics)>,
+    /// Where handshakes and refused heads are counted.
+    metrics: HttpMetrics,
+    tls: Option<Tls>,
 }
 
 impl Door {
@@ -147,7 +152,7 @@ impl Door {
         S::Response: Into<Response<B>>,
         B: MessageBody + 'static,
     {
-        let Self { name, workers, connections_each, patience, keep_alive, drain, tls } = self;
+        let Self { name, workers, connections_each, patience, keep_alive, drain, metrics, tls } = self;
         // actix counts in whole seconds. It is only a last resort: the caller keeps to `drain` itself.
         let builder = ServerBuilder::new()
             .workers(workers)
@@ -155,6 +160,8 @@ impl Door {
             .shutdown_timeout(drain.as_secs() + 1)
             .disable_signals();
         let stopping = builder.graceful_shutdown_signal();
+        let welcome =
+            Welcome { patience, tls, refused_heads: Arc::new(RefusedHeads::new(metrics.clone())), metrics };
         let serve = move || {
             let app = app().into_factory().map_err(|error| error.into().error_response());
             let stopping = stopping.clone();
@@ -171,29 +178,35 @@ impl Door {
                     data.insert(connection.turn());
                 })
                 .h1(map_config(app, |()| AppConfig::default()));
-            let tls = tls.clone();
-            fn_service(move |io| admit(io, patience, tls.clone())).and_then(http)
+            let welcome = welcome.clone();
+            fn_service(move |io| admit(io, welcome.clone())).and_then(http)
         };
         Ok(builder.listen(name, listener, serve)?.run())
     }
 }
 
-/// Makes a connection of a socket that was accepted, if need be by a handshake.
-async fn admit(
-    io: TcpStream,
+/// What a socket needs to become a connection.
+#[derive(Clone)]
+struct Welcome {
     patience: Duration,
-    tls: Option<(Tls, HttpMetrics)>,
-) -> Result<(Connection, Option<SocketAddr>), DispatchError> {
+    tls: Option<Tls>,
+    refused_heads: Arc<RefusedHeads>,
+    metrics: HttpMetrics,
+}
+
+/// Makes a connection of a socket that was accepted, if need be by a handshake.
+async fn admit(io: TcpStream, welcome: Welcome) -> Result<(Connection, Option<SocketAddr>), DispatchError> {
+    let Welcome { patience, tls, refused_heads, metrics } = welcome;
     let accepted = Instant::now();
     let client = io.peer_addr().ok();
     // Answers go out whole: to wait for more of them would only be a delay. If it cannot be set, it is just slower.
     _ = io.set_nodelay(true);
     let stream = match tls {
         None => Stream::Plain(io),
-        Some((tls, metrics)) => {
+        Some(tls) => {
             let _handshake = metrics.begin_handshake();
             tls.accept(io, accepted + patience).await.ok_or(DispatchError::DisconnectTimeout)?
         }
     };
-    Ok((Connection::new(stream, accepted, patience), client))
+    Ok((Connection::new(stream, accepted, patience, refused_heads), client))
 }

@@ -37,7 +37,8 @@ pub struct HttpSettings {
     /// How long an idle connection is kept, 1 s to 1 h; 75 s by default.
     #[serde(deserialize_with = "units::duration::<_, SECOND, HOUR>")]
     pub keep_alive: Duration,
-    /// Most open connections, up to 1,000,000; 0, the default, is what the limit on open files allows.
+    /// Most open connections, up to 1,000,000; 0, the default, is 10,000. A number that the limit on open files
+    /// does not allow is lowered.
     #[serde(deserialize_with = "units::count::<_, 0, 1_000_000>")]
     pub max_connections: usize,
     /// Whose word on clients' addresses is taken; nobody's by default.

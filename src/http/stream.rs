@@ -15,11 +15,22 @@ use tokio::{
 };
 use tokio_rustls::server::TlsStream;
 
-/// How long a client that was told to leave may go on sending, so that it comes to read why.
+/// Time that the server reads on for a client that was told to leave. After that, [`Stream::linger`] takes over.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
 
-/// How much it may send in that time, in bytes.
-const LINGER_BYTES: u64 = 512 * 1024;
+/// Time that such a client then has to finish sending and read its answer: the time for a body by default. nginx and
+/// HAProxy report a bad gateway for an answer that a reset overtakes.
+const LINGER_FOR: Duration = Duration::from_secs(10);
+
+/// Time that it may be silent meanwhile.
+const LINGER_SILENT: Duration = Duration::from_secs(2);
+
+/// Bytes that it may send meanwhile, which are discarded. A proxy forwards all of a body that it has accepted, and the limit of
+/// 100 MB is a usual one.
+const LINGER_BYTES: u64 = 128 << 20;
+
+/// Bytes that are read and discarded at once.
+const LINGER_READ: usize = 16 << 10;
 
 /// Connections of the process that may be in that state. The limit on connections does not count them any more; what is
 /// above this one is closed at once.
@@ -48,12 +59,12 @@ impl Stream {
                 Self::Tls(io) => io.into_inner().0,
             }
             .take(LINGER_BYTES);
-            let mut unread = [0; 4096];
-            while io.read(&mut unread).await? > 0 {}
+            let mut unread = vec![0; LINGER_READ];
+            while timeout(LINGER_SILENT, io.read(&mut unread)).await?? > 0 {}
             io::Result::Ok(())
         };
         spawn(async move {
-            _ = timeout(LINGER, leaving).await;
+            _ = timeout(LINGER_FOR, leaving).await;
             drop(place);
         });
     }

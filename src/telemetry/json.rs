@@ -54,6 +54,19 @@ fn line(event: &Event<'_>) -> Vec<u8> {
     line.0
 }
 
+/// Controls beyond ASCII's first 32, the separators that some readers take for line breaks, and characters that turn the
+/// direction of the text around them.
+fn misleads(character: char) -> bool {
+    matches!(
+        character,
+        '\u{7f}'..='\u{9f}'
+            | '\u{61c}'
+            | '\u{200e}' | '\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}'
+    )
+}
+
 // ===== impl Line =====
 
 impl Line {
@@ -66,13 +79,29 @@ impl Line {
 
     fn quoted(&mut self, text: &str) {
         // Looked at as a whole, which goes many bytes at a time; hardly any text has such a byte.
-        let escaped = |bad: bool, &byte: &u8| bad | (byte < b' ') | (byte == b'"') | (byte == b'\\');
+        let escaped =
+            |bad: bool, &byte: &u8| bad | (byte < b' ') | (byte == b'"') | (byte == b'\\') | (byte >= 0x7f);
         if text.as_bytes().iter().fold(false, escaped) {
-            self.json(text);
+            self.escaped(text);
         } else {
             self.0.push(b'"');
             self.0.extend_from_slice(text.as_bytes());
             self.0.push(b'"');
+        }
+    }
+
+    /// Escapes more than JSON asks for: terminals obey some characters, and some make a line look like another one.
+    fn escaped(&mut self, text: &str) {
+        let from = self.0.len();
+        self.json(text);
+        let json = self.0.split_off(from);
+        for character in String::from_utf8_lossy(&json).chars() {
+            if misleads(character) {
+                // All of them are below U+10000, so one escape has room for each.
+                self.0.extend_from_slice(format!("\\u{:04x}", u32::from(character)).as_bytes());
+            } else {
+                self.0.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+            }
         }
     }
 
@@ -186,11 +215,27 @@ mod tests {
         assert_eq!(line, expected);
     }
 
+    #[test]
+    fn controls_of_terminals_and_of_text_direction_are_escaped() {
+        let misleading =
+            "\u{7f}\u{80}\u{9b}\u{9f}\u{61c}\u{200e}\u{200f}\u{2028}\u{2029}\u{202a}\u{202e}\u{2066}\u{2069}";
+        let text = written(|| tracing::info!(text = format!("é{misleading}\"ж").as_str(), "said"));
+        assert!(
+            text.contains(
+                r#"é\u007f\u0080\u009b\u009f\u061c\u200e\u200f\u2028\u2029\u202a\u202e\u2066\u2069\"ж"#
+            ),
+            "{text}"
+        );
+        let line: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(line["text"], format!("é{misleading}\"ж"));
+    }
+
     proptest! {
         #[test]
-        fn any_text_stays_within_its_line_and_reads_back(text: String, chars in "[\u{0}-\u{20}\"\\\\a]*") {
+        fn any_text_stays_within_its_line_and_reads_back(text: String, chars in "[\u{0}-\u{20}\"\\\\a\u{7f}-\u{a0}\u{2020}-\u{2030}]*") {
             for text in [text, chars] {
                 let written = written(|| tracing::info!(text = text.as_str(), "said"));
+                prop_assert!(!written.contains(misleads));
                 prop_assert_eq!(written.matches('\n').count(), 1);
                 let line: Value = serde_json::from_str(&written).unwrap();
                 prop_assert_eq!(&line["text"], &text);

@@ -34,6 +34,9 @@ fn nested_objects(depth: usize) -> String {
 #[case::whole_but_with_a_fraction("1.0", Json::OtherNumber)]
 #[case::whole_but_with_an_exponent("1e0", Json::OtherNumber)]
 #[case::negative_zero("-0", Json::OtherNumber)]
+#[case::out_of_range("1e400", Json::OtherNumber)]
+#[case::negative_and_out_of_range("-1.5E+400", Json::OtherNumber)]
+#[case::out_of_range_beside_strings(r#"["1e400", "\"1e400", -1e400, 1]"#, Json::Array(vec![string("1e400"), string("\"1e400"), Json::OtherNumber, Json::Integer(1)]))]
 #[case::string(r#""a""#, string("a"))]
 #[case::escapes(r#""\u0410\ud83d\ude00\n""#, string("А😀\n"))]
 #[case::array("[1, null]", Json::Array(vec![Json::Integer(1), Json::Null]))]
@@ -80,7 +83,10 @@ fn a_body_that_is_not_utf8_is_named_so(#[case] body: &[u8]) {
 #[case::bad_escape(r#""\x""#)]
 #[case::leading_zero("01")]
 #[case::leading_plus("+1")]
-#[case::number_out_of_range("1e999")]
+#[case::number_out_of_range_and_garbage("[1e999 x]")]
+#[case::number_out_of_range_with_a_leading_zero("01e999")]
+#[case::number_out_of_range_with_two_exponents("1e999e1")]
+#[case::number_out_of_range_in_a_broken_string("\"1e999")]
 #[case::not_a_number("NaN")]
 #[case::infinity("-Infinity")]
 #[case::capital_literal("True")]
@@ -89,6 +95,11 @@ fn a_body_that_is_not_utf8_is_named_so(#[case] body: &[u8]) {
 fn what_is_no_json_is_named_so(#[case] body: &str) {
     let error = Json::parse(body.as_bytes()).unwrap_err();
     assert!(matches!(error, BadJson::Syntax { .. }), "{error:?}");
+}
+
+#[test]
+fn a_syntax_error_behind_a_number_out_of_range_has_its_place() {
+    assert_eq!(Json::parse(b"{\n  \"a\": 1e400, x}"), Err(BadJson::Syntax { line: 2, column: 15 }));
 }
 
 #[test]
@@ -105,6 +116,7 @@ fn a_syntax_error_has_a_place() {
 #[case::in_an_object(r#"{"arguments": {"a": 1, "a": 2}}"#)]
 #[case::deep_in_an_unknown_field(r#"{"unknown": [[{"b": {"a": 1, "a": 2}}]]}"#)]
 #[case::then_broken_off(r#"{"a": 1, "a""#)]
+#[case::behind_a_number_out_of_range(r#"{"b": 1e400, "a": 1, "a": 2}"#)]
 fn a_repeated_key_is_refused_at_any_level(#[case] body: &str) {
     let error = Json::parse(body.as_bytes()).unwrap_err();
     assert!(matches!(error, BadJson::RepeatedKey { line: 1, .. }), "{error:?}");

@@ -1,17 +1,20 @@
 use std::{future::poll_fn, net::Ipv4Addr};
 
+use actix_web::body::BodySize;
+use prometheus::Registry;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
 };
 
-use super::*;
+use super::{super::HttpMetrics, *};
 
 async fn pair(patience: Duration) -> (Connection, TcpStream) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (accepted, _) = listener.accept().await.unwrap();
-    (Connection::new(Stream::Plain(accepted), Instant::now(), patience), client)
+    let refused_heads = Arc::new(RefusedHeads::new(HttpMetrics::register(&Registry::new()).unwrap()));
+    (Connection::new(Stream::Plain(accepted), Instant::now(), patience, refused_heads), client)
 }
 
 /// Reads as actix does: until there is nothing more to read for now, into however much room there is.
@@ -40,33 +43,44 @@ async fn row_36_no_more_is_read_at_once_than_is_looked_at() {
     }
 }
 
-/// What passes while a request is answered is the answer's own, whatever it looks like.
+/// A body that looks like a refusal, in an answer that looks like one, is the handler's own.
 #[actix_web::test]
-async fn only_what_the_server_says_out_of_turn_is_put_in_shape() {
-    let bare = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n";
+async fn row_57_only_the_servers_own_words_are_put_in_shape() {
+    let bare = "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n";
+    let answer = format!("HTTP/1.1 400 Bad Request\r\ncontent-length: {}\r\n\r\n{bare}", bare.len());
     let (mut connection, mut client) = pair(Duration::from_secs(60)).await;
-
-    let ours = connection.turn().begin();
-    connection.write_all(bare).await.unwrap();
-    let mut seen = vec![0; bare.len()];
-    client.read_exact(&mut seen).await.unwrap();
-    assert_eq!(seen, bare);
-    drop(ours);
-
-    client.write_all(b"x").await.unwrap();
-    connection.read_u8().await.unwrap();
-    connection.write_all(bare).await.unwrap();
+    for _ in 0..2 {
+        connection.turn().begin(BodyLength::Bytes(0)).answers(BodySize::Sized(bare.len() as u64), false);
+    }
+    connection.write_all(format!("{answer}{answer}{bare}").as_bytes()).await.unwrap();
     drop(connection);
-    let mut rest = String::new();
-    client.read_to_string(&mut rest).await.unwrap();
-    assert!(rest.ends_with(r#"{"code":400,"error":"Bad Request: the head is malformed"}"#), "{rest}");
+    let mut seen = String::new();
+    client.read_to_string(&mut seen).await.unwrap();
+    let refusal = seen.strip_prefix(&format!("{answer}{answer}")).unwrap();
+    assert!(refusal.contains("x-request-id: ") && refusal.contains("connection: close\r\n"), "{refusal}");
+    assert!(refusal.ends_with(r#"{"code":400,"error":"Bad Request: the head is malformed"}"#), "{refusal}");
+}
+
+#[actix_web::test]
+async fn row_57_nothing_is_said_after_the_last_answer() {
+    let (mut connection, mut client) = pair(Duration::from_secs(60)).await;
+    let mut ours = connection.turn().begin(BodyLength::Bytes(0));
+    ours.answers(BodySize::Sized(2), false);
+    ours.was_the_last();
+    drop(ours);
+    let answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+    connection.write_all(format!("{answer}HTTP/1.1 400 Bad Request\r\n\r\n").as_bytes()).await.unwrap();
+    drop(connection);
+    let mut seen = String::new();
+    client.read_to_string(&mut seen).await.unwrap();
+    assert_eq!(seen, answer);
 }
 
 /// However fast a client goes on sending that was told to leave, it is heard only so far.
 #[actix_web::test]
 async fn row_36_little_is_read_of_a_request_that_was_refused() {
     let (mut connection, mut client) = pair(Duration::from_secs(60)).await;
-    let mut ours = connection.turn().begin();
+    let mut ours = connection.turn().begin(BodyLength::Unknown);
     ours.was_the_last();
     drop(ours);
     let sending =

@@ -1,5 +1,7 @@
 //! The log: one line for each call, with its context, and nothing of the person's or of the secrets.
 
+use std::{collections::HashSet, net::SocketAddr, time::Duration};
+
 use rstest::rstest;
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -7,7 +9,8 @@ use serde_json::{Value, json};
 use super::process::Sandbox;
 use crate::{
     functional::official::{CASES, request},
-    harness::{call, sign},
+    harness::{Wire, call, sign},
+    tools::{ReservedPort, eventually},
 };
 
 /// Posts all bodies in turn to a service that logs as told, ends it, and returns what it logged.
@@ -72,6 +75,57 @@ async fn a_call_that_is_refused_for_its_address_is_one_line_as_well_and_says_no_
     assert_eq!((&refused["request_id"], &refused["code"], &refused["method"], &refused["account"]), expected);
     assert!(refused["duration"].as_f64().unwrap() > 0.0);
     assert!(!refused.to_string().contains("127.0.0.1"), "{refused}");
+}
+
+#[rstest]
+#[case::public(false)]
+#[case::operators(true)]
+#[tokio::test]
+async fn row_60_refused_heads_are_counted_and_logged_in_few_lines(#[case] operators: bool) {
+    const HEADS: usize = 300;
+    let sandbox = Sandbox::new();
+    let admin = ReservedPort::new();
+    let bind = format!("admin.bind={}", admin.addr());
+    let (service, address) = sandbox.serve(&["serve", "--set", "shutdown.grace=0s", "--set", &bind]).await;
+    let address: SocketAddr = if operators { admin.addr() } else { address.parse().unwrap() };
+    let mut ids = HashSet::new();
+    for number in 0..HEADS {
+        let mut wire = Wire::to(address).await;
+        let bad = ["hello\r\n\r\n", "GET / HTTP/1.1\r\nhost: x\r\n\r\nhello\r\n\r\n"][number % 2];
+        wire.send(bad).await.unwrap();
+        if number % 2 == 1 {
+            wire.answer().await;
+        }
+        let refused = wire.answer().await;
+        assert_eq!(refused.status, 400);
+        ids.insert(refused.headers["x-request-id"].to_str().unwrap().to_owned());
+    }
+    let scraped =
+        crate::tools::http_client().get(format!("http://{}/metrics", admin.addr())).send().await.unwrap();
+    let counted = format!("scoring_http_requests_total{{code=\"400\",method=\"other\"}} {HEADS}\n");
+    assert!(scraped.text().await.unwrap().contains(&counted));
+
+    let lines = || -> Vec<Value> {
+        let log = service.out();
+        log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    };
+    let refused = |lines: &[Value]| lines.iter().filter(|line| line["message"] == "head refused").count();
+    let left_out = |lines: &[Value]| lines.iter().filter_map(|line| line["left_out"].as_u64()).sum::<u64>();
+    eventually(Duration::from_secs(20), "each is in a line, or among those left out", async || {
+        refused(&lines()) as u64 + left_out(&lines()) == HEADS as u64
+    })
+    .await;
+    let lines = lines();
+    assert!(refused(&lines) > 0);
+    assert!(left_out(&lines) > 0, "{lines:?}");
+    for line in lines.iter().filter(|line| line["message"] == "head refused") {
+        assert_eq!(
+            (&line["level"], &line["code"], &line["method"]),
+            (&json!("INFO"), &json!(400), &json!("other"))
+        );
+        assert!(ids.remove(line["request_id"].as_str().unwrap()), "{line}");
+    }
+    assert!(!service.out().contains("actix_http"), "{}", service.out());
 }
 
 /// A call that is refused for its arguments has a context as well.

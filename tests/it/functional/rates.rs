@@ -78,6 +78,38 @@ async fn behind_a_trusted_proxy_each_client_has_a_rate_of_its_own(#[case] proxie
     assert_eq!(from("203.0.113.6").await.status, 200);
 }
 
+/// The service counts each client by itself, however odd the header, and leaves the proxy its own rate.
+#[rstest]
+#[case::no_text(&["\u{ff}\u{fe}, 203.0.113.5"])]
+#[case::no_text_in_another_header(&["\u{ff}\u{fe}", "203.0.113.5"])]
+#[case::empty_elements(&[", 203.0.113.5, ,"])]
+#[case::empty_header_behind(&["203.0.113.5", ""])]
+#[case::brackets(&["[2001:db8::5]"])]
+#[case::a_word(&["evil, unknown"])]
+#[case::no_text_at_the_right(&["evil, \u{ff}"])]
+#[tokio::test]
+async fn row_61_an_odd_header_counts_for_its_client_alone(#[case] lines: &[&str]) {
+    let app = TestApp::with_settings(&["limits.address_rate=3/h", "http.trusted_proxies=127.0.0.1"]).await;
+    let from = async |lines: &[&str]| {
+        let mut request = app.request(Method::POST, "/method");
+        for line in lines {
+            // Each character as one byte, so that a line need not be UTF-8.
+            let bytes: Vec<u8> = line.chars().map(|character| u8::try_from(character).unwrap()).collect();
+            request = request.header("x-forwarded-for", bytes);
+        }
+        app.send(request.body(of("a", "b"))).await
+    };
+    for _ in 0..3 {
+        assert_eq!(from(lines).await.status, 200);
+    }
+    is_too_many(&from(lines).await);
+    // A client changes nothing by what it puts in front.
+    is_too_many(&from(&[&["198.51.100.1"], lines].concat()).await);
+    for other in [&[] as &[&str], &["203.0.113.6"], &["198.51.100.1"]] {
+        assert_eq!(from(other).await.status, 200);
+    }
+}
+
 #[tokio::test]
 async fn nothing_is_limited_unless_asked_for() {
     let app = TestApp::spawn().await;

@@ -7,6 +7,7 @@
 //! | [`RedisServer`] | a real `redis-server` process, to be killed, stopped and filled |
 //! | [`Door`] | how the first two admit connections: shut, clogged, flapping, half-open |
 //! | [`Certificate`] | a certificate in files, and clients that trust it |
+//! | [`ReverseProxy`] | a real nginx or HAProxy in front of a service |
 //! | [`Browser`] | a real Chromium, to look at pages with |
 //! | [`eventually`], [`in_time`] | the only ways in which a test waits |
 //! | [`Stopwatch`] | the only way in which a test holds an upper bound in time |
@@ -23,6 +24,7 @@ mod port;
 mod proxy;
 mod redis;
 mod resp;
+mod reverse_proxy;
 mod stopwatch;
 
 pub use self::browser::Browser;
@@ -34,4 +36,5 @@ pub use self::port::ReservedPort;
 pub use self::proxy::{Conditions, Loss, Proxy, Upstream};
 pub use self::redis::RedisServer;
 pub use self::resp::{Command, DATA, Fault, READS, RespServer, Rule, WRITES};
+pub use self::reverse_proxy::ReverseProxy;
 pub use self::stopwatch::Stopwatch;
