@@ -262,6 +262,7 @@ pub fn stored() -> impl Iterator<Item = (String, String)> {
     (1..=LAST_CLIENT).map(|id| (format!("i:{id}"), interests_of(id).to_string()))
 }
 
-fn interests_of(id: i64) -> Value {
+/// The interests that are stored for this client.
+pub fn interests_of(id: i64) -> Value {
     if (1..=LAST_CLIENT).contains(&id) { json!(["books", format!("of {id}")]) } else { json!([]) }
 }

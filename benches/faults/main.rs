@@ -10,7 +10,9 @@
 //! | `row.rs` | what a row is made of |
 //! | `world.rs` | the store behind the service, and how each fault befalls it |
 //! | `measure.rs` | runs a row of the store's and judges it |
-//! | `own.rs`, `overload.rs`, `slow.rs` | rows with a procedure of their own |
+//! | `own.rs`, `overload.rs`, `slow.rs`, `redis_rows.rs`, `file_rows.rs` | rows with a procedure of their own |
+//! | `outage.rs` | what those have in common whose store fails |
+//! | `shim.rs`, `names.c` | libraries that make system calls fail, and names resolve as told |
 //! | `soak.rs` | faults at random, for long |
 //! | `service.rs`, `client.rs`, `load.rs` | the process, who calls it, and how often |
 //! | `report.rs` | the table of results |
@@ -26,13 +28,17 @@
 )]
 
 mod client;
+mod file_rows;
 mod load;
 mod measure;
+mod outage;
 mod overload;
 mod own;
+mod redis_rows;
 mod report;
 mod row;
 mod service;
+mod shim;
 mod slow;
 mod soak;
 mod table;

@@ -20,7 +20,7 @@ use crate::{
     load::{Load, some_clients},
     measure::{Latencies, latencies},
     row::{Outcome, ms},
-    service::Service,
+    service::{Launch, Service},
     tools::{RespServer, eventually},
     world::filled_store,
 };
@@ -296,7 +296,8 @@ pub fn out_of_files() -> LocalBoxFuture<'static, Outcome> {
     Box::pin(async {
         let mut out = Outcome::default();
         let store = filled_store();
-        let service = Service::start_with_files(FILES, &[&format!("store.url={}", store.url())]).await;
+        let service =
+            Launch::default().with_files(FILES).serve(&[&format!("store.url={}", store.url())]).await;
         let target = service.target.clone();
         let load = Load::start(target.clone(), 100).await;
         sleep(Duration::from_secs(1)).await;

@@ -73,6 +73,8 @@ pub enum Cause {
     Kill9,
     Stop,
     Script,
+    /// As `Script`, on database 3, and the server refuses to choose it meanwhile. Database 0 has other interests.
+    ScriptOnDatabase3,
     ClientKill,
     PauseWrites,
 }

@@ -32,6 +32,23 @@ pub struct Service {
 
 struct Process(Child);
 
+/// How the binary is started.
+#[derive(Default)]
+pub struct Launch {
+    environment: Vec<(&'static str, String)>,
+    /// A script that a shell runs first. It ends with `exec "$0" "$@"`.
+    script: Option<String>,
+}
+
+/// A run of the command line that has ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// `None` if a signal ended it.
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
 /// What the service holds of the machine.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Usage {
@@ -40,19 +57,69 @@ pub struct Usage {
     pub threads: u64,
 }
 
+// ===== impl Launch =====
+
+impl Launch {
+    /// With these variables, of a [shim](crate::shim).
+    pub fn with(environment: &[(&'static str, String)]) -> Self {
+        Self { environment: environment.to_vec(), script: None }
+    }
+
+    /// With at most so many open files.
+    pub fn with_files(self, most: usize) -> Self {
+        Self { script: Some(format!("ulimit -n {most} && exec \"$0\" \"$@\"")), ..self }
+    }
+
+    /// In a namespace of its own, in which `folder` is mounted read-only. Needs root.
+    pub fn read_only(folder: &str) -> Self {
+        let mount = format!("mount --bind {folder} {folder} && mount -o remount,ro,bind {folder}");
+        let script = format!("exec unshare -m sh -c '{mount} && exec \"$0\" \"$@\"' \"$0\" \"$@\"");
+        Self { environment: Vec::new(), script: Some(script) }
+    }
+
+    fn command(&self) -> Command {
+        let mut command = match &self.script {
+            None => Command::new(BINARY),
+            Some(script) => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", script, BINARY]);
+                shell
+            }
+        };
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("SCORING_") {
+                command.env_remove(name);
+            }
+        }
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// Runs the command line to its end.
+    pub fn run(&self, arguments: &[String]) -> Ended {
+        let output = self.command().args(arguments).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Ended { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    /// Starts the command line. The caller reaps it.
+    pub fn spawn(&self, arguments: &[String]) -> Child {
+        self.command().args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    }
+
+    /// A service with these settings. Its log goes to a file.
+    pub async fn serve(&self, settings: &[&str]) -> Service {
+        Service::start_by(self.command(), settings).await
+    }
+}
+
 // ===== impl Service =====
 
 impl Service {
     /// Starts it with these settings. Its log goes to a file.
     pub async fn start(settings: &[&str]) -> Self {
-        Self::start_by(Command::new(BINARY), settings).await
-    }
-
-    /// The same, where it may have no more than so many open files.
-    pub async fn start_with_files(most: usize, settings: &[&str]) -> Self {
-        let mut shell = Command::new("sh");
-        shell.args(["-c", &format!("ulimit -n {most} && exec \"$0\" \"$@\""), BINARY]);
-        Self::start_by(shell, settings).await
+        Launch::default().serve(settings).await
     }
 
     async fn start_by(command: Command, settings: &[&str]) -> Self {
@@ -72,7 +139,7 @@ impl Service {
     /// The same, with a log that goes into a pipe which nobody reads any more once the service listens.
     pub async fn start_with_blocked_log(settings: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let mut process = Process::spawn(Command::new(BINARY), &dir, settings, Stdio::piped());
+        let mut process = Process::spawn(Launch::default().command(), &dir, settings, Stdio::piped());
         let mut pipe = BufReader::new(process.0.stdout.take().unwrap());
         let reading = tokio::task::spawn_blocking(move || {
             let found = (&mut pipe).lines().map_while(Result::ok).find_map(|line| listening(&line));
@@ -122,15 +189,10 @@ impl Service {
 
 impl Process {
     fn spawn(mut command: Command, dir: &TempDir, settings: &[&str], out: Stdio) -> Self {
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("SCORING_") {
-                command.env_remove(name);
-            }
-        }
         for setting in ON_FREE_PORTS.iter().chain(settings) {
             command.args(["--set", setting]);
         }
-        command.current_dir(dir.path()).stdin(Stdio::null()).stdout(out);
+        command.current_dir(dir.path()).stdout(out);
         Self(command.spawn().unwrap())
     }
 

@@ -42,6 +42,15 @@ pub struct Pending(Option<tokio::task::JoinHandle<()>>);
 impl World {
     /// The store that `cause` needs, healthy and filled, or as it is before the service starts.
     pub async fn new(cause: Cause) -> Self {
+        if matches!(cause, Cause::ScriptOnDatabase3) {
+            let redis = RedisServer::with(&["--busy-reply-threshold", "1000"]).await;
+            fill(&redis).await;
+            redis.command::<()>(&["SWAPDB", "0", "3"]).await;
+            for (key, _) in stored() {
+                redis.command::<()>(&["SET", &key, r#"["of another application"]"#]).await;
+            }
+            return Self::Redis(Arc::new(redis));
+        }
         if matches!(
             cause,
             Cause::Kill9 | Cause::Stop | Cause::Script | Cause::ClientKill | Cause::PauseWrites
@@ -76,6 +85,7 @@ impl World {
             }
             Self::Resp(store) => store.url(),
             Self::Behind(proxy, _) => format!("redis://{}", proxy.addr()),
+            Self::Redis(redis) if matches!(cause, Cause::ScriptOnDatabase3) => format!("{}/3", redis.url()),
             Self::Redis(redis) => redis.url(),
         }
     }
@@ -106,7 +116,7 @@ impl World {
             }
             (Cause::Kill9, Self::Redis(redis)) => redis.kill9(),
             (Cause::Stop, Self::Redis(redis)) => redis.sigstop(),
-            (Cause::Script, Self::Redis(redis)) => {
+            (Cause::Script | Cause::ScriptOnDatabase3, Self::Redis(redis)) => {
                 let redis = redis.clone();
                 pending = Some(tokio::spawn(async move { block(&redis, lasts).await }));
             }
@@ -225,14 +235,14 @@ pub fn filled_store() -> RespServer {
     store
 }
 
-async fn fill(redis: &RedisServer) {
+pub async fn fill(redis: &RedisServer) {
     let pairs: Vec<_> = stored().flat_map(|(key, value)| [key, value]).collect();
     let words: Vec<_> = ["MSET"].into_iter().chain(pairs.iter().map(String::as_str)).collect();
     redis.command::<()>(&words).await;
 }
 
 /// Keeps a Redis busy for so long.
-async fn block(redis: &RedisServer, lasts: Duration) {
+pub async fn block(redis: &RedisServer, lasts: Duration) {
     let script = format!(
         "local function now() local t = redis.call('TIME'); return t[1] * 1000 + t[2] / 1000 end; \
          local e = now() + {}; repeat until now() >= e",

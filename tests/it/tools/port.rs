@@ -20,12 +20,17 @@ pub struct ReservedPort {
 impl ReservedPort {
     /// Takes a port that is free now.
     pub fn new() -> Self {
-        let bound = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+        Self::at((Ipv4Addr::LOCALHOST, 0).into())
+    }
+
+    /// Takes this address of the loopback network, or a free port there if its port is 0.
+    pub fn at(addr: SocketAddr) -> Self {
+        let bound = bind(addr);
         let addr = bound.local_addr().unwrap().as_socket().unwrap();
         Self { addr, _bound: bound }
     }
 
-    /// `127.0.0.1` and the port.
+    /// The address, with the port.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }

@@ -1,0 +1,119 @@
+//! Small libraries that are loaded into the service's process and make system calls fail, or names resolve as a row wants it.
+//!
+//! They are compiled by `cc` when a row needs one.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+};
+
+use tempfile::TempDir;
+
+/// Input/output error, by the system's number.
+pub const EIO: i32 = 5;
+/// No space left on the device.
+pub const ENOSPC: i32 = 28;
+
+/// Which calls fail.
+#[derive(Clone, Copy)]
+pub enum Calls {
+    Read,
+    Write,
+}
+
+/// Makes calls on a file fail while it is told to.
+pub struct Shim {
+    folder: TempDir,
+    environment: Vec<(&'static str, String)>,
+}
+
+/// Answers for the system's resolver.
+pub struct Names {
+    folder: TempDir,
+    environment: Vec<(&'static str, String)>,
+}
+
+// ===== impl Shim =====
+
+impl Shim {
+    /// Calls on files whose path contains `path` fail with `errno`, once it [fails](Self::fail).
+    pub fn new(path: &str, calls: Calls, errno: i32) -> Self {
+        static LIBRARY: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
+        let (_, library) = LIBRARY.get_or_init(|| compile("tests/it/tools/shim.c"));
+        let folder = tempfile::tempdir().unwrap();
+        let calls = match calls {
+            Calls::Read => "read",
+            Calls::Write => "write",
+        };
+        let environment = vec![
+            ("LD_PRELOAD", library.display().to_string()),
+            ("SHIM_FAIL_IF", flag(&folder).display().to_string()),
+            ("SHIM_ERRNO", errno.to_string()),
+            ("SHIM_CALLS", calls.to_owned()),
+            ("SHIM_PATH", path.to_owned()),
+        ];
+        Self { folder, environment }
+    }
+
+    pub fn fail(&self) {
+        File::create(flag(&self.folder)).unwrap();
+    }
+
+    pub fn heal(&self) {
+        fs::remove_file(flag(&self.folder)).unwrap();
+    }
+
+    pub fn environment(&self) -> &[(&'static str, String)] {
+        &self.environment
+    }
+}
+
+// ===== impl Names =====
+
+impl Names {
+    /// `host` resolves to `addresses`, unless look-ups are [stuck](Self::get_stuck).
+    pub fn new(host: &str, addresses: &str) -> Self {
+        static LIBRARY: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
+        let (_, library) = LIBRARY.get_or_init(|| compile("benches/faults/names.c"));
+        let folder = tempfile::tempdir().unwrap();
+        let environment = vec![
+            ("LD_PRELOAD", library.display().to_string()),
+            ("NAMES_HOST", host.to_owned()),
+            ("NAMES_ADDRESSES", addresses.to_owned()),
+            ("NAMES_STUCK_IF", flag(&folder).display().to_string()),
+        ];
+        Self { folder, environment }
+    }
+
+    pub fn get_stuck(&self) {
+        File::create(flag(&self.folder)).unwrap();
+    }
+
+    pub fn heal(&self) {
+        fs::remove_file(flag(&self.folder)).unwrap();
+    }
+
+    pub fn environment(&self) -> &[(&'static str, String)] {
+        &self.environment
+    }
+}
+
+fn flag(folder: &TempDir) -> PathBuf {
+    folder.path().join("fails")
+}
+
+fn compile(source: &str) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let library = folder.path().join("shim.so");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(source);
+    let status = Command::new("cc")
+        .args(["-shared", "-fPIC", "-O1", "-o"])
+        .args([&library, &source])
+        .arg("-ldl")
+        .status()
+        .expect("cc is there, since cargo links with it");
+    assert!(status.success(), "cc cannot compile {}", source.display());
+    (folder, library)
+}
