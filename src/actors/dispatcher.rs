@@ -309,7 +309,11 @@ fn refuse(error: &InterestsError) -> CallError {
             CallError::Internal
         }
         InterestsError::Store(
-            StoreError::BadValue | StoreError::CrossSlot | StoreError::TooLarge | StoreError::AtFault { .. },
+            StoreError::BadValue
+            | StoreError::CrossSlot
+            | StoreError::TooLarge
+            | StoreError::Damaged(_)
+            | StoreError::AtFault { .. },
         ) => {
             tracing::error!(%error, "bad value in the store");
             CallError::Internal

@@ -122,12 +122,15 @@ fn with_clients(clients: &[ClientId], error: StoreError) -> InterestsError {
             let clients = positions.iter().filter_map(|&at| clients.get(at)).copied().collect();
             InterestsError::AtFault { clients, source: *cause }
         }
-        StoreError::BadValue | StoreError::CrossSlot | StoreError::TooLarge if clients.len() == 1 => {
+        StoreError::BadValue | StoreError::CrossSlot | StoreError::TooLarge | StoreError::Damaged(_)
+            if clients.len() == 1 =>
+        {
             InterestsError::AtFault { clients: clients.to_vec(), source: error }
         }
         StoreError::BadValue
         | StoreError::CrossSlot
         | StoreError::TooLarge
+        | StoreError::Damaged(_)
         | StoreError::Unavailable
         | StoreError::TimedOut => error.into(),
     }

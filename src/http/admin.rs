@@ -11,7 +11,10 @@ use super::{
     CallPlan, Dispatchers,
     lifecycle::{Lifecycle, Phase},
 };
-use crate::{actors::TreeVitals, store::RoleStatus};
+use crate::{
+    actors::TreeVitals,
+    store::{Access, RoleStatus},
+};
 
 /// What the operators' listener looks at.
 #[derive(Debug, Clone)]
@@ -45,6 +48,7 @@ enum Part {
         breaker: &'static str,
         last_error: Option<&'static str>,
         cause: Option<String>,
+        access: Option<&'static str>,
     },
     Actor {
         status: &'static str,
@@ -71,6 +75,7 @@ pub(super) async fn readyz(plan: web::Data<AdminPlan>) -> HttpResponse {
             breaker: if state.breaker_open { "open" } else { "closed" },
             last_error: state.last_error.as_ref().map(|error| error.kind),
             cause: state.last_error.map(|error| error.cause),
+            access: state.access.map(Access::as_str),
         };
         parts.insert(role.role().as_str(), part);
     }

@@ -16,6 +16,25 @@ pub(super) const ANSWER_LIMIT: u64 = 64 << 20;
 /// The result of a command on a [`Connection`].
 pub type Reply<T> = BoxFuture<'static, Result<T, BackendError>>;
 
+/// Whether a file may be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// It may be read alone: a file system that is mounted so, or no right to write.
+    ReadOnly,
+    /// It may be read and written.
+    ReadWrite,
+}
+
+impl Access {
+    /// The name in readiness.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ReadOnly => "read_only",
+            Self::ReadWrite => "read_write",
+        }
+    }
+}
+
 /// Makes connections to one store, for one role.
 pub trait Connector: fmt::Debug + Send + Sync {
     /// Makes a new connection, resolving the address afresh, and shows that it serves.
@@ -64,8 +83,13 @@ pub trait Connection: Send + Sync {
     /// An answer is owed until it is complete, also if the caller that asked for it has gone.
     fn silent_for(&self) -> Duration;
 
-    /// Resolves when the connection is gone. Never, for a store inside this process.
-    fn closed(&self) -> BoxFuture<'static, ()>;
+    /// Resolves when the connection is gone, and says why. Never, for a store in memory.
+    fn closed(&self) -> BoxFuture<'static, BackendError>;
+
+    /// Whether the store's file may be written; `None` for a store that is not a file.
+    fn access(&self) -> Option<Access> {
+        None
+    }
 
     /// Drops the connection at once; what is under way on it ends as [`BackendError::Disconnected`].
     fn close(&self);

@@ -126,10 +126,11 @@ pub fn open_bulk(
 ) -> Result<Box<dyn Bulk>, OpenBulkError> {
     Ok(match url {
         StoreUrl::Memory => return Err(OpenBulkError::Memory),
-        StoreUrl::Embedded(path) if purpose == Purpose::Read && !path.exists() => {
-            return Err(OpenBulkError::NoFile);
-        }
-        StoreUrl::Embedded(path) => Box::new(EmbeddedFile::open(path)?),
+        StoreUrl::Embedded(path) => match purpose {
+            Purpose::Read if !path.exists() => return Err(OpenBulkError::NoFile),
+            Purpose::Read => Box::new(EmbeddedFile::open_to_read(path)?),
+            Purpose::Write => Box::new(EmbeddedFile::open(path)?),
+        },
         StoreUrl::Redis(target) => Box::new(RedisBulk::connect(target, connect_timeout, resolver)?),
     })
 }

@@ -73,9 +73,13 @@ pub enum BackendError {
         /// The error code that the server gave.
         code: String,
     },
-    /// The embedded store's file cannot be read or written, or is in use.
-    #[error("embedded store: {0}")]
+    /// The embedded store's file cannot be read or written, or is in use. The text names the file and the cause.
+    #[error("{0}")]
     Storage(String),
+    /// The embedded store's file does not hold the bytes that were written to it, where this call looked for a value. The
+    /// text names the file and the cause.
+    #[error("{0}")]
+    Damaged(String),
 }
 
 /// What to do about a [`BackendError`].
@@ -102,14 +106,16 @@ impl BackendError {
     /// The one table from errors to remedies.
     pub fn remedy(&self) -> Remedy {
         match self {
-            Self::Disconnected(_) | Self::Protocol | Self::Unresolved { .. } => Remedy::Reconnect,
+            Self::Disconnected(_) | Self::Protocol | Self::Unresolved { .. } | Self::Storage(_) => {
+                Remedy::Reconnect
+            }
             Self::Connect(attempts) => FailedAttempt::remedy_of(attempts),
             Self::ReadOnly => Remedy::Reresolve,
-            Self::TimedOut | Self::NotServing { .. } | Self::Storage(_) => Remedy::Retry,
+            Self::TimedOut | Self::NotServing { .. } => Remedy::Retry,
             Self::Refused { .. } => Remedy::Configuration,
             Self::Denied { .. } | Self::NoPassword(_) => Remedy::Wait,
             Self::WritesRefused { .. } => Remedy::DropWrite,
-            Self::WrongType | Self::CrossSlot | Self::TooLarge => Remedy::BadValue,
+            Self::WrongType | Self::CrossSlot | Self::TooLarge | Self::Damaged(_) => Remedy::BadValue,
         }
     }
 
@@ -132,6 +138,7 @@ impl BackendError {
             Self::TooLarge => "too_large",
             Self::Refused { .. } => "refused",
             Self::Storage(_) => "storage",
+            Self::Damaged(_) => "damaged",
         }
     }
 }
@@ -154,7 +161,10 @@ pub enum StoreError {
     /// The stored values are too large to be answered.
     #[error("the stored values are too large")]
     TooLarge,
-    /// One of the three before this one, for a question of several keys.
+    /// The store's file is damaged where a value should be. The text names the file, the key and the damage.
+    #[error("{0}")]
+    Damaged(String),
+    /// One of the four before this one, for a question of several keys.
     #[error("{cause}")]
     AtFault {
         /// The positions of the keys that are at fault; all positions, if it is not known which ones are.
@@ -169,6 +179,7 @@ impl From<&BackendError> for StoreError {
         match error {
             BackendError::TimedOut => Self::TimedOut,
             BackendError::WrongType => Self::BadValue,
+            BackendError::Damaged(cause) => Self::Damaged(cause.clone()),
             BackendError::CrossSlot => Self::CrossSlot,
             BackendError::TooLarge => Self::TooLarge,
             BackendError::Disconnected(_)

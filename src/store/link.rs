@@ -265,6 +265,7 @@ impl Shared {
     fn attach(&self, connection: Arc<dyn Connection>) {
         let generation = self.generation.get() + 1;
         self.generation.set(generation);
+        self.monitor.access(connection.access());
         self.live.replace(Some(Live { generation, connection }));
         self.monitor.connected();
         self.changed.notify_waiters();
@@ -279,7 +280,7 @@ impl Shared {
     /// Returns why the connection is of no use any more.
     async fn watch(&self, connection: &dyn Connection) -> BackendError {
         select! {
-            () = connection.closed() => BackendError::Disconnected(std::io::ErrorKind::ConnectionAborted),
+            error = connection.closed() => error,
             () = self.silence(connection) => BackendError::TimedOut,
             () = self.replace.notified() => self.replace_because.take().unwrap_or(BackendError::Protocol),
             error = self.beat(connection) => error,

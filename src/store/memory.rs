@@ -11,7 +11,7 @@ use futures_util::{
     future::{BoxFuture, pending, ready},
 };
 
-use super::{Connection, Connector, LocalCache, Reply};
+use super::{BackendError, Connection, Connector, LocalCache, Reply};
 
 /// A store in memory. Clones share it.
 #[derive(Debug, Clone)]
@@ -62,7 +62,7 @@ impl Connection for Memory {
         Duration::ZERO
     }
 
-    fn closed(&self) -> BoxFuture<'static, ()> {
+    fn closed(&self) -> BoxFuture<'static, BackendError> {
         pending().boxed()
     }
 

@@ -9,7 +9,7 @@ use std::{
 
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
 
-use super::{BackendError, Change};
+use super::{Access, BackendError, Change};
 use crate::{units::LATENCY_BUCKETS, wall_clock};
 
 /// What a store is used for. Each role has its own connections, time limit and breaker.
@@ -91,6 +91,7 @@ struct State {
     open: usize,
     since: SystemTime,
     last_error: Option<LastError>,
+    access: Option<Access>,
     /// What the log said last: up or down. Links come and go with workers and restarts, which is no news of the store.
     logged: Option<bool>,
 }
@@ -106,6 +107,8 @@ pub struct RoleSnapshot {
     pub since: SystemTime,
     /// The last error.
     pub last_error: Option<LastError>,
+    /// Whether the store's file may be written; `None` for a store that is not a file.
+    pub access: Option<Access>,
 }
 
 /// An error of the store, in words for operators. Contains no keys, values or credentials.
@@ -179,6 +182,7 @@ impl RoleStatus {
             open: 0,
             since: wall_clock::now().into(),
             last_error: None,
+            access: None,
             logged: None,
         };
         Arc::new(Self { role, metrics, state: Mutex::new(state) })
@@ -197,6 +201,7 @@ impl RoleStatus {
             breaker_open: state.open > 0,
             since: state.since,
             last_error: state.last_error.clone(),
+            access: state.access,
         }
     }
 
@@ -270,6 +275,11 @@ impl Monitor {
         if error.is_none() {
             metrics.durations.with_label_values(&[operation.as_str()]).observe(took.as_secs_f64());
         }
+    }
+
+    /// Whether the file behind the link may be written; `None` if the store is not a file.
+    pub fn access(&self, access: Option<Access>) {
+        self.status.lock().access = access;
     }
 
     /// The link has a connection.

@@ -271,10 +271,11 @@ impl Connection for Wire {
         lock(&self.owed_since).map_or(Duration::ZERO, |since| since.elapsed())
     }
 
-    fn closed(&self) -> BoxFuture<'static, ()> {
+    fn closed(&self) -> BoxFuture<'static, BackendError> {
         let mut closed = self.closed.subscribe();
         async move {
             let _ = closed.wait_for(|closed| *closed).await;
+            BackendError::Disconnected(ConnectionAborted)
         }
         .boxed()
     }
@@ -321,5 +322,6 @@ pub(crate) fn every_error() -> Vec<BackendError> {
         BackendError::TooLarge,
         BackendError::Refused { code: code() },
         BackendError::Storage("broken".to_owned()),
+        BackendError::Damaged("broken".to_owned()),
     ]
 }

@@ -1,9 +1,12 @@
-use std::cell::Cell;
+use std::{cell::Cell, fs, ops::ControlFlow, path::Path};
 
 use rstest::rstest;
 use tempfile::{TempDir, tempdir};
 
 use super::*;
+use crate::store::Bulk;
+
+mod damage;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -114,12 +117,12 @@ fn garbage(path: &Path) {
     fs::write(path, "not a database ".repeat(10_000)).unwrap();
 }
 
-/// Its first page is that of a database, and what follows is not.
+/// Both copies of its header are damaged.
 fn a_damaged_database(path: &Path) {
     drop(EmbeddedFile::open(path).unwrap());
     let mut bytes = fs::read(path).unwrap();
     let length = bytes.len();
-    bytes[9..length.min(4096)].fill(0xA5);
+    bytes[9..length.min(8192)].fill(0xA5);
     fs::write(path, bytes).unwrap();
 }
 
@@ -136,7 +139,8 @@ fn what_is_no_database_is_an_error_and_no_panic(
     let path = folder.path().join("scoring.redb");
     make(&path);
     let error = EmbeddedFile::open(&path).unwrap_err();
-    assert!(matches!(error, BackendError::Storage(_)), "{error:?}");
+    assert!(matches!(error, BackendError::Storage(_) | BackendError::Damaged(_)), "{error:?}");
+    assert!(error.to_string().contains("scoring.redb"), "{error}");
 }
 
 #[test]
@@ -167,8 +171,8 @@ async fn all_connections_share_one_open_file_and_one_cache() {
     let (one, other) = (connector.connect().await.unwrap(), connector.connect().await.unwrap());
     one.set("uid:1".into(), b"3".to_vec(), HOUR).await.unwrap();
     assert_eq!(other.get("uid:1".into()).await.unwrap(), Some(b"3".to_vec()));
-    let file = connector.opened.get().unwrap().clone();
-    file.put_all(&entries(&[("i:1", "a")]), &|| {}).unwrap();
+    let import = EmbeddedFile::open(&folder.path().join("scoring.redb")).unwrap();
+    import.put_all(&entries(&[("i:1", "a")]), &|| {}).unwrap();
     for connection in [one, other] {
         let values = connection.get_many(Arc::from(["i:1".to_owned(), "i:2".to_owned()]));
         assert_eq!(values.await.unwrap(), [Some(b"a".to_vec()), None]);
@@ -183,7 +187,9 @@ async fn a_cached_value_is_gone_when_its_time_is_over_and_never_in_the_file() {
     connection.set("uid:1".into(), b"3".to_vec(), Duration::ZERO).await.unwrap();
     connection.set("uid:2".into(), b"3".to_vec(), HOUR).await.unwrap();
     assert_eq!(connection.get("uid:1".into()).await.unwrap(), None);
-    assert!(visited(connector.opened.get().unwrap(), "").is_empty());
+    assert!(
+        visited(&EmbeddedFile::open_to_read(&folder.path().join("scoring.redb")).unwrap(), "").is_empty()
+    );
 }
 
 /// The service starts without its store, and uses it once it is there.
@@ -194,7 +200,7 @@ async fn a_file_that_could_not_be_opened_is_tried_again_at_the_next_connect() {
     a_folder(&path);
     let connector = EmbeddedConnector::new(path.clone(), 10);
     let error = connector.connect().await.err().unwrap();
-    assert_eq!(error.remedy(), crate::store::Remedy::Retry);
+    assert_eq!(error.remedy(), Remedy::Reconnect);
     fs::remove_dir(path).unwrap();
     connector.connect().await.unwrap();
 }

@@ -201,10 +201,14 @@ impl Connection for RedisConnection {
         self.commands.pulse.silent_for()
     }
 
-    fn closed(&self) -> BoxFuture<'static, ()> {
+    fn closed(&self) -> BoxFuture<'static, BackendError> {
         let mut closed = self.closed.clone();
-        // The sender is only ever dropped: an error is the signal.
-        async move { while closed.changed().await.is_ok() {} }.boxed()
+        async move {
+            // The sender is only ever dropped: an error is the signal.
+            while closed.changed().await.is_ok() {}
+            BackendError::Disconnected(std::io::ErrorKind::ConnectionAborted)
+        }
+        .boxed()
     }
 
     fn close(&self) {

@@ -8,7 +8,7 @@ use futures_util::{
 };
 use scoring_api::{
     app::Stores,
-    store::{Connection, Connector, Memory, Reply},
+    store::{BackendError, Connection, Connector, Memory, Reply},
 };
 use serde_json::json;
 use tokio::{select, sync::Semaphore, time::sleep};
@@ -59,7 +59,7 @@ impl Connection for Slow {
         Duration::ZERO
     }
 
-    fn closed(&self) -> BoxFuture<'static, ()> {
+    fn closed(&self) -> BoxFuture<'static, BackendError> {
         pending().boxed()
     }
 

@@ -12,7 +12,7 @@ use std::{
 use futures_util::future::BoxFuture;
 use scoring_api::{
     app::Stores,
-    store::{Connection, Connector, Memory, Reply as StoreReply},
+    store::{BackendError, Connection, Connector, Memory, Reply as StoreReply},
 };
 use tokio::{
     task::JoinSet,
@@ -65,7 +65,7 @@ impl Connection for Slow {
         self.0.silent_for()
     }
 
-    fn closed(&self) -> BoxFuture<'static, ()> {
+    fn closed(&self) -> BoxFuture<'static, BackendError> {
         self.0.closed()
     }
 

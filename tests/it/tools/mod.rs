@@ -31,6 +31,7 @@ pub use self::browser::Browser;
 pub use self::certificate::Certificate;
 pub use self::door::Door;
 pub use self::eventually::{eventually, in_time};
+#[allow(unused_imports, reason = "only the fault table uses it")]
 pub use self::full_backlog::FullBacklog;
 pub use self::http::http_client;
 pub use self::port::ReservedPort;

@@ -1,0 +1,216 @@
+//! How the file comes to be: a new one, or one that is made of a file of an older version.
+//!
+//! A file is made under another name in the same folder and renamed once it is complete and on the disk. So the path never
+//! leads to a file that is half made, whatever ends the process or fills the disk. The lock that redb holds on a file that is
+//! being made tells it from one that was left behind, which the next attempt removes.
+
+use std::{
+    ffi::OsString,
+    fs::{self, File, OpenOptions},
+    io::{self, ErrorKind},
+    ops::Bound::Unbounded,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+};
+
+use redb::{
+    Database, ReadableDatabase, ReadableTable, StorageBackend,
+    backends::{FileBackend, InMemoryBackend},
+};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+
+use super::{
+    blocks::MAGIC,
+    fault::{guarded, of_system, opened, storage},
+    file::{PERSISTENT, database},
+    identity::Identity,
+};
+use crate::store::BackendError;
+
+/// How each redb file begins, and so did those of older versions.
+const REDB: &[u8; 9] = b"redb\x1A\n\xA9\r\n";
+/// The length that an older version gave a file before it wrote anything into it.
+const NEVER_MADE: u64 = 72 << 10;
+const SECOND_COPY_AT: u64 = 4096;
+const SUFFIX: &str = ".new";
+
+/// What stands in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Blocks with checksums.
+    Ours,
+    /// A plain redb file.
+    Older,
+    /// Nothing at all.
+    Empty,
+    /// What an older version left when it was killed, or found the disk full, while it made the file.
+    NeverMade,
+    /// Anything else.
+    Foreign,
+}
+
+// ===== impl Kind =====
+
+impl Kind {
+    pub(super) fn of(file: &File) -> io::Result<Self> {
+        let length = file.metadata()?.len();
+        let mut start = [0; MAGIC.len()];
+        for at in [0, SECOND_COPY_AT] {
+            match file.read_exact_at(&mut start, at) {
+                Ok(()) if start == *MAGIC => return Ok(Self::Ours),
+                Ok(()) if at == 0 && start.starts_with(REDB) => return Ok(Self::Older),
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(match length {
+            0 => Self::Empty,
+            NEVER_MADE if all(file)?.iter().all(|&byte| byte == 0) => Self::NeverMade,
+            _ => Self::Foreign,
+        })
+    }
+}
+
+/// All bytes of `file`.
+fn all(file: &File) -> io::Result<Vec<u8>> {
+    let length = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
+    let mut bytes = vec![0; length];
+    file.read_exact_at(&mut bytes, 0)?;
+    Ok(bytes)
+}
+
+/// Sees to it that `path` leads to a file of ours, or to an empty one: makes it, or takes over one of an older version.
+pub(super) fn prepare(path: &Path) -> Result<Kind, BackendError> {
+    let of_system = |error: &io::Error| of_system(path, error);
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(|error| of_system(&error))?;
+    }
+    let file = match File::open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            make(path, None, Place::New)?;
+            return Ok(Kind::Ours);
+        }
+        file => file.map_err(|error| of_system(&error))?,
+    };
+    match Kind::of(&file).map_err(|error| of_system(&error))? {
+        Kind::Foreign => Err(storage(path, "not a file of this service, or its header is damaged")),
+        Kind::NeverMade => replace_empty(path).map(|()| Kind::Ours),
+        Kind::Older => take_over(path).map(|()| Kind::Ours),
+        kind => Ok(kind),
+    }
+}
+
+/// Puts a new file in the place of one that holds nothing.
+pub(super) fn replace_empty(path: &Path) -> Result<(), BackendError> {
+    make(path, None, Place::Taken)
+}
+
+/// Makes a file of what an older version wrote, while no other process has that open.
+fn take_over(path: &Path) -> Result<(), BackendError> {
+    let older = OpenOptions::new().read(true).write(true).open(path);
+    let older = older.map_err(|error| of_system(path, &error))?;
+    let identity = Identity::of(&older).map_err(|error| of_system(path, &error))?;
+    let locks = guarded(path, || {
+        let locks = FileBackend::new(older.try_clone()?).map_err(opened)?;
+        if locks.try_lock_range(Unbounded, Unbounded).map_err(io::Error::other)? {
+            Ok(locks)
+        } else {
+            Err(redb::Error::DatabaseAlreadyOpen)
+        }
+    })?;
+    if !identity.is_at(path) {
+        return Err(storage(path, "the file was replaced"));
+    }
+    let entries = guarded(path, || load_older(&older))?;
+    make(path, Some(&entries), Place::Taken)?;
+    // The lock lasts until here: a file that is written after it was read would lose that.
+    locks.close().map_err(|error| of_system(path, &error))?;
+    tracing::info!(file = %path.display(), "a file of an older version was taken over");
+    Ok(())
+}
+
+/// Reads a file of an older version into memory, verified as a whole: its pages carry no checksums that each read compares.
+pub(super) fn load_older(file: &File) -> Result<Database, redb::Error> {
+    let bytes = all(file)?;
+    let memory = InMemoryBackend::new();
+    memory.set_len(bytes.len() as u64)?;
+    memory.write(0, &bytes)?;
+    drop(bytes);
+    let mut builder = Database::builder();
+    let database = builder.set_check_integrity_on_open(true).create_with_backend(memory).map_err(opened)?;
+    let transaction = database.begin_write()?;
+    transaction.open_table(PERSISTENT)?;
+    transaction.commit()?;
+    Ok(database)
+}
+
+/// Whether a file may be there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    New,
+    Taken,
+}
+
+fn make(path: &Path, entries: Option<&Database>, place: Place) -> Result<(), BackendError> {
+    let of_system = |error: io::Error| of_system(path, &error);
+    let folder = match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    let name = path.file_name().ok_or_else(|| storage(path, "not the name of a file"))?;
+    let mut prefix = OsString::from(".");
+    prefix.push(name);
+    prefix.push(".");
+    remove_leftovers(folder, &prefix);
+    prefix.push(format!("{:016x}{SUFFIX}", fastrand::u64(..)));
+    let new = folder.join(prefix);
+    let file = OpenOptions::new().read(true).write(true).create_new(true).open(&new).map_err(of_system)?;
+    let made = guarded(path, || {
+        let database = database(file)?;
+        let transaction = database.begin_write()?;
+        {
+            let mut table = transaction.open_table(PERSISTENT)?;
+            if let Some(entries) = entries {
+                for entry in entries.begin_read()?.open_table(PERSISTENT)?.iter()? {
+                    let (key, value) = entry?;
+                    table.insert(key.value(), value.value())?;
+                }
+            }
+        }
+        transaction.commit()?;
+        match place {
+            Place::Taken => fs::rename(&new, path)?,
+            Place::New => rename_to_new(&new, path)?,
+        }
+        File::open(folder)?.sync_all()?;
+        Ok(database.close().map_err(opened)?)
+    });
+    // Gone already if it was renamed.
+    let _ = fs::remove_file(&new);
+    made
+}
+
+/// Renames a file to a name that no file has. Another process that was faster is as good.
+fn rename_to_new(from: &Path, to: &Path) -> io::Result<()> {
+    let renamed = match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // A file system that cannot do it may know links.
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => fs::hard_link(from, to),
+        renamed => renamed.map_err(io::Error::from),
+    };
+    renamed.or_else(|error| if error.kind() == ErrorKind::AlreadyExists { Ok(()) } else { Err(error) })
+}
+
+/// Removes files that were left behind half made. What cannot be removed is in nobody's way.
+fn remove_leftovers(folder: &Path, prefix: &OsString) {
+    let is_one = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+        name.starts_with(prefix.as_encoded_bytes()) && name.ends_with(SUFFIX.as_bytes())
+    };
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for path in entries.flatten().map(|entry| entry.path()).filter(is_one) {
+        if File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
+            let _ = fs::remove_file(path);
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! The open file: reads for the service, and reads and writes in bulk for the command line.
+
+use std::{
+    fs::{File, OpenOptions},
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+};
+
+use redb::{
+    Builder, ConcurrencyMode, Database, ReadOnlyDatabase, ReadOnlyTable, ReadableDatabase, ReadableTable,
+    ReadableTableMetadata, TableDefinition,
+};
+
+use super::{
+    blocks::Blocks,
+    create::{self, Kind},
+    fault::{damaged, guarded, of_system, opened, storage},
+    identity::Identity,
+    walk,
+};
+use crate::store::{BackendError, Bulk, PutError, Stored, Watch};
+
+pub(super) type Table = ReadOnlyTable<&'static str, &'static [u8]>;
+pub(super) const PERSISTENT: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("persistent");
+
+/// Pages kept in memory. The kernel's page cache does the rest.
+const PAGE_CACHE_BYTES: usize = 32 << 20;
+
+/// An open database file.
+#[derive(Debug)]
+pub struct EmbeddedFile {
+    database: Handle,
+    path: PathBuf,
+    identity: Identity,
+}
+
+enum Handle {
+    Reader(ReadOnlyDatabase),
+    Writer(Database),
+}
+
+// ===== impl Handle =====
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Reader(_) => "Reader",
+            Self::Writer(_) => "Writer",
+        })
+    }
+}
+
+/// How each file is opened.
+pub(super) fn builder() -> Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(PAGE_CACHE_BYTES).set_concurrency_mode(ConcurrencyMode::MultiWriter);
+    builder
+}
+
+/// The database of an open `file`, which is made if the file is empty.
+pub(super) fn database(file: File) -> Result<Database, redb::Error> {
+    builder().create_with_backend(Blocks::new(file, false)?).map_err(opened)
+}
+
+// ===== impl EmbeddedFile =====
+
+impl EmbeddedFile {
+    /// Opens the file for reading and writing, or makes it, along with the folder it is in. Blocks.
+    ///
+    /// A file of an older version is taken over. An empty one is made anew.
+    ///
+    /// # Errors
+    ///
+    /// [`BackendError::Storage`] or [`BackendError::Damaged`], with the file and the cause.
+    pub fn open(path: &Path) -> Result<Self, BackendError> {
+        if create::prepare(path)? == Kind::Empty {
+            create::replace_empty(path)?;
+        }
+        let file = OpenOptions::new().read(true).write(true).open(path);
+        let file = file.map_err(|error| of_system(path, &error))?;
+        let identity = Identity::of(&file).map_err(|error| of_system(path, &error))?;
+        let database = guarded(path, || database(file))?;
+        Ok(Self { database: Handle::Writer(database), path: path.to_owned(), identity })
+    }
+
+    /// Opens the file for reading, and changes nothing of it. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`], and if the file is not there.
+    pub fn open_to_read(path: &Path) -> Result<Self, BackendError> {
+        let file = File::open(path).map_err(|error| of_system(path, &error))?;
+        let identity = Identity::of(&file).map_err(|error| of_system(path, &error))?;
+        let database = match Kind::of(&file).map_err(|error| of_system(path, &error))? {
+            Kind::Ours => Self::reader(path, Blocks::new(file, true))?,
+            Kind::Older => Handle::Writer(guarded(path, || create::load_older(&file))?),
+            Kind::Empty | Kind::NeverMade => return Err(storage(path, "the file is empty")),
+            Kind::Foreign => return Err(storage(path, "not a file of this service")),
+        };
+        let file = Self { database, path: path.to_owned(), identity };
+        file.show_that_it_serves()?;
+        Ok(file)
+    }
+
+    #[cfg(test)]
+    pub(super) fn open_with(
+        path: &Path,
+        errno: std::sync::Arc<std::sync::atomic::AtomicI32>,
+    ) -> Result<Self, BackendError> {
+        let file = File::open(path).map_err(|error| of_system(path, &error))?;
+        let identity = Identity::of(&file).map_err(|error| of_system(path, &error))?;
+        let blocks = Blocks::new(file, true).map(|mut blocks| {
+            blocks.errno = errno;
+            blocks
+        });
+        Ok(Self { database: Self::reader(path, blocks)?, path: path.to_owned(), identity })
+    }
+
+    fn reader(path: &Path, blocks: std::io::Result<Blocks>) -> Result<Handle, BackendError> {
+        let open = || Ok(builder().open_read_only_with_backend(blocks?).map_err(opened)?);
+        guarded(path, open).map(Handle::Reader)
+    }
+
+    /// Which file this is, whatever the path leads to by now.
+    pub(super) fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A file of which neither the first nor the last value can be read serves nothing.
+    fn show_that_it_serves(&self) -> Result<(), BackendError> {
+        self.read(|table| table.first().map(drop).or_else(|_| table.last().map(drop)).map_err(Into::into))
+    }
+
+    /// Runs `read` on one snapshot of the table.
+    pub(super) fn read<T>(
+        &self,
+        read: impl FnOnce(&Table) -> Result<T, redb::Error>,
+    ) -> Result<T, BackendError> {
+        guarded(&self.path, || {
+            let snapshot = match &self.database {
+                Handle::Reader(database) => database.begin_read()?,
+                Handle::Writer(database) => database.begin_read()?,
+            };
+            read(&snapshot.open_table(PERSISTENT)?)
+        })
+    }
+
+    /// Reads `keys` from one snapshot. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`BackendError::Damaged`], with the key, if the value of one of the keys cannot be read.
+    pub fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, BackendError> {
+        let mut at = None;
+        let found = self.read(|table| {
+            let mut found = Vec::with_capacity(keys.len());
+            for key in keys {
+                at = Some(key);
+                found.push(table.get(key.as_str())?.map(|value| value.value().to_vec()));
+            }
+            Ok(found)
+        });
+        match (found, at) {
+            (Err(BackendError::Damaged(cause)), Some(key)) => {
+                Err(BackendError::Damaged(format!("{key} cannot be read; {cause}")))
+            }
+            (found, _) => found,
+        }
+    }
+
+    /// Writes all `entries` in one transaction that is on the disk when this returns, or none of them. Blocks, also for as
+    /// long as another process writes.
+    ///
+    /// # Errors
+    ///
+    /// [`PutError`], which says whether anything may have been written.
+    pub fn put_all(&self, entries: &[(String, Vec<u8>)], watch: &dyn Watch) -> Result<(), PutError> {
+        let Handle::Writer(database) = &self.database else {
+            return Err(storage(&self.path, "opened for reading").into());
+        };
+        let transaction = guarded(&self.path, || Ok(database.begin_write()?))?;
+        {
+            let mut table = guarded(&self.path, || Ok(transaction.open_table(PERSISTENT)?))?;
+            for (key, value) in entries {
+                guarded(&self.path, || Ok(table.insert(key.as_str(), value.as_slice()).map(drop)?))?;
+                watch.written(1);
+            }
+        }
+        if !watch.may_commit() {
+            guarded(&self.path, || Ok(transaction.abort()?))?;
+            return Err(PutError::CalledOff);
+        }
+        // A disk that fails here may have taken the last page, or not.
+        guarded(&self.path, || Ok(transaction.commit()?)).map_err(PutError::Unknown)?;
+        if self.identity.is_at(&self.path) {
+            Ok(())
+        } else {
+            Err(storage(&self.path, "the file was replaced while it was written").into())
+        }
+    }
+
+    /// Calls `visit` with each entry that can be read, until it breaks off, and returns how many others there are.
+    pub(super) fn walk(
+        &self,
+        visit: &mut dyn FnMut(&str, &[u8]) -> ControlFlow<()>,
+    ) -> Result<u64, BackendError> {
+        self.read(|table| {
+            let mut visited = 0;
+            let mut count = |key: &str, value: &[u8]| {
+                visited += 1;
+                visit(key, value)
+            };
+            let ended = walk::readable(table, &mut count);
+            Ok(if ended.is_break() { 0 } else { table.len()?.saturating_sub(visited) })
+        })
+    }
+}
+
+impl Bulk for EmbeddedFile {
+    fn put_all(&self, entries: &[(String, Vec<u8>)], watch: &dyn Watch) -> Result<(), PutError> {
+        self.put_all(entries, watch)
+    }
+
+    fn get_many(&self, keys: &[String]) -> Result<Vec<Stored>, BackendError> {
+        Ok(self.get_many(keys)?.into_iter().map(Stored::from).collect())
+    }
+
+    /// In the order of the keys' bytes unless the file is damaged, from one snapshot.
+    fn for_each(
+        &self,
+        prefix: &str,
+        visit: &mut dyn FnMut(&str, Stored) -> ControlFlow<()>,
+    ) -> Result<(), BackendError> {
+        let missing = self.walk(&mut |key, value| {
+            if key.starts_with(prefix) {
+                visit(key, Stored::Value(value.to_vec()))
+            } else {
+                ControlFlow::Continue(())
+            }
+        })?;
+        match missing {
+            0 => Ok(()),
+            1 => Err(damaged(&self.path, "1 stored value cannot be read")),
+            _ => Err(damaged(&self.path, format_args!("{missing} stored values cannot be read"))),
+        }
+    }
+}

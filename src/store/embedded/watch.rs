@@ -1,0 +1,125 @@
+//! One open file for all connections: shared while it serves, given up with a reason.
+
+use std::{
+    ops::ControlFlow,
+    path::Path,
+    sync::{
+        Arc, Weak,
+        mpsc::{self, Receiver, RecvTimeoutError},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::watch;
+
+use super::{
+    EmbeddedFile, create,
+    fault::{of_system, storage},
+    identity::{Identity, access_to},
+};
+use crate::store::{Access, BackendError};
+
+/// How often the path is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// The open file, until something makes it useless.
+#[derive(Debug)]
+pub(super) struct OpenFile {
+    pub(super) file: EmbeddedFile,
+    pub(super) access: Access,
+    failed: watch::Sender<Option<BackendError>>,
+    /// Ends the threads that look after the file.
+    _alive: mpsc::Sender<()>,
+}
+
+// ===== impl OpenFile =====
+
+impl OpenFile {
+    /// Opens the file at `path` to read it. If `may_make` it is made when it is not there, and one of an older version is taken
+    /// over if it can be written. Blocks.
+    pub(super) fn open(path: &Path, may_make: bool) -> Result<EmbeddedFile, BackendError> {
+        if may_make || Identity::at(path).is_ok() {
+            let prepared = create::prepare(path);
+            if prepared.is_err() && access_to(path) == Access::ReadWrite {
+                prepared?;
+            }
+        }
+        EmbeddedFile::open_to_read(path)
+    }
+
+    /// Shares `file`, and begins to look after it.
+    pub(super) fn share(file: EmbeddedFile, verify: bool) -> Result<Arc<Self>, BackendError> {
+        let (alive, ended) = mpsc::channel();
+        let access = access_to(file.path());
+        let (path, identity) = (file.path().to_owned(), file.identity());
+        let open = Arc::new(Self { file, access, failed: watch::Sender::new(None), _alive: alive });
+        let weak = Arc::downgrade(&open);
+        let look = move || look_after(&path, identity, access, &weak, &ended);
+        let named = |name: &str| thread::Builder::new().name(name.to_owned());
+        named("store-file").spawn(look).map_err(|error| of_system(open.file.path(), &error))?;
+        if verify {
+            let weak = Arc::downgrade(&open);
+            let verifying = named("store-verify").spawn(move || verify_all(&weak));
+            verifying.map_err(|error| of_system(open.file.path(), &error))?;
+        }
+        Ok(open)
+    }
+
+    /// The file is of no use any more; the first reason counts.
+    pub(super) fn fail(&self, error: &BackendError) {
+        self.failed.send_if_modified(|failed| {
+            let is_first = failed.is_none();
+            failed.get_or_insert_with(|| error.clone());
+            is_first
+        });
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.borrow().is_some()
+    }
+
+    /// Resolves when the file is of no use any more.
+    pub(super) fn failure(&self) -> impl Future<Output = BackendError> + Send + 'static {
+        let mut failed = self.failed.subscribe();
+        let gone = storage(self.file.path(), "closed");
+        async move { failed.wait_for(Option::is_some).await.ok().and_then(|error| error.clone()).unwrap_or(gone) }
+    }
+}
+
+/// Gives the open file up once the path leads elsewhere, or the right to write it changes.
+fn look_after(path: &Path, identity: Identity, access: Access, open: &Weak<OpenFile>, ended: &Receiver<()>) {
+    while ended.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
+        let error = match Identity::at(path) {
+            Ok(there) if there != identity => storage(path, "the file was replaced"),
+            Ok(_) if access_to(path) != access => storage(path, "the right to write the file changed"),
+            Ok(_) => continue,
+            Err(error) => of_system(path, &error),
+        };
+        if let Some(open) = open.upgrade() {
+            open.fail(&error);
+        }
+        return;
+    }
+}
+
+/// Reads all entries once, so that damage is known before a client meets it. Calls are served meanwhile.
+fn verify_all(open: &Weak<OpenFile>) {
+    let begun = Instant::now();
+    let Some(file) = open.upgrade() else { return };
+    let path = file.file.path().display().to_string();
+    let mut values = 0_u64;
+    let missing = file.file.walk(&mut |_, _| {
+        values += 1;
+        // The last connection may be gone; nothing else holds the file then.
+        if Arc::strong_count(&file) > 1 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    });
+    let millis = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    match missing {
+        Ok(0) => tracing::debug!(file = path, values, millis, "the file was verified"),
+        Ok(missing) => {
+            tracing::error!(file = path, values, missing, "the file is damaged: values are missing")
+        }
+        Err(error) => tracing::error!(file = path, %error, "the file cannot be verified"),
+    }
+}
