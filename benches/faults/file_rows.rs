@@ -16,8 +16,7 @@ use crate::{
     outage::Outage,
     row::Outcome,
     service::{Launch, Service},
-    shim::{self, Calls, Shim},
-    tools::eventually,
+    tools::{Calls, EIO, ENOSPC, Shim, eventually},
 };
 
 /// A folder with a store's file that holds the interests of all clients.
@@ -85,7 +84,7 @@ pub fn reads_fail() -> LocalBoxFuture<'static, Outcome> {
     Box::pin(async {
         let mut out = Outcome::default();
         let place = Place::filled();
-        let shim = Shim::new("scoring.redb", Calls::Read, shim::EIO);
+        let shim = Shim::new("scoring.redb", Calls::Read, EIO);
         let service = place.serve(Launch::with(shim.environment())).await;
         let outage = Outage::of(&service).await;
         sleep(Duration::from_secs(1)).await;
@@ -105,7 +104,7 @@ pub fn an_import_finds_the_disk_full() -> LocalBoxFuture<'static, Outcome> {
         let place = Place::filled();
         let service = place.serve(Launch::default()).await;
         let outage = Outage::of(&service).await;
-        let shim = Shim::new("scoring.redb", Calls::Write, shim::ENOSPC);
+        let shim = Shim::new("scoring.redb", Calls::Write, ENOSPC);
         shim.fail();
         let import = place.import_arguments(&place.file(), "books");
         let ended = tokio::task::block_in_place(|| Launch::with(shim.environment()).run(&import));
@@ -215,7 +214,7 @@ pub fn first_start_on_a_full_disk() -> LocalBoxFuture<'static, Outcome> {
     Box::pin(async {
         let mut out = Outcome::default();
         let place = Place::empty();
-        let shim = Shim::new("scoring.redb", Calls::Write, shim::ENOSPC);
+        let shim = Shim::new("scoring.redb", Calls::Write, ENOSPC);
         shim.fail();
         let service = Launch::with(shim.environment()).serve(&[&Place::url(&place.file())]).await;
         let refused = service.target.interests(&[1_000], Instant::now()).await.seen;

@@ -11,8 +11,8 @@
 //! | `world.rs` | the store behind the service, and how each fault befalls it |
 //! | `measure.rs` | runs a row of the store's and judges it |
 //! | `own.rs`, `overload.rs`, `slow.rs`, `redis_rows.rs`, `file_rows.rs` | rows with a procedure of their own |
+//! | `names.rs`, `names.c` | a name server that answers as a row wants it |
 //! | `outage.rs` | what those have in common whose store fails |
-//! | `shim.rs`, `names.c` | libraries that make system calls fail, and names resolve as told |
 //! | `soak.rs` | faults at random, for long |
 //! | `service.rs`, `client.rs`, `load.rs` | the process, who calls it, and how often |
 //! | `report.rs` | the table of results |
@@ -31,6 +31,7 @@ mod client;
 mod file_rows;
 mod load;
 mod measure;
+mod names;
 mod outage;
 mod overload;
 mod own;
@@ -38,7 +39,6 @@ mod redis_rows;
 mod report;
 mod row;
 mod service;
-mod shim;
 mod slow;
 mod soak;
 mod table;
@@ -77,7 +77,7 @@ async fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     };
     let work = async { if run(&wanted).await { ExitCode::SUCCESS } else { ExitCode::FAILURE } };
-    entry::until_stopped(work).await
+    entry::until_stopped(Box::pin(work)).await
 }
 
 async fn run(wanted: &[String]) -> bool {

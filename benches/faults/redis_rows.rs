@@ -17,10 +17,10 @@ use tokio::{task::JoinSet, time::sleep};
 use crate::{
     calls::call,
     client::{LAST_CLIENT, Seen, Target, stored},
+    names::Names,
     outage::Outage,
     row::Outcome,
     service::{Launch, Service},
-    shim::Names,
     tools::{FullBacklog, RedisServer, ReservedPort, eventually},
     world::{block, fill, filled_store},
 };

@@ -60,7 +60,7 @@ pub struct Usage {
 // ===== impl Launch =====
 
 impl Launch {
-    /// With these variables, of a [shim](crate::shim).
+    /// With these variables, of a shim.
     pub fn with(environment: &[(&'static str, String)]) -> Self {
         Self { environment: environment.to_vec(), script: None }
     }

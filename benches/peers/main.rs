@@ -77,7 +77,7 @@ async fn main() -> ExitCode {
         run(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).await;
         ExitCode::SUCCESS
     };
-    entry::until_stopped(work).await
+    entry::until_stopped(Box::pin(work)).await
 }
 
 async fn run(command: &[&str]) {

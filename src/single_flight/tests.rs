@@ -13,6 +13,11 @@ use super::*;
 
 const GENEROUS: Duration = Duration::from_secs(20);
 
+fn take_longer_than(time: Duration) {
+    let (_open, gate) = mpsc::channel::<()>();
+    _ = gate.recv_timeout(time + Duration::from_millis(10));
+}
+
 /// Work that counts how often it was started, and ends when it is told to.
 struct Gated {
     started: Arc<AtomicUsize>,
@@ -88,7 +93,7 @@ async fn row_52_a_value_that_comes_too_late_is_for_the_next_callers() {
 async fn row_52_a_value_that_came_slowly_is_for_the_next_callers_too() {
     let flights = SingleFlight::<_, String>::new("test");
     let slow = || {
-        thread::sleep(SLOW + Duration::from_millis(10));
+        take_longer_than(SLOW);
         Ok(1)
     };
     assert_eq!(flights.result("a", slow).await, Ok(1));
@@ -99,7 +104,7 @@ async fn row_52_a_value_that_came_slowly_is_for_the_next_callers_too() {
 async fn an_error_is_never_kept() {
     let flights = SingleFlight::new("test");
     let slow = || {
-        thread::sleep(SLOW + Duration::from_millis(10));
+        take_longer_than(SLOW);
         Err("broken".to_owned())
     };
     assert_eq!(flights.result("a", slow).await, Err("broken".to_owned()));

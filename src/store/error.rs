@@ -199,6 +199,7 @@ impl From<&BackendError> for StoreError {
 
 /// The words that operators know, where the standard library has others.
 fn in_words(kind: io::ErrorKind) -> String {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is open-ended")]
     let word = match kind {
         io::ErrorKind::HostUnreachable => "no route to host",
         io::ErrorKind::NetworkUnreachable => "no route to the network",

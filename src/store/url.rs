@@ -87,7 +87,7 @@ impl StoreUrl {
             Self::Redis(target) if matches!(target.password, Some(Password::File(_))) => {
                 Self::Redis(RedisTarget { password: None, ..target.clone() })
             }
-            url => url.clone(),
+            Self::Redis(_) | Self::Embedded(_) | Self::Memory => self.clone(),
         }
     }
 

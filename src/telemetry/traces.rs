@@ -237,7 +237,7 @@ mod tests {
             traces.tracer().start("a span").end();
             while traces.lost_spans().get() < batch {
                 assert!(begun.elapsed() < Duration::from_secs(60), "batch {batch} is not given up");
-                thread::sleep(Duration::from_millis(5));
+                thread::park_timeout(Duration::from_millis(5));
             }
         }
         assert_eq!(looked_up.load(SeqCst), 1);

@@ -37,10 +37,10 @@ fn a_cache_without_a_url_shares_the_stores_password() {
 }
 
 fn password_file(url: &StoreUrl) -> &Path {
-    match url {
-        StoreUrl::Redis(RedisTarget { password: Some(Password::File(file)), .. }) => file,
-        url => panic!("{url:?} has no password file"),
-    }
+    let StoreUrl::Redis(RedisTarget { password: Some(Password::File(file)), .. }) = url else {
+        panic!("{url:?} has no password file")
+    };
+    file
 }
 
 #[test]

@@ -97,7 +97,7 @@ pub(super) fn prepare(path: &Path) -> Result<Kind, BackendError> {
         Kind::Foreign => Err(storage(path, "not a file of this service, or its header is damaged")),
         Kind::NeverMade => replace_empty(path).map(|()| Kind::Ours),
         Kind::Older => take_over(path).map(|()| Kind::Ours),
-        kind => Ok(kind),
+        kind @ (Kind::Ours | Kind::Empty) => Ok(kind),
     }
 }
 
@@ -184,7 +184,7 @@ fn make(path: &Path, entries: Option<&Database>, place: Place) -> Result<(), Bac
             Place::New => rename_to_new(&new, path)?,
         }
         File::open(folder)?.sync_all()?;
-        Ok(database.close().map_err(opened)?)
+        database.close().map_err(opened)
     });
     // Gone already if it was renamed.
     let _ = fs::remove_file(&new);

@@ -43,6 +43,8 @@ pub(super) fn guarded<T>(
 
 /// An error of redb on the file at `path`. redb's texts speak of files, pages and tables, never of stored keys or values.
 pub(super) fn of_redb(path: &Path, error: &redb::Error) -> BackendError {
+    // redb's enum is open-ended; its other errors speak for themselves.
+    #[expect(clippy::wildcard_enum_match_arm)]
     match error {
         redb::Error::Corrupted(why) => damaged(path, why),
         redb::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => damaged(path, error),
@@ -57,10 +59,10 @@ pub(super) fn of_redb(path: &Path, error: &redb::Error) -> BackendError {
 
 /// The file cannot be used: the text of `error` says why.
 pub(super) fn of_system(path: &Path, error: &io::Error) -> BackendError {
-    match error.kind() {
-        io::ErrorKind::NotFound => storage(path, "the file is gone"),
-        _ => storage(path, error),
+    if error.kind() == io::ErrorKind::NotFound {
+        return storage(path, "the file is gone");
     }
+    storage(path, error)
 }
 
 /// The file does not hold the bytes that were written to it.
@@ -74,8 +76,8 @@ pub(super) fn storage(path: &Path, why: impl std::fmt::Display) -> BackendError 
 
 /// For the errors of opening.
 pub(super) fn opened(error: DatabaseError) -> redb::Error {
-    match error {
-        DatabaseError::Storage(StorageError::Corrupted(why)) => redb::Error::Corrupted(why),
-        other => other.into(),
+    if let DatabaseError::Storage(StorageError::Corrupted(why)) = error {
+        return redb::Error::Corrupted(why);
     }
+    error.into()
 }

@@ -117,7 +117,7 @@ impl EmbeddedFile {
     }
 
     fn reader(path: &Path, blocks: std::io::Result<Blocks>) -> Result<Handle, BackendError> {
-        let open = || Ok(builder().open_read_only_with_backend(blocks?).map_err(opened)?);
+        let open = || builder().open_read_only_with_backend(blocks?).map_err(opened);
         guarded(path, open).map(Handle::Reader)
     }
 

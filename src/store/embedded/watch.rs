@@ -41,7 +41,9 @@ impl OpenFile {
     pub(super) fn open(path: &Path, may_make: bool) -> Result<EmbeddedFile, BackendError> {
         if may_make || Identity::at(path).is_ok() {
             let prepared = create::prepare(path);
-            if prepared.is_err() && access_to(path) == Access::ReadWrite {
+            // A file that may only be read is served as it is.
+            let can_be_read = Identity::at(path).is_ok() && access_to(path) == Access::ReadOnly;
+            if !can_be_read {
                 prepared?;
             }
         }
@@ -118,7 +120,7 @@ fn verify_all(open: &Weak<OpenFile>) {
     match missing {
         Ok(0) => tracing::debug!(file = path, values, millis, "the file was verified"),
         Ok(missing) => {
-            tracing::error!(file = path, values, missing, "the file is damaged: values are missing")
+            tracing::error!(file = path, values, missing, "the file is damaged: values are missing");
         }
         Err(error) => tracing::error!(file = path, %error, "the file cannot be verified"),
     }

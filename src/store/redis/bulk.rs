@@ -66,10 +66,10 @@ impl RedisBulk {
             for (key, value) in chunk {
                 write.arg(key).arg(value);
             }
-            in_time(commands.run_for(write, &queued)).await.map_err(|error| match error {
+            in_time(commands.run_for(write, &queued)).await.map_err(|error| {
                 // Not queued, so it may have been carried out.
-                BackendError::Protocol => PutError::Unknown(error),
-                error => error.into(),
+                let may_be_written = matches!(error, BackendError::Protocol);
+                if may_be_written { PutError::Unknown(error) } else { error.into() }
             })?;
             writes += 1;
             watch.written(chunk.len());
@@ -78,6 +78,7 @@ impl RedisBulk {
         if !watch.may_commit() {
             return Err(PutError::CalledOff);
         }
+        #[expect(clippy::wildcard_enum_match_arm, reason = "any other reply leaves it unknown")]
         match in_time(commands.reply(cmd("EXEC"))).await.map_err(PutError::Unknown)? {
             Value::Array(replies) if replies == vec![Value::Okay; writes] => Ok(()),
             // An error reply is an answer: the transaction was refused as a whole.

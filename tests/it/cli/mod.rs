@@ -3,6 +3,7 @@
 mod about;
 mod batch;
 mod call;
+mod embedded_file;
 mod exhausted;
 mod interests;
 mod interrupted;

@@ -9,6 +9,7 @@
 //! | [`Certificate`] | a certificate in files, and clients that trust it |
 //! | [`ReverseProxy`] | a real nginx or HAProxy in front of a service |
 //! | [`Browser`] | a real Chromium, to look at pages with |
+//! | [`Shim`] | a disk that fails, for the process of a service |
 //! | [`eventually`], [`in_time`] | the only ways in which a test waits |
 //! | [`Stopwatch`] | the only way in which a test holds an upper bound in time |
 //!
@@ -25,18 +26,20 @@ mod proxy;
 mod redis;
 mod resp;
 mod reverse_proxy;
+mod shim;
 mod stopwatch;
 
 pub use self::browser::Browser;
 pub use self::certificate::Certificate;
 pub use self::door::Door;
 pub use self::eventually::{eventually, in_time};
-#[allow(unused_imports, reason = "only the fault table uses it")]
-pub use self::full_backlog::FullBacklog;
 pub use self::http::http_client;
 pub use self::port::ReservedPort;
 pub use self::proxy::{Conditions, Loss, Proxy, Upstream};
 pub use self::redis::RedisServer;
 pub use self::resp::{Command, DATA, Fault, READS, RespServer, Rule, WRITES};
 pub use self::reverse_proxy::ReverseProxy;
+pub use self::shim::{Calls, EIO, ENOSPC, Shim};
 pub use self::stopwatch::Stopwatch;
+#[allow(unused_imports, reason = "only the fault table uses them")]
+pub use self::{full_backlog::FullBacklog, shim::compile};

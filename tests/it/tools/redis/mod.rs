@@ -77,7 +77,7 @@ impl RedisServer {
     ///
     /// When Redis is not running, answers with an error or with something else than `T`, or takes over 5 s.
     pub async fn command<T: FromRedisValue>(&self, words: &[&str]) -> T {
-        let answer = in_time(ANSWER_WITHIN, self.ask(words)).await;
+        let answer = in_time(ANSWER_WITHIN, Box::pin(self.ask(words))).await;
         answer.unwrap_or_else(|| panic!("redis took over {ANSWER_WITHIN:?} for {words:?}")).unwrap()
     }
 

@@ -1,6 +1,6 @@
-//! Small libraries that are loaded into the service's process and make system calls fail, or names resolve as a row wants it.
+//! A small library that is loaded into a service's process and makes system calls on its files fail.
 //!
-//! They are compiled by `cc` when a row needs one.
+//! `cc` compiles it when a test needs it.
 
 use std::{
     fs::{self, File},
@@ -25,12 +25,6 @@ pub enum Calls {
 
 /// Makes calls on a file fail while it is told to.
 pub struct Shim {
-    folder: TempDir,
-    environment: Vec<(&'static str, String)>,
-}
-
-/// Answers for the system's resolver.
-pub struct Names {
     folder: TempDir,
     environment: Vec<(&'static str, String)>,
 }
@@ -70,41 +64,16 @@ impl Shim {
     }
 }
 
-// ===== impl Names =====
-
-impl Names {
-    /// `host` resolves to `addresses`, unless look-ups are [stuck](Self::get_stuck).
-    pub fn new(host: &str, addresses: &str) -> Self {
-        static LIBRARY: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
-        let (_, library) = LIBRARY.get_or_init(|| compile("benches/faults/names.c"));
-        let folder = tempfile::tempdir().unwrap();
-        let environment = vec![
-            ("LD_PRELOAD", library.display().to_string()),
-            ("NAMES_HOST", host.to_owned()),
-            ("NAMES_ADDRESSES", addresses.to_owned()),
-            ("NAMES_STUCK_IF", flag(&folder).display().to_string()),
-        ];
-        Self { folder, environment }
-    }
-
-    pub fn get_stuck(&self) {
-        File::create(flag(&self.folder)).unwrap();
-    }
-
-    pub fn heal(&self) {
-        fs::remove_file(flag(&self.folder)).unwrap();
-    }
-
-    pub fn environment(&self) -> &[(&'static str, String)] {
-        &self.environment
-    }
-}
-
 fn flag(folder: &TempDir) -> PathBuf {
     folder.path().join("fails")
 }
 
-fn compile(source: &str) -> (TempDir, PathBuf) {
+/// Compiles a source of the repository to a library for `LD_PRELOAD`, which lasts as long as the folder.
+///
+/// # Panics
+///
+/// Without `cc`.
+pub fn compile(source: &str) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let library = folder.path().join("shim.so");
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(source);

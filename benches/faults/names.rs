@@ -1,0 +1,49 @@
+//! A name server for the service: a library in its process that answers for the system's resolver.
+
+use std::{
+    fs::{self, File},
+    path::PathBuf,
+    sync::OnceLock,
+};
+
+use tempfile::TempDir;
+
+use crate::tools::compile;
+
+/// Answers for the system's resolver.
+pub struct Names {
+    stuck: PathBuf,
+    _folder: TempDir,
+    environment: Vec<(&'static str, String)>,
+}
+
+// ===== impl Names =====
+
+impl Names {
+    /// `host` resolves to `addresses`, unless look-ups are [stuck](Self::get_stuck).
+    pub fn new(host: &str, addresses: &str) -> Self {
+        static LIBRARY: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
+        let (_, library) = LIBRARY.get_or_init(|| compile("benches/faults/names.c"));
+        let folder = tempfile::tempdir().unwrap();
+        let stuck = folder.path().join("stuck");
+        let environment = vec![
+            ("LD_PRELOAD", library.display().to_string()),
+            ("NAMES_HOST", host.to_owned()),
+            ("NAMES_ADDRESSES", addresses.to_owned()),
+            ("NAMES_STUCK_IF", stuck.display().to_string()),
+        ];
+        Self { stuck, _folder: folder, environment }
+    }
+
+    pub fn get_stuck(&self) {
+        File::create(&self.stuck).unwrap();
+    }
+
+    pub fn heal(&self) {
+        fs::remove_file(&self.stuck).unwrap();
+    }
+
+    pub fn environment(&self) -> &[(&'static str, String)] {
+        &self.environment
+    }
+}
