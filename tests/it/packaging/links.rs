@@ -6,7 +6,7 @@ use super::{path, text};
 
 /// The documents, by their paths in the repository.
 fn documents() -> Vec<String> {
-    ["", "docs", "bench"].iter().flat_map(|folder| in_folder(folder)).collect()
+    ["", "docs", "docs/design", "bench"].iter().flat_map(|folder| in_folder(folder)).collect()
 }
 
 fn in_folder(folder: &str) -> Vec<String> {
