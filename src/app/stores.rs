@@ -36,8 +36,7 @@ impl Stores {
             }
         };
         let persistent = open(&settings.store.url, settings.store.connect_timeout);
-        let shared = matches!(settings.store.url, StoreUrl::Memory | StoreUrl::Embedded(_))
-            && *settings.cache_url() == settings.store.url;
+        let shared = settings.store.url.is_in_process() && *settings.cache_url() == settings.store.url;
         let cache = if shared {
             persistent.clone()
         } else {

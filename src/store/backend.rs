@@ -42,11 +42,9 @@ pub trait Connector: fmt::Debug + Send + Sync {
     /// Bounded in time by the connector itself.
     fn connect(&self) -> Reply<Arc<dyn Connection>>;
 
-    /// Whether what is held up on a connection holds up all behind it, so that one connection is not enough: neither for
-    /// reads beside writes, nor for reads while packets are lost. Not so in a store inside this process.
-    fn answers_in_order(&self) -> bool {
-        false
-    }
+    /// Whether replies on a connection arrive in order, so that one delayed reply delays every later one. Such a store gets more
+    /// than one connection: for reads beside writes, and for reads while packets are lost. False for a store inside this process.
+    fn answers_in_order(&self) -> bool;
 }
 
 /// A key as [`Connection::sizes`] finds it.

@@ -85,6 +85,10 @@ impl Connector for EmbeddedConnector {
         }
         .boxed()
     }
+
+    fn answers_in_order(&self) -> bool {
+        false
+    }
 }
 
 // ===== impl Embedded =====

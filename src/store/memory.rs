@@ -42,6 +42,10 @@ impl Connector for Memory {
         let connection: Arc<dyn Connection> = Arc::new(self.clone());
         ready(Ok(connection)).boxed()
     }
+
+    fn answers_in_order(&self) -> bool {
+        false
+    }
 }
 
 impl Connection for Memory {

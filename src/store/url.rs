@@ -81,6 +81,14 @@ impl StoreUrl {
         }
     }
 
+    /// Whether the store is inside this process: two roles that name the same place then share it.
+    pub fn is_in_process(&self) -> bool {
+        match self {
+            Self::Embedded(_) | Self::Memory => true,
+            Self::Redis(_) => false,
+        }
+    }
+
     /// The place as the URL alone has it, without a password that is kept in a file.
     pub fn without_password_file(&self) -> Self {
         match self {

@@ -9,7 +9,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, ErrorKind},
     ops::Bound::Unbounded,
-    os::unix::fs::FileExt,
+    os::unix::fs::{FileExt, MetadataExt, fchown},
     path::{Path, PathBuf},
 };
 
@@ -166,6 +166,9 @@ fn make(path: &Path, entries: Option<&Database>, place: Place) -> Result<(), Bac
     prefix.push(format!("{:016x}{SUFFIX}", fastrand::u64(..)));
     let new = folder.join(prefix);
     let file = OpenOptions::new().read(true).write(true).create_new(true).open(&new).map_err(of_system)?;
+    if place == Place::Taken {
+        keep_owner(&file, path).map_err(of_system)?;
+    }
     let made = guarded(path, || {
         let database = database(file)?;
         let transaction = database.begin_write()?;
@@ -189,6 +192,16 @@ fn make(path: &Path, entries: Option<&Database>, place: Place) -> Result<(), Bac
     // Gone already if it was renamed.
     let _ = fs::remove_file(&new);
     made
+}
+
+/// Gives `file` the owner and the rights of the file at `path`. Only root may give a file away; others own both files.
+fn keep_owner(file: &File, path: &Path) -> io::Result<()> {
+    let old = fs::metadata(path)?;
+    file.set_permissions(old.permissions())?;
+    if old.uid() != file.metadata()?.uid() {
+        fchown(file, Some(old.uid()), Some(old.gid()))?;
+    }
+    Ok(())
 }
 
 /// Renames a file to a name that no file has. Another process that was faster is as good.

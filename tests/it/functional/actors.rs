@@ -163,6 +163,10 @@ impl Connector for Cursed {
         assert!(!self.panics.load(Relaxed), "told to panic on connecting");
         self.memory.as_ref().unwrap().connect()
     }
+
+    fn answers_in_order(&self) -> bool {
+        false
+    }
 }
 
 #[tokio::test]

@@ -34,6 +34,10 @@ impl Connector for Slow {
         let connection: Arc<dyn Connection> = Arc::new(self.clone());
         async { Ok(connection) }.boxed()
     }
+
+    fn answers_in_order(&self) -> bool {
+        false
+    }
 }
 
 impl Connection for Slow {

@@ -42,6 +42,10 @@ impl Connector for Slow {
         let connection: Arc<dyn Connection> = Arc::new(self.clone());
         Box::pin(async { Ok(connection) })
     }
+
+    fn answers_in_order(&self) -> bool {
+        false
+    }
 }
 
 impl Connection for Slow {

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{File, OpenOptions},
-    os::unix::fs::FileExt,
+    os::unix::fs::{FileExt, PermissionsExt},
     sync::atomic::Ordering::Relaxed,
 };
 
@@ -267,8 +267,10 @@ fn a_file_of_an_older_version_is_read_and_taken_over_when_it_is_written() {
     }
     assert_eq!(get(&EmbeddedFile::open_to_read(&path).unwrap(), &["i:1"]), [Some("old".into())]);
     assert_eq!(Kind::of(&File::open(&path).unwrap()).unwrap(), Kind::Older);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
     let file = EmbeddedFile::open(&path).unwrap();
     file.put_all(&entries(&[("i:2", "new")]), &|| {}).unwrap();
     assert_eq!(get(&file, &["i:1", "i:2"]), [Some("old".into()), Some("new".into())]);
     assert_eq!(Kind::of(&File::open(&path).unwrap()).unwrap(), Kind::Ours);
+    assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o640);
 }
