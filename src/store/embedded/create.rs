@@ -53,7 +53,12 @@ pub(super) enum Kind {
 
 impl Kind {
     pub(super) fn of(file: &File) -> io::Result<Self> {
-        let length = file.metadata()?.len();
+        let metadata = file.metadata()?;
+        // A device has no length, and is not replaced by a file.
+        if !metadata.is_file() {
+            return Ok(Self::Foreign);
+        }
+        let length = metadata.len();
         let mut start = [0; MAGIC.len()];
         for at in [0, SECOND_COPY_AT] {
             match file.read_exact_at(&mut start, at) {
@@ -154,11 +159,14 @@ enum Place {
 
 fn make(path: &Path, entries: Option<&Database>, place: Place) -> Result<(), BackendError> {
     let of_system = |error: io::Error| of_system(path, &error);
-    let folder = match path.parent() {
+    // A link stays, and the file that it leads to is replaced.
+    let target =
+        if place == Place::Taken { fs::canonicalize(path).map_err(of_system)? } else { path.to_owned() };
+    let folder = match target.parent() {
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),
     };
-    let name = path.file_name().ok_or_else(|| storage(path, "not the name of a file"))?;
+    let name = target.file_name().ok_or_else(|| storage(path, "not the name of a file"))?;
     let mut prefix = OsString::from(".");
     prefix.push(name);
     prefix.push(".");
@@ -183,7 +191,7 @@ fn make(path: &Path, entries: Option<&Database>, place: Place) -> Result<(), Bac
         }
         transaction.commit()?;
         match place {
-            Place::Taken => fs::rename(&new, path)?,
+            Place::Taken => fs::rename(&new, &target)?,
             Place::New => rename_to_new(&new, path)?,
         }
         File::open(folder)?.sync_all()?;

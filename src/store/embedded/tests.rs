@@ -113,6 +113,10 @@ fn a_folder(path: &Path) {
     fs::create_dir(path).unwrap();
 }
 
+fn a_device(path: &Path) {
+    std::os::unix::fs::symlink("/dev/null", path).unwrap();
+}
+
 fn garbage(path: &Path) {
     fs::write(path, "not a database ".repeat(10_000)).unwrap();
 }
@@ -133,7 +137,7 @@ fn a_database_cut_short(path: &Path) {
 
 #[rstest]
 fn what_is_no_database_is_an_error_and_no_panic(
-    #[values(a_folder, garbage, a_damaged_database, a_database_cut_short)] make: fn(&Path),
+    #[values(a_folder, a_device, garbage, a_damaged_database, a_database_cut_short)] make: fn(&Path),
 ) {
     let folder = tempdir().unwrap();
     let path = folder.path().join("scoring.redb");

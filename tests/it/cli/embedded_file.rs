@@ -62,12 +62,12 @@ impl Service {
 
     /// Waits until readiness names a cause that contains this.
     async fn names(&self, cause: &str) {
-        eventually(SOON, "readiness names the cause", async || {
+        eventually(SOON, "readiness and log name the cause", async || {
             let readiness = self.readiness().await;
-            readiness["parts"]["persistent"]["cause"].as_str().is_some_and(|named| named.contains(cause))
+            let named = readiness["parts"]["persistent"]["cause"].as_str();
+            named.is_some_and(|named| named.contains(cause)) && self.process.out().contains(cause)
         })
         .await;
-        assert!(self.process.out().contains(cause), "{}", self.process.out());
     }
 }
 

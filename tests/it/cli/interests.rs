@@ -134,7 +134,7 @@ async fn a_malformed_value_is_named_and_the_others_come_all_the_same() {
 #[case::get_of_no_file(&["get", "1"], 1, "store.url = \"embedded:data/scoring.redb\": there is no such file")]
 #[case::import_of_no_file(&["import", "none.csv"], 1, "none.csv: No such file")]
 #[case::import_of_a_folder(&["import", ".", "--format", "csv"], 1, ".: Is a directory")]
-#[case::import_into_a_file_that_is_none(&["import", SAMPLE, "--set", "store.url=embedded:/dev/null"], 1, "store.url = \"embedded:/dev/null\": embedded store: ")]
+#[case::import_into_a_file_that_is_none(&["import", SAMPLE, "--set", "store.url=embedded:/dev/null"], 1, "store.url = \"embedded:/dev/null\": /dev/null: not a file of this service")]
 #[tokio::test]
 async fn what_cannot_be_opened_is_named_in_one_line(
     #[case] arguments: &[&str],
