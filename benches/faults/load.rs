@@ -44,7 +44,12 @@ struct Shared {
 impl Load {
     /// Starts to call each method `rate` times a second.
     pub async fn start(target: Arc<Target>, rate: u32) -> Self {
-        target.connect(CONNECTIONS).await.expect("the service accepts connections");
+        Self::start_over(CONNECTIONS, target, rate).await
+    }
+
+    /// The same over so many connections at first.
+    pub async fn start_over(connections: usize, target: Arc<Target>, rate: u32) -> Self {
+        target.connect(connections).await.expect("the service accepts connections");
         let shared = Arc::new(Shared {
             samples: Mutex::default(),
             paused: AtomicBool::new(false),

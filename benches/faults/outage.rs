@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use crate::{
     client::{Method, Sample, Seen, Target},
-    load::Load,
+    load::{CONNECTIONS, Load},
     measure::{Latencies, latencies, recovers},
     row::{Outcome, ms},
     service::Service,
@@ -32,8 +32,13 @@ pub struct Outage {
 impl Outage {
     /// Starts the load.
     pub async fn of(service: &Service) -> Self {
+        Self::over(CONNECTIONS, service, RATE).await
+    }
+
+    /// Starts a load of `rate` calls of each method a second over so many connections.
+    pub async fn over(connections: usize, service: &Service, rate: u32) -> Self {
         let target = service.target.clone();
-        Self { load: Load::start(target.clone(), RATE).await, target }
+        Self { load: Load::start_over(connections, target.clone(), rate).await, target }
     }
 
     /// Waits for the readiness of a store whose fault is noticed, and judges the cause that it names: it must contain one of

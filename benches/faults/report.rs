@@ -146,8 +146,8 @@ pub fn write(lines: &[Line]) {
          that.\n\
          - **verdict**: a row that misses is measured once more, since the machine has other things to do, too; the \
          second time counts, and the first is told.\n\n\
-         ## Clients, signals, the machine\n\n{}\n\
-         Others: a steady load of 100 calls of each method a second meanwhile (row 44: 300 after the flood; rows 33 and 35: as they say). Row 33 limits the service to 16 calls in \
+         ## Clients, files, names, signals, the machine\n\n{}\n\
+         Others: a steady load of 100 calls of each method a second meanwhile (row 44: 300 after the flood; row 52: 5; rows 33 and 35: as they say). Row 33 limits the service to 16 calls in \
          flight on a store that takes 40 ms, so that its capacity is a matter of these and not of the cores, which it shares \
          with its clients.\n\n\
          ## Rows without a measurement\n\n{}{soak}",
