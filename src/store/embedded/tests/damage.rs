@@ -33,6 +33,11 @@ fn in_a_folder() -> (TempDir, PathBuf) {
     (folder, path)
 }
 
+/// Why the connection ended.
+async fn closed(connection: &Arc<dyn Connection>) -> BackendError {
+    tokio::time::timeout(Duration::from_secs(60), connection.closed()).await.expect("the connection ends")
+}
+
 /// Each answer is right or an error; returns how many are errors.
 fn judge(file: &EmbeddedFile) -> usize {
     let mut errors = 0;
@@ -181,7 +186,7 @@ async fn row_47_an_error_of_the_system_closes_the_file_and_the_next_connect_open
     let error = failed.unwrap();
     assert!(error.to_string().contains("Input/output error"), "{error}");
     assert_eq!(error.remedy(), Remedy::Reconnect);
-    let closed = connection.closed().await;
+    let closed = closed(&connection).await;
     assert!(closed.to_string().contains("scoring.redb: Input/output error"), "{closed}");
 
     let connection = connector.connect().await.unwrap();
@@ -203,7 +208,7 @@ async fn row_50_a_file_that_is_replaced_is_given_up_and_the_one_at_the_path_is_s
     let connection = connector.connect().await.unwrap();
     other(&folder.path().join("other"));
     fs::rename(folder.path().join("other"), &path).unwrap();
-    assert!(connection.closed().await.to_string().contains("the file was replaced"));
+    assert!(closed(&connection).await.to_string().contains("the file was replaced"));
     let connection = connector.connect().await.unwrap();
     let found = connection.get_many(Arc::from(["i:7".to_owned()])).await.unwrap();
     assert_eq!(found, [Some(b"other".to_vec())]);
@@ -216,7 +221,7 @@ async fn row_50_a_file_that_is_gone_is_not_made_anew() {
     let connector = EmbeddedConnector::new(path.clone(), 10);
     let connection = connector.connect().await.unwrap();
     fs::rename(&path, folder.path().join("elsewhere")).unwrap();
-    assert!(connection.closed().await.to_string().contains("the file is gone"));
+    assert!(closed(&connection).await.to_string().contains("the file is gone"));
     let error = connector.connect().await.err().unwrap();
     assert!(error.to_string().contains("the file is gone"), "{error}");
     assert!(!path.exists());
