@@ -15,27 +15,24 @@ use arc_swap::ArcSwap;
 use prometheus::{Registry, core::Collector};
 use tokio::{
     select,
-    sync::Semaphore,
     task::{JoinHandle, spawn_local},
     time::{Instant, interval, sleep, timeout},
 };
 
 use crate::{
     actors::{
-        Tree, TreePlan, TreeVitals,
-        dispatcher::{DispatcherPlan, ShedCalls},
-        rates::RateLimit,
-        restarts::RestartPolicy,
-        scoring::NearCache,
-        store::{CacheLookups, CachePlan, PersistentPlan, RolePlan},
+        Tree, TreeHealth, TreePlan, cache_lookups::CacheLookups, cache_store::CacheStorePlan,
+        dispatcher::DispatcherPlan, links::RolePlan, near_cache::NearCache,
+        persistent_store::PersistentStorePlan, runtime::restarts::RestartPolicy,
     },
+    admission::{Admission, AdmissionLimits},
     config::{Settings, limits::ShutdownSettings},
     domain::{Authenticator, InvalidAuthPolicy},
     http::{
-        self, AddressRate, AdminPlan, CallPlan, Dispatchers, HttpMetrics, Lifecycle, PublicPlan,
+        self, AdminPlan, CallPlan, Dispatchers, HttpMetrics, Lifecycle, PublicPlan,
         tls::{Tls, TlsError},
     },
-    store::{LinkPolicy, Role, RoleStatus, StoreMetrics},
+    store::{LinkPolicy, Role, StoreHealth, StoreMetrics},
     telemetry, wall_clock,
 };
 
@@ -58,7 +55,7 @@ pub struct Application {
     lifecycle: Lifecycle,
     metrics: HttpMetrics,
     registry: Registry,
-    vitals: TreeVitals,
+    health: TreeHealth,
     reloader: Reloader,
     shutdown: ShutdownSettings,
 }
@@ -115,14 +112,20 @@ impl Application {
         let registry = Registry::new();
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         let store_metrics = StoreMetrics::register(&registry)?;
-        let cache_status = RoleStatus::new(Role::Cache, store_metrics.clone());
-        let persistent_status = RoleStatus::new(Role::Persistent, store_metrics);
+        let cache_status = StoreHealth::new(Role::Cache, store_metrics.clone());
+        let persistent_status = StoreHealth::new(Role::Persistent, store_metrics);
         let metrics = HttpMetrics::register(&registry)?;
-        let vitals = TreeVitals::register(&registry)?;
+        let health = TreeHealth::register(&registry)?;
         let lifecycle = Lifecycle::default();
 
-        let shed = ShedCalls::register(&registry)?;
-        let admission = Arc::new(Semaphore::new(settings.limits.max_in_flight));
+        let limits = &settings.limits;
+        let limits = AdmissionLimits {
+            max_in_flight: limits.max_in_flight,
+            body_memory: limits.body_memory,
+            account_rate: limits.account_rate,
+            address_rate: limits.address_rate,
+        };
+        let admission = Admission::new(limits, &registry)?;
         let authenticator = Authenticator::new(settings.auth.policy())?;
         let authenticator = Arc::new(ArcSwap::from_pointee(authenticator));
         let tls = Tls::from_settings(&settings.http.tls)?;
@@ -136,40 +139,31 @@ impl Application {
             dispatcher: DispatcherPlan {
                 authenticator: authenticator.clone(),
                 admission: admission.clone(),
-                account_rate: settings.limits.account_rate.map(|rate| Arc::new(RateLimit::new(rate))),
-                shed: shed.clone(),
                 deadline: settings.store.deadline * 19 / 20,
                 max_client_ids: settings.limits.client_ids,
                 clock: wall_clock::now,
             },
             near: NearCache::new(near_capacity, settings.cache.ttl, lookups.clone()),
-            cache: CachePlan {
+            cache: CacheStorePlan {
                 role: role(stores.cache, cache_timeout, cache_status.clone()),
                 ttl: settings.cache.ttl,
                 lookups,
             },
-            persistent: PersistentPlan {
+            persistent: PersistentStorePlan {
                 role: role(stores.persistent, settings.store.timeout, persistent_status.clone()),
                 attempts: settings.store.attempts,
             },
             cache_timeout,
             restarts: RestartPolicy::default(),
-            vitals: vitals.clone(),
+            health: health.clone(),
         };
         let call = CallPlan {
             body_limit: settings.http.body_limit,
             body_timeout: settings.http.body_timeout,
-            body_budget: Arc::new(Semaphore::new(settings.limits.body_memory)),
             deadline: settings.store.deadline,
             admission,
-            shed: shed.clone(),
             metrics: metrics.clone(),
         };
-        let rate = settings.limits.address_rate.map(|rate| AddressRate {
-            limit: RateLimit::new(rate),
-            trusted_proxies: settings.http.trusted_proxies.clone(),
-            shed,
-        });
 
         // Both addresses are bound before anything is started.
         let public = Bound::to("http.bind", settings.http.bind)?;
@@ -188,7 +182,6 @@ impl Application {
             settings: settings.http.clone(),
             tls,
             call,
-            rate,
             lifecycle: lifecycle.clone(),
             tree,
             drain: settings.shutdown.drain,
@@ -197,7 +190,7 @@ impl Application {
         let plan = AdminPlan {
             lifecycle: lifecycle.clone(),
             roles: [cache_status, persistent_status],
-            vitals: vitals.clone(),
+            health: health.clone(),
             registry: registry.clone(),
             call: admin_call,
             dispatchers,
@@ -213,7 +206,7 @@ impl Application {
             lifecycle,
             metrics,
             registry,
-            vitals,
+            health,
             reloader,
             shutdown: settings.shutdown.clone(),
         })
@@ -235,8 +228,8 @@ impl Application {
     }
 
     /// The health of the actors.
-    pub fn vitals(&self) -> TreeVitals {
-        self.vitals.clone()
+    pub fn health(&self) -> TreeHealth {
+        self.health.clone()
     }
 
     /// Changes the settings that can be changed while the service runs.

@@ -29,6 +29,7 @@
 //! - [`wall_clock`]: the clock that may step
 
 pub mod actors;
+pub mod admission;
 pub mod app;
 pub mod backoff;
 pub mod cli;

@@ -3,9 +3,9 @@
 //! Lines go to standard output through a bounded queue and a thread of their own: a blocked pipe or a full disk costs
 //! lines, and never delays a request. Spans are only created if they are exported, so that they cost nothing otherwise.
 
-mod gathering;
+mod batching_writer;
+mod dropped_lines;
 mod json;
-mod lost_lines;
 pub mod settings;
 mod traces;
 
@@ -34,11 +34,11 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-pub use self::lost_lines::LostLines;
+pub use self::dropped_lines::DroppedLines;
 use self::{
-    gathering::Gathering,
+    batching_writer::BatchingWriter,
+    dropped_lines::Unwritten,
     json::JsonLines,
-    lost_lines::Unwritten,
     settings::{LogFormat, LogSettings, TraceSettings},
     traces::Traces,
 };
@@ -58,7 +58,7 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 pub struct Log {
     /// Dropped before `writing`, because it may still log to it.
     traces: Option<Traces>,
-    lost: LostLines,
+    lost: DroppedLines,
     filter: reload::Handle<Targets, Registry>,
     writing: Option<WorkerGuard>,
 }
@@ -77,9 +77,9 @@ pub fn init(settings: &LogSettings, trace: &TraceSettings) -> io::Result<Log> {
     let unwritten = Unwritten::default();
     // Not `stdout()` itself, which writes each line separately.
     let out = File::from(stdout().as_fd().try_clone_to_owned()?);
-    let out = Gathering::new(out, GATHERING, unwritten.clone());
+    let out = BatchingWriter::new(out, GATHERING, unwritten.clone());
     let (writer, writing) = NonBlockingBuilder::default().buffered_lines_limit(QUEUED_LINES).finish(out);
-    let lost = LostLines::new(writer.error_counter(), unwritten);
+    let lost = DroppedLines::new(writer.error_counter(), unwritten);
     let (subscriber, filter) = subscriber(settings, writer, stdout().is_terminal(), traces.as_ref());
     subscriber.init();
     panic::set_hook(Box::new(|panic| {
@@ -154,7 +154,7 @@ fn is_expected(what: &Metadata<'_>) -> bool {
 
 impl Log {
     /// The count of lost lines.
-    pub fn lost_lines(&self) -> LostLines {
+    pub fn dropped_lines(&self) -> DroppedLines {
         self.lost.clone()
     }
 

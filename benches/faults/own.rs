@@ -368,7 +368,7 @@ pub fn blocked_log() -> LocalBoxFuture<'static, Outcome> {
         sleep(Duration::from_secs(2)).await;
         judge_load(&load.end().await, Duration::from_millis(100), &mut out);
         let counted =
-            lost_lines(&target.admin("/metrics").await.map_or_else(|_| String::new(), |a| a.text()));
+            dropped_lines(&target.admin("/metrics").await.map_or_else(|_| String::new(), |a| a.text()));
         match counted {
             Some(lines) => out.note(format!("{lines} lost lines counted")),
             None => out.must(false, "lost lines are counted in no metric"),
@@ -378,7 +378,7 @@ pub fn blocked_log() -> LocalBoxFuture<'static, Outcome> {
 }
 
 /// The counter of lost lines, whatever it is called.
-fn lost_lines(metrics: &str) -> Option<f64> {
+fn dropped_lines(metrics: &str) -> Option<f64> {
     let is_it = |name: &str| name.contains("log") && (name.contains("lost") || name.contains("dropped"));
     let lines = metrics.lines().filter(|line| !line.starts_with('#'));
     let values = lines.filter_map(|line| line.rsplit_once(' ')).filter(|(name, _)| is_it(name));

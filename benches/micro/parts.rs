@@ -12,12 +12,16 @@ use arc_swap::ArcSwap;
 use prometheus::Registry;
 use scoring_api::{
     actors::{
-        Tree, TreePlan, TreeVitals,
-        dispatcher::{CallMethod, DispatcherPlan, ShedCalls},
-        restarts::RestartPolicy,
-        scoring::NearCache,
-        store::{CacheLookups, CachePlan, PersistentPlan, RolePlan},
+        Tree, TreeHealth, TreePlan,
+        cache_lookups::CacheLookups,
+        cache_store::CacheStorePlan,
+        dispatcher::{CallMethod, DispatcherPlan},
+        links::RolePlan,
+        near_cache::NearCache,
+        persistent_store::PersistentStorePlan,
+        runtime::restarts::RestartPolicy,
     },
+    admission::{Admission, AdmissionLimits},
     domain::{
         AuthPolicy, Authenticator, ClientsInterests, Json, MethodRequest, OnlineScore, Rules, Score,
         TimeZoneChoice, cache_key,
@@ -25,15 +29,12 @@ use scoring_api::{
     resolver::Resolver,
     store::{
         Connection, Connector, EmbeddedConnector, EmbeddedFile, LinkPolicy, Memory, RedisConnector, Role,
-        RoleStatus, StoreMetrics, url::StoreUrl,
+        StoreHealth, StoreMetrics, url::StoreUrl,
     },
     wall_clock,
 };
 use serde_json::json;
-use tokio::{
-    runtime::{Builder, Runtime},
-    sync::Semaphore,
-};
+use tokio::runtime::{Builder, Runtime};
 
 use crate::{calls::call, tools::RedisServer};
 
@@ -319,25 +320,25 @@ async fn tree(near_capacity: u64) -> Tree {
     let role = |role| RolePlan {
         connector: memory.clone(),
         policy: LinkPolicy::new(HOUR),
-        status: RoleStatus::new(role, metrics.clone()),
+        status: StoreHealth::new(role, metrics.clone()),
     };
     let lookups = CacheLookups::register(&registry).unwrap();
+    let limits =
+        AdmissionLimits { max_in_flight: 1024, body_memory: 1 << 20, account_rate: None, address_rate: None };
     let tree = Tree::start(&TreePlan {
         dispatcher: DispatcherPlan {
             authenticator: Arc::new(ArcSwap::from_pointee(authenticator())),
-            admission: Arc::new(Semaphore::new(1024)),
-            account_rate: None,
-            shed: ShedCalls::register(&registry).unwrap(),
+            admission: Admission::new(limits, &registry).unwrap(),
             deadline: HOUR,
             max_client_ids: 10_000,
             clock: wall_clock::now,
         },
         near: NearCache::new(near_capacity, HOUR, lookups.clone()),
-        cache: CachePlan { role: role(Role::Cache), ttl: HOUR, lookups },
-        persistent: PersistentPlan { role: role(Role::Persistent), attempts: 3 },
+        cache: CacheStorePlan { role: role(Role::Cache), ttl: HOUR, lookups },
+        persistent: PersistentStorePlan { role: role(Role::Persistent), attempts: 3 },
         cache_timeout: HOUR,
         restarts: RestartPolicy::default(),
-        vitals: TreeVitals::register(&registry).unwrap(),
+        health: TreeHealth::register(&registry).unwrap(),
     });
     // The links connect on their own; the first call waits for that.
     ask(&tree, &request(&body("clients_interests"))).await;

@@ -12,19 +12,15 @@ use actix::prelude::*;
 use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
 use futures_util::future::{LocalBoxFuture, ready};
-use prometheus::{IntCounterVec, Opts, Registry};
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout_at,
-};
+use tokio::time::timeout_at;
 
 use super::{
     interests::{InterestsError, LookUpInterests},
-    mailbox::{Mailbox, Reply, handle_sent},
-    rates::RateLimit,
+    runtime::mailbox::{Mailbox, Reply, handle_sent},
     scoring::RateScore,
 };
 use crate::{
+    admission::Admission,
     domain::{
         Answer, Authenticator, CallError, Caller, ClientsInterests, Deadline, Method, MethodRequest,
         OnlineScore, Rules,
@@ -68,12 +64,8 @@ pub enum CallContext {
 pub struct DispatcherPlan {
     /// Checks tokens. It can be replaced at any time, for all later calls.
     pub authenticator: Arc<ArcSwap<Authenticator>>,
-    /// One permit for each call that may be in flight, shared by all workers.
-    pub admission: Arc<Semaphore>,
-    /// The rate limit of each account, if there is one.
-    pub account_rate: Option<Arc<RateLimit>>,
-    /// Counts the calls that are shed by admission or by the rate limit.
-    pub shed: ShedCalls,
+    /// Admits calls.
+    pub admission: Arc<Admission>,
     /// The time limit of a call, from its arrival.
     pub deadline: Duration,
     /// The maximum number of ids in one call of `clients_interests`.
@@ -81,12 +73,6 @@ pub struct DispatcherPlan {
     /// The wall clock, for tokens and birthdays.
     pub clock: fn() -> DateTime<Utc>,
 }
-
-/// Counts shed calls, by reason: calls that were rejected before any work was done on them. Clones share the counts.
-///
-/// A call whose caller had given up before the dispatcher read it is not counted: actix drops its message.
-#[derive(Debug, Clone)]
-pub struct ShedCalls(IntCounterVec);
 
 /// Answers [`CallMethod`]. Has no state.
 #[derive(Debug)]
@@ -103,71 +89,11 @@ enum Checked {
     Interests(ClientsInterests),
 }
 
-/// Why a valid call was rejected without being processed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shed {
-    /// Too many calls are in flight.
-    Overload,
-    /// Its deadline had passed.
-    Deadline,
-    /// Its account calls too often.
-    AccountRate,
-    /// Its client address calls too often.
-    AddressRate,
-    /// The bodies of other calls use the whole memory budget.
-    BodyMemory,
-}
-
 // ===== impl CallContext =====
 
 impl From<Option<usize>> for CallContext {
     fn from(nclients: Option<usize>) -> Self {
         nclients.map_or(Self::Unknown, Self::Clients)
-    }
-}
-
-// ===== impl ShedCalls =====
-
-impl ShedCalls {
-    /// Creates and registers the counter.
-    ///
-    /// # Errors
-    ///
-    /// If it is already registered.
-    pub fn register(registry: &Registry) -> prometheus::Result<Self> {
-        let shed = IntCounterVec::new(
-            Opts::new(
-                "scoring_requests_shed_total",
-                "Calls refused before any work: too many in flight (overload), come too late (deadline), no memory left for \
-                 their bodies (body_memory), or more often than allowed (account_rate, address_rate).",
-            ),
-            &["reason"],
-        )?;
-        for reason in Shed::ALL {
-            shed.with_label_values(&[reason.as_str()]);
-        }
-        registry.register(Box::new(shed.clone()))?;
-        Ok(Self(shed))
-    }
-
-    /// Counts a call.
-    pub fn count(&self, shed: Shed) {
-        self.0.with_label_values(&[shed.as_str()]).inc();
-    }
-}
-
-impl Shed {
-    const ALL: [Self; 5] =
-        [Self::Overload, Self::Deadline, Self::AccountRate, Self::AddressRate, Self::BodyMemory];
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Overload => "overload",
-            Self::Deadline => "deadline",
-            Self::AccountRate => "account_rate",
-            Self::AddressRate => "address_rate",
-            Self::BodyMemory => "body_memory",
-        }
     }
 }
 
@@ -214,11 +140,9 @@ impl DispatcherActor {
     /// the token is computed from, account and login joined: a caller cannot move letters between the two to count as
     /// another.
     fn check_rate(&self, request: &MethodRequest) -> Result<(), CallError> {
-        let Some(limit) = &self.plan.account_rate else { return Ok(()) };
-        limit.check(&[request.account.as_str(), &request.login].concat()).map_err(|retry_after| {
-            self.plan.shed.count(Shed::AccountRate);
-            CallError::TooMany { retry_after }
-        })
+        let account = [request.account.as_str(), &request.login].concat();
+        let admission = &self.plan.admission;
+        admission.check_account(&account).map_err(|retry_after| CallError::TooMany { retry_after })
     }
 
     /// Sends a checked call to the actor that answers it.
@@ -254,13 +178,9 @@ impl Handler<CallMethod> for DispatcherActor {
 
     fn handle(&mut self, msg: CallMethod, _: &mut Self::Context) -> Self::Result {
         let deadline = Deadline::after(msg.received, self.plan.deadline);
-        let admitted = match admit(&self.plan.admission, deadline) {
-            Ok(permit) => permit,
-            Err(shed) => {
-                self.plan.shed.count(shed);
-                let outcome = Err(CallError::Unavailable);
-                return Reply::Now(Handled { outcome, context: CallContext::Unknown });
-            }
+        let Ok(admitted) = self.plan.admission.admit(deadline) else {
+            let outcome = Err(CallError::Unavailable);
+            return Reply::Now(Handled { outcome, context: CallContext::Unknown });
         };
         let mut context = CallContext::Unknown;
         match self.check(msg.request, &mut context) {
@@ -275,14 +195,6 @@ impl Handler<CallMethod> for DispatcherActor {
             }
         }
     }
-}
-
-/// Rejects a call that is too late, or that comes while too many others are in flight, at no further cost.
-fn admit(admission: &Arc<Semaphore>, deadline: Deadline) -> Result<OwnedSemaphorePermit, Shed> {
-    if deadline.has_passed(tokio::time::Instant::now().into_std()) {
-        return Err(Shed::Deadline);
-    }
-    admission.clone().try_acquire_owned().map_err(|_| Shed::Overload)
 }
 
 /// Waits for a peer, which may get stuck or panic while it handles the message.

@@ -9,8 +9,8 @@ use actix::prelude::*;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    mailbox::{Mailbox, handle_sent},
-    store::GetMany,
+    persistent_store::GetMany,
+    runtime::mailbox::{Mailbox, handle_sent},
 };
 use crate::{
     domain::{ClientId, Deadline, InterestsByClient, MalformedInterests},

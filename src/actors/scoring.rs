@@ -5,17 +5,15 @@
 //!
 //! This actor, not the cache actor, looks in the near cache, so that a near hit costs no message.
 
-mod near;
-
 use std::time::Duration;
 
 use actix::prelude::*;
 use tokio::time::{Instant, timeout_at};
 
-pub use self::near::NearCache;
 use super::{
-    mailbox::{Mailbox, Reply, handle_sent},
-    store::{CacheGet, CachePut},
+    cache_store::{CacheGet, CachePut},
+    near_cache::NearCache,
+    runtime::mailbox::{Mailbox, Reply, handle_sent},
 };
 use crate::domain::{Deadline, OnlineScore, Score, cache_key};
 

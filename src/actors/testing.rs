@@ -9,9 +9,9 @@ use actix::prelude::*;
 use prometheus::Registry;
 use tracing::Span;
 
-use super::{
+use super::runtime::{
+    health::{ActorHealth, ActorMetrics},
     mailbox::{Mailbox, Reply, Sent},
-    vitals::{ActorMetrics, Vitals},
 };
 
 type Answer<M> = Box<dyn Fn(&M) -> <M as Message>::Result>;
@@ -56,12 +56,12 @@ where
     /// Its mailbox. Its depth is not reported.
     pub(crate) fn mailbox(&self) -> Mailbox<M> {
         let metrics = ActorMetrics::register(&Registry::new()).unwrap();
-        self.mailbox_of(&metrics.vitals("peer"))
+        self.mailbox_of(&metrics.health("peer"))
     }
 
-    /// Its mailbox, as that of an actor with these vitals.
-    pub(crate) fn mailbox_of(&self, vitals: &Vitals) -> Mailbox<M> {
-        Mailbox::new(self.clone().start(), vitals)
+    /// Its mailbox, as that of an actor with these health.
+    pub(crate) fn mailbox_of(&self, health: &ActorHealth) -> Mailbox<M> {
+        Mailbox::new(self.clone().start(), health)
     }
 
     pub(crate) fn act(&self, act: Act<M>) {

@@ -9,15 +9,19 @@ use actix::prelude::*;
 use prometheus::Registry;
 
 use super::{
+    cache_store::{CacheStoreActor, CacheStorePlan},
     dispatcher::{CallMethod, DispatcherActor, DispatcherPlan},
     interests::InterestsActor,
-    mailbox::Mailbox,
-    restarts::RestartPolicy,
-    scoring::{NearCache, ScoringActor},
-    store::{CacheActor, CachePlan, PersistentActor, PersistentPlan},
-    supervisor::supervise,
-    unwell::UnwellActors,
-    vitals::{ActorMetrics, Vitals},
+    near_cache::NearCache,
+    persistent_store::{PersistentStoreActor, PersistentStorePlan},
+    runtime::{
+        health::{ActorHealth, ActorMetrics},
+        health_gauge::HealthGauge,
+        mailbox::Mailbox,
+        restarts::RestartPolicy,
+        supervisor::supervise,
+    },
+    scoring::ScoringActor,
 };
 
 /// The parts from which every tree is started.
@@ -28,26 +32,26 @@ pub struct TreePlan {
     /// The near cache, shared by all trees.
     pub near: NearCache,
     /// The cache actor.
-    pub cache: CachePlan,
+    pub cache: CacheStorePlan,
     /// The persistent actor.
-    pub persistent: PersistentPlan,
+    pub persistent: PersistentStorePlan,
     /// How long a score waits for the cache.
     pub cache_timeout: Duration,
     /// How fallen actors are restarted.
     pub restarts: RestartPolicy,
     /// The health of the actors.
-    pub vitals: TreeVitals,
+    pub health: TreeHealth,
 }
 
-/// The vitals of each kind of actor, over all workers.
+/// The health of each kind of actor, over all workers.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "the fields are named after the actors")]
-pub struct TreeVitals {
-    pub dispatcher: Arc<Vitals>,
-    pub scoring: Arc<Vitals>,
-    pub interests: Arc<Vitals>,
-    pub cache_store: Arc<Vitals>,
-    pub persistent_store: Arc<Vitals>,
+pub struct TreeHealth {
+    pub dispatcher: Arc<ActorHealth>,
+    pub scoring: Arc<ActorHealth>,
+    pub interests: Arc<ActorHealth>,
+    pub cache_store: Arc<ActorHealth>,
+    pub persistent_store: Arc<ActorHealth>,
 }
 
 /// One worker's actors. They run while their addresses are held.
@@ -57,8 +61,8 @@ pub struct Tree {
     pub dispatcher: Addr<DispatcherActor>,
     pub scoring: Addr<ScoringActor>,
     pub interests: Addr<InterestsActor>,
-    pub cache_store: Addr<CacheActor>,
-    pub persistent_store: Addr<PersistentActor>,
+    pub cache_store: Addr<CacheStoreActor>,
+    pub persistent_store: Addr<PersistentStoreActor>,
     /// The dispatcher's mailbox, which takes the calls.
     pub calls: Mailbox<CallMethod>,
 }
@@ -68,58 +72,58 @@ pub struct Tree {
 impl Tree {
     /// Starts the actors on the current thread, each with its peers.
     pub fn start(plan: &TreePlan) -> Self {
-        let vitals = &plan.vitals;
+        let health = &plan.health;
         let cache_store =
-            supervise(CacheActor::new(plan.cache.clone()), plan.restarts, vitals.cache_store.clone());
+            supervise(CacheStoreActor::new(plan.cache.clone()), plan.restarts, health.cache_store.clone());
         let persistent_store = supervise(
-            PersistentActor::new(plan.persistent.clone()),
+            PersistentStoreActor::new(plan.persistent.clone()),
             plan.restarts,
-            vitals.persistent_store.clone(),
+            health.persistent_store.clone(),
         );
         let scoring = ScoringActor::new(
             plan.near.clone(),
-            Mailbox::new(cache_store.clone(), &vitals.cache_store),
-            Mailbox::new(cache_store.clone(), &vitals.cache_store),
+            Mailbox::new(cache_store.clone(), &health.cache_store),
+            Mailbox::new(cache_store.clone(), &health.cache_store),
             plan.cache_timeout,
         );
-        let scoring = supervise(scoring, plan.restarts, vitals.scoring.clone());
-        let interests = InterestsActor::new(Mailbox::new(persistent_store.clone(), &vitals.persistent_store));
-        let interests = supervise(interests, plan.restarts, vitals.interests.clone());
+        let scoring = supervise(scoring, plan.restarts, health.scoring.clone());
+        let interests = InterestsActor::new(Mailbox::new(persistent_store.clone(), &health.persistent_store));
+        let interests = supervise(interests, plan.restarts, health.interests.clone());
         let dispatcher = DispatcherActor::new(
             plan.dispatcher.clone(),
-            Mailbox::new(scoring.clone(), &vitals.scoring),
-            Mailbox::new(interests.clone(), &vitals.interests),
+            Mailbox::new(scoring.clone(), &health.scoring),
+            Mailbox::new(interests.clone(), &health.interests),
         );
-        let dispatcher = supervise(dispatcher, plan.restarts, vitals.dispatcher.clone());
-        let calls = Mailbox::new(dispatcher.clone(), &vitals.dispatcher);
+        let dispatcher = supervise(dispatcher, plan.restarts, health.dispatcher.clone());
+        let calls = Mailbox::new(dispatcher.clone(), &health.dispatcher);
         Self { dispatcher, scoring, interests, cache_store, persistent_store, calls }
     }
 }
 
-// ===== impl TreeVitals =====
+// ===== impl TreeHealth =====
 
-impl TreeVitals {
-    /// The vitals of actors that have not been started yet.
+impl TreeHealth {
+    /// The health of actors that have not been started yet.
     ///
     /// # Errors
     ///
     /// If their metrics are already registered.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
         let metrics = ActorMetrics::register(registry)?;
-        let vitals = Self {
-            dispatcher: metrics.vitals("dispatcher"),
-            scoring: metrics.vitals("scoring"),
-            interests: metrics.vitals("interests"),
-            cache_store: metrics.vitals("cache_store"),
-            persistent_store: metrics.vitals("persistent_store"),
+        let health = Self {
+            dispatcher: metrics.health("dispatcher"),
+            scoring: metrics.health("scoring"),
+            interests: metrics.health("interests"),
+            cache_store: metrics.health("cache_store"),
+            persistent_store: metrics.health("persistent_store"),
         };
-        let unwell = UnwellActors::new(vitals.all().map(Arc::clone).to_vec())?;
+        let unwell = HealthGauge::new(health.all().map(Arc::clone).to_vec())?;
         registry.register(Box::new(unwell))?;
-        Ok(vitals)
+        Ok(health)
     }
 
-    /// The vitals of all actors.
-    pub fn all(&self) -> [&Arc<Vitals>; 5] {
+    /// The health of all actors.
+    pub fn all(&self) -> [&Arc<ActorHealth>; 5] {
         [&self.dispatcher, &self.scoring, &self.interests, &self.cache_store, &self.persistent_store]
     }
 }

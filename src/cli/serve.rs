@@ -20,13 +20,13 @@ pub(super) fn run(settings: Settings, source: &Source) -> Result<(), Failure> {
         let mut signals = Signals::listen().map_err(Failure::Start)?;
         let mut hangups = signal(SignalKind::hangup()).map_err(Failure::Start)?;
         let app = Application::build(&settings).map_err(|error| Failure::build(error, &settings))?;
-        app.publish(log.lost_lines()).map_err(|error| Failure::build(error, &settings))?;
+        app.publish(log.dropped_lines()).map_err(|error| Failure::build(error, &settings))?;
         if let Some(lost) = log.lost_spans() {
             app.publish(lost).map_err(|error| Failure::build(error, &settings))?;
         }
         app.lifecycle().observe(systemd::entered);
-        let vitals = app.vitals();
-        let is_well = || !vitals.all().iter().any(|vitals| vitals.is_stuck());
+        let health = app.health();
+        let is_well = || !health.all().iter().any(|health| health.is_stuck());
         let mut reload = Reload { source, started: settings.clone(), loaded: settings, reloader: app.reloader(), log: &log };
         let reloading = async {
             while hangups.recv().await.is_some() {

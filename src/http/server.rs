@@ -21,14 +21,20 @@ use actix_web::{
 use tokio::time::Instant;
 
 use super::{
-    AddressRate, AdminPlan, CallPlan, HttpMetrics, Lifecycle,
-    capacity::{OPERATORS, connections_each},
-    connection::Connection,
-    refused_heads::RefusedHeads,
-    routes,
+    AdminPlan, CallPlan, HttpMetrics, Lifecycle,
+    api::{
+        self,
+        middleware::{AddressRate, every_answer, every_public_answer},
+    },
+    operators,
     settings::HttpSettings,
-    stream::Stream,
-    tls::Tls,
+    transport::{
+        capacity::{OPERATORS, connections_each},
+        connection::Connection,
+        refused_heads::RefusedHeads,
+        stream::Stream,
+        tls::Tls,
+    },
 };
 use crate::actors::{Tree, TreePlan};
 
@@ -49,8 +55,6 @@ pub struct PublicPlan {
     pub tls: Option<Tls>,
     /// The handler of calls.
     pub call: CallPlan,
-    /// How often each address may call.
-    pub rate: Option<AddressRate>,
     /// Where the process is in its life.
     pub lifecycle: Lifecycle,
     /// The actors of each worker.
@@ -69,8 +73,8 @@ pub fn serve_public(
     plan: PublicPlan,
     on_tree: impl Fn(&Tree) + Clone + Send + 'static,
 ) -> io::Result<Server> {
-    let PublicPlan { settings, tls, call, rate, lifecycle, tree, drain } = plan;
-    let door = Door {
+    let PublicPlan { settings, tls, call, lifecycle, tree, drain } = plan;
+    let door = ListenerConfig {
         name: "public",
         workers: settings.workers,
         connections_each: connections_each(settings.max_connections, settings.workers),
@@ -80,6 +84,7 @@ pub fn serve_public(
         metrics: call.metrics.clone(),
         tls,
     };
+    let rate = AddressRate { admission: call.admission.clone(), trusted_proxies: settings.trusted_proxies };
     let rate = web::Data::new(rate);
     door.open(listener, move || {
         let tree = Tree::start(&tree);
@@ -90,9 +95,9 @@ pub fn serve_public(
             .app_data(web::Data::new(lifecycle.clone()))
             .app_data(rate.clone())
             .app_data(web::Data::new(tree.calls))
-            .configure(routes::public)
-            .wrap(from_fn(routes::every_public_answer))
-            .wrap(from_fn(routes::every_answer))
+            .configure(api::routes::configure)
+            .wrap(from_fn(every_public_answer))
+            .wrap(from_fn(every_answer))
     })
 }
 
@@ -102,7 +107,7 @@ pub fn serve_public(
 ///
 /// If the socket cannot be used.
 pub fn serve_admin(listener: TcpListener, plan: AdminPlan) -> io::Result<Server> {
-    let door = Door {
+    let door = ListenerConfig {
         name: "operators",
         workers: 1,
         connections_each: OPERATORS,
@@ -115,13 +120,13 @@ pub fn serve_admin(listener: TcpListener, plan: AdminPlan) -> io::Result<Server>
     door.open(listener, move || {
         App::new()
             .app_data(web::Data::new(plan.clone()))
-            .configure(routes::admin)
-            .wrap(from_fn(routes::every_answer))
+            .configure(operators::routes::configure)
+            .wrap(from_fn(every_answer))
     })
 }
 
 /// How clients get in.
-struct Door {
+struct ListenerConfig {
     name: &'static str,
     workers: usize,
     /// Most open connections of each worker.
@@ -135,7 +140,7 @@ struct Door {
     tls: Option<Tls>,
 }
 
-impl Door {
+impl ListenerConfig {
     /// Serves, on each worker, what `app` makes there.
     ///
     /// actix's own `HttpServer` would not let us in between it and the socket, which [`Connection`] has to be.

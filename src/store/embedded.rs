@@ -2,7 +2,7 @@
 //!
 //! The file is a [redb](https://docs.rs/redb) database: copy-on-write B-trees, so a process killed in the middle of a write
 //! leaves the last commit. It is opened for several processes, so interests can be imported while the service runs, which only
-//! reads. The cache role stays in memory, see [`LocalCache`].
+//! reads. The cache role stays in memory, see [`InProcessCache`].
 //!
 //! - `blocks`: the checksums below redb, which verify each read
 //! - `file`: the open file; `walk`: all of its entries, also if it is damaged
@@ -27,7 +27,7 @@ use futures_util::{
 use tokio::{sync::Mutex, task::spawn_blocking};
 
 use self::{identity::Identity, watch::OpenFile};
-use super::{Access, BackendError, Connection, Connector, LocalCache, Remedy, Reply};
+use super::{Access, BackendError, Connection, Connector, InProcessCache, Remedy, Reply};
 
 pub use self::file::EmbeddedFile;
 
@@ -35,7 +35,7 @@ pub use self::file::EmbeddedFile;
 #[derive(Debug)]
 pub struct EmbeddedConnector {
     path: PathBuf,
-    cache: LocalCache,
+    cache: InProcessCache,
     opened: Arc<Mutex<Opened>>,
 }
 
@@ -49,7 +49,7 @@ struct Opened {
 
 struct Embedded {
     open: Arc<OpenFile>,
-    cache: LocalCache,
+    cache: InProcessCache,
 }
 
 // ===== impl EmbeddedConnector =====
@@ -57,7 +57,7 @@ struct Embedded {
 impl EmbeddedConnector {
     /// A store in the file at `path`, made on the first connect, whose cache holds at most `cache_capacity` entries.
     pub fn new(path: PathBuf, cache_capacity: u64) -> Self {
-        Self { path, cache: LocalCache::new(cache_capacity), opened: Arc::default() }
+        Self { path, cache: InProcessCache::new(cache_capacity), opened: Arc::default() }
     }
 }
 

@@ -11,20 +11,20 @@ use futures_util::{
     future::{BoxFuture, pending, ready},
 };
 
-use super::{BackendError, Connection, Connector, LocalCache, Reply};
+use super::{BackendError, Connection, Connector, InProcessCache, Reply};
 
 /// A store in memory. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Memory {
     // A std lock: nothing is awaited under it.
     persistent: Arc<RwLock<BTreeMap<String, Vec<u8>>>>,
-    cache: LocalCache,
+    cache: InProcessCache,
 }
 
 impl Memory {
     /// An empty store, whose cache holds at most `cache_capacity` entries.
     pub fn new(cache_capacity: u64) -> Self {
-        Self { persistent: Arc::default(), cache: LocalCache::new(cache_capacity) }
+        Self { persistent: Arc::default(), cache: InProcessCache::new(cache_capacity) }
     }
 
     /// Stores a persistent value.

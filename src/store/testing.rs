@@ -19,9 +19,10 @@ use tokio::{
 };
 
 use super::{
-    BackendError, Connection, Connector, FailedAttempt, Monitor, Reply, Role, RoleStatus, Size, Step,
-    StoreMetrics,
+    BackendError, Connection, Connector, FailedAttempt, Link, LinkHealth, LinkPolicy, Reply, Role, Size,
+    Step, StoreHealth, StoreMetrics,
 };
+use crate::testing::settle;
 
 /// What the store does when it is asked.
 #[derive(Debug, Clone, Default)]
@@ -290,12 +291,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// A role of its own, with metrics of its own.
-pub(crate) fn status(role: Role) -> Arc<RoleStatus> {
-    RoleStatus::new(role, StoreMetrics::register(&Registry::new()).unwrap())
+pub(crate) fn status(role: Role) -> Arc<StoreHealth> {
+    StoreHealth::new(role, StoreMetrics::register(&Registry::new()).unwrap())
 }
 
-pub(crate) fn monitor(role: Role) -> Monitor {
-    Monitor::new(status(role))
+pub(crate) fn health(role: Role) -> LinkHealth {
+    LinkHealth::new(status(role))
 }
 
 /// Every error that a backend can report, once.
@@ -324,4 +325,23 @@ pub(crate) fn every_error() -> Vec<BackendError> {
         BackendError::Storage("broken".to_owned()),
         BackendError::Damaged("broken".to_owned()),
     ]
+}
+
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+pub(crate) const MILLI: Duration = Duration::from_millis(1);
+/// The timeout of the links below.
+pub(crate) const TIMEOUT: Duration = Duration::from_millis(150);
+
+/// A link to the scripted store.
+pub(crate) fn start_link(script: &Script, role: Role) -> Link {
+    Link::start(script.connector(), LinkPolicy::new(TIMEOUT), health(role)).0
+}
+
+/// Returns once the link's breaker is open.
+pub(crate) async fn until_open(link: &Link) {
+    let begun = Instant::now();
+    while !link.state().is_open() {
+        assert!(begun.elapsed() < 5 * SECOND, "the breaker did not open");
+        settle().await;
+    }
 }

@@ -1,6 +1,7 @@
 mod admission;
 
 use futures_util::future::join_all;
+use prometheus::Registry;
 use rstest::rstest;
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -9,11 +10,10 @@ use tokio::time::{advance, sleep};
 use super::*;
 use crate::{
     actors::{
-        restarts::RestartPolicy,
-        supervisor::supervise,
+        runtime::{health::ActorMetrics, restarts::RestartPolicy, supervisor::supervise},
         testing::{Act, Peer},
-        vitals::ActorMetrics,
     },
+    admission::{AdmissionLimits, Shed},
     domain::{
         AuthPolicy, ClientId, Forbidden, Interests, InterestsByClient, Json, MalformedInterests, Score,
         TimeZoneChoice,
@@ -29,8 +29,7 @@ const MILLI: Duration = Duration::from_millis(1);
 struct Test {
     scoring: Peer<RateScore>,
     interests: Peer<LookUpInterests>,
-    admission: Arc<Semaphore>,
-    shed: ShedCalls,
+    admission: Arc<Admission>,
     dispatcher: Addr<DispatcherActor>,
 }
 
@@ -63,14 +62,12 @@ fn start() -> Test {
 fn start_at(clock: fn() -> DateTime<Utc>) -> Test {
     let scoring = Peer::new(Act::answer(|_| Score::new(3.0).unwrap()));
     let interests = Peer::new(Act::answer(|msg: &LookUpInterests| Ok(own_interests(&msg.clients))));
-    let admission = Arc::new(Semaphore::new(MAX_IN_FLIGHT));
     let registry = Registry::new();
-    let shed = ShedCalls::register(&registry).unwrap();
+    let limits = AdmissionLimits { max_in_flight: MAX_IN_FLIGHT, ..AdmissionLimits::default() };
+    let admission = Admission::new(limits, &registry).unwrap();
     let plan = DispatcherPlan {
         authenticator: Arc::new(ArcSwap::from_pointee(authenticator())),
-        account_rate: None,
         admission: admission.clone(),
-        shed: shed.clone(),
         deadline: DEADLINE,
         max_client_ids: 3,
         clock,
@@ -81,8 +78,7 @@ fn start_at(clock: fn() -> DateTime<Utc>) -> Test {
         scoring,
         interests,
         admission,
-        shed,
-        dispatcher: supervise(dispatcher, RestartPolicy::default(), metrics.vitals("dispatcher")),
+        dispatcher: supervise(dispatcher, RestartPolicy::default(), metrics.health("dispatcher")),
     }
 }
 
@@ -127,11 +123,11 @@ impl Test {
 
     /// The numbers of calls shed for overload and for their deadline.
     fn shed(&self) -> [u64; 2] {
-        [Shed::Overload, Shed::Deadline].map(|shed| self.shed.0.with_label_values(&[shed.as_str()]).get())
+        [Shed::Overload, Shed::Deadline].map(|shed| self.admission.rejected(shed))
     }
 
     fn free(&self) -> usize {
-        self.admission.available_permits()
+        self.admission.free()
     }
 }
 

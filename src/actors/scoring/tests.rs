@@ -4,7 +4,7 @@ use rstest::rstest;
 use super::*;
 use crate::{
     actors::{
-        store::CacheLookups,
+        cache_lookups::CacheLookups,
         testing::{Act, Peer},
     },
     domain::{Json, Rules},

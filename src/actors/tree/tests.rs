@@ -6,17 +6,12 @@ use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
 use rstest::rstest;
 use serde_json::{Value, json};
-use tokio::{
-    sync::Semaphore,
-    time::{Instant, sleep},
-};
+use tokio::time::{Instant, sleep};
 
 use super::*;
 use crate::{
-    actors::{
-        dispatcher::ShedCalls,
-        store::{CacheLookups, RolePlan},
-    },
+    actors::{cache_lookups::CacheLookups, links::RolePlan},
+    admission::{Admission, AdmissionLimits},
     domain::{Answer, AuthPolicy, Authenticator, CallError, Forbidden, Json, MethodRequest, TimeZoneChoice},
     store::{
         BackendError, LinkPolicy, Role,
@@ -60,18 +55,16 @@ async fn start(script: &Script) -> Tree {
         near: NearCache::new(0, 3_600 * SECOND, lookups.clone()),
         dispatcher: DispatcherPlan {
             authenticator: Arc::new(ArcSwap::from_pointee(authenticator())),
-            account_rate: None,
-            admission: Arc::new(Semaphore::new(10)),
-            shed: ShedCalls::register(&registry).unwrap(),
+            admission: Admission::new(AdmissionLimits::default(), &registry).unwrap(),
             deadline: 500 * MILLI,
             max_client_ids: 10,
             clock: || WALL_CLOCK.get(),
         },
-        cache: CachePlan { role: role(Role::Cache), ttl: 3_600 * SECOND, lookups },
-        persistent: PersistentPlan { role: role(Role::Persistent), attempts: 3 },
+        cache: CacheStorePlan { role: role(Role::Cache), ttl: 3_600 * SECOND, lookups },
+        persistent: PersistentStorePlan { role: role(Role::Persistent), attempts: 3 },
         cache_timeout: 80 * MILLI,
         restarts: RestartPolicy::default(),
-        vitals: TreeVitals::register(&registry).unwrap(),
+        health: TreeHealth::register(&registry).unwrap(),
     };
     let tree = Tree::start(&plan);
     settle().await;

@@ -1,12 +1,15 @@
 mod breaker;
 
+use std::time::Duration;
+
 use rstest::rstest;
+use tokio::time::{Instant, sleep};
 
 use super::*;
 use crate::{
     store::{
-        CacheRequests, PersistentRequests, StoreError,
-        testing::{Act, Script, monitor, status},
+        BackendError, CacheClient, PersistentReader, Role, StoreError,
+        testing::{Act, Script, health, status},
     },
     testing::{paused, settle},
 };
@@ -15,25 +18,25 @@ const SECOND: Duration = Duration::from_secs(1);
 const TIMEOUT: Duration = Duration::from_millis(100);
 
 fn start(script: &Script, role: Role) -> Link {
-    Link::start(script.connector(), LinkPolicy::new(TIMEOUT), monitor(role)).0
+    Link::start(script.connector(), LinkPolicy::new(TIMEOUT), health(role)).0
 }
 
 /// A link to a healthy store, and how to ask over it.
-async fn connected(script: &Script) -> (Link, CacheRequests) {
+async fn connected(script: &Script) -> (Link, CacheClient) {
     let link = start(script, Role::Cache);
-    let cache = CacheRequests::new(&link, None);
+    let cache = CacheClient::new(&link, None);
     sleep(SECOND).await;
     (link, cache)
 }
 
-async fn get(cache: &CacheRequests) -> Result<Option<Vec<u8>>, BackendError> {
+async fn get(cache: &CacheClient) -> Result<Option<Vec<u8>>, BackendError> {
     cache.get("uid:1".to_owned(), Instant::now() + SECOND).await
 }
 
 /// Asks again and again until requests are refused without being sent. Panics if that takes more than 5 s.
-async fn until_open(link: &Link, cache: &CacheRequests) {
+async fn until_open(link: &Link, cache: &CacheClient) {
     let begun = Instant::now();
-    while !link.shared().is_open() {
+    while !link.state().is_open() {
         assert!(begun.elapsed() < 5 * SECOND, "the breaker did not open");
         let _ = get(cache).await;
         sleep(Duration::from_millis(10)).await;
@@ -118,11 +121,11 @@ fn a_store_that_denies_access_is_tried_at_most_once_a_second(#[case] connect: Ac
         let attempts = connects.len() - connects_before;
         assert!((9..=20).contains(&attempts), "{attempts} in 20 s");
         assert!(probes <= 20, "{probes} commands in 20 s");
-        assert!(link.shared().is_open());
+        assert!(link.state().is_open());
 
         script.heal();
         sleep(3 * SECOND).await;
-        assert!(!link.shared().is_open());
+        assert!(!link.state().is_open());
         assert_eq!(script.open(), 1);
     });
 }
@@ -131,7 +134,7 @@ fn a_store_that_denies_access_is_tried_at_most_once_a_second(#[case] connect: Ac
 fn ending_the_link_closes_its_connection_and_ends_its_keeper() {
     paused(async {
         let script = Script::default();
-        let (link, keeper) = Link::start(script.connector(), LinkPolicy::new(TIMEOUT), monitor(Role::Cache));
+        let (link, keeper) = Link::start(script.connector(), LinkPolicy::new(TIMEOUT), health(Role::Cache));
         settle().await;
         drop(link);
         assert_eq!(script.open(), 0);
@@ -146,7 +149,7 @@ fn a_connector_that_panics_ends_the_keeper_with_that_panic() {
     paused(async {
         let script = Script::default();
         script.state().connect = Act::Panic;
-        let (_link, keeper) = Link::start(script.connector(), LinkPolicy::new(TIMEOUT), monitor(Role::Cache));
+        let (_link, keeper) = Link::start(script.connector(), LinkPolicy::new(TIMEOUT), health(Role::Cache));
         assert!(keeper.await.unwrap_err().is_panic());
     });
 }
@@ -224,7 +227,7 @@ fn a_replica_is_left_at_most_once_a_second_and_reads_go_on() {
         }
         let reconnects = script.connects() - before;
         assert!((8..=11).contains(&reconnects), "{reconnects} in 10 s");
-        assert!(!link.shared().is_open());
+        assert!(!link.state().is_open());
     });
 }
 
@@ -243,7 +246,7 @@ fn what_the_link_cannot_help_neither_counts_nor_reconnects(#[case] error: Backen
         for _ in 0..100 {
             get(&cache).await.unwrap_err();
         }
-        assert!(!link.shared().is_open());
+        assert!(!link.state().is_open());
         assert_eq!(script.connects(), 1);
     });
 }
@@ -260,7 +263,7 @@ fn writes_that_fail_do_not_stop_reads(
         for _ in 0..20 {
             cache.set("uid:1".to_owned(), b"1".to_vec(), SECOND).await;
         }
-        assert!(!link.shared().is_open());
+        assert!(!link.state().is_open());
         get(&cache).await.unwrap();
         assert_eq!(script.connects(), 1);
     });

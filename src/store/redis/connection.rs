@@ -22,7 +22,7 @@ use tokio::{sync::watch, task::AbortHandle};
 
 use super::{
     errors::{cannot_save, sort},
-    pulse::{Pulse, Watched},
+    read_activity::{ReadActivity, Watched},
     socket::Socket,
 };
 use crate::store::{BackendError, Connection, Reply, Size};
@@ -40,7 +40,7 @@ pub(super) struct RedisConnection {
 #[derive(Clone)]
 pub(super) struct Commands {
     client: MultiplexedConnection,
-    pulse: Arc<Pulse>,
+    activity: Arc<ReadActivity>,
     /// The part of its seals that no other connection has, and no value.
     nonce: Arc<str>,
     /// How many rounds of reads were sent.
@@ -55,7 +55,7 @@ struct Answers(std::vec::IntoIter<Value>);
 impl RedisConnection {
     /// Speaks Redis over `socket`. Nothing is sent yet.
     pub(super) async fn over(socket: impl Socket + 'static) -> Result<Self, BackendError> {
-        let pulse = Pulse::new();
+        let activity = ReadActivity::new();
         // The client itself says nothing on a new connection and bounds nothing in time: both are done here.
         let info = RedisConnectionInfo::default().set_skip_set_lib_name();
         let config = AsyncConnectionConfig::new()
@@ -63,7 +63,7 @@ impl RedisConnection {
             .set_connection_timeout(None)
             .set_pipeline_buffer_size(QUEUE);
         let (client, driver) =
-            MultiplexedConnection::new_with_config(&info, Watched::new(socket, pulse.clone()), config)
+            MultiplexedConnection::new_with_config(&info, Watched::new(socket, activity.clone()), config)
                 .await
                 .map_err(|error| sort(&error))?;
         let (open, closed) = watch::channel(());
@@ -74,7 +74,7 @@ impl RedisConnection {
         .abort_handle();
         let commands = Commands {
             client,
-            pulse,
+            activity,
             nonce: format!("{:016x}:", fastrand::u64(..)).into(),
             rounds: Arc::default(),
         };
@@ -198,7 +198,7 @@ impl Connection for RedisConnection {
     }
 
     fn silent_for(&self) -> Duration {
-        self.commands.pulse.silent_for()
+        self.commands.activity.silent_for()
     }
 
     fn closed(&self) -> BoxFuture<'static, BackendError> {

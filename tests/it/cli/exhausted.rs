@@ -91,7 +91,7 @@ impl Drop for Service {
     }
 }
 
-async fn lost_lines(admin: SocketAddr) -> f64 {
+async fn dropped_lines(admin: SocketAddr) -> f64 {
     let client = crate::tools::http_client();
     let text = client.get(format!("http://{admin}/metrics")).send().await.unwrap().text().await.unwrap();
     let line = text.lines().find_map(|line| line.strip_prefix("scoring_log_lines_dropped_total "));
@@ -108,7 +108,7 @@ async fn answered_while_lines_are_lost(address: SocketAddr, admin: SocketAddr) {
         wires.push(Wire::to(address).await);
     }
     let burst = a_call().repeat(AT_ONCE);
-    while lost_lines(admin).await == 0.0 || calls < 400 {
+    while dropped_lines(admin).await == 0.0 || calls < 400 {
         assert!(calls < 60_000, "no line was lost");
         for _ in 0..4 {
             join_all(wires.iter_mut().map(|wire| wire.send(&burst))).await;

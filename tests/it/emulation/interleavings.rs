@@ -8,7 +8,7 @@ use proptest::{prelude::*, test_runner::TestRunner};
 use scoring_api::{
     resolver::Resolver,
     store::{
-        CacheRequests, Link, LinkPolicy, Monitor, PersistentRequests, RedisConnector, Role, RoleStatus,
+        CacheClient, Link, LinkHealth, LinkPolicy, PersistentReader, RedisConnector, Role, StoreHealth,
         StoreMetrics, url::StoreUrl,
     },
 };
@@ -66,9 +66,9 @@ pub fn any_step() -> impl Strategy<Value = Step> {
 /// Takes the steps, with `upset` to upset the store, and checks each answer. Returns how many there were.
 pub async fn take(url: &str, steps: Vec<Step>, upset: impl AsyncFn(Upset)) -> usize {
     let links = [link(url, Role::Persistent), link(url, Role::Persistent)];
-    let requests = PersistentRequests::new(&links, 3);
+    let requests = PersistentReader::new(&links, 3);
     let cache_link = link(url, Role::Cache);
-    let cache = CacheRequests::new(&cache_link, None);
+    let cache = CacheClient::new(&cache_link, None);
     let answers = Rc::<Cell<usize>>::default();
     let (mut readers, mut next) = (Vec::new(), 0);
     for step in steps {
@@ -120,8 +120,8 @@ pub fn entries() -> impl Iterator<Item = (String, String)> {
 fn link(url: &str, role: Role) -> Link {
     let StoreUrl::Redis(target) = url.parse().unwrap() else { panic!("{url}") };
     let connector = Arc::new(RedisConnector::new(target, Duration::from_millis(300), Resolver::system()));
-    let status = RoleStatus::new(role, StoreMetrics::register(&Registry::new()).unwrap());
-    Link::start(connector, LinkPolicy::new(Duration::from_millis(30)), Monitor::new(status)).0
+    let status = StoreHealth::new(role, StoreMetrics::register(&Registry::new()).unwrap());
+    Link::start(connector, LinkPolicy::new(Duration::from_millis(30)), LinkHealth::new(status)).0
 }
 
 #[test]

@@ -16,10 +16,8 @@ use actix::prelude::*;
 use rstest::rstest;
 use scoring_api::{
     actors::{
-        dispatcher::DispatcherActor,
-        interests::InterestsActor,
-        scoring::ScoringActor,
-        store::{CacheActor, PersistentActor},
+        cache_store::CacheStoreActor, dispatcher::DispatcherActor, interests::InterestsActor,
+        persistent_store::PersistentStoreActor, scoring::ScoringActor,
     },
     app::Stores,
     store::{Connection, Connector, Memory, Reply},
@@ -69,7 +67,7 @@ macro_rules! can_fall {
     )+};
 }
 
-can_fall!(CacheActor, PersistentActor, ScoringActor, InterestsActor, DispatcherActor);
+can_fall!(CacheStoreActor, PersistentStoreActor, ScoringActor, InterestsActor, DispatcherActor);
 
 /// What no actor ever should do.
 fn block_thread(time: Duration) {

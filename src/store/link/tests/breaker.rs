@@ -78,13 +78,13 @@ fn a_fault_opens_the_breaker_though_nobody_asks(
         let script = Script::default();
         let status = status(role);
         let (link, _keeper) =
-            Link::start(script.connector(), LinkPolicy::new(TIMEOUT), Monitor::new(status.clone()));
+            Link::start(script.connector(), LinkPolicy::new(TIMEOUT), LinkHealth::new(status.clone()));
         sleep(SECOND).await;
-        assert!(status.snapshot().up);
+        assert!(status.report().up);
         fault(&script);
         sleep(3 * SECOND).await;
-        assert!(link.shared().is_open());
-        assert!(!status.snapshot().up);
+        assert!(link.state().is_open());
+        assert!(!status.report().up);
     });
 }
 
@@ -94,7 +94,7 @@ fn a_store_that_only_greets_fails_persistent_reads_at_once() {
     paused(async {
         let script = Script::default();
         let link = start(&script, Role::Persistent);
-        let requests = PersistentRequests::new(std::slice::from_ref(&link), 3);
+        let requests = PersistentReader::new(std::slice::from_ref(&link), 3);
         sleep(SECOND).await;
         only_greets(&script);
         let begun = Instant::now();
@@ -138,7 +138,7 @@ fn connections_killed_ten_times_a_second_do_not_open_the_breaker() {
         for _ in 0..100 {
             script.cut();
             sleep(TIMEOUT).await;
-            assert!(!link.shared().is_open());
+            assert!(!link.state().is_open());
         }
     });
 }
@@ -153,7 +153,7 @@ fn any_number_of_requests_that_fail_by_one_stall_count_once() {
         for outcome in requests.await {
             assert!(matches!(outcome, Err(BackendError::TimedOut)));
         }
-        assert!(!link.shared().is_open());
+        assert!(!link.state().is_open());
     });
 }
 
@@ -167,6 +167,6 @@ fn requests_cut_short_by_their_own_deadline_do_not_count() {
             let deadline = Instant::now() + Duration::from_millis(20);
             cache.get("uid:1".to_owned(), deadline).await.unwrap_err();
         }
-        assert!(!link.shared().is_open());
+        assert!(!link.state().is_open());
     });
 }

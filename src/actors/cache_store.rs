@@ -1,0 +1,134 @@
+//! The cache actor: returns scores that were computed before, if they arrive in time.
+//!
+//! If the store answers in order, look-ups and writes use separate links: a look-up must not wait behind a write that
+//! the server delays. Only the look-ups' link counts for readiness.
+
+use std::time::Duration;
+
+use actix::prelude::*;
+use tokio::time::Instant;
+
+use super::{
+    cache_lookups::{CacheLookups, Lookup},
+    links::{Keepers, RolePlan},
+    runtime::mailbox::{Reply, handle_sent},
+};
+use crate::{
+    domain::{Deadline, Score},
+    store::{CacheClient, Link},
+};
+
+/// Asks for the score cached under `key`. On any failure the answer is `None`, by `deadline` at the latest.
+#[derive(Debug, Message)]
+#[rtype(result = "Option<Score>")]
+pub struct CacheGet {
+    /// See [`cache_key`](crate::domain::cache_key).
+    pub key: String,
+    /// When the answer becomes useless.
+    pub deadline: Deadline,
+}
+
+/// Caches a score. No caller waits for it; errors are dropped.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct CachePut {
+    /// See [`cache_key`](crate::domain::cache_key).
+    pub key: String,
+    /// The score to store under it.
+    pub score: Score,
+    /// When the write becomes useless.
+    pub deadline: Deadline,
+}
+
+/// The parts of a [`CacheStoreActor`], used at the start and after each restart.
+#[derive(Debug, Clone)]
+pub struct CacheStorePlan {
+    /// Its links.
+    pub role: RolePlan,
+    /// How long a score is cached.
+    pub ttl: Duration,
+    /// Counts look-ups.
+    pub lookups: CacheLookups,
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct CacheStoreActor {
+    plan: CacheStorePlan,
+    requests: CacheClient,
+    keepers: Keepers,
+    /// Held so that the links end with the actor.
+    _links: (Link, Option<Link>),
+}
+
+// ===== impl CacheStoreActor =====
+
+impl CacheStoreActor {
+    /// An actor with links of its own, which start to connect at once. It does not wait for the store.
+    pub fn new(plan: CacheStorePlan) -> Self {
+        let mut keepers = Keepers::default();
+        let link = plan.role.link(&mut keepers);
+        let writes = plan.role.link_for_writes(&mut keepers);
+        let requests = CacheClient::new(&link, writes.as_ref());
+        Self { plan, requests, keepers, _links: (link, writes) }
+    }
+}
+
+impl Actor for CacheStoreActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        std::mem::take(&mut self.keepers).join(self, ctx);
+    }
+}
+
+impl Supervised for CacheStoreActor {
+    fn restarting(&mut self, _: &mut Self::Context) {
+        *self = Self::new(self.plan.clone());
+    }
+}
+
+handle_sent!(CacheStoreActor: CacheGet => "cache_store");
+handle_sent!(CacheStoreActor: CachePut => "cache_store");
+
+impl Handler<CacheGet> for CacheStoreActor {
+    type Result = Reply<Option<Score>>;
+
+    fn handle(&mut self, msg: CacheGet, _: &mut Self::Context) -> Self::Result {
+        // During an outage a call should cost little.
+        if self.requests.refuses_reads() {
+            self.plan.lookups.count(Lookup::Degraded);
+            return Reply::Now(None);
+        }
+        let (requests, lookups) = (self.requests.clone(), self.plan.lookups.clone());
+        Reply::Later(Box::pin(async move {
+            let deadline = Instant::from_std(msg.deadline.instant());
+            let (score, lookup) = match requests.get(msg.key, deadline).await {
+                Ok(found) => match found.as_deref().and_then(Score::from_cached) {
+                    Some(score) => (Some(score), Lookup::Hit),
+                    None => (None, Lookup::Miss),
+                },
+                Err(_) => (None, Lookup::Degraded),
+            };
+            lookups.count(lookup);
+            score
+        }))
+    }
+}
+
+impl Handler<CachePut> for CacheStoreActor {
+    type Result = Reply<()>;
+
+    fn handle(&mut self, msg: CachePut, _: &mut Self::Context) -> Self::Result {
+        if msg.deadline.has_passed(Instant::now().into_std()) || self.requests.refuses_write() {
+            return Reply::Now(());
+        }
+        let (requests, ttl) = (self.requests.clone(), self.plan.ttl);
+        Reply::Later(Box::pin(async move {
+            requests.set(msg.key, msg.score.to_cached().into_bytes(), ttl).await;
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,183 @@
+//! The near cache: scores that this process answered recently, served without a request to a store.
+//!
+//! A score is a pure function of the person's data, so the data itself is the key: it is not hashed to a digest, and
+//! two persons cannot share an entry. An entry can be out of date: if the score is changed in the store, this process
+//! does not see it until the entry expires. So the near cache is off by default.
+
+use std::time::{Duration, Instant};
+
+use moka::{Expiry, sync::Cache};
+
+use super::cache_lookups::{CacheLookups, Lookup};
+use crate::domain::{OnlineScore, Score};
+
+/// The maximum fraction by which an entry's lifetime is shortened, so that scores cached together expire at different
+/// times.
+const JITTER: f64 = 0.1;
+
+/// Maximum bytes of a person's email and names. Only the body's limit bounds them otherwise, and the cache counts
+/// entries.
+const LONGEST: usize = 512;
+
+/// Scores by person, bounded in number (by W-TinyLFU) and in time. Clones share the entries, on any thread.
+#[derive(Debug, Clone)]
+pub struct NearCache {
+    /// `None` if the near cache is off.
+    entries: Option<Cache<OnlineScore, Score>>,
+    lookups: CacheLookups,
+}
+
+/// The lifetime of entries.
+struct Jittered {
+    ttl: Duration,
+}
+
+// ===== impl NearCache =====
+
+impl NearCache {
+    /// An empty cache of at most `capacity` scores, each for `ttl` or up to a tenth less. A capacity of 0 turns it off.
+    ///
+    /// An entry takes some 550 bytes.
+    pub fn new(capacity: u64, ttl: Duration, lookups: CacheLookups) -> Self {
+        let builder = || Cache::builder().max_capacity(capacity).expire_after(Jittered { ttl });
+        Self { entries: (capacity > 0).then(|| builder().build()), lookups }
+    }
+
+    /// The score of `person`, if it is cached here. Counts a hit; a miss is left for the cache to count.
+    pub fn get(&self, person: &OnlineScore) -> Option<Score> {
+        let score = self.entries.as_ref()?.get(person)?;
+        self.lookups.count(Lookup::NearHit);
+        Some(score)
+    }
+
+    /// Keeps the score of `person`, unless their email and names take more than 512 bytes.
+    pub fn keep(&self, person: OnlineScore, score: Score) {
+        if let Some(entries) = &self.entries
+            && length(&person) <= LONGEST
+        {
+            entries.insert(person, score);
+        }
+    }
+}
+
+/// Bytes of the fields that have no limit of their own.
+fn length(person: &OnlineScore) -> usize {
+    // Without `..`: a new argument must be counted, unless its own rule bounds its length.
+    let OnlineScore { phone: _, email, first_name, last_name, birthday: _, gender: _ } = person;
+    let email = email.as_ref().map_or(0, |email| email.as_str().len());
+    let names = [first_name, last_name];
+    email + names.into_iter().flatten().map(|name| name.as_str().len()).sum::<usize>()
+}
+
+// ===== impl Jittered =====
+
+impl Jittered {
+    fn lifetime(&self) -> Duration {
+        self.ttl.mul_f64(1.0 - JITTER * fastrand::f64())
+    }
+}
+
+impl Expiry<OnlineScore, Score> for Jittered {
+    fn expire_after_create(&self, _: &OnlineScore, _: &Score, _: Instant) -> Option<Duration> {
+        Some(self.lifetime())
+    }
+
+    fn expire_after_update(
+        &self,
+        _: &OnlineScore,
+        _: &Score,
+        _: Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
+        Some(self.lifetime())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus::Registry;
+    use rstest::rstest;
+
+    use super::*;
+    use crate::domain::{Json, Rules};
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn cache(capacity: u64, ttl: Duration) -> NearCache {
+        NearCache::new(capacity, ttl, CacheLookups::register(&Registry::new()).unwrap())
+    }
+
+    fn person(json: &str) -> OnlineScore {
+        let Ok(Json::Object(arguments)) = Json::parse(json.as_bytes()) else { panic!("{json} is no object") };
+        let rules = Rules { today: chrono::NaiveDate::from_ymd_opt(2026, 6, 15).unwrap(), max_client_ids: 1 };
+        OnlineScore::parse(arguments, &rules).unwrap()
+    }
+
+    const FULL: &str = r#"{"phone": "79175002040", "email": "a@b", "first_name": "a", "last_name": "b",
+        "birthday": "01.01.2000", "gender": 1}"#;
+
+    #[test]
+    fn a_score_is_found_and_counted_until_it_expires() {
+        let (kept, expired) = (cache(10, HOUR), cache(10, Duration::ZERO));
+        for cache in [&kept, &expired] {
+            assert_eq!(cache.get(&person(FULL)), None);
+            cache.keep(person(FULL), Score::new(4.25).unwrap());
+        }
+        assert_eq!(kept.get(&person(FULL)), Score::new(4.25));
+        assert_eq!(kept.lookups.counted(Lookup::NearHit), 1);
+        assert_eq!(expired.get(&person(FULL)), None);
+        assert_eq!(expired.lookups.counted(Lookup::NearHit), 0);
+    }
+
+    #[rstest]
+    #[case::phone(r#""79175002040""#, r#""79175002041""#)]
+    #[case::email("a@b", "a@c")]
+    #[case::first_name(r#""first_name": "a""#, r#""first_name": "ab""#)]
+    #[case::last_name(r#""last_name": "b""#, r#""last_name": """#)]
+    #[case::birthday("01.01.2000", "02.01.2000")]
+    #[case::gender(r#""gender": 1"#, r#""gender": 0"#)]
+    fn nobody_gets_the_score_of_another(#[case] one: &str, #[case] other: &str) {
+        let cache = cache(10, HOUR);
+        let other = FULL.replace(one, other);
+        assert_ne!(other, FULL);
+        cache.keep(person(FULL), Score::new(4.25).unwrap());
+        assert_eq!(cache.get(&person(&other)), None);
+    }
+
+    #[test]
+    fn it_never_holds_more_than_its_capacity_and_nothing_if_that_is_0() {
+        let full = cache(100, HOUR);
+        for phone in 79_000_000_000_i64..79_000_010_000 {
+            let json = format!(r#"{{"phone": {phone}, "email": "@"}}"#);
+            full.keep(person(&json), Score::new(3.0).unwrap());
+        }
+        let entries = full.entries.as_ref().unwrap();
+        entries.run_pending_tasks();
+        assert!((1..=100).contains(&entries.entry_count()), "{}", entries.entry_count());
+
+        let off = cache(0, HOUR);
+        off.keep(person(FULL), Score::new(3.0).unwrap());
+        assert_eq!(off.get(&person(FULL)), None);
+    }
+
+    #[rstest]
+    #[case::as_long_as_may_be(LONGEST, true)]
+    #[case::longer(LONGEST + 1, false)]
+    fn a_person_whose_texts_are_too_long_is_not_kept(#[case] bytes: usize, #[case] kept: bool) {
+        let cache = cache(10, HOUR);
+        // The first name gets the one byte that is left.
+        let (email, name) = ("@".repeat(bytes - 101), "x".repeat(100));
+        let json =
+            FULL.replace("a@b", &email).replace(r#""last_name": "b""#, &format!(r#""last_name": "{name}""#));
+        cache.keep(person(&json), Score::new(4.25).unwrap());
+        assert_eq!(cache.get(&person(&json)).is_some(), kept);
+    }
+
+    #[test]
+    fn entries_live_for_different_times_of_which_none_is_longer_than_the_ttl() {
+        let lifetimes: Vec<_> = (0..1_000).map(|_| Jittered { ttl: HOUR }.lifetime()).collect();
+        let (shortest, longest) = (lifetimes.iter().min().unwrap(), lifetimes.iter().max().unwrap());
+        assert!(*shortest >= HOUR * 9 / 10 && *longest <= HOUR, "{shortest:?} to {longest:?}");
+        assert!(*longest - *shortest > HOUR / 20, "{shortest:?} to {longest:?}");
+    }
+}

@@ -1,0 +1,130 @@
+//! The persistent actor: reads stored data that cannot be computed again.
+
+use std::sync::Arc;
+
+use actix::prelude::*;
+use tokio::time::Instant;
+
+use super::{
+    links::{Keepers, RolePlan},
+    runtime::mailbox::handle_sent,
+};
+use crate::{
+    domain::Deadline,
+    store::{Link, PersistentReader, StoreError},
+};
+
+/// Asks for the persistent values of all `keys`, in their order, in one round trip.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Vec<Option<Vec<u8>>>, StoreError>")]
+pub struct GetMany {
+    /// The keys to read.
+    pub keys: Arc<[String]>,
+    /// When the answer becomes useless.
+    pub deadline: Deadline,
+}
+
+/// The parts of a [`PersistentStoreActor`], used at the start and after each restart.
+#[derive(Debug, Clone)]
+pub struct PersistentStorePlan {
+    /// Its links.
+    pub role: RolePlan,
+    /// The maximum number of attempts of a read.
+    pub attempts: usize,
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct PersistentStoreActor {
+    plan: PersistentStorePlan,
+    requests: PersistentReader,
+    keepers: Keepers,
+    /// Held so that the links end with the actor.
+    _links: Vec<Link>,
+}
+
+// ===== impl PersistentStoreActor =====
+
+impl PersistentStoreActor {
+    /// An actor with links of its own, which start to connect at once. It does not wait for the store.
+    pub fn new(plan: PersistentStorePlan) -> Self {
+        let mut keepers = Keepers::default();
+        let links = plan.role.links(&mut keepers);
+        Self { requests: PersistentReader::new(&links, plan.attempts), plan, keepers, _links: links }
+    }
+}
+
+impl Actor for PersistentStoreActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        std::mem::take(&mut self.keepers).join(self, ctx);
+    }
+}
+
+impl Supervised for PersistentStoreActor {
+    fn restarting(&mut self, _: &mut Self::Context) {
+        *self = Self::new(self.plan.clone());
+    }
+}
+
+handle_sent!(PersistentStoreActor: GetMany => "persistent_store");
+
+impl Handler<GetMany> for PersistentStoreActor {
+    type Result = ResponseFuture<<GetMany as Message>::Result>;
+
+    fn handle(&mut self, msg: GetMany, _: &mut Self::Context) -> Self::Result {
+        let requests = self.requests.clone();
+        Box::pin(async move {
+            let deadline = Instant::from_std(msg.deadline.instant());
+            requests.get_many(msg.keys, deadline).await
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        store::{
+            LinkPolicy, Role,
+            testing::{Act, Script, every_error, status},
+        },
+        testing::{paused, settle},
+    };
+
+    async fn read(script: &Script, budget: Duration) -> <GetMany as Message>::Result {
+        let role = RolePlan {
+            connector: script.connector(),
+            policy: LinkPolicy::new(Duration::from_millis(100)),
+            status: status(Role::Persistent),
+        };
+        let address = PersistentStoreActor::new(PersistentStorePlan { role, attempts: 3 }).start();
+        settle().await;
+        let deadline = Deadline::after(Instant::now().into_std(), budget);
+        address.send(GetMany { keys: Arc::from(["i:1".to_owned()]), deadline }).await.unwrap()
+    }
+
+    #[test]
+    fn a_read_whose_time_is_over_is_not_sent() {
+        paused(async {
+            let script = Script::default();
+            assert_eq!(read(&script, Duration::ZERO).await, Err(StoreError::TimedOut));
+            assert!(script.state().get_manys.is_empty());
+        });
+    }
+
+    #[test]
+    fn every_failure_of_a_persistent_read_is_told() {
+        for error in every_error() {
+            paused(async {
+                let script = Script::default();
+                script.state().get_many = Act::Fail(error.clone());
+                let outcome = read(&script, Duration::from_secs(1)).await;
+                assert_eq!(outcome, Err(StoreError::from(&error)));
+            });
+        }
+    }
+}

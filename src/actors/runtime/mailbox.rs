@@ -1,0 +1,178 @@
+//! How actors reach each other: a message carries its tracing span, and is counted until an actor takes it.
+//!
+//! actix does not report how many messages wait for an actor. So each message between actors is wrapped in a [`Sent`],
+//! which increments the gauge when it is sent, and decrements it when its actor takes it or when it is dropped unread.
+
+use actix::{
+    dev::{MessageResponse, OneshotSender, RecipientRequest},
+    prelude::*,
+};
+use prometheus::IntGauge;
+use tracing::{Instrument, Span};
+
+use super::health::ActorHealth;
+use crate::trace::TraceContext;
+
+/// The mailbox of an actor that handles `M`.
+#[derive(Debug)]
+pub struct Mailbox<M>
+where
+    M: Message + Send,
+    M::Result: Send,
+{
+    actor: Recipient<Sent<M>>,
+    depth: IntGauge,
+}
+
+/// A message in a mailbox.
+#[derive(Debug)]
+pub struct Sent<M> {
+    message: M,
+    cause: Cause,
+    waiting: Waiting,
+}
+
+/// The span that sent a message.
+#[derive(Debug)]
+enum Cause {
+    /// The sender waits for the reply, so its span outlives the receiver's.
+    Within(Span),
+    /// The sender does not wait, so its span may end before the receiver's begins: it must not be kept open.
+    After(Option<TraceContext>),
+}
+
+/// The result of a handler. A reply that is ready costs no task; a future would.
+pub enum Reply<T> {
+    /// The reply.
+    Now(T),
+    /// A future of the reply.
+    Later(ResponseFuture<T>),
+}
+
+/// Counts as a waiting message until it is dropped.
+#[derive(Debug)]
+struct Waiting(IntGauge);
+
+// ===== impl Mailbox =====
+
+impl<M> Mailbox<M>
+where
+    M: Message + Send + 'static,
+    M::Result: Send,
+{
+    /// The mailbox of `actor`. Its messages count towards `health`.
+    pub fn new(actor: impl Into<Recipient<Sent<M>>>, health: &ActorHealth) -> Self {
+        Self { actor: actor.into(), depth: health.mailbox_depth().clone() }
+    }
+
+    /// Sends a message. The current span waits for the reply.
+    pub fn send(&self, message: M) -> RecipientRequest<Sent<M>> {
+        self.actor.send(self.sent(message, Cause::Within(Span::current())))
+    }
+
+    /// Sends a message without waiting for a reply.
+    pub fn do_send(&self, message: M) {
+        self.actor.do_send(self.sent(message, Cause::After(TraceContext::of(&Span::current()))));
+    }
+
+    fn sent(&self, message: M, cause: Cause) -> Sent<M> {
+        self.depth.inc();
+        Sent { message, cause, waiting: Waiting(self.depth.clone()) }
+    }
+}
+
+impl<M> Clone for Mailbox<M>
+where
+    M: Message + Send,
+    M::Result: Send,
+{
+    fn clone(&self) -> Self {
+        Self { actor: self.actor.clone(), depth: self.depth.clone() }
+    }
+}
+
+// ===== impl Sent =====
+
+impl<M: Message> Message for Sent<M> {
+    type Result = M::Result;
+}
+
+impl<M: Message> Sent<M> {
+    /// Unwraps the message and handles it in the span that `span` creates from the parent's.
+    pub(in crate::actors) fn handled(
+        self,
+        span: impl FnOnce(&Span) -> Span,
+        handle: impl FnOnce(M) -> Reply<M::Result>,
+    ) -> Reply<M::Result>
+    where
+        M::Result: 'static,
+    {
+        drop(self.waiting);
+        let span = match &self.cause {
+            Cause::Within(parent) => span(parent),
+            Cause::After(context) => {
+                let span = span(&Span::none());
+                context.iter().for_each(|context| context.adopt(&span));
+                span
+            }
+        };
+        match span.in_scope(|| handle(self.message)) {
+            // Boxed again only if the span is enabled.
+            Reply::Later(reply) if !span.is_disabled() => Reply::Later(Box::pin(reply.instrument(span))),
+            reply @ (Reply::Now(_) | Reply::Later(_)) => reply,
+        }
+    }
+}
+
+/// Implements `Handler<Sent<M>>` for an actor that handles `M`: it runs the handler in a span of this name.
+macro_rules! handle_sent {
+    ($actor:ty: $message:ident => $span:literal) => {
+        impl ::actix::Handler<$crate::actors::runtime::mailbox::Sent<$message>> for $actor {
+            type Result = $crate::actors::runtime::mailbox::Reply<<$message as ::actix::Message>::Result>;
+
+            fn handle(
+                &mut self,
+                sent: $crate::actors::runtime::mailbox::Sent<$message>,
+                ctx: &mut Self::Context,
+            ) -> Self::Result {
+                let message = stringify!($message);
+                sent.handled(
+                    |parent| ::tracing::info_span!(parent: parent, $span, message),
+                    |message| self.handle(message, ctx).into(),
+                )
+            }
+        }
+    };
+}
+pub(in crate::actors) use handle_sent;
+
+// ===== impl Reply =====
+
+impl<T> From<ResponseFuture<T>> for Reply<T> {
+    fn from(reply: ResponseFuture<T>) -> Self {
+        Self::Later(reply)
+    }
+}
+
+impl<A: Actor, M: Message> MessageResponse<A, M> for Reply<M::Result> {
+    fn handle(self, ctx: &mut A::Context, sender: Option<OneshotSender<M::Result>>) {
+        match self {
+            Self::Now(reply) => {
+                // This fails if the caller no longer waits.
+                _ = sender.map(|sender| sender.send(reply));
+            }
+            Self::Later(reply) => MessageResponse::<A, M>::handle(reply, ctx, sender),
+        }
+    }
+}
+
+// ===== impl Waiting =====
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests;

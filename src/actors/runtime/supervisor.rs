@@ -1,0 +1,151 @@
+//! A supervisor that survives panics and restarts stuck actors.
+//!
+//! actix's own supervisor loses an actor that panics together with its queue, and restarts a stopped actor without
+//! delay. This one polls the actor under `catch_unwind`. After a panic or a stop, or when the actor no longer reads
+//! messages ([`Watchdog`]), it waits ([`Restarts`]) and restarts the actor in place. The address stays valid and queued
+//! messages are handled; only the message being handled is lost, and its sender gets [`MailboxError::Closed`].
+//!
+//! A restart keeps the actor's struct, which may be half changed after a panic. So actors rebuild their state in
+//! [`Supervised::restarting`].
+
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::Arc,
+    task::{Poll, ready},
+};
+
+use actix::{dev::ContextFut, prelude::*};
+use tokio::time::{Instant, Sleep, sleep};
+
+use super::{
+    health::{ActorHealth, Reason},
+    restarts::{RestartPolicy, Restarts},
+    watchdog::Watchdog,
+};
+
+/// Starts `actor` on the current worker's thread and keeps it running while any address of it is held.
+///
+/// Futures of the actor's own ([`AsyncContext::spawn`], [`ResponseActFuture`]) end with it: they do not keep it alive.
+pub fn supervise<A>(actor: A, policy: RestartPolicy, health: Arc<ActorHealth>) -> Addr<A>
+where
+    A: Actor<Context = Context<A>> + Supervised,
+{
+    let context = Context::new();
+    let address = context.address();
+    actix::spawn(Supervisor::new(context.into_future(actor), policy, health));
+    address
+}
+
+struct Supervisor<A: Actor<Context = Context<A>>> {
+    /// `Some` until it is dropped.
+    actor: Option<ContextFut<A, Context<A>>>,
+    restarts: Restarts,
+    policy: RestartPolicy,
+    health: Arc<ActorHealth>,
+    watchdog: Watchdog,
+    phase: Phase,
+}
+
+enum Phase {
+    /// `stable` is set while the actor is marked as failing, and ends that.
+    Running {
+        stable: Option<Pin<Box<Sleep>>>,
+    },
+    Waiting {
+        until: Pin<Box<Sleep>>,
+        failing: bool,
+    },
+}
+
+// ===== impl Supervisor =====
+
+impl<A: Actor<Context = Context<A>> + Supervised> Supervisor<A> {
+    fn new(actor: ContextFut<A, Context<A>>, policy: RestartPolicy, health: Arc<ActorHealth>) -> Self {
+        Self {
+            actor: Some(actor),
+            restarts: Restarts::new(policy),
+            policy,
+            watchdog: Watchdog::new(health.new_heartbeat()),
+            health,
+            phase: Phase::Running { stable: None },
+        }
+    }
+
+    fn fell(&mut self, reason: Reason, panic: Option<&(dyn Any + Send)>) {
+        let restart = self.restarts.fell(Instant::now().into_std(), &mut fastrand::Rng::new());
+        let was_failing =
+            matches!(self.phase, Phase::Running { stable: Some(_) } | Phase::Waiting { failing: true, .. });
+        self.health.restarted(reason, panic, restart.delay);
+        self.health.set_failing(was_failing, restart.failing);
+        self.phase = Phase::Waiting { until: Box::pin(sleep(restart.delay)), failing: restart.failing };
+    }
+}
+
+impl<A: Actor<Context = Context<A>> + Supervised> Future for Supervisor<A> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        let due = this.watchdog.poll_tick(cx);
+        loop {
+            let Some(actor) = &mut this.actor else {
+                return Poll::Ready(());
+            };
+            match &mut this.phase {
+                Phase::Waiting { until, failing } => {
+                    ready!(until.as_mut().poll(cx));
+                    let stable = failing.then(|| Box::pin(sleep(this.policy.stable_after)));
+                    match catch_unwind(AssertUnwindSafe(|| actor.restart())) {
+                        Ok(true) => {
+                            this.watchdog.restarted();
+                            this.phase = Phase::Running { stable };
+                        }
+                        Ok(false) => return Poll::Ready(()),
+                        Err(panic) => this.fell(Reason::Panic, Some(panic.as_ref())),
+                    }
+                }
+                Phase::Running { stable } => {
+                    if due {
+                        this.watchdog.beat(actor.ctx());
+                    }
+                    match catch_unwind(AssertUnwindSafe(|| Pin::new(&mut *actor).poll(cx))) {
+                        // No address is left, so this is the end of the actor, not a fall.
+                        Ok(_) if !actor.ctx().connected() => return Poll::Ready(()),
+                        Ok(Poll::Pending) if due && this.watchdog.is_stuck() => {
+                            this.fell(Reason::Stuck, None);
+                        }
+                        Ok(Poll::Pending) => {
+                            // An actor that reads no messages is not well, even if it has not fallen for long.
+                            if let Some(timer) = stable
+                                && this.watchdog.is_answered()
+                            {
+                                ready!(timer.as_mut().poll(cx));
+                                *stable = None;
+                                this.health.set_failing(true, false);
+                            }
+                            return Poll::Pending;
+                        }
+                        Ok(Poll::Ready(())) => this.fell(Reason::Stop, None),
+                        Err(panic) => this.fell(Reason::Panic, Some(panic.as_ref())),
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl<A: Actor<Context = Context<A>>> Drop for Supervisor<A> {
+    fn drop(&mut self) {
+        if matches!(self.phase, Phase::Running { stable: Some(_) } | Phase::Waiting { failing: true, .. }) {
+            self.health.set_failing(true, false);
+        }
+        // A dropped context polls its actor once more, to stop it; that may panic as well.
+        let actor = self.actor.take();
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(actor)));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,112 @@
+//! Rate limits, by account and by client address.
+//!
+//! A caller is hashed into a fixed number of cells, and a cell that is full again is forgotten: memory stays bounded
+//! however many names attackers make up. Two callers in one cell share its rate; with ten thousand active callers, this
+//! happens to one in a hundred.
+
+use std::{
+    hash::{BuildHasher, Hash, RandomState},
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
+    time::Duration,
+};
+
+use governor::{
+    DefaultKeyedRateLimiter, Quota,
+    clock::{Clock, DefaultClock},
+};
+
+use crate::units::Rate;
+
+/// A power of two. All cells together take some 40 MiB, if an attacker fills them.
+const CELLS: u64 = 1 << 20;
+
+/// Full cells are forgotten once in this many calls.
+const SWEEP_EVERY: u32 = 1 << 16;
+
+/// Limits how often each of many callers may call.
+#[derive(Debug)]
+pub(super) struct RateLimit {
+    cells: DefaultKeyedRateLimiter<u32>,
+    /// Seeded at random, so that a caller cannot choose to share a cell.
+    hasher: RandomState,
+    calls: AtomicU32,
+}
+
+// ===== impl RateLimit =====
+
+impl RateLimit {
+    /// A limit that has not counted a call yet.
+    pub(super) fn new(rate: Rate) -> Self {
+        let each = rate.period / rate.count.get();
+        // Only a rate above one per nanosecond has no period; the fastest rate with a period serves as well.
+        let quota = Quota::with_period(each.max(Duration::from_nanos(1)))
+            .unwrap_or(Quota::per_second(rate.count))
+            .allow_burst(rate.burst);
+        Self {
+            cells: DefaultKeyedRateLimiter::keyed(quota),
+            hasher: RandomState::new(),
+            calls: AtomicU32::new(0),
+        }
+    }
+
+    /// Counts a call by `caller`.
+    ///
+    /// # Errors
+    ///
+    /// If it exceeds the rate: the time until the next call is allowed.
+    pub(super) fn check(&self, caller: &(impl Hash + ?Sized)) -> Result<(), Duration> {
+        if self.calls.fetch_add(1, Relaxed) % SWEEP_EVERY == SWEEP_EVERY - 1 {
+            self.cells.retain_recent();
+        }
+        // Less than 2^20, so the conversion is lossless.
+        let cell = u32::try_from(self.hasher.hash_one(caller) % CELLS).unwrap_or(0);
+        self.cells.check_key(&cell).map_err(|refused| refused.wait_time_from(DefaultClock::default().now()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use super::*;
+
+    fn limit(count: u32, seconds: u64, burst: u32) -> RateLimit {
+        let [count, burst] = [count, burst].map(|number| NonZeroU32::new(number).unwrap());
+        RateLimit::new(Rate { count, period: Duration::from_secs(seconds), burst })
+    }
+
+    #[test]
+    fn a_burst_passes_and_one_more_is_told_how_long_to_wait() {
+        let limit = limit(2, 3600, 3);
+        for _ in 0..3 {
+            assert_eq!(limit.check("a"), Ok(()));
+        }
+        let wait = limit.check("a").unwrap_err();
+        assert!(wait > Duration::from_secs(1700) && wait <= Duration::from_secs(1800), "{wait:?}");
+        assert_eq!(limit.check("b"), Ok(()), "another caller has a rate of its own");
+    }
+
+    #[test]
+    fn callers_who_have_not_called_for_long_are_forgotten() {
+        let limit = limit(1_000_000, 1, 1);
+        for caller in 0..4 * SWEEP_EVERY {
+            // A few callers share a cell, and are rejected.
+            _ = limit.check(&caller);
+        }
+        assert!(limit.cells.len() <= SWEEP_EVERY as usize, "{}", limit.cells.len());
+    }
+
+    #[test]
+    fn callers_without_number_take_bounded_memory() {
+        let limit = limit(1, 3600, 1);
+        for caller in 0..(CELLS as u32 * 3 / 2) {
+            _ = limit.check(&caller);
+        }
+        assert!(limit.cells.len() <= CELLS as usize);
+    }
+
+    #[test]
+    fn the_fastest_rate_there_is_works() {
+        assert_eq!(limit(u32::MAX, 1, u32::MAX).check("a"), Ok(()));
+    }
+}

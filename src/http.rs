@@ -1,0 +1,23 @@
+//! HTTP: turns bytes into a message to the dispatcher, and its reply into bytes. Knows no store.
+//!
+//! - `transport`: sockets, TLS and connections
+//! - `api`: what partners call
+//! - `operators`: what operators and browsers call
+//! - `server`: the two listeners, made of these parts
+
+mod api;
+mod envelope;
+mod metrics;
+mod operators;
+mod request_id;
+mod server;
+pub mod settings;
+mod transport;
+
+pub use self::{
+    api::CallPlan,
+    metrics::HttpMetrics,
+    operators::{AdminPlan, Dispatchers, Lifecycle, Phase, openapi},
+    server::{PublicPlan, serve_admin, serve_public},
+    transport::{listen, raise_file_limit, refuse_new, tls},
+};

@@ -1,0 +1,123 @@
+//! Rows 30 and 31 of the fault table: what a caller is told whose call an actor fell over. And how much of an account is
+//! logged.
+
+use std::cell::Cell;
+
+use actix_http::Request;
+use actix_web::{
+    App, Error,
+    body::to_bytes,
+    dev::{Service, ServiceResponse},
+    test::{TestRequest, call_service, init_service},
+};
+use arc_swap::ArcSwap;
+use chrono::{DateTime, Utc};
+use prometheus::Registry;
+use rstest::rstest;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    actors::{
+        dispatcher::{DispatcherActor, DispatcherPlan},
+        interests::LookUpInterests,
+        runtime::{health::ActorMetrics, restarts::RestartPolicy, supervisor::supervise},
+        scoring::RateScore,
+        testing::{Act, Peer},
+    },
+    admission::AdmissionLimits,
+    domain::{AuthPolicy, Authenticator, Score, TimeZoneChoice},
+};
+
+thread_local! {
+    static CLOCK_PANICS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The dispatcher reads it for each call that it takes on.
+fn clock() -> DateTime<Utc> {
+    assert!(!CLOCK_PANICS.get(), "told to panic");
+    DateTime::UNIX_EPOCH
+}
+
+fn authenticator() -> Authenticator {
+    Authenticator::new(AuthPolicy {
+        salt: "Otus".into(),
+        admin_salt: "42".into(),
+        admin_login: "admin".to_owned(),
+        timezone: TimeZoneChoice::Named(chrono_tz::UTC),
+        admin_grace: Duration::ZERO,
+    })
+    .unwrap()
+}
+
+/// The handler with a dispatcher under its supervisor.
+async fn service(
+    scoring: &Peer<RateScore>,
+) -> impl Service<Request, Response = ServiceResponse, Error = Error> + use<> {
+    let registry = Registry::new();
+    let limits = AdmissionLimits { max_in_flight: 1, ..AdmissionLimits::default() };
+    let admission = Admission::new(limits, &registry).unwrap();
+    let deadline = Duration::from_secs(5);
+    let plan = DispatcherPlan {
+        authenticator: Arc::new(ArcSwap::from_pointee(authenticator())),
+        admission: admission.clone(),
+        deadline,
+        max_client_ids: 1,
+        clock,
+    };
+    let health = ActorMetrics::register(&registry).unwrap().health("dispatcher");
+    let interests = Peer::<LookUpInterests>::new(Act::Hang).mailbox();
+    let actor = DispatcherActor::new(plan, scoring.mailbox(), interests);
+    let mailbox = Mailbox::new(supervise(actor, RestartPolicy::default(), health.clone()), &health);
+    let metrics = HttpMetrics::register(&registry).unwrap();
+    let plan = CallPlan { body_limit: 1 << 16, body_timeout: deadline, deadline, admission, metrics };
+    let app = App::new()
+        .app_data(web::Data::new(plan))
+        .app_data(web::Data::new(mailbox))
+        .route("/method", web::post().to(call));
+    init_service(app).await
+}
+
+/// The status and the body of the answer to a call of `online_score`.
+async fn score(service: &impl Service<Request, Response = ServiceResponse, Error = Error>) -> (u16, Value) {
+    let body = json!({
+        "account": "a", "login": "l", "token": authenticator().partner_token("a", "l"), "method": "online_score",
+        "arguments": {"phone": "79175002040", "email": "a@b"},
+    });
+    let request = TestRequest::post().uri("/method").set_payload(body.to_string()).to_request();
+    let response = call_service(service, request).await;
+    let status = response.status().as_u16();
+    (status, serde_json::from_slice(&to_bytes(response.into_body()).await.unwrap()).unwrap())
+}
+
+fn internal_server_error() -> (u16, Value) {
+    (500, json!({"code": 500, "error": "Internal Server Error"}))
+}
+
+#[actix_web::test]
+async fn row_31_a_call_that_the_dispatcher_falls_over_is_500_and_the_next_is_answered() {
+    let scoring = Peer::new(Act::answer(|_| Score::new(3.0).unwrap()));
+    let service = service(&scoring).await;
+    for _ in 0..3 {
+        CLOCK_PANICS.set(true);
+        assert_eq!(score(&service).await, internal_server_error());
+        CLOCK_PANICS.set(false);
+        assert_eq!(score(&service).await, (200, json!({"code": 200, "response": {"score": 3.0}})));
+    }
+}
+
+#[actix_web::test]
+async fn row_30_a_call_that_scoring_falls_over_is_500() {
+    let scoring = Peer::new(Act::Panic);
+    let service = service(&scoring).await;
+    assert_eq!(score(&service).await, internal_server_error());
+}
+
+#[rstest]
+#[case::shorter("книги", "книги")]
+#[case::as_long_as_may_be("книгик", "книгик")]
+#[case::longer("книги, books", "книги,")]
+#[case::empty("", "")]
+fn an_account_is_logged_up_to_so_many_characters(#[case] account: &str, #[case] logged: &str) {
+    assert_eq!(beginning(account, 6), logged);
+}

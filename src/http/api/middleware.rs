@@ -1,0 +1,129 @@
+//! The rules for every response: an id, a panic that becomes an error, the rate of client addresses, and the end of a
+//! connection.
+
+use std::{sync::Arc, time::Instant};
+
+use actix_web::{
+    Error, HttpMessage,
+    body::MessageBody,
+    dev::{ServiceRequest, ServiceResponse},
+    http::{ConnectionType, Method, StatusCode},
+    middleware::Next,
+    web,
+};
+use ipnet::IpNet;
+
+use super::{
+    body, call,
+    client_address::client,
+    guard::{Lost, Panicked, guarded},
+    routes::CALLS,
+};
+use crate::{
+    admission::Admission,
+    domain::CallError,
+    http::{
+        envelope::{Refusal, refuse},
+        metrics::{HttpMetrics, OTHER},
+        operators::{Lifecycle, Phase},
+        request_id::{HEADER, RequestId},
+        transport::connection::Turn,
+    },
+};
+
+/// Limits the rate of each client address.
+#[derive(Debug)]
+pub(in crate::http) struct AddressRate {
+    pub(in crate::http) admission: Arc<Admission>,
+    /// The proxies whose `X-Forwarded-For` is believed.
+    pub(in crate::http) trusted_proxies: Vec<IpNet>,
+}
+
+/// What holds for every answer of the public listener: clients that call too often are told so, before anything is done
+/// for them; and clients are asked to leave once no more are accepted.
+pub(in crate::http) async fn every_public_answer(
+    lifecycle: web::Data<Lifecycle>,
+    metrics: web::Data<HttpMetrics>,
+    rate: web::Data<AddressRate>,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let begun = Instant::now();
+    let mut answered = match rate.refuse(&request) {
+        Some(refusal) => {
+            let (status, is_call) = (refusal.status(), is_call(&request));
+            let id = RequestId::of(request.extensions().get());
+            let answered = request.into_response(refuse(&refusal)).map_into_left_body();
+            if is_call {
+                call::refused_unread(&metrics, &id, status.as_u16(), begun.elapsed());
+            } else {
+                metrics.answered(OTHER, status.as_u16(), begun.elapsed());
+            }
+            answered
+        }
+        None => {
+            let answered = next.call(request).await?.map_into_right_body();
+            let status = answered.status();
+            // A call counts itself, for only it knows its method.
+            if [StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED].contains(&status) {
+                metrics.answered(OTHER, status.as_u16(), begun.elapsed());
+            }
+            answered
+        }
+    };
+    if lifecycle.phase() == Phase::Closing {
+        answered.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+    }
+    Ok(answered)
+}
+
+fn is_call(request: &ServiceRequest) -> bool {
+    request.method() == Method::POST && CALLS.contains(&request.path())
+}
+
+/// Gives every request an id, which comes back on its answer, and makes an answer of a panic.
+pub(in crate::http) async fn every_answer(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let mut ours = request.conn_data::<Turn>().map(|turn| turn.begin(body::length(request.head())));
+    let head_alone = request.method() == Method::HEAD;
+    let id = RequestId::from_headers(request.headers());
+    request.extensions_mut().insert(id.clone());
+    let answering = guarded(async { next.call(request).await });
+    let answered = answering.await.map_err(|Panicked| Error::from(Lost(id.clone()))).flatten();
+    let mut answered = match answered {
+        Ok(answered) => answered,
+        Err(error) => {
+            ours.iter().for_each(|ours| ours.answers(error.error_response().body().size(), head_alone));
+            return Err(error);
+        }
+    };
+    answered.headers_mut().insert(HEADER, id.to_header());
+    if let Some(ours) = &mut ours {
+        ours.answers(answered.response().body().size(), head_alone);
+        if ours.leaves_body_unread() {
+            answered.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+        }
+        if answered.response().head().connection_type() == ConnectionType::Close {
+            ours.was_the_last();
+        }
+    }
+    Ok(answered)
+}
+
+// ===== impl AddressRate =====
+
+impl AddressRate {
+    fn refuse(&self, request: &ServiceRequest) -> Option<Refusal> {
+        if !self.admission.limits_addresses() {
+            return None;
+        }
+        let client = client(request.peer_addr()?.ip(), request.headers(), &self.trusted_proxies);
+        let retry_after = self.admission.check_address(&client).err()?;
+        Some(CallError::TooMany { retry_after }.into())
+    }
+}
+
+#[cfg(test)]
+mod tests;

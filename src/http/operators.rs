@@ -1,0 +1,14 @@
+//! The operators' listener: health, metrics, and the API's documentation.
+
+mod dispatchers;
+mod docs;
+mod health;
+mod lifecycle;
+pub(super) mod routes;
+
+pub use self::{
+    dispatchers::Dispatchers,
+    docs::openapi,
+    health::AdminPlan,
+    lifecycle::{Lifecycle, Phase},
+};

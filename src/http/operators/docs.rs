@@ -1,0 +1,136 @@
+//! The protocol for machines (`/openapi.json`) and for a browser (`/docs`), on the operators' listener.
+//!
+//! The page is Swagger UI, from a crate that carries it: nothing is fetched from anywhere. It calls its own origin, and so
+//! the operators' listener takes `POST /method` as well and hands it to a worker's dispatcher. That works through any
+//! mapping of ports, and the public listener needs no CORS.
+
+use std::{
+    io::{Cursor, Read},
+    sync::LazyLock,
+    time::Duration,
+};
+
+use actix_web::{
+    HttpMessage, HttpRequest, HttpResponse,
+    http::header::{
+        CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    },
+    web,
+};
+use bytes::Bytes;
+use utoipa_swagger_ui_vendored::SWAGGER_UI_VENDORED;
+use zip::{ZipArchive, result::ZipError};
+
+use super::{AdminPlan, Phase};
+use crate::{
+    actors::runtime::mailbox::Mailbox,
+    domain::CallError,
+    http::{
+        api::call,
+        envelope::{Refusal, refuse},
+        request_id::RequestId,
+    },
+};
+
+/// Only what this listener serves may run, and nothing may be sent elsewhere. Swagger UI styles its elements inline.
+const ONLY_OURS: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
+    img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// Changes with the program.
+const FRESH: &str = "no-store";
+/// Swagger UI's own files: large, and the same for a long time.
+const KEPT: &str = "private, max-age=3600";
+
+/// Swagger UI, unpacked at its first use.
+static SWAGGER_UI: LazyLock<Result<SwaggerUi, ZipError>> = LazyLock::new(SwaggerUi::unpack);
+
+struct SwaggerUi {
+    script: Bytes,
+    style: Bytes,
+}
+
+// ===== impl SwaggerUi =====
+
+impl SwaggerUi {
+    fn unpack() -> Result<Self, ZipError> {
+        let mut archive = ZipArchive::new(Cursor::new(SWAGGER_UI_VENDORED))?;
+        let mut file = |name| {
+            let found = archive.file_names().flatten().find(|path| path.ends_with(name));
+            let found = found.ok_or(ZipError::FileNotFound)?.into_owned();
+            let mut contents = Vec::new();
+            archive.by_name(&found)?.read_to_end(&mut contents)?;
+            Ok::<_, ZipError>(Bytes::from(contents))
+        };
+        Ok(Self { script: file("/dist/swagger-ui-bundle.js")?, style: file("/dist/swagger-ui.css")? })
+    }
+}
+
+/// The OpenAPI document, as JSON.
+pub fn openapi() -> String {
+    include_str!("openapi.json").replace("@VERSION@", env!("CARGO_PKG_VERSION"))
+}
+
+pub(super) async fn document() -> HttpResponse {
+    file("application/json", FRESH, openapi())
+}
+
+pub(super) async fn page() -> HttpResponse {
+    file("text/html; charset=utf-8", FRESH, include_str!("docs/index.html"))
+}
+
+pub(super) async fn start() -> HttpResponse {
+    file("text/javascript; charset=utf-8", FRESH, include_str!("docs/start.js"))
+}
+
+pub(super) async fn script() -> HttpResponse {
+    swagger_ui("text/javascript; charset=utf-8", |ui| &ui.script)
+}
+
+pub(super) async fn style() -> HttpResponse {
+    swagger_ui("text/css; charset=utf-8", |ui| &ui.style)
+}
+
+/// `POST /method` as the public listener answers it, with the same checks and limits but for the rate of each address.
+///
+/// Once that takes no more connections, none of these calls is taken either: the workers are about to end.
+pub(super) async fn call(
+    request: HttpRequest,
+    payload: web::Payload,
+    plan: web::Data<AdminPlan>,
+) -> HttpResponse {
+    let dispatcher = plan.dispatchers.any().filter(|_| plan.lifecycle.phase() != Phase::Closing);
+    match dispatcher {
+        Some(dispatcher) => {
+            let mailbox = Mailbox::new(dispatcher, &plan.health.dispatcher);
+            call::call(request, payload, web::Data::new(plan.call.clone()), web::Data::new(mailbox)).await
+        }
+        None => {
+            let id = RequestId::of(request.extensions().get());
+            call::refused_unread(&plan.call.metrics, &id, 503, Duration::ZERO);
+            refuse(&Refusal::from(CallError::Unavailable))
+        }
+    }
+}
+
+fn swagger_ui(kind: &'static str, part: impl Fn(&SwaggerUi) -> &Bytes) -> HttpResponse {
+    match &*SWAGGER_UI {
+        Ok(ui) => file(kind, KEPT, part(ui).clone()),
+        Err(error) => {
+            tracing::error!(%error, "swagger ui cannot be unpacked");
+            HttpResponse::InternalServerError().finish()
+        }
+    }
+}
+
+fn file(kind: &'static str, caching: &'static str, contents: impl Into<Bytes>) -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header((CONTENT_TYPE, kind))
+        .insert_header((CACHE_CONTROL, caching))
+        .insert_header((CONTENT_SECURITY_POLICY, ONLY_OURS))
+        .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .insert_header((REFERRER_POLICY, "no-referrer"))
+        .body(contents.into())
+}
+
+#[cfg(test)]
+mod tests;

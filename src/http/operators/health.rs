@@ -1,0 +1,112 @@
+//! What operators ask: does the process live, is it ready, how does it fare.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use actix_web::{HttpResponse, http::header::ContentType, web};
+use chrono::{DateTime, SecondsFormat, Utc};
+use prometheus::{Registry, TextEncoder};
+use serde::Serialize;
+
+use super::{
+    Dispatchers,
+    lifecycle::{Lifecycle, Phase},
+};
+use crate::{
+    actors::TreeHealth,
+    http::api::CallPlan,
+    store::{Access, StoreHealth},
+};
+
+/// What the operators' listener looks at.
+#[derive(Debug, Clone)]
+pub struct AdminPlan {
+    /// Where the process is in its life.
+    pub lifecycle: Lifecycle,
+    /// Both roles of the store.
+    pub roles: [Arc<StoreHealth>; 2],
+    /// All actors.
+    pub health: TreeHealth,
+    /// All metrics.
+    pub registry: Registry,
+    /// How calls from the documentation page are answered.
+    pub call: CallPlan,
+    /// By whom.
+    pub dispatchers: Dispatchers,
+}
+
+#[derive(Serialize)]
+struct Readiness {
+    status: &'static str,
+    parts: BTreeMap<&'static str, Part>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Part {
+    Store {
+        status: &'static str,
+        since: String,
+        breaker: &'static str,
+        last_error: Option<&'static str>,
+        cause: Option<String>,
+        access: Option<&'static str>,
+    },
+    Actor {
+        status: &'static str,
+        restarts: u64,
+    },
+}
+
+/// The process lives. Asks nobody, so that a lost store never makes an orchestrator kill a service that still scores.
+pub(super) async fn healthz() -> HttpResponse {
+    HttpResponse::Ok().insert_header(ContentType::plaintext()).body("ok\n")
+}
+
+/// Ready, or degraded when a store is lost or an actor keeps falling: both still answer what can be answered. 503 only
+/// while starting and draining, and when an actor is stuck: whatever needs that one is not answered at all.
+pub(super) async fn readyz(plan: web::Data<AdminPlan>) -> HttpResponse {
+    let mut parts = BTreeMap::new();
+    let (mut degraded, mut stuck) = (false, false);
+    for role in &plan.roles {
+        let state = role.report();
+        degraded |= !state.up;
+        let part = Part::Store {
+            status: if state.up { "up" } else { "down" },
+            since: DateTime::<Utc>::from(state.since).to_rfc3339_opts(SecondsFormat::Millis, true),
+            breaker: if state.breaker_open { "open" } else { "closed" },
+            last_error: state.last_error.as_ref().map(|error| error.kind),
+            cause: state.last_error.map(|error| error.cause),
+            access: state.access.map(Access::as_str),
+        };
+        parts.insert(role.role().as_str(), part);
+    }
+    for health in plan.health.all() {
+        let status = match (health.is_stuck(), health.is_failing()) {
+            (true, _) => "stuck",
+            (false, true) => "failing",
+            (false, false) => "running",
+        };
+        stuck |= status == "stuck";
+        degraded |= status == "failing";
+        parts.insert(health.name(), Part::Actor { status, restarts: health.restarts() });
+    }
+    let (status, mut response) = match plan.lifecycle.phase() {
+        Phase::Starting => ("starting", HttpResponse::ServiceUnavailable()),
+        Phase::Draining | Phase::Closing => ("draining", HttpResponse::ServiceUnavailable()),
+        Phase::Serving if stuck => ("stuck", HttpResponse::ServiceUnavailable()),
+        Phase::Serving if degraded => ("degraded", HttpResponse::Ok()),
+        Phase::Serving => ("ready", HttpResponse::Ok()),
+    };
+    response.json(Readiness { status, parts })
+}
+
+/// All metrics, in Prometheus' text format.
+pub(super) async fn metrics(plan: web::Data<AdminPlan>) -> HttpResponse {
+    match TextEncoder::new().encode_to_string(&plan.registry.gather()) {
+        Ok(text) => HttpResponse::Ok().content_type(prometheus::TEXT_FORMAT).body(text),
+        Err(error) => {
+            tracing::error!(%error, "metrics cannot be encoded");
+            HttpResponse::InternalServerError().finish()
+        }
+    }
+}

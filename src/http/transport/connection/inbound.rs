@@ -1,0 +1,185 @@
+//! The bytes of a connection that belong to no request which has begun: the start of the next head, or pipelined calls.
+//!
+//! actix reads ahead and does not report how far it got. So the connection keeps a copy of the bytes whose request has not
+//! begun, and the middleware says, as each request begins, how long its body is.
+
+/// Bytes of a head that are kept while it grows. Above this, all but its last bytes are forgotten: only its end matters.
+const KEPT: usize = 4 * 1024;
+
+/// A blank line ends with at most this many bytes that must be seen together: `\n\r\n`.
+const BLANK_LINE: usize = 3;
+
+/// How many bytes follow a head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::http) enum BodyLength {
+    /// As many as `Content-Length` says.
+    Bytes(u64),
+    /// In chunks, or without an end.
+    Unknown,
+}
+
+/// Counts the bytes of requests that have begun out of the bytes that arrive.
+#[derive(Debug)]
+pub(super) struct Inbound {
+    /// Bytes of requests that have not begun.
+    kept: Vec<u8>,
+    /// The rest of the body of the request that has begun last.
+    body: BodyLength,
+}
+
+// ===== impl Inbound =====
+
+impl Inbound {
+    pub(super) fn new() -> Self {
+        Self { kept: Vec::new(), body: BodyLength::Bytes(0) }
+    }
+
+    /// The client sent `bytes`.
+    pub(super) fn arrived(&mut self, bytes: &[u8]) {
+        let bytes = match &mut self.body {
+            BodyLength::Bytes(left) => {
+                let of_body = usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
+                *left -= of_body as u64;
+                bytes.get(of_body..).unwrap_or_default()
+            }
+            BodyLength::Unknown => bytes,
+        };
+        let bytes = if self.kept.is_empty() { without_empty_lines(bytes) } else { bytes };
+        self.kept.extend_from_slice(bytes);
+        if self.body == BodyLength::Unknown || (self.kept.len() > KEPT && head_end(&self.kept).is_none()) {
+            self.forget(self.kept.len().saturating_sub(BLANK_LINE));
+        }
+    }
+
+    /// The head of the oldest request is complete, and `body` follows it.
+    pub(super) fn begun(&mut self, body: BodyLength) {
+        let length = match body {
+            BodyLength::Bytes(length) => usize::try_from(length).unwrap_or(usize::MAX),
+            BodyLength::Unknown => 0,
+        };
+        // Most reads bring one call whole. Then its head ends where its body must begin. Without a body, the blank line could be
+        // that of a later request.
+        let whole = self.kept.len().checked_sub(length).filter(|_| length > 0);
+        let whole = whole.filter(|end| self.kept.get(..*end).is_some_and(ends_with_a_blank_line));
+        let end = whole.or_else(|| head_end(&self.kept)).unwrap_or(self.kept.len());
+        self.forget(end);
+        self.body = BodyLength::Bytes(0);
+        let rest = std::mem::take(&mut self.kept);
+        self.body = body;
+        self.arrived(&rest);
+    }
+
+    /// The request that has begun is answered, and its body was read to its end.
+    pub(super) fn answered(&mut self) {
+        // Chunks end with a blank line, and half a head does not.
+        if self.body == BodyLength::Unknown && ends_with_a_blank_line(&self.kept) {
+            self.kept.clear();
+        }
+        self.body = BodyLength::Bytes(0);
+    }
+
+    /// A head has begun, or more than one.
+    pub(super) fn has_begun(&self) -> bool {
+        !self.kept.is_empty()
+    }
+
+    fn forget(&mut self, count: usize) {
+        if count == self.kept.len() {
+            self.kept.clear();
+            self.kept.shrink_to(KEPT);
+        } else {
+            self.kept.drain(..count);
+        }
+    }
+}
+
+fn without_empty_lines(bytes: &[u8]) -> &[u8] {
+    let begins = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n'));
+    begins.and_then(|begins| bytes.get(begins..)).unwrap_or_default()
+}
+
+fn ends_with_a_blank_line(bytes: &[u8]) -> bool {
+    bytes.ends_with(b"\n\r\n") || bytes.ends_with(b"\n\n")
+}
+
+/// Where the first head ends. A line may end without a carriage return.
+fn head_end(bytes: &[u8]) -> Option<usize> {
+    let ends = bytes.windows(BLANK_LINE).enumerate().find_map(|(index, window)| match window {
+        [b'\n', b'\n', _] => Some(index + 2),
+        [b'\n', b'\r', b'\n'] => Some(index + 3),
+        _ => None,
+    });
+    ends.or_else(|| bytes.ends_with(b"\n\n").then_some(bytes.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::{
+        BodyLength::{Bytes, Unknown},
+        *,
+    };
+
+    const GET: &str = "GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+    const POST: &str = "POST / HTTP/1.1\r\ncontent-length: 6\r\n\r\n";
+
+    /// Sends `bytes` in parts of `size`, after which requests with these bodies begin and are answered.
+    fn has_begun(bytes: &str, size: usize, bodies: &[BodyLength]) -> bool {
+        let mut inbound = Inbound::new();
+        bytes.as_bytes().chunks(size).for_each(|part| inbound.arrived(part));
+        for body in bodies {
+            inbound.begun(*body);
+            inbound.answered();
+        }
+        inbound.has_begun()
+    }
+
+    #[rstest]
+    #[case::no_body(GET.into(), &[Bytes(0)], false)]
+    #[case::no_body_and_half_a_head(format!("{GET}GET /"), &[Bytes(0)], true)]
+    #[case::line_feeds_alone("GET / HTTP/1.1\nhost: x\n\n".into(), &[Bytes(0)], false)]
+    #[case::body(format!("{POST}abcdef"), &[Bytes(6)], false)]
+    #[case::body_that_looks_like_a_head(format!("{POST}a\r\n\r\nf"), &[Bytes(6)], false)]
+    #[case::body_and_half_a_head(format!("{POST}abcdefGET /"), &[Bytes(6)], true)]
+    #[case::body_and_an_empty_line(format!("{POST}abcdef\r\n"), &[Bytes(6)], false)]
+    #[case::empty_line_in_front(format!("\r\n{GET}"), &[Bytes(0)], false)]
+    #[case::chunks("POST / HTTP/1.1\r\n\r\n2\r\nab\r\n0\r\n\r\n".into(), &[Unknown], false)]
+    #[case::chunks_and_half_a_head("POST / HTTP/1.1\r\n\r\n2\r\nab\r\n0\r\n\r\nGET".into(), &[Unknown], true)]
+    #[case::pipelined(format!("{GET}{POST}abcdef{GET}"), &[Bytes(0), Bytes(6), Bytes(0)], false)]
+    #[case::pipelined_and_half(format!("{POST}abcdef{GET}{POST}abcdefG"), &[Bytes(6), Bytes(0), Bytes(6)], true)]
+    #[case::the_second_is_whole(format!("{GET}{GET}"), &[Bytes(0)], true)]
+    fn half_a_head_is_told_from_a_connection_at_rest(
+        #[case] bytes: String,
+        #[case] bodies: &[BodyLength],
+        #[case] begun: bool,
+        #[values(1, 7, 100_000)] size: usize,
+    ) {
+        assert_eq!(has_begun(&bytes, size, bodies), begun);
+    }
+
+    #[test]
+    fn a_body_that_arrives_later_is_no_head() {
+        let mut inbound = Inbound::new();
+        inbound.arrived(POST.as_bytes());
+        inbound.begun(Bytes(6));
+        inbound.arrived(b"abc");
+        assert!(!inbound.has_begun());
+        inbound.arrived(b"defGET /");
+        inbound.answered();
+        assert!(inbound.has_begun());
+    }
+
+    #[test]
+    fn little_is_kept_of_a_head_that_never_ends() {
+        let mut inbound = Inbound::new();
+        for _ in 0..100 {
+            inbound.arrived(&[b'x'; 1024]);
+            assert!(inbound.kept.len() <= KEPT);
+        }
+        inbound.arrived(b"\r\n\r\n");
+        inbound.begun(Bytes(0));
+        inbound.answered();
+        assert!(!inbound.has_begun());
+    }
+}

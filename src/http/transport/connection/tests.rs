@@ -1,0 +1,100 @@
+use std::{future::poll_fn, net::Ipv4Addr};
+
+use actix_web::body::BodySize;
+use prometheus::Registry;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+
+use super::*;
+use crate::http::HttpMetrics;
+
+async fn pair(patience: Duration) -> (Connection, TcpStream) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (accepted, _) = listener.accept().await.unwrap();
+    let refused_heads = Arc::new(RefusedHeads::new(HttpMetrics::register(&Registry::new()).unwrap()));
+    (Connection::new(Stream::Plain(accepted), Instant::now(), patience, refused_heads), client)
+}
+
+/// Reads as actix does: until there is nothing more to read for now, into however much room there is.
+async fn read_all(connection: &mut Connection) -> usize {
+    let mut room = vec![0; 1 << 20];
+    let mut buf = ReadBuf::new(&mut room);
+    poll_fn(|cx| {
+        while Pin::new(&mut *connection).poll_read(cx, &mut buf).is_ready() {}
+        Poll::Ready(())
+    })
+    .await;
+    buf.filled().len()
+}
+
+#[actix_web::test]
+async fn row_36_no_more_is_read_at_once_than_is_looked_at() {
+    let (mut connection, mut client) = pair(Duration::from_secs(60)).await;
+    client.write_all(&[b' '; 100_000]).await.unwrap();
+    let mut all = 0;
+    while all < 100_000 {
+        client.writable().await.unwrap();
+        let part = read_all(&mut connection).await;
+        assert!(part <= AT_ONCE, "{part}");
+        all += part;
+        tokio::task::yield_now().await;
+    }
+}
+
+/// A body that looks like a refusal, in an answer that looks like one, is the handler's own.
+#[actix_web::test]
+async fn row_57_only_the_servers_own_words_are_put_in_shape() {
+    let bare = "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n";
+    let answer = format!("HTTP/1.1 400 Bad Request\r\ncontent-length: {}\r\n\r\n{bare}", bare.len());
+    let (mut connection, mut client) = pair(Duration::from_secs(60)).await;
+    for _ in 0..2 {
+        connection.turn().begin(BodyLength::Bytes(0)).answers(BodySize::Sized(bare.len() as u64), false);
+    }
+    connection.write_all(format!("{answer}{answer}{bare}").as_bytes()).await.unwrap();
+    drop(connection);
+    let mut seen = String::new();
+    client.read_to_string(&mut seen).await.unwrap();
+    let refusal = seen.strip_prefix(&format!("{answer}{answer}")).unwrap();
+    assert!(refusal.contains("x-request-id: ") && refusal.contains("connection: close\r\n"), "{refusal}");
+    assert!(refusal.ends_with(r#"{"code":400,"error":"Bad Request: the head is malformed"}"#), "{refusal}");
+}
+
+#[actix_web::test]
+async fn row_57_nothing_is_said_after_the_last_answer() {
+    let (mut connection, mut client) = pair(Duration::from_secs(60)).await;
+    let mut ours = connection.turn().begin(BodyLength::Bytes(0));
+    ours.answers(BodySize::Sized(2), false);
+    ours.was_the_last();
+    drop(ours);
+    let answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+    connection.write_all(format!("{answer}HTTP/1.1 400 Bad Request\r\n\r\n").as_bytes()).await.unwrap();
+    drop(connection);
+    let mut seen = String::new();
+    client.read_to_string(&mut seen).await.unwrap();
+    assert_eq!(seen, answer);
+}
+
+/// However fast a client goes on sending that was told to leave, it is heard only so far.
+#[actix_web::test]
+async fn row_36_little_is_read_of_a_request_that_was_refused() {
+    let (mut connection, mut client) = pair(Duration::from_secs(60)).await;
+    let mut ours = connection.turn().begin(BodyLength::Unknown);
+    ours.was_the_last();
+    drop(ours);
+    let sending =
+        tokio::task::spawn_local(async move { while client.write_all(&[b' '; 16 * 1024]).await.is_ok() {} });
+    let mut all = 0;
+    let mut room = vec![0; AT_ONCE];
+    loop {
+        match connection.read(&mut room).await.unwrap() {
+            0 => break,
+            count => all += count,
+        }
+    }
+    assert!((PAST_THE_END..PAST_THE_END + AT_ONCE).contains(&all), "{all}");
+    drop(connection);
+    sending.await.unwrap();
+}

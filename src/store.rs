@@ -1,0 +1,51 @@
+//! Stores: backends behind one trait, and what keeps them in use while they fail.
+//!
+//! - [`backend`](Connector): what every store offers, and the backends: [`Memory`], [`EmbeddedConnector`],
+//!   [`RedisConnector`].
+//! - [`Link`]: one role's connection, kept alive; [`CacheClient`] and [`PersistentReader`] are what can be asked over
+//!   it.
+//! - [`Bulk`]: the persistent half as the command line uses it: all at once, and blocking.
+//! - Pure parts, each a small state machine over a clock that is passed in: [`Backoff`], [`Breaker`], the retry budget.
+//! - [`BackendError`]: everything that can go wrong, sorted once.
+//!
+//! The failure policy: a cache is asked once and every failure is a miss; persistent data is asked for until the
+//! deadline and every failure is told. The two roles have connections and breakers of their own, even on one server,
+//! for their time limits differ.
+
+mod attempt;
+mod backend;
+mod breaker;
+mod budget;
+mod bulk;
+mod cache_client;
+mod embedded;
+mod error;
+mod health;
+mod in_process_cache;
+mod link;
+mod memory;
+mod metrics;
+mod persistent_reader;
+mod redis;
+mod role;
+pub mod settings;
+#[cfg(test)]
+pub(crate) mod testing;
+pub mod url;
+
+pub use self::redis::RedisConnector;
+pub use crate::backoff::Backoff;
+pub use attempt::{FailedAttempt, Step};
+pub use backend::{Access, Connection, Connector, Reply, Size};
+pub use breaker::{Breaker, BreakerPolicy, Change};
+pub use bulk::{Bulk, OpenBulkError, Purpose, PutError, Stored, Watch, open_bulk};
+pub use cache_client::CacheClient;
+pub use embedded::{EmbeddedConnector, EmbeddedFile};
+pub use error::{BackendError, Remedy, StoreError};
+pub use health::{HealthReport, LastError, LinkHealth, StoreHealth};
+pub use in_process_cache::InProcessCache;
+pub use link::{Link, LinkPolicy};
+pub use memory::Memory;
+pub use metrics::StoreMetrics;
+pub use persistent_reader::PersistentReader;
+pub use role::{Operation, Role};

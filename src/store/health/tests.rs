@@ -1,0 +1,156 @@
+use super::*;
+use crate::{store::testing::status, testing::Log};
+
+fn refused() -> BackendError {
+    BackendError::Disconnected(std::io::ErrorKind::ConnectionRefused)
+}
+
+fn gauges(status: &StoreHealth) -> (i64, i64) {
+    let (role, metrics) = ([status.role.as_str()], &status.metrics);
+    (metrics.up.with_label_values(&role).get(), metrics.breaker.with_label_values(&role).get())
+}
+
+#[test]
+fn a_role_is_up_only_while_every_link_serves() {
+    let status = status(Role::Cache);
+    assert!(!status.report().up, "there is no link yet");
+    let (one, other) = (LinkHealth::new(status.clone()), LinkHealth::new(status.clone()));
+    one.connected();
+    assert!(!status.report().up);
+    other.connected();
+    assert!(status.report().up);
+    assert_eq!(gauges(&status), (1, 0));
+
+    one.breaker_changed(Change::Opened);
+    assert!(!status.report().up && status.report().breaker_open);
+    assert_eq!(gauges(&status), (0, 1));
+    one.connected();
+    assert!(!status.report().up, "a connection does not close a breaker");
+    one.breaker_changed(Change::Closed);
+    assert!(status.report().up && !status.report().breaker_open);
+    assert_eq!(gauges(&status), (1, 0));
+}
+
+#[test]
+fn a_link_that_ends_takes_its_share_of_the_state_along() {
+    let status = status(Role::Cache);
+    let (one, other) = (LinkHealth::new(status.clone()), LinkHealth::new(status.clone()));
+    one.connected();
+    other.breaker_changed(Change::Opened);
+    drop(other);
+    assert!(status.report().up && !status.report().breaker_open);
+    drop(one);
+    assert!(!status.report().up);
+    assert_eq!(gauges(&status), (0, 0));
+}
+
+#[test]
+fn a_link_for_writes_is_counted_in_operations_and_in_nothing_else() {
+    let status = status(Role::Cache);
+    let link = LinkHealth::new(status.clone());
+    link.connected();
+    let before = status.report();
+    let writes = LinkHealth::for_writes(status.clone());
+    writes.breaker_changed(Change::Opened);
+    writes.failed(&refused());
+    writes.count(Operation::Set, Some(&refused()), Duration::ZERO);
+    assert_eq!(status.report(), before);
+    drop(writes);
+    assert_eq!(status.report(), before);
+    let counted = status.metrics.operations.with_label_values(&["set", "disconnected"]).get();
+    assert_eq!(counted, 1);
+}
+
+#[test]
+fn since_moves_only_when_the_role_goes_up_or_down() {
+    let status = status(Role::Cache);
+    let link = LinkHealth::new(status.clone());
+    link.connected();
+    status.lock().since = SystemTime::UNIX_EPOCH;
+    link.connected();
+    link.failed(&refused());
+    assert_eq!(status.report().since, SystemTime::UNIX_EPOCH);
+    link.breaker_changed(Change::Opened);
+    assert!(status.report().since > SystemTime::UNIX_EPOCH);
+}
+
+#[test]
+fn the_last_error_has_a_kind_and_a_cause_in_words() {
+    let status = status(Role::Persistent);
+    let link = LinkHealth::new(status.clone());
+    assert_eq!(status.report().last_error, None);
+    link.failed(&refused());
+    link.failed(&BackendError::TimedOut);
+    assert_eq!(status.report().last_error.map(|error| error.kind), Some("timed_out"));
+    link.failed(&refused());
+    let expected = LastError { kind: "disconnected", cause: "no connection (connection refused)".to_owned() };
+    assert_eq!(status.report().last_error, Some(expected));
+}
+
+#[test]
+fn operations_are_counted_by_outcome_and_only_answers_are_timed() {
+    let status = status(Role::Cache);
+    let link = LinkHealth::new(status.clone());
+    link.count(Operation::Get, None, Duration::from_millis(1));
+    link.count(Operation::Get, Some(&refused()), Duration::from_millis(1));
+    let count = |outcome| {
+        let labels = ["get", outcome];
+        status.metrics.operations.with_label_values(&labels).get()
+    };
+    assert_eq!((count("ok"), count("disconnected")), (1, 1));
+    let timed = status.metrics.durations.with_label_values(&["get"]);
+    assert_eq!(timed.get_sample_count(), 1);
+}
+
+// ===== the log =====
+
+#[test]
+fn each_change_of_the_store_is_logged_once_over_all_links() {
+    let (log, _guard) = Log::capture();
+    let status = status(Role::Cache);
+    let links: Vec<_> = (0..4).map(|_| LinkHealth::new(status.clone())).collect();
+    for link in &links {
+        link.connected();
+    }
+    assert_eq!(log.lines_with("store is up"), 1, "{}", log.text());
+    for link in &links {
+        link.failed(&refused());
+        link.breaker_changed(Change::Opened);
+    }
+    assert_eq!(log.lines_with("store is down"), 1, "{}", log.text());
+    assert_eq!(
+        log.lines_with("error=\"disconnected\" cause=\"no connection (connection refused)\""),
+        1,
+        "{}",
+        log.text()
+    );
+    for link in &links {
+        link.breaker_changed(Change::Closed);
+    }
+    assert_eq!(log.lines_with("store is up"), 2, "{}", log.text());
+}
+
+#[test]
+fn a_store_that_is_not_there_at_the_start_is_logged_as_down() {
+    let (log, _guard) = Log::capture();
+    let link = LinkHealth::new(status(Role::Cache));
+    link.breaker_changed(Change::Opened);
+    assert_eq!(log.lines_with("store is down"), 1, "{}", log.text());
+}
+
+/// A worker that starts, a store actor that restarts and a service that stops say nothing about the store.
+#[test]
+fn links_that_come_and_go_are_not_logged_as_a_store_that_does() {
+    let (log, _guard) = Log::capture();
+    let status = status(Role::Cache);
+    let first = LinkHealth::new(status.clone());
+    first.connected();
+    for _ in 0..3 {
+        let next = LinkHealth::new(status.clone());
+        next.connected();
+        drop(next);
+    }
+    drop(first);
+    assert_eq!(log.lines_with("store is up"), 1, "{}", log.text());
+    assert_eq!(log.lines_with("store is down"), 0, "{}", log.text());
+}

@@ -1,0 +1,122 @@
+//! The keeper: the task that owns a link's connection.
+
+use std::{rc::Rc, sync::Arc, time::Duration};
+
+use futures_util::future::BoxFuture;
+use tokio::{
+    select,
+    time::{Instant, sleep, timeout, timeout_at},
+};
+
+use super::state::LinkState;
+use crate::store::{BackendError, Connection, Connector, Operation, Remedy, Role};
+
+/// How often silence is looked for.
+const LISTEN_EVERY: Duration = Duration::from_millis(50);
+
+/// A connection that lasted this long is replaced at once; one that did not counts as a failure to connect.
+const LASTED: Duration = Duration::from_millis(50);
+
+/// Connects, watches, and connects again, for as long as the link lives.
+pub(super) async fn keep(shared: Rc<LinkState>, connector: Arc<dyn Connector>) {
+    let policy = shared.policy;
+    let mut random = fastrand::Rng::new();
+    let mut failures = 0;
+    loop {
+        let begun = Instant::now();
+        let ended = match connector.connect().await {
+            Ok(connection) => {
+                shared.health.count(Operation::Connect, None, begun.elapsed());
+                shared.attach(connection.clone());
+                let ended = shared.watch(connection.as_ref()).await;
+                shared.detach();
+                shared.health.connection_lost(&ended);
+                failures = if begun.elapsed() >= LASTED { 0 } else { failures + 1 };
+                ended
+            }
+            Err(error) => {
+                shared.health.count(Operation::Connect, Some(&error), begun.elapsed());
+                failures += 1;
+                error
+            }
+        };
+        shared.count_failure(&ended, Instant::now());
+        if ended.remedy() == Remedy::Wait {
+            sleep(policy.denied + policy.denied.mul_f64(random.f64())).await;
+        } else if failures > 0 {
+            sleep(policy.reconnect.delay(failures, &mut random)).await;
+        }
+    }
+}
+
+impl LinkState {
+    /// Returns why the connection is of no use any more.
+    async fn watch(&self, connection: &dyn Connection) -> BackendError {
+        select! {
+            error = connection.closed() => error,
+            () = self.silence(connection) => BackendError::TimedOut,
+            error = self.replaced() => error,
+            error = self.beat(connection) => error,
+        }
+    }
+
+    async fn silence(&self, connection: &dyn Connection) {
+        while connection.silent_for() < self.policy.silence {
+            sleep(LISTEN_EVERY).await;
+        }
+    }
+
+    /// Reads from the store again and again, as a request of this role would, and tells the breaker. Returns when an
+    /// answer shows that the connection must be replaced.
+    ///
+    /// The first read goes out at once: that a connection was made says nothing yet, since a proxy makes one and greets
+    /// although its store is gone.
+    async fn beat(&self, connection: &dyn Connection) -> BackendError {
+        loop {
+            let begun = Instant::now();
+            let mut answer = probe(self.health.role(), connection);
+            let answered = timeout(self.policy.timeout, &mut answer).await;
+            let is_late = answered.is_err();
+            let outcome = answered.unwrap_or(Err(BackendError::TimedOut));
+            self.health.count(Operation::Probe, outcome.as_ref().err(), begun.elapsed());
+            match outcome {
+                Ok(()) => {
+                    self.probed();
+                }
+                Err(error) if matches!(error.remedy(), Remedy::Reconnect | Remedy::Reresolve) => {
+                    return error;
+                }
+                // Only an operator can help, and a new log-in after that: no use in asking this connection any more.
+                Err(error) if error.remedy() == Remedy::Wait && self.is_open() => return error,
+                Err(error) => {
+                    self.count_failure(&error, begun);
+                    // Slow is not dead: the next probe goes out when this one is answered, but not for ever.
+                    if is_late && timeout_at(begun + self.policy.patience, answer).await.is_err() {
+                        return BackendError::TimedOut;
+                    }
+                }
+            }
+            sleep(if self.is_open() { self.policy.probe } else { self.policy.heartbeat }).await;
+        }
+    }
+}
+
+/// Reads what hardly is there, with the very command that the role's requests use. A value of the wrong kind is an answer.
+fn probe(role: Role, connection: &dyn Connection) -> BoxFuture<'static, Result<(), BackendError>> {
+    let answer: BoxFuture<'static, Result<(), BackendError>> = match role {
+        Role::Cache => {
+            let reply = connection.get("uid:probe".to_owned());
+            Box::pin(async { reply.await.map(drop) })
+        }
+        Role::Persistent => {
+            let reply = connection.get_many(Arc::from(["i:probe".to_owned()]));
+            Box::pin(async { reply.await.map(drop) })
+        }
+    };
+    Box::pin(async {
+        match answer.await {
+            Err(error) if error.remedy() == Remedy::BadValue => Ok(()),
+            outcome => outcome,
+        }
+    })
+}

@@ -1,0 +1,174 @@
+//! Watches the bytes of one connection: whether replies are owed and how long no byte came, and that no reply is huge.
+//!
+//! A connection is alive if bytes come back on it. Single timeouts do not tell: slow is not dead, and silent is. Both
+//! directions are counted in whole values, so a reply that has begun goes on being owed until its last byte.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::Instant,
+};
+
+use super::frames::{Malformed, Scanner};
+use crate::store::backend::ANSWER_LIMIT;
+
+/// The state of a connection as its bytes show it. Shared between the socket and the link that judges it.
+#[derive(Debug)]
+pub(super) struct ReadActivity {
+    start: Instant,
+    /// Since when replies have been owed without a byte of them, in milliseconds after `start`, plus one; 0 = none is owed.
+    waiting_since: AtomicU64,
+}
+
+impl ReadActivity {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self { start: Instant::now(), waiting_since: AtomicU64::new(0) })
+    }
+
+    /// For how long a reply, or the rest of one, has been owed without a single byte of it.
+    pub(super) fn silent_for(&self) -> Duration {
+        match self.waiting_since.load(Relaxed) {
+            0 => Duration::ZERO,
+            since => self.start.elapsed().saturating_sub(Duration::from_millis(since - 1)),
+        }
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX - 1) + 1
+    }
+
+    /// A command was sent. If others wait for their replies, they have waited longer.
+    fn sent(&self) {
+        let _ = self.waiting_since.compare_exchange(0, self.now(), Relaxed, Relaxed);
+    }
+
+    fn received(&self) {
+        self.waiting_since.store(self.now(), Relaxed);
+    }
+
+    fn owes_nothing(&self) {
+        self.waiting_since.store(0, Relaxed);
+    }
+}
+
+/// A stream that keeps a [`ReadActivity`].
+#[derive(Debug)]
+pub(super) struct Watched<S> {
+    stream: S,
+    activity: Arc<ReadActivity>,
+    commands: Scanner,
+    replies: Scanner,
+    /// Bytes of the reply under way.
+    unfinished: u64,
+    /// Whether the bytes behind those that were passed on cannot be right.
+    is_broken: bool,
+}
+
+impl<S> Watched<S> {
+    pub(super) fn new(stream: S, activity: Arc<ReadActivity>) -> Self {
+        Self {
+            stream,
+            activity,
+            commands: Scanner::default(),
+            replies: Scanner::default(),
+            unfinished: 0,
+            is_broken: false,
+        }
+    }
+
+    /// Takes a part of what was read, and returns how much. An error if it is not RESP, belongs to a reply that no command
+    /// asked for, or to one that is too large: an announced length counts as soon as it is announced.
+    fn step(&mut self, bytes: &[u8]) -> Result<usize, Malformed> {
+        if self.replies.is_between_values() {
+            if self.replies.begun() >= self.commands.begun() {
+                return Err(Malformed);
+            }
+            self.unfinished = 0;
+        }
+        let (used, announced) = self.replies.step(bytes)?;
+        self.unfinished += used as u64;
+        if self.unfinished + announced.unwrap_or(0) > ANSWER_LIMIT {
+            return Err(Malformed);
+        }
+        Ok(used)
+    }
+
+    /// Takes what was read, and returns how much of it is right.
+    fn received(&mut self, bytes: &[u8]) -> usize {
+        let mut used = 0;
+        while let Some(rest) = bytes.get(used..).filter(|rest| !rest.is_empty()) {
+            match self.step(rest) {
+                Ok(step) => used += step,
+                Err(Malformed) => {
+                    self.is_broken = true;
+                    break;
+                }
+            }
+        }
+        if self.replies.complete() < self.commands.begun() {
+            self.activity.received();
+        } else {
+            self.activity.owes_nothing();
+        }
+        used
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.is_broken {
+            return Poll::Ready(Err(Malformed.into()));
+        }
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
+        let read = buf.filled().get(before..).unwrap_or_default();
+        if read.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        let right = this.received(read);
+        buf.set_filled(before + right);
+        // Replies before the error are good, so the error comes back at the next call.
+        Poll::Ready(if right > 0 { Ok(()) } else { Err(Malformed.into()) })
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = ready!(Pin::new(&mut this.stream).poll_write(cx, bytes))?;
+        // A command counts from its first byte: when the send buffer is full, it is the other end's turn, too.
+        this.commands.take(bytes.get(..written).unwrap_or_default())?;
+        if this.commands.begun() > this.replies.complete() {
+            this.activity.sent();
+        }
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
+
+impl From<Malformed> for io::Error {
+    fn from(_: Malformed) -> Self {
+        io::ErrorKind::InvalidData.into()
+    }
+}
+
+#[cfg(test)]
+mod tests;
