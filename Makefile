@@ -17,11 +17,13 @@ test-functional: ## the method handler through the actors, over HTTP and in a br
 	cargo test --locked --test it -- functional:: cli::
 
 test-emulation: ## a misbehaving store and network inside the test process
-	cargo test --locked --test it -- emulation:: tools::door tools::proxy tools::resp
+	cargo test --locked --test it -- emulation::
+	cargo test --locked -p scoring-api-testkit -- door proxy resp
 
 test-real: ## real redis-server processes, killed and stopped
 	scripts/need redis-server
-	cargo test --locked --test it -- real:: tools::redis
+	cargo test --locked --test it -- real::
+	cargo test --locked -p scoring-api-testkit -- redis
 
 faults: ## inject the faults around the release binary row by row, measure it, and write docs/faults.md; 4 minutes
 	bench/install service

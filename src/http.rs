@@ -7,6 +7,7 @@
 
 mod api;
 mod envelope;
+mod lifecycle;
 mod metrics;
 mod operators;
 mod request_id;
@@ -16,8 +17,9 @@ mod transport;
 
 pub use self::{
     api::CallPlan,
+    lifecycle::{Lifecycle, Phase},
     metrics::HttpMetrics,
-    operators::{AdminPlan, Dispatchers, Lifecycle, Phase, openapi},
+    operators::{AdminPlan, Dispatchers, openapi},
     server::{PublicPlan, serve_admin, serve_public},
     transport::{listen, raise_file_limit, refuse_new, tls},
 };

@@ -9,14 +9,17 @@ use std::{
 
 use futures_util::future::LocalBoxFuture;
 use tempfile::TempDir;
+use testkit::{
+    Calls, EIO, ENOSPC, Shim,
+    bench::client::{LAST_CLIENT, Seen, Target, interests_of},
+    eventually,
+};
 use tokio::time::sleep;
 
 use crate::{
-    client::{LAST_CLIENT, Seen, Target, interests_of},
     outage::Outage,
     row::Outcome,
     service::{Launch, Service},
-    tools::{Calls, EIO, ENOSPC, Shim, eventually},
 };
 
 /// A folder with a store's file that holds the interests of all clients.

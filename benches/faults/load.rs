@@ -11,14 +11,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use testkit::{
+    Person,
+    bench::client::{LAST_CLIENT, Method, Sample, Target},
+};
 use tokio::{
     task::{JoinHandle, JoinSet},
     time::{MissedTickBehavior, interval},
-};
-
-use crate::{
-    calls::Person,
-    client::{LAST_CLIENT, Method, Sample, Target},
 };
 
 /// Connections that are there from the beginning. More are made while the service stalls.

@@ -27,7 +27,6 @@
     reason = "it is a tool for this repository: it reports on standard output, and a panic is a row that failed"
 )]
 
-mod client;
 mod file_rows;
 mod load;
 mod measure;
@@ -44,28 +43,14 @@ mod soak;
 mod table;
 mod world;
 
-#[path = "../../tests/it/harness/calls.rs"]
-#[allow(dead_code, reason = "shared with the tests, which use more of it")]
-mod calls;
-#[path = "../shared/mod.rs"]
-#[allow(dead_code, reason = "shared with the other benchmarks, which use more of it")]
-mod shared;
-#[path = "../../tests/it/tools/mod.rs"]
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "shared with the tests, which use more of it; its own tests run there"
-)]
-mod tools;
-
 use std::{panic::AssertUnwindSafe, process::ExitCode};
 
 use futures_util::FutureExt;
+use testkit::bench::entry;
 
 use self::{
     report::{Line, Result},
     row::{Kind, Miss, Outcome, Row},
-    shared::entry,
     table::ROWS,
 };
 

@@ -4,10 +4,10 @@
 
 use std::time::{Duration, Instant};
 
+use testkit::bench::client::{Method, Sample, Seen, Target};
 use tokio::time::sleep;
 
 use crate::{
-    client::{Method, Sample, Seen, Target},
     load::{Load, some_clients},
     row::{Cause, Expected, Interests, Miss, Outcome, ms},
     service::Service,

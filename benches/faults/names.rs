@@ -7,8 +7,7 @@ use std::{
 };
 
 use tempfile::TempDir;
-
-use crate::tools::compile;
+use testkit::compile;
 
 /// Answers for the system's resolver.
 pub struct Names {
@@ -23,7 +22,8 @@ impl Names {
     /// `host` resolves to `addresses`, unless look-ups are [stuck](Self::get_stuck).
     pub fn new(host: &str, addresses: &str) -> Self {
         static LIBRARY: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
-        let (_, library) = LIBRARY.get_or_init(|| compile("benches/faults/names.c"));
+        let (_, library) =
+            LIBRARY.get_or_init(|| compile(concat!(env!("CARGO_MANIFEST_DIR"), "/benches/faults/names.c")));
         let folder = tempfile::tempdir().unwrap();
         let stuck = folder.path().join("stuck");
         let environment = vec![

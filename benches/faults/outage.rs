@@ -6,10 +6,10 @@ use std::{
 };
 
 use serde_json::Value;
+use testkit::bench::client::{Method, Sample, Seen, Target};
 use tokio::time::sleep;
 
 use crate::{
-    client::{Method, Sample, Seen, Target},
     load::{CONNECTIONS, Load},
     measure::{Latencies, latencies, recovers},
     row::{Outcome, ms},

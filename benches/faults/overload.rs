@@ -10,18 +10,21 @@ use std::{
 };
 
 use futures_util::future::LocalBoxFuture;
+use testkit::{
+    Conditions, Proxy,
+    bench::client::{Sample, Seen, Target},
+    eventually,
+};
 use tokio::{
     task::JoinSet,
     time::{MissedTickBehavior, interval, sleep},
 };
 
 use crate::{
-    client::{Sample, Seen, Target},
     load::some_clients,
     measure::{STREAK, percentile},
     row::{Outcome, ms},
     service::Service,
-    tools::{Conditions, Proxy, eventually},
     world::filled_store,
 };
 

@@ -12,16 +12,18 @@ use std::{
 use futures_util::future::LocalBoxFuture;
 use rustix::process::Signal;
 use serde_json::json;
+use testkit::{
+    Person, RespServer,
+    bench::client::{Connection, Method, Sample, Seen, post},
+    call, eventually,
+};
 use tokio::{task::JoinSet, time::sleep};
 
 use crate::{
-    calls::{Person, call},
-    client::{Connection, Method, Sample, Seen, post},
     load::{Load, some_clients},
     measure::{Latencies, latencies},
     row::{Outcome, ms},
     service::{Launch, Service},
-    tools::{RespServer, eventually},
     world::filled_store,
 };
 

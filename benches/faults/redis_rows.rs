@@ -12,16 +12,18 @@ use std::{
 
 use futures_util::future::LocalBoxFuture;
 use serde_json::json;
+use testkit::{
+    FullBacklog, RedisServer, ReservedPort,
+    bench::client::{LAST_CLIENT, Seen, Target, stored},
+    call, eventually,
+};
 use tokio::{task::JoinSet, time::sleep};
 
 use crate::{
-    calls::call,
-    client::{LAST_CLIENT, Seen, Target, stored},
     names::Names,
     outage::Outage,
     row::Outcome,
     service::{Launch, Service},
-    tools::{FullBacklog, RedisServer, ReservedPort, eventually},
     world::{block, fill, filled_store},
 };
 

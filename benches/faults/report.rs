@@ -2,11 +2,12 @@
 
 use std::fs;
 
+use testkit::bench::machine;
+
 use crate::{
     load::CONNECTIONS,
     measure::{AFTER, FAULT, HEALTHY, LOSS, LOSS_RATE, Latencies, Measured, OPEN_AFTER, RATE, STREAK},
     row::{Kind, Miss, Outcome, Row, ms},
-    shared::machine,
     soak::{self, Soak},
     world::WORKERS,
 };

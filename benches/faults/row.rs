@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
-
-use crate::tools::Rule;
+use testkit::Rule;
 
 /// One row, or one of its cases.
 pub struct Row {

@@ -13,8 +13,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
-
-use crate::{client::Target, tools::eventually};
+use testkit::{bench::client::Target, eventually};
 
 const STARTS_WITHIN: Duration = Duration::from_secs(10);
 /// As it ships, by `bench/install`.

@@ -6,10 +6,10 @@ use std::{
 };
 
 use futures_util::future::LocalBoxFuture;
+use testkit::bench::client::{Connection, Method};
 use tokio::time::sleep;
 
 use crate::{
-    client::{Connection, Method},
     load::Load,
     measure::percentile,
     own::start,

@@ -10,16 +10,18 @@ use std::{
 };
 
 use serde_json::json;
+use testkit::{
+    Conditions, Fault, Loss, Proxy, READS, RespServer, Rule,
+    bench::client::{Method, Sample, Seen, Target},
+    call,
+};
 use tokio::{task::JoinHandle, time::sleep};
 
 use crate::{
-    calls::call,
-    client::{Method, Sample, Seen, Target},
     load::Load,
     measure::{latencies, recovers},
     row::{Outcome, ms},
     service::{Service, Usage},
-    tools::{Conditions, Fault, Loss, Proxy, READS, RespServer, Rule},
     world::filled_store,
 };
 

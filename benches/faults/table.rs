@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use testkit::{Fault, READS};
+
 use crate::{
     file_rows, overload, own, redis_rows,
     row::{
@@ -10,7 +12,6 @@ use crate::{
         Row,
     },
     slow,
-    tools::{Fault, READS},
 };
 
 const fn ms(ms: u64) -> Duration {

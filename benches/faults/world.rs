@@ -6,15 +6,17 @@ use std::{
     time::{Duration, Instant},
 };
 
+use testkit::{
+    Conditions, Fault, Loss, Person, Proxy, READS, RedisServer, RespServer,
+    bench::client::{Sample, Seen, Target, stored},
+    call, eventually,
+};
 use tokio::time::{sleep, sleep_until};
 
 use crate::{
-    calls::{Person, call},
-    client::{Sample, Seen, Target, stored},
     load::Load,
     row::{Bad, Cause, Outcome, ms},
     service::Service,
-    tools::{Conditions, Fault, Loss, Proxy, READS, RedisServer, RespServer, eventually},
 };
 
 /// The actor trees of the service.

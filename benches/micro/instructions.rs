@@ -3,10 +3,9 @@
 
 use std::{env, fs, process::Command};
 
-use crate::{
-    parts::PARTS,
-    record::{self, Count},
-};
+use testkit::bench::record::{self, Count};
+
+use crate::parts::PARTS;
 
 const RECORD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/micro/instructions.txt");
 const FEW: u64 = 500;

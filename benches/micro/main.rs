@@ -16,18 +16,6 @@
 
 mod instructions;
 mod parts;
-mod record;
-
-#[path = "../../tests/it/harness/calls.rs"]
-#[allow(dead_code, reason = "shared with the tests, which use more of it")]
-mod calls;
-#[path = "../../tests/it/tools/mod.rs"]
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "shared with the tests, which use more of it; its own tests run there"
-)]
-mod tools;
 
 use std::time::Instant;
 

@@ -34,9 +34,8 @@ use scoring_api::{
     wall_clock,
 };
 use serde_json::json;
+use testkit::{RedisServer, call};
 use tokio::runtime::{Builder, Runtime};
-
-use crate::{calls::call, tools::RedisServer};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const SCORE_KEY: &str = "uid:0123456789abcdef0123456789abcdef";

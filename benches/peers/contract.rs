@@ -5,10 +5,12 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
+use testkit::{
+    bench::client::{Answer, Connection},
+    call, sign,
+};
 
 use crate::{
-    calls::{call, sign},
-    client::{Answer, Connection},
     contenders::{Contender, DIRECT, PURE, Store},
     server::Server,
     workloads::{CLIENTS, interests_of},

@@ -27,7 +27,6 @@
     reason = "it is a tool for this repository: it reports on standard output, and a panic is a failed run"
 )]
 
-mod capacity;
 mod contenders;
 mod contract;
 mod data;
@@ -37,33 +36,15 @@ mod report;
 mod rounds;
 mod scale;
 mod server;
-mod simulation;
 mod targets;
 mod workloads;
 mod wrk;
 
-#[path = "../../tests/it/harness/calls.rs"]
-#[allow(dead_code, reason = "shared with the tests, which use more of it")]
-mod calls;
-#[path = "../faults/client.rs"]
-#[allow(dead_code, reason = "shared with the fault table, which uses more of it")]
-mod client;
-#[path = "../micro/record.rs"]
-#[allow(dead_code, reason = "shared with the microbenchmarks, which use more of it")]
-mod record;
-#[path = "../shared/mod.rs"]
-mod shared;
-#[path = "../../tests/it/tools/mod.rs"]
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "shared with the tests, which use more of it; its own tests run there"
-)]
-mod tools;
-
 use std::process::ExitCode;
 
-use self::{data::Data, rounds::Plan, scale::Scale, shared::entry};
+use testkit::bench::entry;
+
+use self::{data::Data, rounds::Plan, scale::Scale};
 
 /// `cargo bench --bench peers` runs the benchmark, `-- check` checks only the contract, `-- report` writes the report again;
 /// `-- scale` and `-- scale report` do the same for scale.

@@ -22,8 +22,7 @@ use rustix::{
     fd::OwnedFd,
     io::retry_on_intr,
 };
-
-use crate::client::post;
+use testkit::bench::client::post;
 
 pub const CONNECTIONS: usize = 64;
 /// How long to wait for late answers at the end.

@@ -2,11 +2,15 @@
 
 use std::{fmt::Write as _, fs};
 
+use testkit::bench::{
+    machine::{self, read, says},
+    record,
+};
+
 use crate::{
     contenders::{ASSIGNMENT, FASTAPI, FASTIFY, LATENCY_GROUPS, PURE, SERVICE, installed},
     data::{Data, SHARES, Spread},
-    plots, record,
-    shared::machine::{self, read, says},
+    plots,
     targets::{Bound, Target, targets},
     workloads::Workload,
 };

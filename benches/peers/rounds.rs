@@ -10,10 +10,10 @@ use std::{
 };
 
 use tempfile::TempDir;
+use testkit::bench::client::Connection;
 use tokio::task::spawn_blocking;
 
 use crate::{
-    client::Connection,
     contenders::{Contender, LATENCY_GROUPS, NEAR, contenders},
     contract,
     data::{Data, Footprint, Latency, SHARES, Throughput},
@@ -182,7 +182,7 @@ async fn at_rate(contender: &Contender, rate: f64, lasts: Duration, folder: &Tem
 
 async fn footprint(round: usize, contender: &Contender, server: &Server) -> io::Result<Footprint> {
     let idle_rss_kib = server.rss_kib();
-    let call = crate::client::post(&Workload::Cached.bodies()[0]);
+    let call = testkit::bench::client::post(&Workload::Cached.bodies()[0]);
     let mut connections = Vec::new();
     for _ in 0..CONNECTIONS {
         let mut connection = Connection::open(server.target.public()).await?;

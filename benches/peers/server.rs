@@ -11,11 +11,10 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
+use testkit::{RedisServer, ReservedPort, bench::client::Target, eventually};
 
 use crate::{
-    client::Target,
     contenders::{Contender, Store, Surroundings, service_program},
-    tools::{RedisServer, ReservedPort, eventually},
     workloads::{CLIENTS, Workload, interests_of},
 };
 

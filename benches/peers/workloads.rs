@@ -7,8 +7,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-
-use crate::calls::call;
+use testkit::call;
 
 /// Placeholder for a number that differs in each request; `bench/wrk.lua` has the same one.
 pub const MARK: &str = "##########";

@@ -3,12 +3,6 @@
 mod dispatchers;
 mod docs;
 mod health;
-mod lifecycle;
 pub(super) mod routes;
 
-pub use self::{
-    dispatchers::Dispatchers,
-    docs::openapi,
-    health::AdminPlan,
-    lifecycle::{Lifecycle, Phase},
-};
+pub use self::{dispatchers::Dispatchers, docs::openapi, health::AdminPlan};

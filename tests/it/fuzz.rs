@@ -17,8 +17,7 @@ use scoring_api::{
     config::Settings,
     domain::{ClientsInterests, Interests, Json, MethodRequest, OnlineScore, Rules, Score, cache_key},
 };
-
-use crate::harness::alone;
+use testkit::alone;
 
 /// Mutations of each file. All targets together take a few seconds.
 const ROUNDS: usize = 1_500;

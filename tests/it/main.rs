@@ -9,12 +9,9 @@
     reason = "a test says what it expects by panicking, and nobody links against this crate"
 )]
 
-mod benches;
 mod cli;
 mod emulation;
 mod functional;
 mod fuzz;
-mod harness;
 mod packaging;
 mod real;
-mod tools;

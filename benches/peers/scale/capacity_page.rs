@@ -2,13 +2,14 @@
 
 use std::{fmt::Write as _, fs};
 
+use testkit::bench::capacity::{Cost, Terms};
+
 use super::{
     data::{Point, Question, SHARES, Scale, Stage},
     prediction::{Check, alone},
     questions::{USUAL, median},
 };
 use crate::{
-    capacity::{Cost, Terms},
     contenders::{EMBEDDED, SERVICE},
     report::table,
 };

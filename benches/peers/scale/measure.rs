@@ -2,6 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
+use testkit::bench::machine::read;
 use tokio::task::spawn_blocking;
 
 use super::data::{Load, Point, Question, SHARES, Stage};
@@ -9,7 +10,6 @@ use crate::{
     contenders::{Contender, Store},
     open_loop::{at_random, evenly, open_loop},
     server::{Server, own_cpu},
-    shared::machine::read,
     workloads::Workload,
     wrk::wrk,
 };

@@ -1,11 +1,12 @@
 //! The model's predictions from the measurements.
 
-use super::data::{Load, SHARES, Scale, Stage};
-use super::questions::median;
-use crate::{
-    open_loop::CONNECTIONS,
-    simulation::{Demand, Model, Predicted},
+use testkit::bench::simulation::{Demand, Model, Predicted};
+
+use super::{
+    data::{Load, SHARES, Scale, Stage},
+    questions::median,
 };
+use crate::open_loop::CONNECTIONS;
 
 /// Simulated calls for each prediction.
 const CALLS: usize = 200_000;

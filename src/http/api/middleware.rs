@@ -24,8 +24,8 @@ use crate::{
     domain::CallError,
     http::{
         envelope::{Refusal, refuse},
+        lifecycle::{Lifecycle, Phase},
         metrics::{HttpMetrics, OTHER},
-        operators::{Lifecycle, Phase},
         request_id::{HEADER, RequestId},
         transport::connection::Turn,
     },

@@ -21,13 +21,14 @@ use bytes::Bytes;
 use utoipa_swagger_ui_vendored::SWAGGER_UI_VENDORED;
 use zip::{ZipArchive, result::ZipError};
 
-use super::{AdminPlan, Phase};
+use super::AdminPlan;
 use crate::{
     actors::runtime::mailbox::Mailbox,
     domain::CallError,
     http::{
         api::call,
         envelope::{Refusal, refuse},
+        lifecycle::Phase,
         request_id::RequestId,
     },
 };

@@ -7,13 +7,13 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use prometheus::{Registry, TextEncoder};
 use serde::Serialize;
 
-use super::{
-    Dispatchers,
-    lifecycle::{Lifecycle, Phase},
-};
+use super::Dispatchers;
 use crate::{
     actors::TreeHealth,
-    http::api::CallPlan,
+    http::{
+        api::CallPlan,
+        lifecycle::{Lifecycle, Phase},
+    },
     store::{Access, StoreHealth},
 };
 

@@ -53,6 +53,6 @@ async fn each_subcommand_has_a_manual_page_of_its_own() {
 async fn the_openapi_document_is_printed_as_it_is_served() {
     let ended = Sandbox::new().run(&["--config", "is-not-read.toml", "openapi"]).await;
     let printed: Value = serde_json::from_str(ended.succeeded()).unwrap();
-    let served = crate::harness::TestApp::spawn().await.admin("/openapi.json").await;
+    let served = testkit::TestApp::spawn().await.admin("/openapi.json").await;
     assert_eq!(printed, served.body);
 }

@@ -7,6 +7,7 @@ use std::{
 
 use rustix::process::Signal;
 use serde_json::json;
+use testkit::eventually;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream},
     net::{TcpListener, TcpStream},
@@ -16,7 +17,6 @@ use tokio::{
 };
 
 use super::process::{Process, Sandbox};
-use crate::tools::eventually;
 
 const WITHIN: Duration = Duration::from_secs(60);
 const ANSWER: &str = r#"{"code":200,"response":{"score":3.0}}"#;

@@ -11,6 +11,7 @@ use std::{
 use rstest::rstest;
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use testkit::{TestApp, eventually};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::{
     TlsAcceptor,
@@ -18,7 +19,6 @@ use tokio_rustls::{
 };
 
 use super::process::{Ended, Sandbox};
-use crate::{harness::TestApp, tools::eventually};
 
 const PARTNER: [&str; 4] = ["--account", "horns&hoofs", "--login", "h&f"];
 const WITHIN: Duration = Duration::from_secs(60);

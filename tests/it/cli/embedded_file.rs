@@ -10,12 +10,9 @@ use std::{
 
 use rustix::process::geteuid;
 use serde_json::Value;
+use testkit::{Calls, EIO, ENOSPC, Reply, Shim, Wire, call, eventually, post};
 
 use super::process::{Process, Sandbox};
-use crate::{
-    harness::{Reply, Wire, call, post},
-    tools::{Calls, EIO, ENOSPC, Shim, eventually},
-};
 
 const SOON: Duration = Duration::from_secs(10);
 

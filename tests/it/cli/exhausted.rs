@@ -10,13 +10,12 @@ use std::{
 
 use futures_util::future::join_all;
 use serde_json::Value;
+use testkit::{
+    Person, Reply, ReservedPort, SCORE_BOUND, SLACK, Stopwatch, Wire, alone, call, eventually, post,
+};
 use tokio::{net::TcpStream, time::timeout};
 
 use super::process::Sandbox;
-use crate::{
-    harness::{Person, Reply, SCORE_BOUND, SLACK, Wire, alone, call, post},
-    tools::{ReservedPort, Stopwatch, eventually},
-};
 
 fn a_call() -> String {
     post(&call("online_score", Person::full().arguments()).to_string())
@@ -92,7 +91,7 @@ impl Drop for Service {
 }
 
 async fn dropped_lines(admin: SocketAddr) -> f64 {
-    let client = crate::tools::http_client();
+    let client = testkit::http_client();
     let text = client.get(format!("http://{admin}/metrics")).send().await.unwrap().text().await.unwrap();
     let line = text.lines().find_map(|line| line.strip_prefix("scoring_log_lines_dropped_total "));
     line.expect("the metric").parse().unwrap()

@@ -12,9 +12,9 @@ use std::{
 use rstest::rstest;
 use rustix::process::Signal;
 use scoring_api::store::Watch;
+use testkit::eventually;
 
 use super::process::Sandbox;
-use crate::tools::eventually;
 
 const CLIENTS: usize = 15_000;
 const WITHIN: Duration = Duration::from_secs(60);

@@ -5,13 +5,10 @@ use std::{collections::HashSet, net::SocketAddr, time::Duration};
 use rstest::rstest;
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use testkit::{ReservedPort, Wire, call, eventually, sign};
 
 use super::process::Sandbox;
-use crate::{
-    functional::official::{CASES, request},
-    harness::{Wire, call, sign},
-    tools::{ReservedPort, eventually},
-};
+use crate::functional::official::{CASES, request};
 
 /// Posts all bodies in turn to a service that logs as told, ends it, and returns what it logged.
 async fn logged(bodies: &[String], options: &[&str]) -> String {
@@ -19,7 +16,7 @@ async fn logged(bodies: &[String], options: &[&str]) -> String {
     let mut arguments = vec!["serve", "--set", "shutdown.grace=0s"];
     arguments.extend(options);
     let (service, address) = sandbox.serve(&arguments).await;
-    let client = crate::tools::http_client();
+    let client = testkit::http_client();
     for (number, body) in bodies.iter().enumerate() {
         let url = format!("http://{address}/method");
         client.post(url).header("x-request-id", number.to_string()).body(body.clone()).send().await.unwrap();
@@ -101,7 +98,7 @@ async fn row_60_refused_heads_are_counted_and_logged_in_few_lines(#[case] operat
         ids.insert(refused.headers["x-request-id"].to_str().unwrap().to_owned());
     }
     let scraped =
-        crate::tools::http_client().get(format!("http://{}/metrics", admin.addr())).send().await.unwrap();
+        testkit::http_client().get(format!("http://{}/metrics", admin.addr())).send().await.unwrap();
     let counted = format!("scoring_http_requests_total{{code=\"400\",method=\"other\"}} {HEADS}\n");
     assert!(scraped.text().await.unwrap().contains(&counted));
 

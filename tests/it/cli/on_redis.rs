@@ -9,9 +9,9 @@ use scoring_api::{
     store::{Purpose, PutError, Watch, open_bulk},
 };
 use serde_json::json;
+use testkit::{Fault, RedisServer, RespServer, Rule, eventually};
 
 use super::process::Sandbox;
-use crate::tools::{Fault, RedisServer, RespServer, Rule, eventually};
 
 const WITHIN: Duration = Duration::from_secs(20);
 

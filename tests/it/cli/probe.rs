@@ -3,13 +3,10 @@
 use std::time::Duration;
 
 use rstest::rstest;
+use testkit::{SLACK, Stopwatch, TestApp, eventually};
 use tokio::net::TcpListener;
 
 use super::process::{Ended, Sandbox};
-use crate::{
-    harness::{SLACK, TestApp},
-    tools::{Stopwatch, eventually},
-};
 
 async fn probe(address: impl ToString, arguments: &[&str]) -> Ended {
     let bind = format!("admin.bind={}", address.to_string());

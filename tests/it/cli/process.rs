@@ -11,8 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use scoring_api::store::EmbeddedFile;
 use serde_json::Value;
 use tempfile::TempDir;
-
-use crate::{harness::share, tools::eventually};
+use testkit::{eventually, share};
 
 const ENDS_WITHIN: Duration = Duration::from_secs(60);
 const LISTENS_WITHIN: Duration = Duration::from_secs(20);

@@ -6,13 +6,10 @@ use rstest::rstest;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha512};
+use testkit::{Certificate, Person, Wire, alone, call, eventually, post};
 use tokio::task::JoinSet;
 
 use super::process::{Process, Sandbox};
-use crate::{
-    harness::{Person, Wire, alone, call, post},
-    tools::{Certificate, eventually},
-};
 
 const LOGS_WITHIN: Duration = Duration::from_secs(20);
 const RELOADED: &str = "settings reloaded, salts and certificate included";

@@ -5,15 +5,15 @@ use std::{net::TcpListener, time::Duration};
 use rstest::rstest;
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use testkit::{Stopwatch, call};
 
 use super::process::Sandbox;
-use crate::{harness::call, tools::Stopwatch};
 
 const LOGS_WITHIN: Duration = Duration::from_secs(20);
 
 /// What a partner is answered for client 1.
 pub async fn interests_of_client_1(address: &str) -> Value {
-    let reply = crate::tools::http_client()
+    let reply = testkit::http_client()
         .post(format!("http://{address}/method"))
         .body(call("clients_interests", json!({ "client_ids": [1] })).to_string())
         .send()

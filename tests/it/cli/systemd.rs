@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use rustix::process::Signal;
+use testkit::{SLACK, in_time};
 use tokio::net::UnixDatagram;
 
 use super::process::Sandbox;
-use crate::{harness::SLACK, tools::in_time};
 
 const SETTINGS: [&str; 8] = [
     "--set",

@@ -10,13 +10,10 @@ use prost::Message;
 use rstest::rstest;
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use testkit::{Person, ReservedPort, SCORE_BOUND, SLACK, Stopwatch, call, eventually, http_client};
 use wiremock::{Mock, MockServer, ResponseTemplate, matchers::any};
 
 use super::process::{Process, Sandbox};
-use crate::{
-    harness::{Person, SCORE_BOUND, SLACK, call},
-    tools::{ReservedPort, Stopwatch, eventually, http_client},
-};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const CALLER: &str = "b7ad6b7169203331";

@@ -12,15 +12,11 @@ use scoring_api::{
         StoreMetrics, url::StoreUrl,
     },
 };
+use testkit::{DATA, Fault, RespServer, alone};
 use tokio::{
     runtime::Builder,
     task::{LocalSet, spawn_local, yield_now},
     time::{Instant, sleep, timeout},
-};
-
-use crate::{
-    harness::alone,
-    tools::{DATA, Fault, RespServer},
 };
 
 /// Of the keys `i:0`, `uid:0`, `i:1`, … the values are `of i:0`, `of uid:0`, `of i:1`, …

@@ -3,13 +3,10 @@
 use std::time::Duration;
 
 use rstest::rstest;
+use testkit::{ALL_IS_OK_WITHIN, Conditions, Fault, Load, READS, SCORE_BOUND, TestApp, eventually};
 use tokio::time::Instant;
 
 use super::{behind_proxy, on_resp, seeded};
-use crate::{
-    harness::{ALL_IS_OK_WITHIN, Load, SCORE_BOUND, TestApp},
-    tools::{Conditions, Fault, READS, eventually},
-};
 
 #[tokio::test]
 async fn row_01_store_down_when_the_service_starts() {

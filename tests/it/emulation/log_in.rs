@@ -3,12 +3,9 @@
 //! Database 0 holds another application's data under the same keys, and so does the user `default`.
 
 use rstest::rstest;
+use testkit::{ALL_IS_OK_WITHIN, Fault, RespServer, Rule, eventually};
 
 use super::TestApp;
-use crate::{
-    harness::ALL_IS_OK_WITHIN,
-    tools::{Fault, RespServer, Rule, eventually},
-};
 
 const DATABASE: u32 = 3;
 

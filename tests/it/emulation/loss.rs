@@ -3,16 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
+use testkit::{Conditions, INTERESTS_BOUND, Loss, Person, Proxy, SCORE_BOUND, TestApp, alone};
 use tokio::{
     task::JoinSet,
     time::{Instant, interval},
 };
 
 use super::seeded;
-use crate::{
-    harness::{INTERESTS_BOUND, Person, SCORE_BOUND, TestApp, alone},
-    tools::{Conditions, Loss, Proxy},
-};
 
 /// Services, each with one worker behind a network of its own: what chance does to one of them evens out.
 const SERVICES: u64 = 4;

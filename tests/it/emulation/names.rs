@@ -17,13 +17,10 @@ use scoring_api::{
     store::{RedisConnector, url::StoreUrl},
 };
 use socket2::{Domain, Socket, Type};
+use testkit::{ALL_IS_OK_WITHIN, RespServer, eventually, settings};
 use tokio::sync::watch;
 
 use super::{TestApp, seeded};
-use crate::{
-    harness::{ALL_IS_OK_WITHIN, settings},
-    tools::{RespServer, eventually},
-};
 
 /// Both roles on `store`, which is found by the name that `resolver` looks up.
 fn found_by(store: &RespServer, resolver: &Resolver) -> Stores {

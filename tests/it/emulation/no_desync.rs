@@ -3,13 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
+use testkit::{Conditions, Loss, Proxy, TestApp, alone};
 use tokio::{task::JoinSet, time::timeout};
 
 use super::seeded;
-use crate::{
-    harness::{TestApp, alone},
-    tools::{Conditions, Loss, Proxy},
-};
 
 const CLIENTS: i64 = 40;
 const CALLS: i64 = 250;

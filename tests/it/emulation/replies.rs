@@ -1,13 +1,11 @@
 //! The store answers, but not with what was asked for.
 
-use rstest::rstest;
 use std::time::{Duration, Instant};
 
+use rstest::rstest;
+use testkit::{ALL_IS_OK_WITHIN, Fault, Person, RespServer, Rule, SLACK, TestApp, WRITES, eventually};
+
 use super::{on_resp, on_resp_without_haste, seeded};
-use crate::{
-    harness::{ALL_IS_OK_WITHIN, Person, SLACK, TestApp},
-    tools::{Fault, RespServer, Rule, WRITES, eventually},
-};
 
 #[rstest]
 #[case::row_08_garbage(Fault::Garbage.into())]

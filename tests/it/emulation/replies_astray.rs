@@ -9,8 +9,7 @@ use scoring_api::{
     resolver::Resolver,
     store::{BackendError, Connection, Connector, RedisConnector, url::StoreUrl},
 };
-
-use crate::tools::{Fault, RespServer, Rule, in_time};
+use testkit::{Fault, RespServer, Rule, in_time};
 
 type Values = Vec<Option<Vec<u8>>>;
 

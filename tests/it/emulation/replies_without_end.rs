@@ -3,13 +3,10 @@
 use std::time::Duration;
 
 use rstest::rstest;
+use testkit::{ALL_IS_OK_WITHIN, Conditions, Fault, Rule, eventually};
 use tokio::time::Instant;
 
 use super::{behind_proxy, on_resp};
-use crate::{
-    harness::ALL_IS_OK_WITHIN,
-    tools::{Conditions, Fault, Rule, eventually},
-};
 
 /// Two connections for reads, one for look-ups and one for cache writes.
 const CONNECTIONS: usize = 4;

@@ -22,11 +22,7 @@ use scoring_api::{
     app::Stores,
     store::{Connection, Connector, Memory, Reply},
 };
-
-use crate::{
-    harness::{ALL_IS_OK_WITHIN, INTERESTS_BOUND, Load, Person, SLACK, TestApp},
-    tools::{Stopwatch, eventually},
-};
+use testkit::{ALL_IS_OK_WITHIN, INTERESTS_BOUND, Load, Person, SLACK, Stopwatch, TestApp, eventually};
 
 /// An actor that fell is back within this.
 const BACK_WITHIN: Duration = Duration::from_millis(100 * SLACK as u64);

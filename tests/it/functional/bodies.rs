@@ -3,12 +3,9 @@
 use std::time::Duration;
 
 use rstest::rstest;
+use testkit::{Person, TestApp, Wire, call, eventually, post};
 
 use super::actors::{Fall, tell};
-use crate::{
-    harness::{Person, TestApp, Wire, call, post},
-    tools::eventually,
-};
 
 const WITHIN: Duration = Duration::from_secs(20);
 

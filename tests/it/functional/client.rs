@@ -10,11 +10,7 @@ use scoring_api::{
     store::Memory,
 };
 use serde_json::value::RawValue;
-
-use crate::{
-    harness::{TestApp, settings},
-    tools::{ReservedPort, Stopwatch},
-};
+use testkit::{ReservedPort, Stopwatch, TestApp, settings};
 
 fn client(app: &TestApp, salt: &str, policy: Policy) -> Client {
     let auth = settings(&[&format!("auth.salt={salt}")]).auth.policy();

@@ -6,11 +6,7 @@ use reqwest::Method;
 use rstest::rstest;
 use scoring_api::{app::Stores, store::Memory};
 use serde_json::{Value, json};
-
-use crate::{
-    harness::{Person, TestApp, Wire, alone, call, post},
-    tools::{Browser, eventually},
-};
+use testkit::{Browser, Person, TestApp, Wire, alone, call, eventually, post};
 
 /// A service that has the interests of the document's examples.
 async fn spawn() -> TestApp {

@@ -1,8 +1,7 @@
 //! Row 38: heads that mean two things, or too much.
 
 use rstest::rstest;
-
-use crate::harness::{Person, TestApp, Wire, call, post};
+use testkit::{Person, TestApp, Wire, call, post};
 
 /// What a request smuggler hides in the body that only one of two servers sees.
 const SMUGGLED: &str = "GET /smuggled HTTP/1.1\r\nhost: x\r\n\r\n";

@@ -4,8 +4,7 @@ use proptest::{prelude::*, test_runner::TestRunner};
 use reqwest::Method;
 use rstest::rstest;
 use serde_json::json;
-
-use crate::harness::{Person, TestApp, Wire, call, post};
+use testkit::{Person, TestApp, Wire, call, post};
 
 #[rstest]
 #[case::not_json("not json", 400, "Bad Request: the body is not JSON")]
@@ -155,16 +154,16 @@ async fn a_score_is_the_same_from_the_cache_and_for_admin_always_42() {
     let first = app.online_score(&person).await.score();
     assert_eq!(first, person.score());
     let hits = r#"scoring_cache_lookups_total{result="hit"}"#;
-    crate::tools::eventually(std::time::Duration::from_secs(5), "the score is cached", async || {
+    testkit::eventually(std::time::Duration::from_secs(5), "the score is cached", async || {
         assert_eq!(app.online_score(&person).await.score(), first);
         app.metric(hits).await >= 1.0
     })
     .await;
 
     let admin = json!({"login": "admin", "method": "online_score", "arguments": person.arguments()});
-    assert_eq!(*app.post(crate::harness::sign(admin).to_string()).await.response(), json!({"score": 42}));
+    assert_eq!(*app.post(testkit::sign(admin).to_string()).await.response(), json!({"score": 42}));
     let bad = json!({"login": "admin", "method": "online_score", "arguments": {}});
-    assert_eq!(app.post(crate::harness::sign(bad).to_string()).await.status, 422);
+    assert_eq!(app.post(testkit::sign(bad).to_string()).await.status, 422);
 }
 
 /// Any bytes at all are answered, with one of the contract's answers.

@@ -5,9 +5,8 @@ use std::{fs, net::SocketAddr, path::PathBuf};
 use futures_util::{StreamExt, stream};
 use rstest::rstest;
 use tempfile::TempDir;
+use testkit::{ReverseProxy, TestApp};
 use tokio::process::Command;
-
-use crate::{harness::TestApp, tools::ReverseProxy};
 
 const TRIES: usize = 40;
 const AT_A_TIME: usize = 8;

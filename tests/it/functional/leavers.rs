@@ -11,12 +11,8 @@ use scoring_api::{
     store::{BackendError, Connection, Connector, Memory, Reply},
 };
 use serde_json::json;
+use testkit::{TestApp, Wire, alone, call, eventually, post};
 use tokio::{select, sync::Semaphore, time::sleep};
-
-use crate::{
-    harness::{TestApp, Wire, alone, call, post},
-    tools::eventually,
-};
 
 const IN_FLIGHT: usize = 16;
 const LEAVERS: usize = 1_008;

@@ -9,13 +9,10 @@ use std::{
 };
 
 use serde_json::json;
+use testkit::{Person, RespServer, TestApp, alone, call, eventually};
 use tokio::task::JoinSet;
 
 use super::actors::{Fall, tell};
-use crate::{
-    harness::{Person, TestApp, alone, call},
-    tools::{RespServer, eventually},
-};
 
 /// The metrics that dashboards and alerts rely on, and the labels of each.
 const PROMISED: [(&str, &[&str]); 11] = [

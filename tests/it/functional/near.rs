@@ -3,11 +3,7 @@
 use std::time::Duration;
 
 use rstest::rstest;
-
-use crate::{
-    harness::{Person, TestApp},
-    tools::{RespServer, eventually},
-};
+use testkit::{Person, RespServer, TestApp, eventually};
 
 const SOON: Duration = Duration::from_secs(5);
 

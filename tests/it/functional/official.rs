@@ -3,8 +3,7 @@
 use rstest::rstest;
 use scoring_api::wall_clock;
 use serde_json::{Value, json};
-
-use crate::harness::{TestApp, sign};
+use testkit::{TestApp, sign};
 
 /// The suite.
 pub const CASES: &str = include_str!("../official.json");

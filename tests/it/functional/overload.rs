@@ -14,12 +14,11 @@ use scoring_api::{
     app::Stores,
     store::{BackendError, Connection, Connector, Memory, Reply as StoreReply},
 };
+use testkit::{ALL_IS_OK_WITHIN, SLACK, TestApp, alone, settings};
 use tokio::{
     task::JoinSet,
     time::{MissedTickBehavior, interval, sleep},
 };
-
-use crate::harness::{ALL_IS_OK_WITHIN, SLACK, TestApp, alone, settings};
 
 /// How long a read takes, and how many there may be at a time: together 100 calls a second, few enough that neither
 /// clients nor service are short of a core.
@@ -162,7 +161,7 @@ async fn row_33_with_all_permits_taken_a_body_is_not_even_parsed() {
         let app = app.clone();
         calls.spawn(async move { app.interests(&[1]).await });
     }
-    crate::tools::eventually(Duration::from_secs(10), "all permits are taken", async || {
+    testkit::eventually(Duration::from_secs(10), "all permits are taken", async || {
         app.post("no JSON").await.status == 503
     })
     .await;

@@ -7,12 +7,9 @@ use std::{
 
 use rstest::rstest;
 use serde_json::json;
+use testkit::{Certificate, Person, Reply, TestApp, Wire, call, eventually, post};
 
 use super::actors::{Fall, tell};
-use crate::{
-    harness::{Person, Reply, TestApp, Wire, call, post},
-    tools::{Certificate, eventually},
-};
 
 const HEAD_TIMEOUT: Duration = Duration::from_secs(1);
 

@@ -3,8 +3,7 @@
 use reqwest::Method;
 use rstest::rstest;
 use serde_json::{Value, json};
-
-use crate::harness::{Reply, TestApp, Wire, call, sign};
+use testkit::{Reply, TestApp, Wire, call, sign};
 
 fn is_too_many(reply: &Reply) {
     assert_eq!((reply.status, reply.error()), (429, "Too Many Requests"));

@@ -4,11 +4,7 @@ use std::time::Duration;
 
 use rstest::rstest;
 use serde_json::json;
-
-use crate::{
-    harness::{Person, Reply, SLACK, TestApp, Wire, call, post},
-    tools::Stopwatch,
-};
+use testkit::{Person, Reply, SLACK, Stopwatch, TestApp, Wire, call, post};
 
 const HEAD_TIMEOUT: Duration = Duration::from_millis(200);
 
@@ -131,7 +127,7 @@ async fn row_35_others_are_served_meanwhile() {
     // They wait for their bodies, and hold no permit and nobody up.
     assert_eq!(app.metric("scoring_requests_in_flight").await, 150.0);
     crowd.into_iter().for_each(Wire::crash);
-    crate::tools::eventually(Duration::from_secs(10), "they are forgotten", async || {
+    testkit::eventually(Duration::from_secs(10), "they are forgotten", async || {
         app.metric("scoring_requests_in_flight").await == 0.0
     })
     .await;

@@ -3,12 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use rstest::rstest;
+use testkit::{Person, SLACK, TestApp, alone, call, eventually};
 use tokio::task::JoinSet;
-
-use crate::{
-    harness::{Person, SLACK, TestApp, alone, call},
-    tools::eventually,
-};
 
 /// No request that was accepted fails: clients go on until they are refused a connection, and see nothing else.
 #[rstest]

@@ -8,14 +8,10 @@ use std::{
 use rstest::rstest;
 use rustls::version::{TLS12, TLS13};
 use tempfile::TempDir;
+use testkit::{Certificate, Person, SLACK, TestApp, Wire, call, eventually, in_time, post};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-};
-
-use crate::{
-    harness::{Person, SLACK, TestApp, Wire, call, post},
-    tools::{Certificate, eventually, in_time},
 };
 
 const HEAD_TIMEOUT: Duration = Duration::from_millis(500);

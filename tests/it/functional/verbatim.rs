@@ -3,8 +3,7 @@
 use reqwest::Method;
 use rstest::rstest;
 use serde_json::json;
-
-use crate::harness::{Person, TestApp, call};
+use testkit::{Person, TestApp, call};
 
 fn in_a_call(from: &str, to: impl AsRef<[u8]>) -> Vec<u8> {
     let body = call("online_score", json!({"first_name": "@", "last_name": "b", "other": 1})).to_string();
@@ -118,7 +117,7 @@ async fn row_39_a_wrong_verb_is_405_and_at_an_unknown_path_404(#[case] verb: &st
 #[tokio::test]
 async fn row_39_what_only_a_proxy_would_serve_is_refused_as_an_envelope(#[case] request: &str) {
     let app = TestApp::spawn().await;
-    let mut wire = crate::harness::Wire::to(app.address()).await;
+    let mut wire = testkit::Wire::to(app.address()).await;
     wire.send(request).await.unwrap();
     let reply = wire.answer().await;
     assert!([400, 404, 405].contains(&reply.status), "{reply:?}");

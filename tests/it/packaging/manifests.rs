@@ -6,9 +6,9 @@ use rstest::rstest;
 use scoring_api::config::Settings;
 use serde_json::Value;
 use tempfile::TempDir;
+use testkit::TestApp;
 
 use super::{each, path, text, yaml};
-use crate::harness::TestApp;
 
 const KUBERNETES: &str = "deploy/kubernetes";
 const UNIT: &str = "deploy/systemd/scoring-api.service";

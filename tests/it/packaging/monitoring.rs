@@ -9,13 +9,10 @@ use std::{
 use reqwest::Method;
 use rstest::rstest;
 use serde_json::{Value, json};
+use testkit::{Person, call, eventually, http_client};
 
 use super::{each, path, text, yaml};
-use crate::{
-    cli::process::Sandbox,
-    harness::{Person, call},
-    tools::{eventually, http_client},
-};
+use crate::cli::process::Sandbox;
 
 const RULES: &str = "deploy/prometheus/rules/scoring-api.yml";
 const DASHBOARD: &str = "deploy/grafana/dashboards/scoring-api.json";

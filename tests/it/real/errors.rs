@@ -13,8 +13,7 @@ use scoring_api::{
         url::StoreUrl,
     },
 };
-
-use crate::tools::{RedisServer, ReservedPort, eventually};
+use testkit::{RedisServer, ReservedPort, eventually};
 
 const SECOND: Duration = Duration::from_secs(1);
 const PROVOKED_WITHIN: Duration = Duration::from_secs(20);

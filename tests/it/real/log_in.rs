@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{
-    harness::{ALL_IS_OK_WITHIN, TestApp},
-    tools::{RedisServer, eventually},
-};
+use testkit::{ALL_IS_OK_WITHIN, RedisServer, TestApp, eventually};
 
 /// Seeded in database 3; database 0 is another application's.
 async fn two_applications(options: &[&str]) -> RedisServer {

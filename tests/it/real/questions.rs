@@ -7,14 +7,10 @@ use std::{
 
 use rstest::rstest;
 use serde_json::json;
+use testkit::{ALL_IS_OK_WITHIN, RedisServer, TestApp, alone, eventually};
 use tokio::{
     task::JoinSet,
     time::{interval, sleep},
-};
-
-use crate::{
-    harness::{ALL_IS_OK_WITHIN, TestApp, alone},
-    tools::{RedisServer, eventually},
 };
 
 const LASTS: Duration = Duration::from_secs(4);

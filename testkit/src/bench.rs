@@ -1,0 +1,8 @@
+//! Code that several benchmarks use.
+
+pub mod capacity;
+pub mod client;
+pub mod entry;
+pub mod machine;
+pub mod record;
+pub mod simulation;

@@ -1,0 +1,77 @@
+//! A port of one's own, also while nobody listens on it.
+//!
+//! A test that takes a store down and brings it back needs the same port again, and a parallel test must not get it
+//! meanwhile. So a socket that never listens stays bound to it: connects are refused, the kernel hands the port to
+//! nobody else, and whoever sets `SO_REUSEADDR` (as Redis does) and names the port may listen on it.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+
+use socket2::{Domain, Socket, Type};
+
+/// A free port of the loopback interface, held until this is dropped.
+#[derive(Debug)]
+pub struct ReservedPort {
+    addr: SocketAddr,
+    _bound: Socket,
+}
+
+// ===== impl ReservedPort =====
+
+impl ReservedPort {
+    /// Takes a port that is free now.
+    pub fn new() -> Self {
+        Self::at((Ipv4Addr::LOCALHOST, 0).into())
+    }
+
+    /// Takes this address of the loopback network, or a free port there if its port is 0.
+    pub fn at(addr: SocketAddr) -> Self {
+        let bound = bind(addr);
+        let addr = bound.local_addr().unwrap().as_socket().unwrap();
+        Self { addr, _bound: bound }
+    }
+
+    /// The address, with the port.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Listens on the port. Only one listener at a time is possible.
+    pub fn listen(&self, backlog: i32) -> TcpListener {
+        let socket = bind(self.addr);
+        socket.listen(backlog).expect("a reserved port has one listener at a time");
+        socket.set_nonblocking(true).unwrap();
+        socket.into()
+    }
+}
+
+fn bind(addr: SocketAddr) -> Socket {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_reuse_address(true).unwrap();
+    socket.bind(&addr.into()).unwrap();
+    socket
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+    use std::net::TcpStream;
+
+    use super::*;
+
+    #[test]
+    fn a_reserved_port_refuses_until_it_is_listened_on_and_again_after() {
+        let port = ReservedPort::new();
+        for _ in 0..2 {
+            assert_eq!(TcpStream::connect(port.addr()).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+            let _listener = port.listen(8);
+            TcpStream::connect(port.addr()).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_reserved_port_goes_to_nobody_else() {
+        let ports: Vec<_> = (0..64).map(|_| ReservedPort::new()).collect();
+        let distinct: std::collections::HashSet<_> = ports.iter().map(ReservedPort::addr).collect();
+        assert_eq!(distinct.len(), ports.len());
+    }
+}
