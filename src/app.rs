@@ -41,7 +41,7 @@ pub use self::{reload::Reloader, stores::Stores};
 /// The fraction of a promised time that may be spent waiting. The rest is for sending the answer.
 const WAITING: (u32, u32) = (4, 5);
 
-/// After a stop was requested, this long without a call in flight or a handshake means that none is left.
+/// After the request to stop, this time without a call in flight or a handshake means that all are finished.
 const QUIET: Duration = Duration::from_millis(100);
 
 /// A service that listens and does not serve yet.

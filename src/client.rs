@@ -1,4 +1,5 @@
-//! A client of the service: signs a call, sends it, waits as it is told to, and gives typed answers and errors.
+//! A client of the service: signs a call, sends it, retries as the service asks for, and returns typed answers and
+//! errors.
 //!
 //! ```no_run
 //! # use scoring_api::{client::*, domain::Authenticator};
@@ -56,18 +57,18 @@ pub use self::{
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// How hard a call is tried.
+/// The retries and limits of a call.
 #[derive(Debug, Clone, Copy)]
 pub struct Policy {
-    /// All tries and waits together; 5 s by default.
+    /// Time for all tries and waits together; 5 s by default.
     pub deadline: Duration,
-    /// One try, from connecting to the last byte; 2 s by default, well above the service's own limits.
+    /// Time for one try, from connecting to the last byte; 2 s by default, well above the service's own limits.
     pub attempt_timeout: Duration,
-    /// Tries at the most, 1 or more; 4 by default.
+    /// Maximum tries, 1 or more; 4 by default.
     pub attempts: u32,
-    /// Waits between tries, on top of what the service asks for; up to 50 ms at first and 1 s at the most by default.
+    /// Waits between tries, added to the service's `Retry-After`; by default up to 50 ms at first and at most 1 s.
     pub backoff: Backoff,
-    /// The largest answer that is read, in bytes; 16 MiB by default.
+    /// Maximum bytes of an answer; 16 MiB by default.
     pub response_limit: usize,
 }
 
@@ -98,9 +99,9 @@ impl Default for Policy {
 // ===== impl Client =====
 
 impl Client {
-    /// A client of the service at `url`, below which there is `/method`. Nothing is connected to yet.
+    /// A client of the service at `url`, whose calls are posted to `/method` below it. Nothing is connected yet.
     ///
-    /// Proxies that the environment names are not used: a call carries personal data, and goes where it is told to.
+    /// Proxies in the environment are not used: a call contains personal data, and goes only to the given URL.
     ///
     /// # Errors
     ///
@@ -109,7 +110,7 @@ impl Client {
         Self::with_resolver(url, authenticator, policy, Resolver::system())
     }
 
-    /// The same, with names that `resolver` looks up.
+    /// The same, with a resolver for names.
     ///
     /// # Errors
     ///
@@ -127,10 +128,11 @@ impl Client {
         endpoint.path_segments_mut().map_err(|()| BuildError::Url)?.pop_if_empty().push("method");
         let http = reqwest::Client::builder()
             .tls_backend_preconfigured(trust::config(endpoint.scheme() == "https")?)
-            // A try that gives up on a name server leaves no thread behind, nor does the end of the program wait for one.
+            // A try that gives up on a name server leaves no thread behind, and the end of the program does not wait
+            // for one.
             .dns_resolver(Arc::new(resolver))
             .redirect(redirect::Policy::none())
-            // Tries are counted here, and nowhere below.
+            // Only this client retries, so that it can count the tries.
             .retry(reqwest::retry::never())
             .no_proxy()
             .build()
@@ -138,7 +140,7 @@ impl Client {
         Ok(Self { http, endpoint, authenticator, policy, repeats: AtomicU64::new(0) })
     }
 
-    /// What a person is worth.
+    /// The score of a person.
     ///
     /// # Errors
     ///
@@ -150,7 +152,7 @@ impl Client {
         }
     }
 
-    /// What clients are interested in, by id. Each id that was asked for is there; one that nothing is known of has none.
+    /// The interests of clients, by id. Every requested id is there; an unknown client has an empty list.
     ///
     /// # Errors
     ///
@@ -162,7 +164,7 @@ impl Client {
         }
     }
 
-    /// Makes any call. The answer is one to the call's method.
+    /// Makes any call. The answer matches the call's method.
     ///
     /// # Errors
     ///
@@ -178,12 +180,12 @@ impl Client {
         outcome
     }
 
-    /// How many tries were not the first one of their call.
+    /// The number of retries so far.
     pub fn repeats(&self) -> u64 {
         self.repeats.load(Relaxed)
     }
 
-    /// Whose login is the admin's.
+    /// Whether the login is the admin's.
     pub fn admin(&self) -> Identity {
         Identity::new("", self.authenticator.admin_login())
     }

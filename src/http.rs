@@ -1,8 +1,8 @@
 //! HTTP: turns bytes into a message to the dispatcher, and its reply into bytes. Knows no store.
 //!
 //! - `transport`: sockets, TLS and connections
-//! - `api`: what partners call
-//! - `operators`: what operators and browsers call
+//! - `api`: the calls of partners
+//! - `operators`: the endpoints of operators, and the documentation
 //! - `server`: the two listeners, made of these parts
 
 mod api;

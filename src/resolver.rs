@@ -1,7 +1,7 @@
 //! Looks host names up, one look-up at a time for each name.
 //!
-//! `getaddrinfo` blocks its thread for 10 s when a name server does not answer, and nothing can stop it. Callers wait as long
-//! as they like and give up; the next ones wait for the same look-up.
+//! `getaddrinfo` blocks its thread for 10 s when a name server does not answer, and cannot be stopped. Callers may
+//! give up at any time; the next ones wait for the same look-up.
 
 use std::{
     fmt, io,
@@ -22,7 +22,7 @@ pub struct Resolver {
     names: SingleFlight<Arc<[SocketAddr]>, Unresolved>,
 }
 
-/// Why a name has no address. Shown with the system's own words.
+/// The reason why a name has no address, with the system's text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Unresolved(String);
@@ -42,11 +42,12 @@ impl Resolver {
 
     /// The addresses of `host`, at least one, in the order in which they should be tried; each with port 0.
     ///
-    /// An IP address is its own. Waits without a bound; callers have limits of their own and may be dropped at any time.
+    /// An IP address is its own address. Without a time limit: callers have their own, and may be dropped at any
+    /// time.
     ///
     /// # Errors
     ///
-    /// [`Unresolved`], if the name has no address, or none can be found out.
+    /// [`Unresolved`], if the name has no address, or the look-up fails.
     pub async fn addresses(&self, host: &str) -> Result<Arc<[SocketAddr]>, Unresolved> {
         if let Ok(address) = host.parse::<IpAddr>() {
             return Ok(Arc::from([SocketAddr::new(address, 0)]));
@@ -67,7 +68,7 @@ impl fmt::Debug for Resolver {
     }
 }
 
-/// For clients of HTTP, which put the port in by themselves.
+/// For HTTP clients, which add the port themselves.
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
         let resolver = self.clone();
@@ -81,7 +82,7 @@ impl Resolve for Resolver {
 // ===== impl Unresolved =====
 
 impl From<&io::Error> for Unresolved {
-    /// The standard library puts the same words before each of the system's.
+    /// The standard library puts the same words before each of the system's texts.
     fn from(error: &io::Error) -> Self {
         let text = error.to_string();
         let cause = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);

@@ -1,4 +1,4 @@
-//! Files that hold one secret, as Docker, Kubernetes and systemd hand them out.
+//! Files with one secret, as Docker, Kubernetes and systemd provide them.
 
 use std::{
     fs::File,
@@ -10,12 +10,12 @@ use secrecy::SecretString;
 
 use crate::units::{HIDDEN, HIDDEN_IS_NO_SECRET};
 
-/// More bytes than any secret needs; bounds what a wrong path such as `/dev/zero` can cost.
+/// More bytes than a secret has; limits the cost of a wrong path such as `/dev/zero`.
 const LARGEST: u64 = 64 * 1024;
 
-/// The file's text without one newline at its end, which editors and `echo` leave there.
+/// The file's text without a newline at its end, which editors and `echo` add.
 ///
-/// Blocks. Errors name the file, and never show any of it.
+/// Blocks. Errors name the file, and never show its contents.
 pub(crate) fn read(file: &Path) -> Result<SecretString, String> {
     let refused = |why: &str| format!("{}: {why}", file.display());
     let bytes = read_bounded(file).map_err(|error| refused(&format!("cannot be read: {error}")))?;

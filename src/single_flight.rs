@@ -15,11 +15,11 @@ use std::{
 
 use tokio::sync::watch;
 
-/// How long a value is kept that came slowly, or after its callers had left. Without that, a resolver that is slower than
-/// its callers' limits could never be used.
+/// Time that a value is kept if it came slowly, or after its callers had left. Otherwise a resolver that is slower
+/// than its callers' limits could never be used.
 const KEPT: Duration = Duration::from_secs(1);
 
-/// Work that takes longer is slow. Its callers may have no time left to use the value.
+/// Work that takes longer counts as slow. Its callers may have no time left for the value.
 const SLOW: Duration = Duration::from_millis(100);
 
 /// Runs blocking work on detached threads, at most one at a time for each key. Clones share the work.
@@ -36,7 +36,7 @@ enum Flight<V, E> {
     Kept { value: V, since: Instant },
 }
 
-/// Why work has no result.
+/// The reason why work has no result.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NoResult {
     /// The system has no thread left.
@@ -58,14 +58,14 @@ where
         Self { thread, flights: Arc::default() }
     }
 
-    /// The result of the work under way for `key`; without any, that of `work`, which is then started.
+    /// The result of the running work for `key`; if there is none, starts `work`.
     ///
-    /// Waits without a bound: each caller has a limit of its own, and may be dropped at any time. A value that came slowly, or
+    /// Waits without a limit: each caller has its own, and may be dropped at any time. A value that came slowly, or
     /// after its callers had left, serves all callers of the next second; errors and other values are never kept.
     ///
     /// # Errors
     ///
-    /// Those of the work; [`NoResult`], if no thread can be had or the work panics.
+    /// The errors of the work; [`NoResult`], if no thread can be started or the work panics.
     pub(crate) async fn result(
         &self,
         key: &str,
@@ -79,7 +79,7 @@ where
                 Some(Flight::Kept { .. }) | None => {
                     self.start(key.to_owned(), work).map_err(|error| NoResult::NoThread(error.kind()))?;
                     let (sender, receiver) = watch::channel(None);
-                    // The thread cannot have finished yet: it needs the lock for that.
+                    // The thread cannot have finished yet, because it needs this lock.
                     flights.insert(key.to_owned(), Flight::PendingRead(sender));
                     receiver
                 }
@@ -125,7 +125,7 @@ impl From<NoResult> for String {
     }
 }
 
-/// Work that panics does so without the lock, so the map is whole.
+/// Work does not hold the lock when it panics, so the map is intact.
 fn lock<V, E>(flights: &Mutex<Flights<V, E>>) -> MutexGuard<'_, Flights<V, E>> {
     flights.lock().unwrap_or_else(PoisonError::into_inner)
 }

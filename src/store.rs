@@ -1,16 +1,15 @@
-//! Stores: backends behind one trait, and what keeps them in use while they fail.
+//! Stores: backends behind one trait, and the code that keeps them usable while they fail.
 //!
-//! - [`backend`](Connector): what every store offers, and the backends: [`Memory`], [`EmbeddedConnector`],
+//! - [`backend`](Connector): the operations of every store, and the backends: [`Memory`], [`EmbeddedConnector`],
 //!   [`RedisConnector`].
-//! - [`Link`]: one role's connection, kept alive; [`CacheClient`] and [`PersistentReader`] are what can be asked over
-//!   it.
-//! - [`Bulk`]: the persistent half as the command line uses it: all at once, and blocking.
+//! - [`Link`]: one role's connection, kept alive. [`CacheClient`] and [`PersistentReader`] send requests over it.
+//! - [`Bulk`]: bulk reads and writes of persistent data, for the command line.
 //! - Pure parts, each a small state machine over a clock that is passed in: [`Backoff`], [`Breaker`], the retry budget.
-//! - [`BackendError`]: everything that can go wrong, sorted once.
+//! - [`BackendError`]: every error of a store, classified once.
 //!
-//! The failure policy: a cache is asked once and every failure is a miss; persistent data is asked for until the
-//! deadline and every failure is told. The two roles have connections and breakers of their own, even on one server,
-//! for their time limits differ.
+//! The failure policy: the cache is asked once, and every failure is a miss. Persistent data is read until the
+//! deadline, and every failure is an error. The two roles have separate connections and breakers, even on one server,
+//! because their time limits differ.
 
 mod attempt;
 mod backend;

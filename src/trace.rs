@@ -1,7 +1,7 @@
-//! Where a call stands among the calls of other services: the W3C trace context, as spans carry it.
+//! The position of a call in its trace: the W3C trace context, as spans carry it.
 //!
-//! A leaf like [`units`](crate::units), so that http may take a caller's context and actors may pass one on. Whether anybody
-//! gets to see the spans is the business of `telemetry`; if nobody does, there are none, and all of this costs next to nothing.
+//! A leaf like [`units`](crate::units), so that http may read a caller's context and actors may pass one on.
+//! `telemetry` decides whether spans are exported. If not, there are no spans, and this code costs next to nothing.
 
 use std::fmt;
 
@@ -12,14 +12,15 @@ use opentelemetry::{
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-/// A span of this process or of another one, as something to be the parent of spans here. Always a valid one.
+/// A valid context of a span, of this process or another one, that can be the parent of spans here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TraceContext(SpanContext);
 
 impl TraceContext {
-    /// The context in a `traceparent` header; none unless it is what <https://www.w3.org/TR/trace-context/> asks for.
+    /// The context in a `traceparent` header; `None` unless it is valid according to
+    /// <https://www.w3.org/TR/trace-context/>.
     ///
-    /// `tracestate` is not taken: nothing is asked of other services, so there is nobody to pass it on to.
+    /// `tracestate` is ignored: this service calls no other service, so it has no receiver for it.
     pub fn from_traceparent(header: &str) -> Option<Self> {
         if !header.bytes().all(|byte| byte.is_ascii_graphic()) {
             return None;
@@ -28,7 +29,7 @@ impl TraceContext {
         let [version, trace, span, flags] =
             [(2, fields.next()), (32, fields.next()), (16, fields.next()), (2, fields.next())]
                 .map(|(digits, field)| field.filter(|field| is_hex(field, digits)));
-        // Later versions may have more fields, and this one has not. `ff` is none.
+        // Later versions may have more fields, but this version has not. `ff` is not a version.
         if version? == "ff" || (version? == "00" && fields.next().is_some()) {
             return None;
         }
@@ -42,13 +43,13 @@ impl TraceContext {
         context.is_valid().then_some(Self(context))
     }
 
-    /// The context of `span`; none if nobody gets to see it.
+    /// The context of `span`; `None` if the span is not exported.
     pub fn of(span: &Span) -> Option<Self> {
         let context = span.context().span().span_context().clone();
         context.is_valid().then_some(Self(context))
     }
 
-    /// Whether the trace is one of those that are exported.
+    /// Whether the trace is exported.
     pub fn is_sampled(&self) -> bool {
         self.0.is_sampled()
     }
@@ -57,7 +58,7 @@ impl TraceContext {
     ///
     /// Unlike a parent inside the process, this one is not kept open by its children.
     pub fn adopt(&self, span: &Span) {
-        // Fails if nobody gets to see the span.
+        // Fails if the span is not exported.
         _ = span.set_parent(Context::new().with_remote_span_context(self.0.clone()));
     }
 

@@ -84,7 +84,7 @@ where
 }
 
 /// Replaces a secret where settings are shown. It is not accepted as a secret itself: a file made from such output
-/// would otherwise open the service to everyone who knows this string.
+/// would otherwise open the service to everyone with this string.
 pub const HIDDEN: &str = "***";
 
 /// The error for [`HIDDEN`] in place of a secret.

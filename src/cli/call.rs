@@ -2,9 +2,9 @@
 //!
 //! # Layout
 //!
-//! - `target`: where to, as whom, and how long
+//! - `target`: URL, identity and deadline
 //! - `one`: a single call, for people or as JSON
-//! - `batch`: a file of calls; `line` reads one of them, `result` writes one, `summary` says how they fared
+//! - `batch`: a file of calls; `line` reads one of them, `result` writes one, `summary` counts them
 
 mod batch;
 mod line;
@@ -33,10 +33,10 @@ pub(super) struct CallArgs {
 
 #[derive(Debug, Subcommand)]
 enum MethodArgs {
-    /// Ask what a person is worth. Arguments are visible to other users of this machine; --arguments - is not.
+    /// Compute a person's score. Arguments are visible to other users of this machine; --arguments - is not.
     #[command(name = "online_score")]
     OnlineScore(one::ScoreArgs),
-    /// Ask what clients are interested in.
+    /// Look up the interests of clients.
     #[command(name = "clients_interests")]
     ClientsInterests(one::InterestsArgs),
 }
@@ -59,7 +59,7 @@ pub(super) fn run(args: CallArgs, settings: &Settings) -> Result<(), Failure> {
             let arguments = one::arguments(arguments.as_ref(), || args.to_json())?;
             one::run(&client, &target, settings, Method::ClientsInterests, arguments, &args.one)
         }
-        // clap asks for one of them.
+        // clap demands one of them.
         (None, None) => Err(Failure::Usage("name a method, or a file with --batch".to_owned())),
     }
 }

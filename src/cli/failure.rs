@@ -1,4 +1,4 @@
-//! All that can go wrong on the command line: what is said about it, and the one table of exit codes.
+//! The errors of the command line, their texts, and the table of exit codes.
 
 use std::{
     fmt,
@@ -23,7 +23,7 @@ const FAILED: u8 = 1;
 /// The command line or the configuration is at fault: trying again without a change is of no use.
 pub(super) const USAGE: u8 = 2;
 
-/// Why a subcommand did not do what it was asked for. Shown as one line for each fault; never shows a secret.
+/// The reason why a subcommand failed. Shown as one line for each fault; never shows a secret.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
     /// The settings are at fault, in one or several ways.
@@ -50,7 +50,7 @@ pub(super) enum Failure {
     Write { url: String, source: PutError },
     #[error("{}: {source}", file.display())]
     Input { file: PathBuf, source: io::Error },
-    /// What each line's fault is has been said already.
+    /// The fault of each line has been printed already.
     #[error("nothing was imported, because of {0}")]
     BadLines(String),
     #[error("{0} stored values are malformed")]
@@ -81,7 +81,7 @@ impl Failure {
         Self::Build { origin: origin.map(|origin| format!("{origin}: ")).unwrap_or_default(), source }
     }
 
-    /// Says on standard error what is wrong, and tells the exit code.
+    /// Prints the faults on standard error, and returns the exit code.
     pub(super) fn report(&self) -> ExitCode {
         if !self.is_closed_pipe() {
             for line in self.to_string().lines() {
@@ -91,7 +91,9 @@ impl Failure {
         ExitCode::from(self.exit_code())
     }
 
-    /// Whoever reads our output has had enough, as in `… | head`. That is their right.
+    /// The reader of the output closed it, as in `…
+    ///
+    /// head`, which is not an error.
     fn is_closed_pipe(&self) -> bool {
         matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }
@@ -133,7 +135,7 @@ pub(super) fn complain(kind: &str, message: impl fmt::Display) {
     say(format_args!("{kind}: {message}"));
 }
 
-/// Writes one line to standard error. If that is closed, there is nobody to tell.
+/// Writes one line to standard error, unless it is closed.
 pub(super) fn say(line: impl fmt::Display) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }

@@ -1,11 +1,11 @@
-//! `interests`: what clients are interested in, to and from the persistent store.
+//! `interests`: imports, exports and prints clients' interests in the persistent store.
 //!
 //! # Layout
 //!
 //! - `import`, `export`, `get`: the subcommands
-//! - `ndjson`, `csv`, `batch`, `fault`: from lines to clients, with all faults by line; pure but for the reading
-//! - `record`: a client's line, and how it stands in the store
-//! - `writing`: what a person at a terminal sees while clients are written
+//! - `ndjson`, `csv`, `batch`, `fault`: from lines to clients, with all faults by line; pure except for the reading
+//! - `record`: a client's line, and its value in the store
+//! - `writing`: the progress bar of an import
 
 mod batch;
 mod csv;
@@ -29,7 +29,7 @@ use crate::{
     store::{Bulk, Purpose, open_bulk, url::StoreUrl},
 };
 
-/// What to do with interests.
+/// Import, export or print interests.
 #[derive(Debug, Subcommand)]
 pub(super) enum InterestsCommand {
     /// Write clients' interests into the store: all of a file, or nothing.
@@ -40,7 +40,7 @@ pub(super) enum InterestsCommand {
     Get(GetArgs),
 }
 
-/// The store that the settings name, not opened yet.
+/// The store of the settings, not opened yet.
 #[derive(Debug, Clone)]
 struct StorePlace {
     url: StoreUrl,

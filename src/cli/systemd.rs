@@ -16,7 +16,7 @@ pub(super) fn entered(phase: Phase) {
     }
 }
 
-/// Reports that the settings are being reloaded. A call of [`reloaded`] must follow, whatever the outcome.
+/// Reports that the settings are being reloaded. A call of [`reloaded`] must follow, for every outcome.
 pub(super) fn reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => tell(&[NotifyState::Reloading, now]),

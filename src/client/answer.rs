@@ -1,4 +1,4 @@
-//! What comes back, told by its status first and its shape second.
+//! The service's answers, classified by status first and by shape second.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -11,7 +11,7 @@ use crate::domain::{Method, Score};
 /// Each client's interests, by id.
 pub type Interests = BTreeMap<i64, Vec<String>>;
 
-/// A successful answer. Serialises to the contract's `response`.
+/// A successful answer. Serializes to the contract's `response`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
     /// To `online_score`.
@@ -31,7 +31,8 @@ impl Serialize for Answer {
 
 /// Reads the answer to a call of `method`.
 ///
-/// A body that is no envelope may be a proxy's: then the status alone says what happened, unless more is needed.
+/// A body that is not an envelope may come from a proxy. Then only the status counts, unless its meaning needs the
+/// body.
 pub(super) fn read(
     method: Method,
     status: u16,
@@ -78,7 +79,7 @@ fn success(method: Method, response: Option<Value>) -> Result<Answer, Unexpected
     answer.ok_or(Unexpected::Shape)
 }
 
-/// `phone: must be a string; email: is required`, as the service joins them.
+/// Splits `phone: must be a string; email: is required`, as the service joins them.
 fn faults(list: &str) -> Vec<FieldFault> {
     let fault = |text: &str| {
         let (field, reason) = text.split_once(": ").unwrap_or(("", text));

@@ -1,4 +1,4 @@
-//! What is asked for, and by whom.
+//! A call, and its caller.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use crate::{
     trace::TraceContext,
 };
 
-/// Who calls. The token follows from it, by the client's salts.
+/// The caller. The token follows from it, by the client's salts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// The partner's account; may be empty.
@@ -19,7 +19,7 @@ pub struct Identity {
     pub login: String,
 }
 
-/// What is known of a person. `Debug` shows none of it.
+/// A person's data. `Debug` shows none of its values.
 #[derive(Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Person {
     /// 11 digits, the first a 7.
@@ -28,10 +28,10 @@ pub struct Person {
     /// With an `@`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
-    /// Counts with a last name only.
+    /// Scores only together with a last name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_name: Option<String>,
-    /// Counts with a first name only.
+    /// Scores only together with a first name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_name: Option<String>,
     /// `DD.MM.YYYY`, at most 70 years ago.
@@ -42,7 +42,7 @@ pub struct Person {
     pub gender: Option<i64>,
 }
 
-/// One call. It keeps its request id however often it is tried.
+/// One call. It keeps its request id over all tries.
 #[derive(Clone)]
 pub struct Call {
     pub(super) identity: Identity,
@@ -52,7 +52,7 @@ pub struct Call {
     request_id: String,
 }
 
-/// A header that the service would not take over.
+/// A header that the service would ignore.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidHeader {
     /// See [`Call::with_request_id`].
@@ -65,7 +65,7 @@ pub enum InvalidHeader {
     Traceparent,
 }
 
-/// As the contract's envelope has it.
+/// The contract's envelope.
 #[derive(Serialize)]
 struct Envelope<'a> {
     account: &'a str,
@@ -85,7 +85,7 @@ struct Clients<'a> {
 // ===== impl Identity =====
 
 impl Identity {
-    /// A partner's.
+    /// A partner.
     pub fn new(account: impl Into<String>, login: impl Into<String>) -> Self {
         Self { account: account.into(), login: login.into() }
     }
@@ -112,13 +112,13 @@ impl Call {
         Self::raw(identity, Method::ClientsInterests, json(&Clients { client_ids: ids, date }))
     }
 
-    /// A call with arguments that are sent as they are, to the byte.
+    /// A call with these arguments, which are sent unchanged.
     pub fn raw(identity: Identity, method: Method, arguments: Box<RawValue>) -> Self {
         let request_id = format!("{:032x}", fastrand::u128(..));
         Self { identity, method, traceparent: None, arguments, request_id }
     }
 
-    /// The call under an id of the caller's choice.
+    /// The call with a request id of the caller's choice.
     ///
     /// # Errors
     ///
@@ -131,7 +131,7 @@ impl Call {
         Ok(self)
     }
 
-    /// The call as part of a trace, as W3C's Trace Context has it.
+    /// The call as part of a trace, by W3C's Trace Context.
     ///
     /// # Errors
     ///
@@ -144,12 +144,12 @@ impl Call {
         Ok(self)
     }
 
-    /// The id under which the service logs the call; made up unless one was given.
+    /// The id under which the service logs the call; random unless one was given.
     pub fn request_id(&self) -> &str {
         &self.request_id
     }
 
-    /// What is sent, signed with `token`.
+    /// The bytes to send, signed with `token`.
     pub(super) fn body(&self, token: &str) -> String {
         let Identity { account, login } = &self.identity;
         let method = self.method.as_str();
@@ -157,7 +157,7 @@ impl Call {
     }
 }
 
-/// `Debug` shows nothing of the arguments.
+/// `Debug` shows no arguments.
 impl fmt::Debug for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut call = f.debug_struct("Call");
@@ -165,7 +165,7 @@ impl fmt::Debug for Call {
     }
 }
 
-/// Of structs of strings and numbers, which always are JSON.
+/// For structs of strings and numbers, which can always be serialized.
 fn json(value: &impl Serialize) -> Box<RawValue> {
     to_raw_value(value).unwrap_or_else(|_| RawValue::NULL.to_owned())
 }

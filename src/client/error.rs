@@ -1,31 +1,31 @@
-//! All that can go wrong with a call. Nothing here shows what was sent, nor what an unexpected answer held.
+//! The errors of a call. Their texts contain neither sent data nor unexpected answers.
 
 use std::{fmt, time::Duration};
 
-/// Why a client cannot be made.
+/// The reason why a client cannot be created.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// Not an absolute `http` or `https` URL.
+    /// The URL is not an absolute `http` or `https` URL.
     #[error("must be an http or https URL, such as http://127.0.0.1:8080")]
     Url,
     /// The system's certificates or the ciphers cannot be used.
     #[error("TLS cannot be used: {0}")]
     Tls(#[from] rustls::Error),
-    /// The HTTP client underneath.
+    /// The HTTP client library failed.
     #[error("{0}")]
     Http(#[source] reqwest::Error),
 }
 
-/// Why a call has no answer, after all its tries.
+/// The reason why a call has no answer, after all its tries.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
-    /// 400: the service could not read the request; here is why. A bug of the client, or somebody in between.
+    /// 400: the service could not read the request, for this reason. A bug of the client, or of a proxy between them.
     #[error("{0}")]
     BadRequest(String),
-    /// 403: the token does not match. Account, login or salt may be wrong; nothing says which.
+    /// 403: the token does not match. Account, login or salt may be wrong; the service does not say which.
     #[error("the token does not match")]
     Forbidden,
-    /// 404: there is no such service at the URL.
+    /// 404: the URL does not lead to this service.
     #[error("there is no scoring service at this URL")]
     NotFound,
     /// 405: as [`CallError::NotFound`].
@@ -34,7 +34,7 @@ pub enum CallError {
     /// 408: the request arrived too slowly.
     #[error("the request arrived too slowly")]
     TooSlow {
-        /// How long to wait before another try, if the service said so.
+        /// The wait before a retry that the service asked for, if any.
         retry_after: Option<Duration>,
     },
     /// 413: the request is larger than the service's `http.body_limit`.
@@ -52,42 +52,42 @@ pub enum CallError {
     /// 431: the head is too large.
     #[error("the request's head is too large")]
     HeadTooLarge,
-    /// 500: a bug of the service, or a stored value that is not what it should be. Trying again is of no use.
+    /// 500: a bug of the service, or a stored value that is invalid. A retry does not help.
     #[error("internal error of the service")]
     Internal,
-    /// 503: the service's store cannot answer, or it has too much to do.
+    /// 503: the service's store cannot answer, or the service is overloaded.
     #[error("the service is unavailable{}", when(.retry_after))]
     Unavailable {
         /// As for [`CallError::TooSlow`].
         retry_after: Option<Duration>,
     },
-    /// An answer that the contract does not know.
+    /// An answer that the contract does not define.
     #[error(transparent)]
     Unexpected(#[from] Unexpected),
-    /// No whole answer at all.
+    /// The answer did not arrive, or only in part.
     #[error(transparent)]
     Transport(#[from] Transport),
-    /// Time ran out in the middle of a try.
+    /// The deadline passed during a try.
     #[error("no answer before the deadline")]
     DeadlineExceeded,
 }
 
-/// One field at fault, as the service says it.
+/// One field at fault, in the service's words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldFault {
     /// The field's name; empty if the service named none.
     pub field: String,
-    /// What is wrong with it.
+    /// The fault.
     pub reason: String,
 }
 
-/// How an answer differs from what the contract says.
+/// The difference of an answer from the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unexpected {
-    /// A status that no answer has, redirects included.
+    /// A status that the contract does not define, redirects included.
     #[error("unexpected status {0}")]
     Status(u16),
-    /// The body is not of the shape that goes with the status and the method.
+    /// The body does not have the shape for its status and method.
     #[error("the answer is not of the expected shape")]
     Shape,
     /// The body's `code` is not the status.
@@ -98,12 +98,12 @@ pub enum Unexpected {
         /// The body's code.
         code: u64,
     },
-    /// The answer is larger than the client takes.
+    /// The answer exceeds the client's limit.
     #[error("the answer is too large")]
     TooLarge,
 }
 
-/// How a try ended without a whole answer.
+/// The reason why a try ended without a complete answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Transport {
     /// No connection.
@@ -112,7 +112,7 @@ pub enum Transport {
     /// The connection broke, or did not speak HTTP.
     #[error("the connection failed: {}", root(.0))]
     Broken(#[source] reqwest::Error),
-    /// Nothing came for longer than one try may take.
+    /// A try took longer than its limit.
     #[error("no answer in time")]
     TimedOut,
 }
@@ -138,8 +138,8 @@ impl CallError {
         }
     }
 
-    /// Whether another try may be answered, and after what wait at the least. Both methods are idempotent, so it does not
-    /// matter whether this try was carried out.
+    /// Whether a retry may succeed, and the minimum wait before it. Both methods are idempotent, so it does not
+    /// matter whether this try was executed.
     pub fn may_pass_after(&self) -> Option<Duration> {
         match self {
             Self::TooSlow { retry_after }
@@ -173,7 +173,7 @@ impl fmt::Display for FieldFault {
 
 impl From<reqwest::Error> for Transport {
     fn from(error: reqwest::Error) -> Self {
-        // The URL may hold a secret.
+        // The URL may contain a secret.
         let error = error.without_url();
         if error.is_timeout() {
             Self::TimedOut
@@ -196,7 +196,7 @@ fn when(retry_after: &Option<Duration>) -> String {
     }
 }
 
-/// The innermost cause: what the system or the peer said.
+/// The innermost cause: the text of the system or the peer.
 fn root<'a>(error: &'a (dyn std::error::Error + 'static)) -> &'a dyn std::error::Error {
     let mut cause: &dyn std::error::Error = error;
     while let Some(source) = cause.source() {

@@ -1,4 +1,4 @@
-//! Tries within one deadline.
+//! Retries within one deadline.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use super::{
     error::{CallError, Transport},
 };
 
-/// Tries until there is an answer, a refusal that stays one, as many tries as the policy allows, or no time left.
+/// Tries until there is an answer, a permanent error, as many tries as the policy allows, or no time left.
 ///
-/// Between tries it waits as long as the service asked for, and a full-jitter backoff on top: else all clients that were
-/// sent away together would come back together. A wait that would not end before the deadline is not begun; then the
-/// last refusal is the outcome, which says more than that time ran out.
+/// Between tries it waits as long as the service asked for, plus a full-jitter backoff: otherwise all clients that
+/// were rejected together would return together. A wait that would end after the deadline is not started; then the
+/// last error is the outcome, which says more than a timeout.
 pub(super) async fn within<T, F>(
     policy: &Policy,
     random: &mut fastrand::Rng,
@@ -45,7 +45,7 @@ where
     }
 }
 
-/// A duration beyond what the clock can count is taken as none at all.
+/// A duration beyond the clock's range counts as zero.
 fn after(duration: Duration) -> Instant {
     let now = Instant::now();
     now.checked_add(duration).unwrap_or(now)

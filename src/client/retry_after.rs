@@ -4,9 +4,9 @@ use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Utc};
 
-/// How long to wait from `now` on. A date that has passed is no wait; anything else than seconds or a date is none said.
+/// The wait from `now` on. A past date is no wait; a value that is neither seconds nor a date is ignored.
 pub(super) fn parse(value: &str, now: DateTime<Utc>) -> Option<Duration> {
-    // `parse` alone takes a plus.
+    // `parse` alone would accept a plus.
     if value.bytes().all(|byte| byte.is_ascii_digit()) {
         return value.parse().ok().map(Duration::from_secs);
     }

@@ -1,4 +1,4 @@
-//! The client against scripted peers: every answer of the contract, and what is none of them.
+//! The client against scripted peers: every answer of the contract, and answers outside it.
 
 use std::{collections::BTreeMap, time::Instant};
 
@@ -51,7 +51,7 @@ fn person() -> Person {
     }
 }
 
-/// A service that always answers so.
+/// A service that always sends this answer.
 async fn answering(response: ResponseTemplate) -> MockServer {
     let server = MockServer::start().await;
     Mock::given(any()).respond_with(response).mount(&server).await;
@@ -259,7 +259,7 @@ async fn an_answer_is_read_up_to_the_limit_and_no_further() {
     }
 }
 
-/// Answers each connection with these bytes, then closes it, or keeps it open without a word.
+/// Answers each connection with these bytes, then closes it, or keeps it open silently.
 async fn raw(bytes: &'static [u8], closes: bool) -> (String, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

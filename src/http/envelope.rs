@@ -1,4 +1,4 @@
-//! The two shapes of an answer, and the one table from errors to statuses.
+//! The two shapes of a response, and the table from errors to statuses.
 
 use actix_web::{
     HttpResponse,
@@ -11,10 +11,10 @@ use serde::Serialize;
 
 use crate::domain::{Answer, CallError};
 
-/// Seconds after which a refused client may come back. By then a store that has recovered is in use again.
+/// Seconds after which a rejected client may retry. A store that has recovered is in use again by then.
 const RETRY_AFTER_SECONDS: &str = "1";
 
-/// Why a request gets no answer.
+/// The reason why a request has no result.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Refusal {
     #[error(transparent)]
@@ -57,7 +57,7 @@ impl Refusal {
         }
     }
 
-    /// What is left of such a request is not worth reading, so its connection cannot be used again.
+    /// Whether a part of the request stays unread, so that its connection cannot be used again.
     fn leaves_request_unread(&self) -> bool {
         match self {
             Self::TooSlow
@@ -70,7 +70,7 @@ impl Refusal {
         }
     }
 
-    /// What the client is told: the status' name, and why where that helps to do better.
+    /// The text for the client: the status' name, and the reason where it helps to correct the request.
     fn text(&self) -> String {
         match self {
             Self::Call(CallError::Invalid(faults)) => faults.to_string(),
@@ -108,11 +108,11 @@ fn success(answer: &Answer) -> HttpResponse {
     json(StatusCode::OK, body)
 }
 
-/// The response to a request that gets no answer.
+/// The response to a rejected request.
 pub(super) fn refuse(refusal: &Refusal) -> HttpResponse {
     let status = refusal.status();
     let failure = Failure { code: status.as_u16(), error: &refusal.text() };
-    // A number and a text can always be written.
+    // A number and a text can always be serialized.
     let mut response = json(status, serde_json::to_vec(&failure).unwrap_or_default());
     let headers = response.headers_mut();
     match refusal {
@@ -120,7 +120,7 @@ pub(super) fn refuse(refusal: &Refusal) -> HttpResponse {
             headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
         }
         Refusal::Call(CallError::TooMany { retry_after }) => {
-            // Whole seconds, and never too early.
+            // Whole seconds, rounded up.
             let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }

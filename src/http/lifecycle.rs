@@ -1,4 +1,4 @@
-//! Where the process is in its life.
+//! The phase of the service's life.
 
 use std::{
     fmt,
@@ -25,9 +25,9 @@ pub enum Phase {
     Starting,
     /// Serving.
     Serving,
-    /// Told to stop: unready, but still accepting and serving.
+    /// Asked to stop: not ready, but still accepting and serving.
     Draining,
-    /// Accepting no more: connections are closed after the answer that is under way.
+    /// Not accepting any more: each connection is closed after its current response.
     Closing,
 }
 
@@ -37,17 +37,17 @@ impl Lifecycle {
         self.enter(Phase::Serving);
     }
 
-    /// The service has been told to stop.
+    /// The service was asked to stop.
     pub fn draining(&self) {
         self.enter(Phase::Draining);
     }
 
-    /// The service accepts no more.
+    /// The service does not accept connections any more.
     pub fn closing(&self) {
         self.enter(Phase::Closing);
     }
 
-    /// Has each phase told to `observer` as it is entered. There can be only one; a second is ignored.
+    /// Calls `observer` at the start of each phase. There can be only one observer; a second one is ignored.
     pub fn observe(&self, observer: impl Fn(Phase) + Send + Sync + 'static) {
         _ = self.0.observer.set(Box::new(observer));
     }

@@ -8,10 +8,10 @@ use prometheus::{
 
 use crate::{domain::Method, units::LATENCY_BUCKETS};
 
-/// The label of a request that names no method of ours, so that clients cannot make labels up.
+/// The label of a request without a valid method, so that clients cannot create labels.
 pub(super) const OTHER: &str = "other";
 
-/// The codes that are answered. Any other would be counted too, only slower.
+/// The codes of the service. Any other code is counted too, at a higher cost.
 const CODES: [u16; 12] = [200, 400, 403, 404, 405, 408, 413, 422, 429, 431, 500, 503];
 
 /// Clones share the metrics.
@@ -24,7 +24,7 @@ pub struct HttpMetrics {
     handshakes: IntGauge,
 }
 
-/// The series of one method, looked up once and not for each request.
+/// The series of one method, looked up once instead of for each request.
 #[derive(Debug)]
 struct OfMethod {
     name: &'static str,
@@ -36,11 +36,11 @@ struct OfMethod {
 pub(super) struct InFlight(IntGauge);
 
 impl HttpMetrics {
-    /// Makes the metrics and registers them.
+    /// Creates the metrics and registers them.
     ///
     /// # Errors
     ///
-    /// If one of them is registered already.
+    /// If one of them is already registered.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
         let requests = IntCounterVec::new(
             Opts::new("scoring_http_requests_total", "Answered requests, by method and status code."),
@@ -70,12 +70,12 @@ impl HttpMetrics {
         Ok(Self { methods, other: Arc::new(of_method(OTHER)), requests, in_flight, handshakes })
     }
 
-    /// How many requests are being answered.
+    /// The number of requests in flight.
     pub fn in_flight(&self) -> i64 {
         self.in_flight.get()
     }
 
-    /// Whether any request is being answered, or is to come from a client that is shaking hands.
+    /// Whether a request is in flight, or a client is in a TLS handshake.
     pub fn is_busy(&self) -> bool {
         self.in_flight.get() + self.handshakes.get() > 0
     }
@@ -90,7 +90,7 @@ impl HttpMetrics {
         InFlight(self.in_flight.clone())
     }
 
-    /// A head was refused. How long it took says nothing of the service, so only `code` is counted.
+    /// Counts a rejected head. Its duration says nothing about the service, so only `code` is counted.
     pub(super) fn refused_head(&self, code: u16) {
         self.requests.with_label_values(&[OTHER, code.to_string().as_str()]).inc();
     }

@@ -1,11 +1,11 @@
-//! The request's id: the client's if it is fit to be logged, else made here. It comes back on every answer.
+//! The request's id: the client's if it is fit to be logged, else a new one. Every response repeats it.
 
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use base16ct::lower::encode_string as lower_hex;
 
 use crate::domain::is_request_id;
 
-/// Where the id travels.
+/// The header of the id.
 pub(super) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 
 /// 1 to 128 visible ASCII characters.
@@ -13,7 +13,7 @@ pub(super) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 pub(super) struct RequestId(HeaderValue);
 
 impl RequestId {
-    /// The id in `headers`, or a new one: 32 hexadecimal digits at random.
+    /// The id in `headers`, or a new one: 32 random hexadecimal digits.
     pub(super) fn from_headers(headers: &HeaderMap) -> Self {
         match headers.get(HEADER) {
             Some(given) if is_request_id(given.as_bytes()) => Self(given.clone()),
@@ -21,22 +21,22 @@ impl RequestId {
         }
     }
 
-    /// The text of the id that a request was given; none has been given to one that is no request of a listener's.
+    /// The text of a request's id; empty for a request that came through no listener.
     pub(super) fn of(given: Option<&Self>) -> String {
         given.map(|id| id.as_str().to_owned()).unwrap_or_default()
     }
 
-    /// As a header of the answer.
+    /// The id as a header of the response.
     pub(super) fn to_header(&self) -> HeaderValue {
         self.0.clone()
     }
 
-    /// As text.
+    /// The id as text.
     pub(super) fn as_str(&self) -> &str {
         self.0.to_str().unwrap_or_default()
     }
 
-    /// A new one.
+    /// A new id.
     pub(super) fn random() -> Self {
         let id = lower_hex(&fastrand::u128(..).to_be_bytes());
         // Hexadecimal digits always make a header value.

@@ -38,32 +38,32 @@ use super::{
 };
 use crate::actors::{Tree, TreePlan};
 
-/// How long a connection may take to close.
+/// Maximum time to close a connection.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long an operator's tool may take for a head.
+/// Maximum time to receive a head from an operator's tool.
 const OPERATORS_PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long an operator's idle connection is kept: longer than most scrapers wait between two scrapes.
+/// The keep-alive time of an operator's connection: longer than the interval of most scrapers.
 const OPERATORS_KEEP_ALIVE: Duration = Duration::from_secs(75);
 
-/// What the public listener is made of.
+/// The parts of the public listener.
 pub struct PublicPlan {
-    /// `[http]`.
+    /// The settings `[http]`.
     pub settings: HttpSettings,
-    /// The certificate, if it is to speak TLS.
+    /// The certificate, if the listener uses TLS.
     pub tls: Option<Tls>,
     /// The handler of calls.
     pub call: CallPlan,
-    /// Where the process is in its life.
+    /// The phase of the service's life.
     pub lifecycle: Lifecycle,
     /// The actors of each worker.
     pub tree: TreePlan,
-    /// How long requests have to finish when it is stopped.
+    /// Maximum time to finish requests when it is stopped.
     pub drain: Duration,
 }
 
-/// Serves the public listener: on each worker a tree of actors of its own, told to `on_tree`.
+/// Serves the public listener. Each worker has its own tree of actors, which is passed to `on_tree`.
 ///
 /// # Errors
 ///
@@ -125,25 +125,25 @@ pub fn serve_admin(listener: TcpListener, plan: AdminPlan) -> io::Result<Server>
     })
 }
 
-/// How clients get in.
+/// The configuration of a listener.
 struct ListenerConfig {
     name: &'static str,
     workers: usize,
-    /// Most open connections of each worker.
+    /// Maximum open connections of each worker.
     connections_each: usize,
-    /// For a head, handshake included.
+    /// Maximum time to receive a head, including the TLS handshake.
     patience: Duration,
     keep_alive: Duration,
     drain: Duration,
-    /// Where handshakes and refused heads are counted.
+    /// Counts handshakes and rejected heads.
     metrics: HttpMetrics,
     tls: Option<Tls>,
 }
 
 impl ListenerConfig {
-    /// Serves, on each worker, what `app` makes there.
+    /// Serves the application that `app` creates on each worker.
     ///
-    /// actix's own `HttpServer` would not let us in between it and the socket, which [`Connection`] has to be.
+    /// actix's own `HttpServer` has no place for [`Connection`], which must be between it and the socket.
     fn open<I, S, B>(
         self,
         listener: TcpListener,
@@ -158,7 +158,7 @@ impl ListenerConfig {
         B: MessageBody + 'static,
     {
         let Self { name, workers, connections_each, patience, keep_alive, drain, metrics, tls } = self;
-        // actix counts in whole seconds. It is only a last resort: the caller keeps to `drain` itself.
+        // actix counts in whole seconds. This is only a last resort: the caller enforces `drain` itself.
         let builder = ServerBuilder::new()
             .workers(workers)
             .max_concurrent_connections(connections_each)
@@ -176,7 +176,7 @@ impl ListenerConfig {
                     async move { stopping.notified().await }
                 })
                 .keep_alive(keep_alive)
-                // The connection sees to that.
+                // [`Connection`] limits this time.
                 .client_request_timeout(Duration::ZERO)
                 .client_disconnect_timeout(DISCONNECT_TIMEOUT)
                 .on_connect_ext(|connection: &Connection, data| {
@@ -190,7 +190,7 @@ impl ListenerConfig {
     }
 }
 
-/// What a socket needs to become a connection.
+/// The parts that turn a socket into a connection.
 #[derive(Clone)]
 struct Welcome {
     patience: Duration,
@@ -199,12 +199,13 @@ struct Welcome {
     metrics: HttpMetrics,
 }
 
-/// Makes a connection of a socket that was accepted, if need be by a handshake.
+/// Turns an accepted socket into a connection, with a TLS handshake if TLS is on.
 async fn admit(io: TcpStream, welcome: Welcome) -> Result<(Connection, Option<SocketAddr>), DispatchError> {
     let Welcome { patience, tls, refused_heads, metrics } = welcome;
     let accepted = Instant::now();
     let client = io.peer_addr().ok();
-    // Answers go out whole: to wait for more of them would only be a delay. If it cannot be set, it is just slower.
+    // Responses are written whole, so waiting for more bytes would only delay them. Without the option they are just
+    // slower.
     _ = io.set_nodelay(true);
     let stream = match tls {
         None => Stream::Plain(io),

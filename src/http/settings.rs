@@ -12,7 +12,7 @@ use crate::units::{self, HOUR, KIB, MIB, MINUTE, SECOND, parsed, parsed_unless_e
 
 /// The largest `http.body_limit`.
 const LARGEST_BODY: usize = 64 * MIB;
-/// The longest that a client may be given to send a head or a body, in milliseconds.
+/// Maximum time to receive a head or a body, in milliseconds.
 const LONGEST_READ: u64 = 10 * MINUTE;
 
 /// `[http]`: the public listener.
@@ -34,21 +34,21 @@ pub struct HttpSettings {
     /// Time to receive a request's body, 1 ms to 10 min; 10 s by default.
     #[serde(deserialize_with = "units::duration::<_, 1, LONGEST_READ>")]
     pub body_timeout: Duration,
-    /// How long an idle connection is kept, 1 s to 1 h; 75 s by default.
+    /// Time that an idle connection is kept, 1 s to 1 h; 75 s by default.
     #[serde(deserialize_with = "units::duration::<_, SECOND, HOUR>")]
     pub keep_alive: Duration,
-    /// Most open connections, up to 1,000,000; 0, the default, is 10,000. A number that the limit on open files
+    /// Maximum open connections, up to 1,000,000; 0, the default, is 10,000. A number that the limit on open files
     /// does not allow is lowered.
     #[serde(deserialize_with = "units::count::<_, 0, 1_000_000>")]
     pub max_connections: usize,
-    /// Whose word on clients' addresses is taken; nobody's by default.
+    /// Proxies whose `X-Forwarded-For` is trusted; none by default.
     #[serde(deserialize_with = "networks")]
     pub trusted_proxies: Vec<IpNet>,
     /// TLS, off by default.
     pub tls: TlsSettings,
 }
 
-/// `[http.tls]`: both or none.
+/// `[http.tls]`: both files or neither.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TlsSettings {
@@ -64,7 +64,7 @@ pub struct TlsSettings {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AdminSettings {
-    /// `127.0.0.1:8081` by default; none turns the listener off.
+    /// `127.0.0.1:8081` by default; an empty value turns the listener off.
     #[serde(deserialize_with = "address_or_off")]
     pub bind: Option<SocketAddr>,
 }
@@ -77,7 +77,7 @@ fn address_or_off<'de, D: Deserializer<'de>>(input: D) -> Result<Option<SocketAd
     parsed_unless_empty(input, parse_address)
 }
 
-/// No name but `localhost` is looked up: whether a configuration is valid must not depend on a DNS server.
+/// Only `localhost` is looked up as a name, because the validity of a configuration must not depend on a DNS server.
 fn parse_address(text: &str) -> Result<SocketAddr, String> {
     let refused = || format!("expected an address such as \"127.0.0.1:8080\", got {}", quoted(text));
     match text.strip_prefix("localhost:") {
@@ -86,7 +86,7 @@ fn parse_address(text: &str) -> Result<SocketAddr, String> {
     }
 }
 
-/// A list with commas, as the environment has no other; an address is a network of one.
+/// A list with commas, because environment variables have no other lists. A single address is a network of one.
 fn networks<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<IpNet>, D::Error> {
     parsed(input, |text| {
         let words = text.split(',').map(str::trim).filter(|_| !text.is_empty());

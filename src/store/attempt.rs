@@ -1,43 +1,44 @@
-//! One attempt to connect to one address, and why it failed.
+//! One failed attempt to connect to one address.
 
 use std::fmt;
 
 use super::{BackendError, Remedy};
 
-/// Failures that are shown; a name may have any number of addresses.
+/// Maximum failures in a text; a name may have any number of addresses.
 const SHOWN: usize = 4;
 
-/// Why there is no connection to one address.
+/// The reason why there is no connection to one address.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{server}: {step}{error}")]
 pub struct FailedAttempt {
     /// The address and port, or the path of the socket.
     pub server: String,
-    /// How far it came.
+    /// The step that failed.
     pub step: Step,
-    /// The failure of that step; never a [`BackendError::Connect`].
+    /// The error of that step; never a [`BackendError::Connect`].
     pub error: BackendError,
 }
 
-/// A step on the way to a connection that may be used.
+/// A step on the way to a usable connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     /// The socket.
     Open,
-    /// The server refused before it read anything, and hung up: `ERR max number of clients reached`.
+    /// The server rejected the connection before it read anything, and closed it: `ERR max number of clients
+    /// reached`.
     Greeting,
     /// `AUTH`.
     Auth,
     /// `SELECT`.
     Select,
-    /// `PING`, the last one.
+    /// `PING`, the last step.
     Ping,
 }
 
 // ===== impl FailedAttempt =====
 
 impl FailedAttempt {
-    /// An error without a meaning of its own is about the password that `AUTH` was given, or the database of `SELECT`.
+    /// An unspecific error is about the password of `AUTH`, or the database of `SELECT`.
     fn remedy(&self) -> Remedy {
         match (self.step, self.error.remedy()) {
             (Step::Auth | Step::Select, Remedy::Configuration) | (_, Remedy::Wait) => Remedy::Wait,
@@ -45,7 +46,7 @@ impl FailedAttempt {
         }
     }
 
-    /// The remedy for all of `attempts`: one that may pass is enough for trying again soon.
+    /// The remedy for all `attempts`: if one of them may be temporary, a new attempt soon is worthwhile.
     pub(super) fn remedy_of(attempts: &[Self]) -> Remedy {
         if attempts.iter().all(|attempt| attempt.remedy() == Remedy::Wait) {
             Remedy::Wait
@@ -54,7 +55,7 @@ impl FailedAttempt {
         }
     }
 
-    /// The kind of the one that decides the remedy.
+    /// The kind of the attempt that decides the remedy.
     pub(super) fn kind_of(attempts: &[Self]) -> &'static str {
         let remedy = Self::remedy_of(attempts);
         let deciding = attempts.iter().find(|attempt| attempt.remedy() == remedy);
@@ -72,7 +73,7 @@ impl FailedAttempt {
 
 // ===== impl Step =====
 
-/// In front of the failure, so that it reads as a sentence.
+/// The words in front of the error, so that both read as a sentence.
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

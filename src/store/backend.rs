@@ -1,7 +1,7 @@
-//! What every kind of store offers, whichever server or file is behind it.
+//! The operations of every kind of store.
 //!
-//! A [`Connector`] makes [`Connection`]s; a connection carries commands. Neither retries, waits for a reconnect or
-//! bounds a command in time: that is the [`Link`](super::link::Link)'s work, once for all backends.
+//! A [`Connector`] creates [`Connection`]s; a connection carries commands. Neither retries, waits for a reconnect or
+//! limits the time of a command: [`Link`](super::link::Link) does that, once for all backends.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -9,8 +9,8 @@ use futures_util::future::BoxFuture;
 
 use super::BackendError;
 
-/// The most bytes that an answer may have; one that is larger is [`BackendError::TooLarge`]. 10,000 clients with 6 KiB of
-/// interests each stay below it.
+/// Maximum bytes of an answer; a larger one is [`BackendError::TooLarge`]. 10,000 clients with 6 KiB of interests
+/// each stay below it.
 pub(super) const ANSWER_LIMIT: u64 = 64 << 20;
 
 /// The result of a command on a [`Connection`].
@@ -19,7 +19,7 @@ pub type Reply<T> = BoxFuture<'static, Result<T, BackendError>>;
 /// Whether a file may be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// It may be read alone: a file system that is mounted so, or no right to write.
+    /// It may only be read: its file system is mounted read-only, or the rights to write are missing.
     ReadOnly,
     /// It may be read and written.
     ReadWrite,
@@ -35,19 +35,20 @@ impl Access {
     }
 }
 
-/// Makes connections to one store, for one role.
+/// Creates connections to one store, for one role.
 pub trait Connector: fmt::Debug + Send + Sync {
-    /// Makes a new connection, resolving the address afresh, and shows that it serves.
+    /// Creates a connection: resolves the address again, and verifies that the store serves.
     ///
-    /// Bounded in time by the connector itself.
+    /// The connector itself limits the time.
     fn connect(&self) -> Reply<Arc<dyn Connection>>;
 
-    /// Whether replies on a connection arrive in order, so that one delayed reply delays every later one. Such a store gets more
-    /// than one connection: for reads beside writes, and for reads while packets are lost. False for a store inside this process.
+    /// Whether replies on a connection arrive in order, so that one delayed reply delays every later one. Such a
+    /// store gets several connections: one for writes beside one for reads, and two for persistent reads. False for a
+    /// store inside this process.
     fn answers_in_order(&self) -> bool;
 }
 
-/// A key as [`Connection::sizes`] finds it.
+/// The result of [`Connection::sizes`] for one key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Size {
     /// The length of the stored value; 0 if nothing is stored.
@@ -56,32 +57,33 @@ pub enum Size {
     OtherKind,
 }
 
-/// One connection. Commands may be under way side by side; dropping a reply abandons only that reply.
+/// One connection. Several commands may be in flight; dropping a reply abandons only that reply.
 pub trait Connection: Send + Sync {
     /// Reads one key of the cache.
     fn get(&self, key: String) -> Reply<Option<Vec<u8>>>;
 
     /// Reads all persistent `keys` in one round trip; the values come in the order of the keys.
     ///
-    /// A key that holds another kind of value than bytes is [`BackendError::WrongType`], never "nothing stored".
+    /// A key with another kind of value than bytes is [`BackendError::WrongType`], never a missing value.
     fn get_many(&self, keys: Arc<[String]>) -> Reply<Vec<Option<Vec<u8>>>>;
 
-    /// The sizes of the values of `keys`, in the order of the keys; `None` where the store does not tell. Asked only after a
-    /// read has failed, to find the key at fault.
+    /// The sizes of the values of `keys`, in the order of the keys; `None` where the store does not tell. Used only
+    /// after a read has failed, to find the key at fault.
     fn sizes(&self, keys: Arc<[String]>) -> Reply<Vec<Option<Size>>> {
         let unknown = vec![None; keys.len()];
         Box::pin(async { Ok(unknown) })
     }
 
-    /// Writes one key of the cache, to be forgotten after `ttl`.
+    /// Writes one key of the cache, which expires after `ttl`.
     fn set(&self, key: String, value: Vec<u8>, ttl: Duration) -> Reply<()>;
 
-    /// For how long the other end has owed an answer, or the rest of one, without sending a byte; zero if it owes none.
+    /// The time for which the other end has owed an answer, or the rest of one, without sending a byte; zero if it
+    /// owes nothing.
     ///
-    /// An answer is owed until it is complete, also if the caller that asked for it has gone.
+    /// An answer is owed until it is complete, even if the caller has gone.
     fn silent_for(&self) -> Duration;
 
-    /// Resolves when the connection is gone, and says why. Never, for a store in memory.
+    /// Resolves to the reason when the connection has ended. Never resolves for a store in memory.
     fn closed(&self) -> BoxFuture<'static, BackendError>;
 
     /// Whether the store's file may be written; `None` for a store that is not a file.
@@ -89,6 +91,6 @@ pub trait Connection: Send + Sync {
         None
     }
 
-    /// Drops the connection at once; what is under way on it ends as [`BackendError::Disconnected`].
+    /// Drops the connection at once; commands in flight end as [`BackendError::Disconnected`].
     fn close(&self);
 }

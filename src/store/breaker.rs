@@ -1,20 +1,21 @@
-//! The circuit breaker: stops asking a store that does not answer, so that callers need not wait to be refused.
+//! The circuit breaker: rejects requests at once while the store does not answer, so that callers do not wait for a
+//! timeout.
 //!
-//! A pure state machine over a clock that is passed in. It opens after consecutive failures; those that overlap in time
-//! count as one, since a stall of the stream fails everything under way at once and may be over the next moment. It
-//! closes after consecutive good *probes*, which the store sends itself: no user request is ever used to find out. Each
-//! state lasts at least [`BreakerPolicy::hold`], so a store that flaps does not make the breaker flap.
+//! A pure state machine over a clock that is passed in. It opens after consecutive failures. Failures that overlap in
+//! time count as one, because one stall fails all requests in flight and may be over the next moment. It closes after
+//! consecutive successful *probes*, which the link sends itself: user requests are never used as probes. Each state
+//! lasts at least [`BreakerPolicy::hold`], so a store that flaps does not make the breaker flap.
 
 use std::time::{Duration, Instant};
 
 /// When a [`Breaker`] opens and closes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BreakerPolicy {
-    /// Consecutive failures, none begun before the one before it ended, that open it; at least 1.
+    /// The number of consecutive failures that open it, each begun after the one before it ended; at least 1.
     pub failures: u32,
-    /// Consecutive good probes that close it again; at least 1.
+    /// The number of consecutive successful probes that close it; at least 1.
     pub probes: u32,
-    /// The least time that it stays in a state. Half a second means at most two changes in any second.
+    /// The minimum time in a state. Half a second means at most two changes in any second.
     pub hold: Duration,
 }
 
@@ -29,7 +30,7 @@ impl Default for BreakerPolicy {
 pub struct Breaker {
     policy: BreakerPolicy,
     state: State,
-    /// When it last changed; none before the first change, which need not wait.
+    /// The time of the last change; `None` before the first change, which does not wait.
     changed: Option<Instant>,
 }
 
@@ -43,10 +44,10 @@ impl State {
     const CLOSED: Self = Self::Closed { failures: 0, last: None };
 }
 
-/// What an outcome did to the breaker.
+/// A change of the breaker's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// It opened: from now on nothing is asked of the store but probes.
+    /// It opened: only probes are sent to the store.
     Opened,
     /// It closed: the store serves again.
     Closed,
@@ -60,19 +61,19 @@ impl Breaker {
         Self { policy, state: State::CLOSED, changed: None }
     }
 
-    /// Whether requests are to be refused without asking the store.
+    /// Whether requests are rejected without asking the store.
     pub fn is_open(&self) -> bool {
         matches!(self.state, State::Open { .. })
     }
 
-    /// The store answered a request. Ignored while open: that request was under way before.
+    /// The store answered a request. Ignored while open, because that request was sent before.
     pub fn succeeded(&mut self) {
         if !self.is_open() {
             self.state = State::CLOSED;
         }
     }
 
-    /// The store failed what was `begun` then: a request, a probe or an attempt to connect.
+    /// An operation that began at `begun` failed: a request, a probe or an attempt to connect.
     pub fn failed(&mut self, begun: Instant, now: Instant) -> Option<Change> {
         match &mut self.state {
             State::Open { good_probes } => {
@@ -203,8 +204,8 @@ mod tests {
         assert!(breaker.is_open());
     }
 
-    /// A store that is lost and found again, hour after hour for a month: each time the breaker is open after four tries,
-    /// is kept open by whatever half-recoveries there are, and is closed within 650 ms of the end.
+    /// A store that is lost and found again every hour for a month: each time the breaker is open after four tries,
+    /// stays open during half recoveries, and is closed within 650 ms of the end.
     #[test]
     fn over_a_month_of_outages_it_opens_and_closes_each_time() {
         const TRY: Duration = Duration::from_millis(150);
@@ -242,7 +243,7 @@ mod tests {
     }
 
     proptest! {
-        /// Row 10 of the fault table, over any history at all.
+        /// Row 10 of the fault table, over any history.
         #[test]
         fn it_never_changes_more_than_twice_in_any_second(
             events in proptest::collection::vec((0u64..120, 0u8..3), 1..2_000)

@@ -1,14 +1,15 @@
-//! The retry budget: retries may add only a tenth to the load, so that an outage is not multiplied.
+//! The retry budget: retries may add only a tenth to the load, so that they do not multiply an outage.
 //!
-//! A token bucket: each first try earns a tenth of a retry, up to a small reserve that lets a quiet service retry too.
+//! A token bucket: each first try earns a tenth of a retry, up to a small reserve that lets a quiet service retry
+//! too.
 
 /// Earned per first try: retries are at most 10 % of recent requests.
 const EARNED: f64 = 0.1;
 
-/// What can be saved up. A full reserve also stands at the start, for a service that has had no requests yet.
+/// The maximum reserve. A full reserve exists at the start, for a service without requests so far.
 const RESERVE: f64 = 10.0;
 
-/// Counts what may be retried. Pure: it has no clock, since the requests themselves are its clock.
+/// Counts the allowed retries. Pure: the requests themselves are its clock.
 #[derive(Debug)]
 pub(super) struct RetryBudget {
     tokens: f64,
@@ -26,10 +27,10 @@ impl RetryBudget {
         self.tokens = (self.tokens + EARNED).min(RESERVE);
     }
 
-    /// Whether a retry may go out; if so, it is taken off the budget.
+    /// Takes a retry off the budget; false if none is left.
     #[must_use]
     pub(super) fn spend(&mut self) -> bool {
-        // Ten tenths add up to a hair under one.
+        // Ten tenths add up to slightly less than one.
         let may = self.tokens >= 1.0 - 1e-9;
         if may {
             self.tokens = (self.tokens - 1.0).max(0.0);
@@ -68,7 +69,7 @@ mod tests {
             events in proptest::collection::vec(0u8..4, 0..2_000)
         ) {
             let mut budget = RetryBudget::default();
-            // What the retries since the least favourable moment so far exceed a tenth of the requests by.
+            // The largest excess so far of the retries over a tenth of the requests.
             let mut excess = 0.0f64;
             for event in events {
                 if event == 0 {

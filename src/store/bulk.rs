@@ -1,32 +1,32 @@
-//! The persistent store in bulk, for the command line: write much at once, or read all there is.
+//! Bulk access to the persistent store, for the command line.
 //!
-//! The service has deadlines of milliseconds and shares its connection; somebody at a terminal has neither. So this is
-//! a door of its own: it blocks, it waits longer, and what it writes is there as a whole or not at all.
+//! The service has deadlines of milliseconds and shares its connection; a command has neither. So this interface is
+//! separate: it blocks, waits longer, and writes everything or nothing.
 
 use std::{ops::ControlFlow, time::Duration};
 
 use super::{BackendError, EmbeddedFile, redis::RedisBulk, url::StoreUrl};
 use crate::resolver::Resolver;
 
-/// A persistent store that can be written and read in bulk. All of it blocks; call it outside of async code.
+/// A persistent store that can be read and written in bulk. All methods block; call them outside of async code.
 pub trait Bulk: Send {
-    /// Writes all `entries`, or none of them. `watch` is told as they are handed to the store.
+    /// Writes all `entries`, or none of them. `watch` sees the progress.
     ///
     /// # Errors
     ///
     /// [`PutError`], which says whether anything may have been written.
     fn put_all(&self, entries: &[(String, Vec<u8>)], watch: &dyn Watch) -> Result<(), PutError>;
 
-    /// Reads `keys`; the answers come in their order.
+    /// Reads `keys`; the values come in their order.
     ///
     /// # Errors
     ///
-    /// If the store does not answer. A value of the wrong kind is no error but [`Stored::WrongKind`].
+    /// If the store does not answer. A value of the wrong kind is not an error but [`Stored::WrongKind`].
     fn get_many(&self, keys: &[String]) -> Result<Vec<Stored>, BackendError>;
 
-    /// Calls `visit` once with each key that starts with `prefix`, taken literally, until it breaks off.
+    /// Calls `visit` once with each key that starts with `prefix`, taken literally, until `visit` breaks off.
     ///
-    /// In no particular order, a page at a time. What is written meanwhile may be seen or not.
+    /// The order is not defined; keys are read page by page. Concurrent writes may be seen or not.
     ///
     /// # Errors
     ///
@@ -38,14 +38,14 @@ pub trait Bulk: Send {
     ) -> Result<(), BackendError>;
 }
 
-/// What is under a key.
+/// The value under a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stored {
     /// No such key.
     Nothing,
-    /// These bytes.
+    /// A string of bytes.
     Value(Vec<u8>),
-    /// Something that is no string of bytes, such as a list in Redis.
+    /// Another kind of value, such as a list in Redis.
     WrongKind,
 }
 
@@ -55,34 +55,34 @@ impl From<Option<Vec<u8>>> for Stored {
     }
 }
 
-/// Looks on while entries are written, and has the last word.
+/// Observes a write, and confirms it.
 pub trait Watch {
-    /// So many more entries were handed to the store; none of them counts yet.
+    /// This many more entries were sent to the store; they do not count yet.
     fn written(&self, entries: usize);
 
-    /// Asked once, when all is handed over: whether to make it last. After a yes there is no way back.
+    /// Called once when all entries were sent: whether to commit. After `true` the write cannot be stopped.
     fn may_commit(&self) -> bool {
         true
     }
 }
 
-/// A closure is told of each entry, and lets everything pass.
+/// A closure sees the progress and always commits.
 impl<F: Fn()> Watch for F {
     fn written(&self, entries: usize) {
         (0..entries).for_each(|_| self());
     }
 }
 
-/// Why entries were not written, and whether that is certain.
+/// The reason why entries were not written, and whether that is certain.
 #[derive(Debug, thiserror::Error)]
 pub enum PutError {
-    /// The store holds what it held before.
+    /// The store is unchanged.
     #[error("nothing was written: {0}")]
     NotWritten(#[from] BackendError),
-    /// The watch did not allow it; the store holds what it held before.
+    /// The watch did not confirm; the store is unchanged.
     #[error("nothing was written: called off")]
     CalledOff,
-    /// The answer to the commit was lost: all is written, or nothing is. Writing the same again is safe.
+    /// The answer to the commit was lost: all entries were written, or none. Writing the same entries again is safe.
     #[error(
         "whether it was written is unknown, for the store's last answer was lost ({0}); \
          all of it is there or nothing is, and running this again is safe"
@@ -90,34 +90,34 @@ pub enum PutError {
     Unknown(BackendError),
 }
 
-/// Why a store cannot be opened in bulk.
+/// The reason why a store cannot be opened in bulk.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenBulkError {
     /// A store that no other process can reach.
     #[error("it lives only inside the running service; set store.url to a store that lasts")]
     Memory,
-    /// There is nothing to read. Making an empty file would hide a typing mistake in its path.
+    /// There is no file to read. Creating an empty one would hide a typing mistake in its path.
     #[error("there is no such file")]
     NoFile,
-    /// The store says no.
+    /// The store's error.
     #[error(transparent)]
     Backend(#[from] BackendError),
 }
 
-/// What a store is opened for.
+/// The purpose of opening a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// To read what is there.
+    /// To read existing data.
     Read,
-    /// To write, even if nothing is there yet.
+    /// To write, even if there is no data yet.
     Write,
 }
 
-/// Opens the store at `url`. `connect_timeout` and `resolver` are for servers only.
+/// Opens the store at `url`. `connect_timeout` and `resolver` are only for servers.
 ///
 /// # Errors
 ///
-/// [`OpenBulkError`], if it is not there or cannot be used in bulk.
+/// [`OpenBulkError`], if it does not exist or cannot be used in bulk.
 pub fn open_bulk(
     url: &StoreUrl,
     connect_timeout: Duration,

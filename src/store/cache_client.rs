@@ -9,14 +9,14 @@ use super::{
     link::{LinkState, LiveConnection},
 };
 
-/// Cache writes that may be under way at once; more are dropped, for nobody waits for them.
+/// Maximum cache writes in flight; further ones are dropped, because no caller waits for them.
 const WRITES_IN_FLIGHT: usize = 256;
 
-/// The cache half of a store: one attempt, and every failure is as good as a miss.
+/// The cache half of a store. A read is one attempt, and every failure is as good as a miss.
 #[derive(Debug, Clone)]
 pub struct CacheClient {
     link: Rc<LinkState>,
-    /// The same as `link`, unless writes need a connection of their own.
+    /// The same as `link`, unless writes need a separate connection.
     write_link: Rc<LinkState>,
     writes: Rc<Cell<usize>>,
 }
@@ -24,17 +24,17 @@ pub struct CacheClient {
 // ===== impl CacheClient =====
 
 impl CacheClient {
-    /// Requests over `link`; writes over one of their own, if there is one.
+    /// Sends reads over `link`, and writes over `writes`, if there is one.
     pub fn new(link: &Link, writes: Option<&Link>) -> Self {
         Self { link: link.state(), write_link: writes.unwrap_or(link).state(), writes: Rc::default() }
     }
 
-    /// Whether a read would be refused at once.
+    /// Whether a read would be rejected at once.
     pub fn refuses_reads(&self) -> bool {
         live(&self.link).is_err()
     }
 
-    /// Whether a write would be refused at once. If so, it is counted as one that was.
+    /// Whether a write would be rejected at once. If so, it is counted as rejected.
     pub fn refuses_write(&self) -> bool {
         let Err(error) = self.writable() else { return false };
         self.write_link.health.count(Operation::Set, Some(&error), Duration::ZERO);
@@ -45,7 +45,7 @@ impl CacheClient {
     ///
     /// # Errors
     ///
-    /// At once if the breaker is open or there is no connection; after that, whatever the store said, or nothing in time.
+    /// At once if the breaker is open or there is no connection; else the store's error, or a timeout.
     pub async fn get(&self, key: String, deadline: Instant) -> Result<Option<Vec<u8>>, BackendError> {
         let live = live(&self.link)?;
         let begun = Instant::now();
@@ -62,7 +62,7 @@ impl CacheClient {
         outcome
     }
 
-    /// Writes `key` once. What fails is counted and dropped, also while look-ups are refused.
+    /// Writes `key` once. A failure is counted and dropped, also while reads are rejected.
     pub async fn set(&self, key: String, value: Vec<u8>, ttl: Duration) {
         let Some(_slot) = WriteSlot::acquire(&self.writes) else {
             let full = BackendError::WritesRefused { code: "QUEUE".to_owned() };
@@ -79,7 +79,7 @@ impl CacheClient {
         };
         match outcome {
             Ok(()) => self.write_link.health.count(Operation::Set, None, begun.elapsed()),
-            // Only a connection that must be replaced is of interest: writes that fail do not stop reads.
+            // Failed writes do not stop reads; only a connection that must be replaced matters to the link.
             Err(error) if matches!(error.remedy(), Remedy::Reconnect | Remedy::Reresolve) => {
                 self.write_link.failed(Operation::Set, &error, generation, begun);
             }
@@ -87,19 +87,19 @@ impl CacheClient {
         }
     }
 
-    /// The connection that may be written over. A store that is not read from is not written to either.
+    /// The connection for writes. While reads are rejected, writes are too.
     fn writable(&self) -> Result<LiveConnection, BackendError> {
         live(&self.link).and_then(|_| live(&self.write_link))
     }
 }
 
-/// The connection that may be asked now.
+/// The current connection, if requests may be sent.
 fn live(link: &LinkState) -> Result<LiveConnection, BackendError> {
     let unavailable = BackendError::Disconnected(std::io::ErrorKind::NotConnected);
     if link.is_open() { Err(unavailable) } else { link.live().ok_or(unavailable) }
 }
 
-/// One of the places for writes under way; given back when dropped.
+/// One of the slots for writes in flight; released when dropped.
 struct WriteSlot(Rc<Cell<usize>>);
 
 impl WriteSlot {

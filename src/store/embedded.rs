@@ -1,14 +1,14 @@
-//! `embedded:` — persistent data in one file beside the service, with no server to run.
+//! `embedded:` — persistent data in one file beside the service, without a server.
 //!
-//! The file is a [redb](https://docs.rs/redb) database: copy-on-write B-trees, so a process killed in the middle of a write
-//! leaves the last commit. It is opened for several processes, so interests can be imported while the service runs, which only
-//! reads. The cache role stays in memory, see [`InProcessCache`].
+//! The file is a [redb](https://docs.rs/redb) database of copy-on-write B-trees, so after a process was killed in the
+//! middle of a write, the last commit remains. Several processes can open it, so interests can be imported while the
+//! service runs, which only reads. The cache role stays in memory, see [`InProcessCache`].
 //!
 //! - `blocks`: the checksums below redb, which verify each read
-//! - `file`: the open file; `walk`: all of its entries, also if it is damaged
-//! - `create`: how the file comes to be
-//! - `watch`: one open file for all connections, and the reasons to open it afresh; `identity`: which file it is
-//! - `fault`: errors in words
+//! - `file`: the open file; `walk`: all of its entries, even if it is damaged
+//! - `create`: the creation of the file
+//! - `watch`: one open file for all connections, and the reasons to reopen it; `identity`: device and inode
+//! - `fault`: texts of errors
 
 mod blocks;
 mod create;
@@ -31,7 +31,7 @@ use super::{Access, BackendError, Connection, Connector, InProcessCache, Remedy,
 
 pub use self::file::EmbeddedFile;
 
-/// Opens the file once for all workers, and again once it has failed.
+/// Opens the file once for all workers, and again after it has failed.
 #[derive(Debug)]
 pub struct EmbeddedConnector {
     path: PathBuf,
@@ -42,8 +42,8 @@ pub struct EmbeddedConnector {
 #[derive(Debug, Default)]
 struct Opened {
     open: Option<Arc<OpenFile>>,
-    /// The file that was opened last and verified. A file that goes away later is not made anew: an empty one would turn an
-    /// outage into clients without interests.
+    /// The last opened file, which was verified. A file that disappears later is not created again: an empty file
+    /// would turn an outage into clients without interests.
     verified: Option<Identity>,
 }
 
@@ -55,7 +55,8 @@ struct Embedded {
 // ===== impl EmbeddedConnector =====
 
 impl EmbeddedConnector {
-    /// A store in the file at `path`, made on the first connect, whose cache holds at most `cache_capacity` entries.
+    /// A store in the file at `path`, which the first connect creates. Its cache holds at most `cache_capacity`
+    /// entries.
     pub fn new(path: PathBuf, cache_capacity: u64) -> Self {
         Self { path, cache: InProcessCache::new(cache_capacity), opened: Arc::default() }
     }
@@ -65,7 +66,7 @@ impl Connector for EmbeddedConnector {
     fn connect(&self) -> Reply<Arc<dyn Connection>> {
         let (path, cache, opened) = (self.path.clone(), self.cache.clone(), self.opened.clone());
         async move {
-            // Locked while the file is opened: the others wait for it.
+            // Locked while the file is opened, so that the others wait for it.
             let mut opened = opened.lock_owned().await;
             if opened.open.as_ref().is_none_or(|open| open.has_failed()) {
                 let verified = opened.verified;
@@ -102,7 +103,7 @@ impl Connection for Embedded {
         let open = self.open.clone();
         blocking(move || {
             let found = open.file.get_many(&keys);
-            // redb serves nothing after an error of the system until the file is opened again.
+            // After a system error redb serves nothing until the file is reopened.
             if let Err(error) = &found
                 && error.remedy() == Remedy::Reconnect
             {

@@ -1,109 +1,109 @@
-//! What can go wrong with a store, sorted once.
+//! The errors of a store, classified once.
 //!
-//! A backend says what happened ([`BackendError`]); the one table below says what to do about it ([`Remedy`]); callers
-//! outside the store learn only what they can act on ([`StoreError`]). No text is ever searched to find out.
+//! A backend reports an error ([`BackendError`]). The table below gives its [`Remedy`]. Callers outside the store
+//! only learn about errors that they can act on ([`StoreError`]). No text is ever searched to classify an error.
 
 use std::io;
 
 use super::attempt::FailedAttempt;
 
-/// What a connection to a store reported.
+/// An error of a connection to a store.
 ///
-/// Neither keys nor values nor credentials appear in any of its texts.
+/// Its texts contain neither keys nor values nor credentials.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum BackendError {
-    /// The connection is gone, or there is none.
+    /// The connection has ended, or does not exist.
     #[error("no connection ({})", in_words(*.0))]
     Disconnected(io::ErrorKind),
-    /// No connection could be made, for these reasons: one for each address that was tried, at least one.
+    /// No connection could be created: one reason for each address that was tried, at least one.
     #[error("{}", FailedAttempt::list(.0))]
     Connect(Vec<FailedAttempt>),
-    /// The name of the server has no address, or none could be found out in time.
+    /// The name of the server has no address, or the look-up failed or was too slow.
     #[error("the name {host} does not resolve ({cause})")]
     Unresolved {
         /// The name.
         host: String,
-        /// The system's own words.
+        /// The system's text.
         cause: String,
     },
-    /// The file that holds the password cannot be read, or holds none. The text names the file.
+    /// The file with the password cannot be read, or is empty. The text names the file.
     #[error("no password: {0}")]
     NoPassword(String),
-    /// What came back is not the store's protocol, or not an answer to what was asked.
+    /// The reply does not follow the store's protocol, or does not belong to the command.
     #[error("protocol error")]
     Protocol,
-    /// Nothing came back in time. The command may have been carried out all the same.
+    /// The reply was too late. The command may have been executed.
     #[error("timed out")]
     TimedOut,
-    /// The server is up but cannot serve yet, or not just now: `LOADING`, `BUSY`, `TRYAGAIN`, `CLUSTERDOWN`, `MASTERDOWN`,
+    /// The server is up but cannot serve now: `LOADING`, `BUSY`, `TRYAGAIN`, `CLUSTERDOWN`, `MASTERDOWN`,
     /// `UNBLOCKED`.
     #[error("not serving at the moment ({code})")]
     NotServing {
-        /// The error code that the server gave.
+        /// The server's error code.
         code: String,
     },
-    /// The server is a replica: it answers reads and refuses writes.
+    /// The server is a replica: it answers reads and rejects writes.
     #[error("the server is read-only")]
     ReadOnly,
-    /// The server wants other credentials or grants too few rights: `NOAUTH`, `WRONGPASS`, `NOPERM`,
-    /// `DENIED` (protected mode).
+    /// The server demands other credentials, or the user lacks a right: `NOAUTH`, `WRONGPASS`, `NOPERM`, `DENIED`
+    /// (protected mode).
     #[error("access refused ({code})")]
     Denied {
-        /// The error code that the server gave.
+        /// The server's error code.
         code: String,
     },
-    /// The server accepts no writes: `OOM`, `MISCONF`, `NOREPLICAS`; or the cache is full.
+    /// The server rejects writes: `OOM`, `MISCONF`, `NOREPLICAS`; or the cache is full.
     #[error("writes are refused ({code})")]
     WritesRefused {
-        /// The error code that the server gave.
+        /// The server's error code.
         code: String,
     },
-    /// The key holds another kind of value (`WRONGTYPE`). Trying again cannot help.
+    /// The key has another kind of value (`WRONGTYPE`). A retry cannot help.
     #[error("the key holds another kind of value")]
     WrongType,
     /// One question names keys of several slots of a cluster (`CROSSSLOT`). Each key can be read alone.
     #[error("the keys belong to several slots of a cluster")]
     CrossSlot,
-    /// The answer is larger than a reply may be. It was not kept, and the connection serves on.
+    /// The answer exceeds the limit. It was discarded, and the connection stays usable.
     #[error("the answer is too large")]
     TooLarge,
     /// Any other error reply.
     #[error("the server answered with an error ({code})")]
     Refused {
-        /// The error code that the server gave.
+        /// The server's error code.
         code: String,
     },
     /// The embedded store's file cannot be read or written, or is in use. The text names the file and the cause.
     #[error("{0}")]
     Storage(String),
-    /// The embedded store's file does not hold the bytes that were written to it, where this call looked for a value. The
-    /// text names the file and the cause.
+    /// The embedded store's file is damaged in a place that this call needed. The text names the file and the cause.
     #[error("{0}")]
     Damaged(String),
 }
 
-/// What to do about a [`BackendError`].
+/// The reaction to a [`BackendError`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Remedy {
-    /// The same connection will serve again soon: keep it, and try again.
+    /// Temporary: keep the connection, and retry.
     Retry,
-    /// The connection is of no use any more: make a new one.
+    /// The connection is not usable any more: create a new one.
     Reconnect,
-    /// The server is not the one any more that the name should lead to: resolve it afresh and connect there, but not over
-    /// and over, for the name may still lead here.
+    /// The name should lead to another server: resolve it again and connect there, but not too often, because the
+    /// name may still lead to this one.
     Reresolve,
-    /// Nothing but an operator can help: keep trying, but slowly.
+    /// Only an operator can help: retry, but slowly.
     Wait,
     /// The write is lost; reads are not affected.
     DropWrite,
-    /// The server and this service do not fit together: an unknown command.
+    /// The server and this service are incompatible: an unknown command.
     Configuration,
-    /// The question or a stored value is at fault, not the store: neither retry nor count it against the store.
+    /// The question or a stored value is at fault, not the store: do not retry, and do not count it against the
+    /// store.
     BadValue,
 }
 
 impl BackendError {
-    /// The one table from errors to remedies.
+    /// The table from errors to remedies.
     pub fn remedy(&self) -> Remedy {
         match self {
             Self::Disconnected(_) | Self::Protocol | Self::Unresolved { .. } | Self::Storage(_) => {
@@ -119,8 +119,8 @@ impl BackendError {
         }
     }
 
-    /// A short name of the kind, for metrics and readiness. There is one for each variant, and a connection that could not
-    /// be made is of the kind of its cause.
+    /// A short name of the kind, for metrics and readiness, different for each variant. A failed connect has the kind
+    /// of its cause.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Disconnected(_) => "disconnected",
@@ -143,31 +143,31 @@ impl BackendError {
     }
 }
 
-/// Why a persistent read was not answered, for those who asked.
+/// The reason why a persistent read was not answered, for callers.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// There is no store to ask: no connection, the breaker is open, or the store actor is being restarted.
+    /// The store cannot be asked: there is no connection, the breaker is open, or the store actor is being restarted.
     #[error("the store is unavailable")]
     Unavailable,
     /// The store did not answer within the deadline.
     #[error("the store did not answer in time")]
     TimedOut,
-    /// The stored value is of another kind than it should be.
+    /// The stored value has the wrong kind.
     #[error("a stored value is of the wrong kind")]
     BadValue,
-    /// The keys cannot be asked for together.
+    /// The keys cannot be read together.
     #[error("the keys belong to several slots of a cluster")]
     CrossSlot,
-    /// The stored values are too large to be answered.
+    /// The stored values are too large for an answer.
     #[error("the stored values are too large")]
     TooLarge,
-    /// The store's file is damaged where a value should be. The text names the file, the key and the damage.
+    /// The store's file is damaged in the place of a value. The text names the file, the key and the damage.
     #[error("{0}")]
     Damaged(String),
     /// One of the four before this one, for a question of several keys.
     #[error("{cause}")]
     AtFault {
-        /// The positions of the keys that are at fault; all positions, if it is not known which ones are.
+        /// The positions of the keys at fault; all positions, if they are not known.
         positions: Vec<usize>,
         /// The fault.
         cause: Box<StoreError>,
@@ -197,7 +197,7 @@ impl From<&BackendError> for StoreError {
     }
 }
 
-/// The words that operators know, where the standard library has others.
+/// The names that operators know, where the standard library has others.
 fn in_words(kind: io::ErrorKind) -> String {
     #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is open-ended")]
     let word = match kind {

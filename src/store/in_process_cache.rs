@@ -1,4 +1,4 @@
-//! A bounded cache inside this process, for the stores that need no server.
+//! A bounded cache inside this process, for stores without a server.
 //!
 //! A cached score can always be computed again, so nothing is lost with the process, and the embedded store's file is
 //! spared a write for each miss.

@@ -1,4 +1,4 @@
-//! `memory:` — a store that ends with the process. For trying the service out, and for tests.
+//! `memory:` — a store that ends with the process. For trials and tests.
 
 use std::{
     collections::BTreeMap,
@@ -16,7 +16,7 @@ use super::{BackendError, Connection, Connector, InProcessCache, Reply};
 /// A store in memory. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Memory {
-    // A std lock: nothing is awaited under it.
+    // A std lock: there is no await while it is held.
     persistent: Arc<RwLock<BTreeMap<String, Vec<u8>>>>,
     cache: InProcessCache,
 }

@@ -19,11 +19,11 @@ pub struct StoreMetrics {
 // ===== impl StoreMetrics =====
 
 impl StoreMetrics {
-    /// Makes the metrics and registers them.
+    /// Creates the metrics and registers them.
     ///
     /// # Errors
     ///
-    /// If one of them is registered already.
+    /// If one of them is already registered.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
         let metrics = Self {
             up: IntGaugeVec::new(

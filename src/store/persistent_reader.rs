@@ -24,27 +24,27 @@ use super::{
 /// The wait between two tries of a read.
 const BETWEEN_TRIES: Backoff = Backoff::new(Duration::from_millis(5), Duration::from_millis(40));
 
-/// The persistent half of a store: tried until the deadline, and every failure is told.
+/// The persistent half of a store. A read is tried until its deadline, and every failure is an error.
 #[derive(Debug, Clone)]
 pub struct PersistentReader {
-    /// A read takes the one that has been silent the least.
+    /// A read takes the link whose connection has been silent for the shortest time.
     links: Rc<[Rc<LinkState>]>,
     attempts: usize,
     budget: Rc<RefCell<RetryBudget>>,
     faulty: Rc<RefCell<Faulty>>,
-    /// Held by the one read that is tried again although its values are large.
+    /// Held by the one read that is retried although its values are large.
     trials: Arc<Mutex<()>>,
 }
 
 // ===== impl PersistentReader =====
 
-/// A read that has been sent and not been answered yet, and over which connection.
+/// A read in flight, and its connection.
 struct PendingRead {
     asked: Handle,
     reply: Reply<Vec<Option<Vec<u8>>>>,
 }
 
-/// A connection of one of the links, by which a failure is told to the right one.
+/// A connection of one of the links, to report a failure to the right link.
 #[derive(Clone)]
 struct Handle {
     link: Rc<LinkState>,
@@ -52,7 +52,7 @@ struct Handle {
 }
 
 impl PersistentReader {
-    /// Requests over `links`, of which there must be one at least, each tried up to `attempts` times.
+    /// Reads over `links`, at least one, with up to `attempts` tries for each read.
     pub fn new(links: &[Link], attempts: usize) -> Self {
         let links = links.iter().map(Link::state).collect();
         Self { links, attempts, budget: Rc::default(), faulty: Rc::default(), trials: Arc::default() }
@@ -60,17 +60,17 @@ impl PersistentReader {
 
     /// Reads all `keys`, in their order, by `deadline` at the latest.
     ///
-    /// Each try goes out over the connection that has been silent the least, and may take the link's timeout. The next one
-    /// only goes on waiting for the same reply as long as that connection is there, for asking again would multiply the
-    /// load of a store that is slow. What is
-    /// sent again after a loss comes off the retry budget. The number of tries bounds how often a read is sent, and how many
-    /// time limits it waits for: one that has waited and then lost its connection may still be sent again.
+    /// Each try uses the connection that has been silent for the shortest time, and may take the link's timeout. The
+    /// next try goes on waiting for the same reply while that connection lasts, because sending the read again would
+    /// multiply the load of a slow store. A read that is sent again after a loss is taken off the retry budget. The
+    /// number of tries limits both the sends and the timeouts of a read: after a timeout and a lost connection it may
+    /// still be sent again.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Unavailable`] at once if the breaker is open. [`StoreError::BadValue`], [`StoreError::CrossSlot`] and
-    /// [`StoreError::TooLarge`] are not tried again; for several keys they come as [`StoreError::AtFault`]. A question whose
-    /// answer was too large is refused for a second without asking.
+    /// [`StoreError::Unavailable`] at once if the breaker is open. [`StoreError::BadValue`],
+    /// [`StoreError::CrossSlot`] and [`StoreError::TooLarge`] are not retried; for several keys they come as
+    /// [`StoreError::AtFault`]. A question whose answer was too large is rejected for a second without asking.
     pub async fn get_many(
         &self,
         keys: Arc<[String]>,
@@ -169,7 +169,7 @@ impl PersistentReader {
         Err(last)
     }
 
-    /// A try that began at `begun` had no answer in time over the connection that it `asked`, or found none to ask over.
+    /// A try that began at `begun` timed out, over the connection `asked`, or because there was no connection.
     fn late(&self, asked: Option<&Handle>, begun: Instant) -> StoreError {
         let error = BackendError::TimedOut;
         if let Some(Handle { link, live }) = asked {
@@ -183,7 +183,7 @@ impl PersistentReader {
         StoreError::TimedOut
     }
 
-    /// One try: sends the read, unless it is under way, and waits for its answer.
+    /// One try: sends the read, unless it is in flight, and waits for its answer.
     async fn attempt(
         &self,
         keys: &Arc<[String]>,
@@ -202,7 +202,8 @@ impl PersistentReader {
         read.reply.as_mut().await.map_err(|error| Some((error, read.asked.clone())))
     }
 
-    /// The connection that has been silent the least, or the next one that is made; none once every breaker is open.
+    /// The connection that has been silent for the shortest time, or the next new one; `None` once every breaker is
+    /// open.
     async fn next_connection(&self) -> Option<Handle> {
         loop {
             let usable = || self.links.iter().filter(|link| !link.is_open());
@@ -218,12 +219,12 @@ impl PersistentReader {
         }
     }
 
-    /// All links of a role have the same.
+    /// The timeout, which is the same for all links of a role.
     fn timeout(&self) -> Duration {
         self.links.first().map_or(Duration::ZERO, |link| link.policy.timeout)
     }
 
-    /// Waits before a read is sent again, until `deadline` at the latest; false if the budget has no retry left.
+    /// Waits before a read is sent again, until `deadline` at the latest; false if the budget is used up.
     async fn pause(&self, attempt: usize, deadline: Instant) -> bool {
         if !self.budget.borrow_mut().spend() {
             return false;
@@ -238,7 +239,7 @@ impl PersistentReader {
 // ===== impl Handle =====
 
 impl Handle {
-    /// Whether the link still has this connection, and asks over it.
+    /// Whether this is still the link's connection, and requests may be sent over it.
     fn is_there(&self) -> bool {
         !self.link.is_open() && self.link.live().is_some_and(|live| live.generation == self.live.generation)
     }

@@ -1,7 +1,7 @@
 //! `redis://` and `redis+unix://` — the store on a Redis or Valkey server.
 //!
-//! The only place that knows the `redis` crate. The sockets are our own, so that we see what the client cannot tell:
-//! when anything last came back, and how much.
+//! Only this module uses the `redis` crate. It opens the sockets itself, to see facts that the client does not
+//! report: when the last byte arrived, and how many.
 
 mod bulk;
 mod connect;

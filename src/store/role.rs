@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-/// What a store is used for. Each role has its own connections, time limit and breaker.
+/// The use of a store. Each role has separate connections, a time limit and a breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// Scores that can be computed again.
     Cache,
-    /// Interests, which cannot.
+    /// Interests, which cannot be computed.
     Persistent,
 }
 
@@ -27,12 +27,12 @@ impl fmt::Display for Role {
     }
 }
 
-/// What can be done with a store.
+/// An operation on a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
-    /// Making a connection.
+    /// Creating a connection.
     Connect,
-    /// The link's own read, to see whether the store serves.
+    /// The link's own read, which checks whether the store serves.
     Probe,
     /// Reading from the cache.
     Get,

@@ -17,10 +17,10 @@ const LONGEST_TTL: u64 = 30 * DAY;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StoreSettings {
-    /// Where it is, with the password or the file that it is kept in; `embedded:data/scoring.redb` by default.
+    /// The URL of the store, and its password; `embedded:data/scoring.redb` by default.
     #[serde(deserialize_with = "url")]
     pub url: StoreUrl,
-    /// Where the password is kept, if not in the URL; read again at each connect.
+    /// The file with the password, unless the URL contains it; read again at each connect.
     #[serde(deserialize_with = "units::path")]
     pub password_file: Option<PathBuf>,
     /// Time for one try, 1 ms to 1 min; 150 ms by default.
@@ -41,10 +41,10 @@ pub struct StoreSettings {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CacheSettings {
-    /// Where it is, with the password or the file that it is kept in; none, the default, is the same as the store.
+    /// The URL of the cache, and its password; empty by default, which means the same place as the store.
     #[serde(deserialize_with = "url_or_none")]
     pub url: Option<StoreUrl>,
-    /// Where the password is kept, if not in the URL; read again at each connect.
+    /// The file with the password, unless the URL contains it; read again at each connect.
     #[serde(deserialize_with = "units::path")]
     pub password_file: Option<PathBuf>,
     /// Time for the one try, 1 ms to 1 min; 100 ms by default.
@@ -53,10 +53,10 @@ pub struct CacheSettings {
     /// How long a score is kept, 1 s to 30 d; 1 h by default.
     #[serde(deserialize_with = "units::duration::<_, SECOND, LONGEST_TTL>")]
     pub ttl: Duration,
-    /// Most entries of a cache inside this process, 1 to 10,000,000; 100,000 by default.
+    /// Maximum entries of a cache inside this process, 1 to 10,000,000; 100,000 by default.
     #[serde(deserialize_with = "units::count::<_, 1, 10_000_000>")]
     pub capacity: usize,
-    /// Most scores that are kept near, whatever the cache is, up to 10,000,000; 0, the default, is none.
+    /// Maximum scores in the near cache, up to 10,000,000; 0, the default, turns it off.
     #[serde(deserialize_with = "units::count::<_, 0, 10_000_000>")]
     pub near_capacity: usize,
     /// Time to connect, 1 ms to 1 min; 300 ms by default.

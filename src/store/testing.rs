@@ -1,4 +1,4 @@
-//! A store that does as it is told, for tests of everything above the backends.
+//! A scripted store, for tests of everything above the backends.
 
 use std::{
     collections::HashMap,
@@ -24,7 +24,7 @@ use super::{
 };
 use crate::testing::settle;
 
-/// What the store does when it is asked.
+/// The store's reaction to a command.
 #[derive(Debug, Clone, Default)]
 pub(crate) enum Act {
     #[default]
@@ -33,7 +33,7 @@ pub(crate) enum Act {
     FailAfter(Duration, BackendError),
     /// Nothing comes back, not a byte.
     Hang,
-    /// Answers after so long, or when healed; until then not a byte comes back.
+    /// Answers after this time, or when healed; until then without a byte.
     Slow(Duration),
     /// As `Slow`, but bytes keep coming.
     Trickle(Duration),
@@ -53,7 +53,7 @@ pub(crate) struct State {
     pub(crate) get: Act,
     pub(crate) get_many: Act,
     pub(crate) set: Act,
-    /// Connections end as soon as they are made.
+    /// Connections end as soon as they are created.
     pub(crate) short_lived: bool,
     /// Only commands on this connection are affected; 0 is all.
     pub(crate) only_connection: usize,
@@ -61,15 +61,15 @@ pub(crate) struct State {
     pub(crate) connects: Vec<Instant>,
     pub(crate) gets: usize,
     pub(crate) sets: usize,
-    /// Which connection the last one went out on, from 1.
+    /// The connection of the last write, from 1.
     pub(crate) last_set: usize,
-    /// Whether the store has roles take more than one connection.
+    /// Whether roles use more than one connection to the store.
     pub(crate) answers_in_order: bool,
-    /// Which connection each `get_many` went out on, from 1.
+    /// The connection of each `get_many`, from 1.
     pub(crate) get_manys: Vec<usize>,
-    /// What the store says of the sizes of values; none are known otherwise.
+    /// The sizes of values that the store reports; unknown for other keys.
     pub(crate) sizes: HashMap<String, Size>,
-    /// When the last `get_many` went out.
+    /// The time of the last `get_many`.
     pub(crate) last_sent: Option<Instant>,
     pub(crate) probes: Vec<Instant>,
     open: Vec<watch::Sender<bool>>,
@@ -87,7 +87,7 @@ struct Wire {
 // ===== impl Script =====
 
 impl Script {
-    /// A look at the script, or a change of it.
+    /// Reads or changes the script.
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -96,7 +96,7 @@ impl Script {
         Arc::new(self.clone())
     }
 
-    /// From now on everything that is asked is answered, and so is what was only slow.
+    /// From now on every command is answered, also one that was only slow.
     pub(crate) fn heal(&self) {
         let mut state = self.state();
         state.connect = Act::Answer;
@@ -107,7 +107,7 @@ impl Script {
         self.healed.send_replace(());
     }
 
-    /// Every command fails this way; new connections are made all the same.
+    /// Every command fails this way; new connections are created all the same.
     pub(crate) fn commands(&self, act: &Act) {
         let mut state = self.state();
         state.get = act.clone();
@@ -115,7 +115,7 @@ impl Script {
         state.set = act.clone();
     }
 
-    /// The server is gone: connections end and new ones are refused.
+    /// The server is gone: connections end, and new ones are rejected.
     pub(crate) fn refuse(&self) {
         self.state().connect = Act::Fail(BackendError::Disconnected(ConnectionRefused));
         self.cut();
@@ -128,7 +128,7 @@ impl Script {
         }
     }
 
-    /// How many connections were made, or tried.
+    /// The number of connections that were created, or tried.
     pub(crate) fn connects(&self) -> usize {
         self.state().connects.len()
     }
@@ -138,7 +138,7 @@ impl Script {
         self.state().open.iter().filter(|closed| !*closed.borrow()).count()
     }
 
-    /// Plays `act`, then does `answer`.
+    /// Performs `act`, then `answer`.
     fn play<T: Send + 'static>(
         &self,
         act: Act,
@@ -290,7 +290,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A role of its own, with metrics of its own.
+/// The health of a role, with separate metrics.
 pub(crate) fn status(role: Role) -> Arc<StoreHealth> {
     StoreHealth::new(role, StoreMetrics::register(&Registry::new()).unwrap())
 }

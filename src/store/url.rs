@@ -1,6 +1,7 @@
-//! Where a store is: one URL, parsed once, with its password kept out of sight.
+//! The URL of a store, parsed once, with its password hidden.
 //!
-//! The errors never repeat any part of the URL but a known scheme: with a typing mistake, a password can stand anywhere.
+//! The errors never repeat any part of the URL except a known scheme: after a typing mistake, a password can stand
+//! anywhere.
 
 mod target;
 
@@ -10,7 +11,7 @@ use std::str::FromStr;
 
 pub use target::{Password, RedisAddress, RedisTarget};
 
-/// Where a store is. Equal URLs are the same place: a store inside this process is then one for both roles.
+/// The place of a store. Equal URLs are the same place: both roles then share a store inside this process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreUrl {
     /// `embedded:PATH`: a database file of our own.
@@ -21,19 +22,19 @@ pub enum StoreUrl {
     Redis(RedisTarget),
 }
 
-/// Why a text is no store URL.
+/// The reason why a text is not a store URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum StoreUrlError {
-    /// It is of no kind that we know of.
+    /// The scheme is unknown.
     #[error("expected a URL that starts with embedded:, memory:, redis:// or redis+unix://")]
     UnknownScheme,
-    /// It is of a kind that only other versions know of.
+    /// The scheme is only known to other versions.
     #[error("{0} is not supported by this version; use embedded:, memory:, redis:// or redis+unix://")]
     Unsupported(&'static str),
-    /// `embedded:` with no path, or with one that was meant as a host.
+    /// `embedded:` without a path, or with one that was meant as a host.
     #[error("expected embedded:PATH with a path and no // before it")]
     EmbeddedPath,
-    /// Something after `memory:`.
+    /// A text after `memory:`.
     #[error("memory: takes nothing after the colon")]
     MemoryArgument,
     /// Blanks or control characters, which a URL parser would drop silently.
@@ -55,10 +56,10 @@ pub enum StoreUrlError {
     /// The user, the password or the socket's path is not UTF-8 after decoding, or a `%` does not start a code.
     #[error("bad percent-encoding")]
     Encoding,
-    /// There is a password already.
+    /// The password is given twice.
     #[error("has a password of its own")]
     PasswordTwice,
-    /// Only Redis asks for one.
+    /// Only Redis has a password.
     #[error("takes no password")]
     NoPasswordTaken,
 }
@@ -66,11 +67,11 @@ pub enum StoreUrlError {
 // ===== impl StoreUrl =====
 
 impl StoreUrl {
-    /// The same place, with a password that is kept in `file`, and read from there at each connect.
+    /// The same place, with a password that is read from `file` at each connect.
     ///
     /// # Errors
     ///
-    /// The URL has a password already, or is not of a kind that takes one.
+    /// The URL already contains a password, or its scheme has none.
     pub fn with_password_file(self, file: PathBuf) -> Result<Self, StoreUrlError> {
         match self {
             Self::Redis(target) if target.password.is_none() => {
@@ -81,7 +82,7 @@ impl StoreUrl {
         }
     }
 
-    /// Whether the store is inside this process: two roles that name the same place then share it.
+    /// Whether the store is inside this process: two roles with the same URL then share it.
     pub fn is_in_process(&self) -> bool {
         match self {
             Self::Embedded(_) | Self::Memory => true,
@@ -89,7 +90,7 @@ impl StoreUrl {
         }
     }
 
-    /// The place as the URL alone has it, without a password that is kept in a file.
+    /// The place according to the URL alone, without a password from a file.
     pub fn without_password_file(&self) -> Self {
         match self {
             Self::Redis(target) if matches!(target.password, Some(Password::File(_))) => {
@@ -99,7 +100,7 @@ impl StoreUrl {
         }
     }
 
-    /// Whether there is a user and no password, with which nobody can log in.
+    /// Whether there is a user without a password, who cannot log in.
     pub fn lacks_password(&self) -> bool {
         matches!(self, Self::Redis(target) if target.username.is_some() && target.password.is_none())
     }
@@ -127,7 +128,7 @@ impl FromStr for StoreUrl {
     }
 }
 
-/// As it was written, but for the password: `redis://user:***@host:6379/0`.
+/// As it was written, but with the password hidden: `redis://user:***@host:6379/0`.
 impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,7 +1,7 @@
-//! Writes events as JSON, an object a line: its time, its level, its fields in their order, and where it comes from.
+//! Writes events as JSON, an object a line: the time, the level, the fields in their order, and the target.
 //!
-//! Each call writes a line, so a line is written straight into one buffer. tracing-subscriber's own JSON takes six times the
-//! instructions: it has every piece of a line pass through serde and a formatter.
+//! Each call writes a line, so a line is written directly into one buffer. tracing-subscriber's own JSON takes six
+//! times the instructions, because every piece of a line passes through serde and a formatter.
 
 use std::{
     fmt::{self, Write as _},
@@ -18,13 +18,13 @@ use tracing_subscriber::{Layer, fmt::MakeWriter, layer::Context};
 
 use crate::wall_clock;
 
-/// What most lines fit into, in bytes.
+/// Bytes that are enough for most lines.
 const MOST_LINES: usize = 512;
 
-/// The layer. Spans leave no trace in it.
+/// The layer. It ignores spans.
 pub(super) struct JsonLines<W>(pub(super) W);
 
-/// A line that is being written, without the brace that closes it.
+/// A line that is being written, without the closing brace.
 struct Line(Vec<u8>);
 
 // ===== impl JsonLines =====
@@ -54,8 +54,8 @@ fn line(event: &Event<'_>) -> Vec<u8> {
     line.0
 }
 
-/// Controls beyond ASCII's first 32, the separators that some readers take for line breaks, and characters that turn the
-/// direction of the text around them.
+/// Controls beyond ASCII's first 32, the separators that some readers take for line breaks, and characters that
+/// change the direction of the text around them.
 fn misleads(character: char) -> bool {
     matches!(
         character,
@@ -70,7 +70,7 @@ fn misleads(character: char) -> bool {
 // ===== impl Line =====
 
 impl Line {
-    /// The name of a field, behind the fields before it.
+    /// The name of a field, after the earlier fields.
     fn name(&mut self, name: &str) {
         self.0.push(b',');
         self.quoted(name);
@@ -78,7 +78,7 @@ impl Line {
     }
 
     fn quoted(&mut self, text: &str) {
-        // Looked at as a whole, which goes many bytes at a time; hardly any text has such a byte.
+        // Checked as a whole first, which handles many bytes at a time; hardly any text contains such a byte.
         let escaped =
             |bad: bool, &byte: &u8| bad | (byte < b' ') | (byte == b'"') | (byte == b'\\') | (byte >= 0x7f);
         if text.as_bytes().iter().fold(false, escaped) {
@@ -90,7 +90,7 @@ impl Line {
         }
     }
 
-    /// Escapes more than JSON asks for: terminals obey some characters, and some make a line look like another one.
+    /// Escapes more than JSON demands: terminals obey some characters, and some make a line look like another one.
     fn escaped(&mut self, text: &str) {
         let from = self.0.len();
         self.json(text);
@@ -106,7 +106,7 @@ impl Line {
     }
 
     fn json(&mut self, value: impl Serialize) {
-        // To write a number or a text into memory cannot fail.
+        // Writing a number or a text into memory cannot fail.
         _ = serde_json::to_writer(&mut self.0, &value);
     }
 
@@ -142,10 +142,10 @@ impl Visit for Line {
         self.text(field.name(), value);
     }
 
-    /// Also what is displayed: messages, errors, wide integers.
+    /// Displayed values too: messages, errors, wide integers.
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         let mut text = String::new();
-        // Fails only if the value's own `Debug` does. Then it has said what it has said.
+        // Fails only if the value's own `Debug` does. Its text up to then is kept.
         _ = write!(text, "{value:?}");
         self.text(field.name(), &text);
     }
@@ -164,7 +164,7 @@ mod tests {
     use super::*;
     use crate::testing::Log;
 
-    /// What is written while `log` runs.
+    /// The text that `log` writes.
     fn written(log: impl FnOnce()) -> String {
         let written = Log::default();
         let writer = written.clone();

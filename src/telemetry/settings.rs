@@ -56,7 +56,7 @@ fn format<'de, D: Deserializer<'de>>(input: D) -> Result<Option<LogFormat>, D::E
     })
 }
 
-/// A collector's usual path is added if the URL has none.
+/// A collector's usual path is added to a URL without one.
 fn endpoint<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Url>, D::Error> {
     parsed_unless_empty(input, |text| {
         // Not shown: it may hold a password.

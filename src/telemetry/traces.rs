@@ -1,7 +1,8 @@
 //! Exports spans to a collector, by OTLP over HTTP, from a thread of its own.
 //!
-//! Nothing here holds a call up: a span that ends goes into a bounded queue, or is dropped and counted if that is full. The
-//! exporter sends what has gathered, one batch after the other; a collector that is slow, down or refuses costs spans only.
+//! The export never delays a call: a span that ends goes into a bounded queue, or is dropped and counted if the queue
+//! is full. The exporter sends the queued spans, one batch after the other; a slow, lost or rejecting collector costs
+//! only spans.
 
 use std::{
     io, mem,
@@ -31,15 +32,16 @@ use crate::{resolver::Resolver, trust};
 /// Spans in one batch.
 const BATCH: usize = 512;
 
-/// How long the first span of a batch waits for others.
+/// Time that the first span of a batch waits for others.
 const GATHER: Duration = Duration::from_millis(500);
 
-/// The export of this process' spans. When it is dropped, what is queued is sent, if the collector takes it in time.
+/// The export of this process' spans. When it is dropped, the queued spans are sent, if the collector accepts them in
+/// time.
 pub(super) struct Traces {
     provider: SdkTracerProvider,
     lost: IntCounter,
     stop: Option<oneshot::Sender<()>>,
-    /// How long the end of the process waits for what is queued to be sent.
+    /// Maximum time that the end of the process waits for the queued spans.
     patience: Duration,
     done: std_mpsc::Receiver<()>,
 }
@@ -51,7 +53,7 @@ struct Queue {
     lost: IntCounter,
 }
 
-/// Sends batches, and says in the log when that begins to fail, and when it works again.
+/// Sends batches, and logs when that starts to fail, and when it works again.
 struct Sending {
     exporter: OtlpExporter,
     timeout: Duration,
@@ -62,14 +64,14 @@ struct Sending {
 // ===== impl Traces =====
 
 impl Traces {
-    /// Starts to export. The collector, whose name `resolver` looks up, need not be there.
+    /// Starts the export. The collector, whose name `resolver` looks up, need not exist yet.
     ///
     /// # Errors
     ///
     /// If the system has no thread for it.
     pub(super) fn start(endpoint: &Url, settings: &TraceSettings, resolver: Resolver) -> io::Result<Self> {
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-        // Collectors over TLS are not offered, but reqwest wants to know.
+        // The collector is never asked over TLS, but reqwest needs a provider.
         let tls = trust::config(false).map_err(io::Error::other)?;
         let client = reqwest::Client::builder()
             .no_proxy()
@@ -125,7 +127,7 @@ impl Traces {
 impl Drop for Traces {
     fn drop(&mut self) {
         drop(self.stop.take());
-        // Resolves by an error either way: it is done, or it takes too long.
+        // Resolves with an error in both cases: the export is done, or it takes too long.
         _ = self.done.recv_timeout(self.patience);
     }
 }
@@ -153,7 +155,7 @@ impl SpanProcessor for Queue {
 // ===== impl Sending =====
 
 impl Sending {
-    /// Sends what is queued, until it is told to stop and the queue is empty.
+    /// Sends the queued spans, until it is stopped and the queue is empty.
     async fn run(mut self, mut queued: mpsc::Receiver<SpanData>, mut stopped: oneshot::Receiver<()>) {
         let mut batch = Vec::new();
         loop {
@@ -184,8 +186,8 @@ impl Sending {
     }
 }
 
-/// Waits for a span, and then until there are enough for a batch or it gets late. May be dropped at any time: what has been
-/// received is in `batch`.
+/// Waits for a span, and then until a batch is full or its time is over. May be dropped at any time: the received
+/// spans are in `batch`.
 async fn gather(queued: &mut mpsc::Receiver<SpanData>, batch: &mut Vec<SpanData>) {
     queued.recv_many(batch, BATCH).await;
     let late = Instant::now() + GATHER;

@@ -1,8 +1,8 @@
-//! A file of calls, streamed: a thread reads lines ahead, a bounded number of calls are under way, a thread writes their
-//! outcomes in the order of the lines.
+//! A file of calls, streamed: a thread reads lines ahead, a limited number of calls are in flight, and a thread
+//! writes their outcomes in the order of the lines.
 //!
-//! Each joint has a bound, so a file of any length takes the same memory, and a slow reader of the output slows the calls
-//! down. Calls are tasks of their own: whoever waits for the output to drain does not keep them from being answered.
+//! Each queue is limited, so a file of any length takes the same memory, and a slow reader of the output slows the
+//! calls down. Calls are separate tasks: waiting for the output does not keep them from being answered.
 
 use std::{
     io::{self, BufReader, Read, Write},
@@ -39,13 +39,13 @@ use crate::{
     client::{Answer, Call, CallError, Client, Identity},
 };
 
-/// Read at once.
+/// Bytes that are read at once.
 const BUFFER: usize = 256 << 10;
-/// Bad lines that are told one by one on standard error. All of them are in the output.
+/// Bad lines that are printed one by one on standard error. The output contains all of them.
 const SHOWN: u64 = 20;
 /// Outcomes that wait to be written.
 const UNWRITTEN: usize = 64;
-/// How long what is done is given to be written, once a signal came.
+/// Time to write the finished outcomes after a signal.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 const CALLS: &str = "calling {bar:30} {msg}";
@@ -54,24 +54,25 @@ const CALLS_OF_UNKNOWN: &str = "calling {spinner} {msg}";
 // No doc comment: clap would make it the description of the command.
 #[derive(Debug, Args)]
 pub(super) struct BatchArgs {
-    /// Make the calls in this file, a JSON object a line; - is standard input. Prints an outcome a line, in their order.
+    /// Make the calls in this file, a JSON object a line; - is standard input. Prints an outcome a line, in their
+    /// order.
     #[arg(id = "batch", long = "batch", value_name = "FILE", required = true)]
     pub(super) file: Option<PathBuf>,
-    /// Calls of a batch that are under way at the same time, 1 to 4096.
+    /// Calls of a batch in flight at the same time, 1 to 4096.
     #[arg(long, value_name = "N", default_value = "32", value_parser = concurrency)]
     pub(super) concurrency: NonZeroUsize,
 }
 
-/// A line's number, and the call that it is.
+/// A line's number, and its call.
 type Numbered = io::Result<(usize, Result<Call, Fault>)>;
 
-/// What became of a line.
+/// The outcome of a line.
 enum Done {
     Bad(usize, Fault),
     Called { line: usize, request_id: String, outcome: Result<Answer, CallError>, took: Duration },
 }
 
-/// Makes the calls of `file`. Says at the end how they fared, also if a signal is the end.
+/// Makes the calls of `file`. Prints a summary at the end, also after a signal.
 pub(super) fn run(
     file: &Path,
     concurrency: NonZeroUsize,
@@ -94,13 +95,13 @@ pub(super) fn run(
         drop(outcomes);
         let written = match &stopped {
             Ok(()) => (&mut writing).await,
-            // Whoever reads the output may have been stopped as well.
+            // The reader of the output may have been stopped as well.
             Err(_) => timeout(LAST_WORDS, &mut writing).await.unwrap_or(Ok(Ok(()))),
         };
         stopped?;
         Ok(written.unwrap_or_else(|died| Err(io::Error::other(died)))?)
     });
-    // Does not wait for a read that nothing may ever come of.
+    // Does not wait for a read that may never end.
     runtime.shutdown_background();
     bar.finish_and_clear();
     say(summary.told(begun.elapsed(), client.repeats()));
@@ -111,7 +112,7 @@ pub(super) fn run(
     }
 }
 
-/// Keeps as many calls under way as it may, and passes their outcomes on in the order of the lines.
+/// Keeps the calls in flight up to the limit, and passes their outcomes on in the order of the lines.
 async fn work(
     mut lines: Receiver<Numbered>,
     client: &Arc<Client>,
@@ -137,7 +138,7 @@ async fn work(
         let text = tell(&done, summary);
         bar.set_message(format!("{} done, {} failed", summary.lines(), summary.failed()));
         if outcomes.send(text).await.is_err() {
-            // The writer has ended, and will say why.
+            // The writer has ended, and will report the reason.
             return Ok(());
         }
     }
@@ -153,7 +154,7 @@ async fn make(client: Arc<Client>, line: usize, call: Result<Call, Fault>) -> Do
     Done::Called { line, request_id: call.request_id().to_owned(), outcome, took: begun.elapsed() }
 }
 
-/// Counts what became of a line, and says it in one.
+/// Counts the outcome of a line, and writes it as a line.
 fn tell(done: &Done, summary: &mut Summary) -> String {
     let text = match done {
         Done::Bad(line, fault) => {
@@ -174,7 +175,7 @@ fn tell(done: &Done, summary: &mut Summary) -> String {
     text + "\n"
 }
 
-/// Reads and parses lines in a thread of its own, `ahead` of them at the most.
+/// Reads and parses lines in a separate thread, at most `ahead` of them.
 fn read_ahead(
     input: impl Read + Send + 'static,
     identity: Option<Identity>,
@@ -202,7 +203,7 @@ fn read_ahead(
     receiver
 }
 
-/// Writes to standard output in a thread of its own. What is written is flushed whenever there is nothing more to write.
+/// Writes to standard output in a separate thread, and flushes when nothing more is waiting.
 fn write_behind() -> (Sender<String>, JoinHandle<io::Result<()>>) {
     let (sender, mut outcomes) = channel::<String>(UNWRITTEN);
     let writing = spawn_blocking(move || {

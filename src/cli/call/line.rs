@@ -1,7 +1,7 @@
 //! One line of a batch: `{"method": "online_score", "arguments": {…}}`, with `account` and `login` where they differ.
 //!
-//! Judged with the service's own strict JSON, so that a misspelt or repeated field is a mistake; the arguments are then
-//! sent as they stand, to the byte. A fault shows no more of the line than the names of fields.
+//! Parsed with the service's own strict JSON, so that a misspelt or repeated field is a mistake; the arguments are
+//! then sent unchanged. A fault shows only names of fields from the line.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -12,7 +12,7 @@ use crate::{
     domain::{Json, Method, Object},
 };
 
-/// What can be wrong with a line.
+/// The fault of a line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Fault {
     #[error(transparent)]
@@ -37,7 +37,7 @@ struct Arguments<'a> {
     arguments: &'a RawValue,
 }
 
-/// The call that `line` asks for, as `default` where it names no login of its own.
+/// The call of `line`, by `default` if it does not name a login.
 pub(super) fn parse(line: &str, default: Option<&Identity>) -> Result<Call, Fault> {
     let mut object = lines::object(line)?;
     let method = text(&mut object, "method")?.ok_or(Fault::Missing("method"))?;
@@ -55,7 +55,7 @@ pub(super) fn parse(line: &str, default: Option<&Identity>) -> Result<Call, Faul
         },
         (None, None) => return Err(Fault::NoLogin),
     };
-    // What our own reader took, this one takes as well.
+    // A text that our own parser accepted is valid here as well.
     let Arguments { arguments } =
         serde_json::from_str(line).map_err(|error| BadObject::Syntax { column: error.column() })?;
     Ok(Call::raw(identity, method, arguments.to_owned()))

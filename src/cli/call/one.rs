@@ -1,4 +1,4 @@
-//! A single call, its answer for people or as JSON.
+//! A single call, with its answer for people or as JSON.
 
 use std::{
     convert::Infallible,
@@ -19,13 +19,13 @@ use crate::{
     domain::{Method, Redacted},
 };
 
-/// The most of standard input that is read, in bytes; the service takes less by default.
+/// Maximum bytes of standard input; the service's default limit is lower.
 const LONGEST: u64 = 64 << 20;
 
 // No doc comment: clap would make it the description of the command.
 #[derive(Debug, Args)]
 pub(super) struct OneArgs {
-    /// Send these arguments, a JSON object, as they are; - reads them from standard input.
+    /// Send these arguments, a JSON object, unchanged; - reads them from standard input.
     #[arg(long, value_name = "JSON", value_parser = hidden)]
     pub(super) arguments: Option<Redacted<String>>,
     /// Print the answer as JSON, as the service sends it (the default unless standard output is a terminal).
@@ -34,7 +34,7 @@ pub(super) struct OneArgs {
     /// Print the answer for people (the default on a terminal).
     #[arg(long, conflicts_with = "json")]
     text: bool,
-    /// The id under which the service logs the call, 1 to 128 visible ASCII characters; made up unless given.
+    /// The id under which the service logs the call, 1 to 128 visible ASCII characters; random unless given.
     #[arg(long, value_name = "ID")]
     request_id: Option<String>,
     /// Make the call part of this trace (W3C Trace Context).
@@ -42,7 +42,7 @@ pub(super) struct OneArgs {
     traceparent: Option<String>,
 }
 
-/// Whom to rate. What is not given is not sent.
+/// The person to score. Options that are not given are not sent.
 #[derive(Debug, Args)]
 pub(super) struct ScoreArgs {
     /// 11 digits, the first a 7.
@@ -65,7 +65,7 @@ pub(super) struct ScoreArgs {
     pub(super) one: OneArgs,
 }
 
-/// Whose interests.
+/// The clients.
 #[derive(Debug, Args)]
 pub(super) struct InterestsArgs {
     /// Ids of clients.
@@ -110,7 +110,7 @@ impl InterestsArgs {
     }
 }
 
-/// The arguments that are `given` as JSON, else those that `made` makes of the others.
+/// The arguments that are `given` as JSON, else those of the other options.
 pub(super) fn arguments(
     given: Option<&Redacted<String>>,
     made: impl FnOnce() -> serde_json::Result<Box<RawValue>>,
@@ -125,14 +125,14 @@ pub(super) fn arguments(
         }
         Some(text) => RawValue::from_string(text.to_owned()),
     };
-    // The error itself may quote what it stumbled over.
+    // The error itself may quote the text.
     arguments.map_err(|error| {
         let (line, column) = (error.line(), error.column());
         Failure::Usage(format!("--arguments: not JSON, see line {line}, column {column}"))
     })
 }
 
-/// Makes the call and prints its outcome, until a signal ends that.
+/// Makes the call and prints its outcome, unless a signal comes first.
 pub(super) fn run(
     client: &Client,
     target: &Target,
@@ -177,7 +177,7 @@ fn for_people(answer: &Answer) -> String {
     }
 }
 
-/// What others stored must not steer the terminal that it is shown on.
+/// Stored text must not control the terminal.
 pub(super) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }

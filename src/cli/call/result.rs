@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::client::{Answer, CallError};
 
-/// The contract's two shapes; `code` is null where the service gave none. In a batch it begins with the line's number.
+/// The contract's two shapes; `code` is null if there is no answer. In a batch the line's number comes first.
 #[derive(Debug, Serialize)]
 pub(super) struct Outcome<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,4 +1,4 @@
-//! How the calls of a batch fared.
+//! The summary of a batch of calls.
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
@@ -6,20 +6,20 @@ use hdrhistogram::Histogram;
 
 use crate::client::{Answer, CallError};
 
-/// What latencies are cut to, in microseconds: the longest deadline, and some more.
+/// Maximum recorded latency, in microseconds: more than the longest deadline.
 const LONGEST: u64 = 2 * 3_600_000_000;
 
-/// Counts and latencies, in memory that does not grow with the calls.
+/// Counts and latencies, in constant memory.
 #[derive(Debug, Default)]
 pub(super) struct Summary {
     calls: u64,
     bad_lines: u64,
-    /// By the service's code; none for calls that it did not answer.
+    /// Calls by the service's code; `None` for calls without an answer.
     codes: BTreeMap<Option<u16>, u64>,
     latencies: Latencies,
 }
 
-/// In microseconds, to three digits. None if it could not be made, which its bounds rule out.
+/// In microseconds, to three digits. `None` if it could not be created, which its range makes impossible.
 #[derive(Debug)]
 struct Latencies(Option<Histogram<u64>>);
 
@@ -49,7 +49,7 @@ impl Summary {
         self.bad_lines
     }
 
-    /// Calls that have no answer, and lines that are no calls.
+    /// Calls without an answer, and invalid lines.
     pub(super) fn failed(&self) -> u64 {
         self.bad_lines + self.calls - self.codes.get(&Some(200)).copied().unwrap_or(0)
     }
@@ -59,7 +59,7 @@ impl Summary {
         self.calls + self.bad_lines
     }
 
-    /// What is said at the end, after `took`, with `repeats` more tries than calls.
+    /// The text at the end, after `took`, with `repeats` more tries than calls.
     pub(super) fn told(&self, took: Duration, repeats: u64) -> String {
         let rate = if took.is_zero() { 0.0 } else { self.calls as f64 / took.as_secs_f64() };
         let mut text = format!("{} calls in {:.2} s, {rate:.0} a second", self.calls, took.as_secs_f64());

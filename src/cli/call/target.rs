@@ -1,4 +1,4 @@
-//! Where a call goes, as whom, and how long it may take.
+//! The target of a call, its caller, and its deadline.
 
 use std::time::Duration;
 
@@ -18,19 +18,19 @@ const LONGEST: Duration = Duration::from_secs(3600);
 // No doc comment: clap would make it the description of the command.
 #[derive(Debug, Args)]
 pub(super) struct Target {
-    /// Where the service is; calls are posted to /method below it. https:// trusts whom the system does.
+    /// The service's URL; calls are posted to /method below it. https:// uses the system's certificates.
     #[arg(long, global = true, default_value = "http://127.0.0.1:8080")]
     url: String,
-    /// The partner's account; empty unless given. In a batch: of lines that name none.
+    /// The partner's account; empty unless given. In a batch: for lines without one.
     #[arg(long, global = true)]
     account: Option<String>,
-    /// The partner's login. In a batch: of lines that name none.
+    /// The partner's login. In a batch: for lines without one.
     #[arg(long, global = true)]
     login: Option<String>,
     /// Call as the admin. The salt is auth.salt or auth.admin_salt, as for `token`.
     #[arg(long, global = true)]
     admin: bool,
-    /// How long a call may take, with all its tries and waits, 1ms to 1h.
+    /// Time for a call, with all its tries and waits, 1ms to 1h.
     #[arg(long, global = true, default_value = "5s", value_parser = deadline)]
     deadline: Duration,
 }
@@ -39,7 +39,7 @@ pub(super) struct Target {
 
 impl Target {
     pub(super) fn client(&self, settings: &Settings) -> Result<Client, Failure> {
-        // The URL may hold a password, so it is not shown.
+        // The URL may contain a password, so it is not shown.
         let refused = |error: BuildError| Failure::Usage(format!("--url: {error}"));
         let url = self.url.parse().map_err(|_| refused(BuildError::Url))?;
         let authenticator = Authenticator::new(settings.auth.policy())?;
@@ -47,13 +47,13 @@ impl Target {
         Client::new(url, authenticator, policy).map_err(refused)
     }
 
-    /// As whom a single call is made.
+    /// The caller of a single call.
     pub(super) fn identity(&self, settings: &Settings) -> Result<Identity, Failure> {
         let missing = || Failure::Usage("--login is required, or --admin".to_owned());
         self.identity_of_lines(settings)?.ok_or_else(missing)
     }
 
-    /// As whom the lines of a batch are called that do not say it themselves.
+    /// The caller of the lines of a batch that do not name one.
     pub(super) fn identity_of_lines(&self, settings: &Settings) -> Result<Option<Identity>, Failure> {
         match (self.admin, &self.account, &self.login) {
             (true, None, None) => Ok(Some(Identity::new("", settings.auth.admin_login.as_str()))),

@@ -1,4 +1,4 @@
-//! All clients of one file, and all its faults: gathered before anything is written.
+//! All clients of one file, and all its faults: collected before anything is written.
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
@@ -14,10 +14,10 @@ use crate::{
     domain::{ClientId, Interests},
 };
 
-/// Bad lines that are told one by one. After so many, they are one mistake made again and again.
+/// Bad lines that are printed one by one. More of them are probably the same mistake.
 pub(super) const SHOWN: usize = 20;
 
-/// How a file is written.
+/// The format of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
     /// {"id": 1, "interests": ["books", "hi-tech"]} on each line
@@ -26,15 +26,15 @@ pub(super) enum Format {
     Csv,
 }
 
-/// What a file holds.
+/// The contents of a file.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     clients: BTreeMap<ClientId, Client>,
     /// The first [`SHOWN`] bad lines.
     pub(super) faults: Vec<(usize, Fault)>,
-    /// How many bad lines there are.
+    /// The number of bad lines.
     pub(super) bad_lines: usize,
-    /// Without its header a file is not what it is taken for, and no line of it can be trusted.
+    /// The header is missing, so the format is probably wrong, and no line can be trusted.
     pub(super) headless: bool,
 }
 
@@ -47,7 +47,7 @@ struct Client {
 // ===== impl Format =====
 
 impl Format {
-    /// By the ending of a file's name, in any case.
+    /// By the extension of a file's name, in any case.
     pub(super) fn of(file: &Path) -> Option<Self> {
         let ending = file.extension()?.to_str()?.to_ascii_lowercase();
         match ending.as_str() {
@@ -61,7 +61,7 @@ impl Format {
 // ===== impl Batch =====
 
 impl Batch {
-    /// Reads all of `input`. Faults in it are no error here, only that it cannot be read.
+    /// Reads the whole `input`. Only a failed read is an error; faults in the lines are collected.
     pub(super) fn read(input: impl BufRead, format: Format) -> io::Result<Self> {
         let mut batch = Self::default();
         let mut lines = Lines::new(input);
@@ -91,7 +91,7 @@ impl Batch {
         Ok(batch)
     }
 
-    /// What to store, in the order of the ids.
+    /// The keys and values to store, in the order of the ids.
     pub(super) fn into_entries(self) -> Vec<(String, Vec<u8>)> {
         let entry = |(id, client): (ClientId, Client)| (id.key(), client.interests.to_json().into_bytes());
         self.clients.into_iter().map(entry).collect()

@@ -7,10 +7,10 @@
 //! 2,
 //! ```
 //!
-//! Rows with the same id add up, in their order; an empty second cell is a client and no interest. So an interest may
-//! hold any character and no separator had to be invented. Cells are quoted as RFC 4180 has it, but a row ends with its
-//! line: a quote that is left open costs that line, and not silently all the rest of the file. That, and that a stray
-//! quote is an error, is why this is read by hand: CSV libraries forgive both.
+//! Rows with the same id add up, in their order; a row with an empty second cell is a client without interests. So an
+//! interest may contain any character, and no separator is needed. Cells are quoted as in RFC 4180, but a row ends
+//! with its line: an unclosed quote costs only that line, not the rest of the file. For this, and because a stray
+//! quote is an error, the parser is our own: CSV libraries accept both.
 
 use super::fault::Fault;
 use crate::domain::ClientId;
@@ -24,12 +24,12 @@ pub(super) fn header(line: &str) -> Result<(), Fault> {
     if is_header { Ok(()) } else { Err(Fault::Header) }
 }
 
-/// Reads one row: a client, and one interest or none.
+/// Reads one row: a client, and at most one interest.
 pub(super) fn parse(line: &str) -> Result<(ClientId, Option<String>), Fault> {
     let cells = cells(line)?;
     let [id, interest] = <[String; 2]>::try_from(cells).map_err(|cells| Fault::Columns(cells.len()))?;
     let number: i64 = id.parse().map_err(|_| Fault::Id)?;
-    // `parse` alone takes `+1` and `007`, which JSON does not.
+    // `parse` alone would accept `+1` and `007`, which JSON does not.
     if number.to_string() != id {
         return Err(Fault::Id);
     }
@@ -61,7 +61,7 @@ fn cells(line: &str) -> Result<Vec<String>, Fault> {
     Ok(cells)
 }
 
-/// The cell whose opening quote was before `text`, and what follows its closing one.
+/// The cell whose opening quote was before `text`, and the text after its closing quote.
 fn unquote(text: &str) -> Result<(String, &str), Fault> {
     let (mut cell, mut rest) = (String::new(), text);
     loop {

@@ -1,4 +1,4 @@
-//! What can be wrong with a line to import. Shows no more of the line than ids.
+//! The faults of a line to import. Their texts contain only ids from the line.
 
 use super::csv::HEADER;
 use crate::{

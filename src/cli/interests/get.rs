@@ -1,4 +1,4 @@
-//! `interests get`: what the store has for some clients.
+//! `interests get`: prints some clients' interests from the store.
 
 use std::io::Write;
 
@@ -14,10 +14,10 @@ use crate::{
     store::Purpose,
 };
 
-/// Whose interests.
+/// The clients.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct GetArgs {
-    /// Ids of clients. One that nothing is stored for has no interests.
+    /// Ids of clients. A client without stored interests has none.
     #[arg(required = true, allow_negative_numbers = true, value_name = "ID")]
     ids: Vec<i64>,
 }

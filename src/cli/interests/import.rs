@@ -1,7 +1,8 @@
-//! `interests import`: all of a file into the store, or nothing.
+//! `interests import`: writes a whole file into the store, or nothing.
 //!
-//! The file is read to its end before the store is opened, so a bad line costs nothing. It is held in memory meanwhile:
-//! standard input cannot be read twice, and a transaction that waits for a slow file would keep others from writing.
+//! The file is read to its end before the store is opened, so a bad line costs nothing. It is held in memory
+//! meanwhile: standard input cannot be read twice, and a transaction that waits for a slow file would keep others
+//! from writing.
 
 use std::{
     io::BufReader,
@@ -25,13 +26,13 @@ use crate::{
     store::Purpose,
 };
 
-/// Read at once.
+/// Bytes that are read at once.
 const BUFFER: usize = 256 << 10;
 
 const BYTES: &str = "reading {bar:30} {bytes}/{total_bytes}";
 const BYTES_OF_UNKNOWN: &str = "reading {spinner} {bytes}";
 
-/// What to import, and how it is written.
+/// The file to import, and its format.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 NDJSON, a line for each client:
@@ -50,7 +51,7 @@ memory until it is written. A service that runs on the same store sees all of it
 pub(in crate::cli) struct ImportArgs {
     /// The file; - is standard input.
     file: PathBuf,
-    /// How it is written [default: by the ending: .ndjson, .jsonl or .csv; ndjson for standard input]
+    /// The format of the file [default: by the extension: .ndjson, .jsonl or .csv; ndjson for standard input]
     #[arg(long, value_enum)]
     format: Option<Format>,
     /// Leave bad lines out and import the others, instead of importing nothing.

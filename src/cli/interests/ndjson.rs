@@ -1,6 +1,6 @@
 //! NDJSON: each line an object such as `{"id": 1, "interests": ["books", "hi-tech"]}`.
 //!
-//! Read with the service's own strict JSON: an integer is an integer, and a field given twice is a mistake.
+//! Read with the service's own strict JSON: an integer is an integer, and a repeated field is a mistake.
 
 use super::fault::Fault;
 use crate::{

@@ -1,4 +1,4 @@
-//! A client's line of NDJSON, and how it stands in the store.
+//! A client's line of NDJSON, and its value in the store.
 
 use std::io::{self, Write};
 
@@ -9,10 +9,10 @@ use crate::{
     store::Stored,
 };
 
-/// What the keys of interests begin with.
+/// The prefix of the keys of interests.
 pub(super) const PREFIX: &str = "i:";
 
-/// Why what is stored for a client cannot be shown.
+/// The reason why a stored value cannot be printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Malformed {
     #[error("the stored value is {0}")]
@@ -27,13 +27,13 @@ struct Line<'a> {
     interests: &'a Interests,
 }
 
-/// The client whose key this is. None for keys that the service would never look for, such as `i:01`.
+/// The client of this key; `None` for keys that the service would never look up, such as `i:01`.
 pub(super) fn client(key: &str) -> Option<ClientId> {
     let id = ClientId(key.strip_prefix(PREFIX)?.parse().ok()?);
     (id.key() == key).then_some(id)
 }
 
-/// What `stored` says. Nothing stored is no interests, as for the service.
+/// The interests in `stored`. A missing value means no interests, as for the service.
 pub(super) fn interests(stored: &Stored) -> Result<Interests, Malformed> {
     match stored {
         Stored::Nothing => Ok(Interests::default()),

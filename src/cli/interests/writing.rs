@@ -1,4 +1,4 @@
-//! What a person at a terminal sees while clients are written, and what the store asks before it commits.
+//! The progress bar of an import, and the confirmation before the commit.
 
 use indicatif::ProgressBar;
 
@@ -9,7 +9,7 @@ use crate::{
 
 const ENTRIES: &str = "writing {bar:30} {human_pos}/{human_len}";
 
-/// Counts the entries that are written, and leaves the last word to the gate.
+/// Counts the written entries, and asks the gate before the commit.
 #[derive(Debug)]
 pub(super) struct Writing {
     bar: ProgressBar,
@@ -34,7 +34,7 @@ impl Watch for Writing {
     }
 }
 
-/// A bar goes when it is dropped, so that only the summary stays.
+/// A bar disappears when it is dropped, so that only the summary stays.
 impl Drop for Writing {
     fn drop(&mut self) {
         self.bar.finish_and_clear();

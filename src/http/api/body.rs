@@ -1,8 +1,9 @@
-//! Reads a request's body, within bounds of size and time, and of what all bodies may take together.
+//! Reads a request's body, within limits of size, time and memory.
 //!
-//! Connections are bounded and so is each body, but a body on each of ten thousand connections is more than a process has
-//! memory for. So all bodies share a budget, and a byte is taken off it when it has come and not when a head announces it:
-//! a promise takes nothing off it, and so holds nothing of others'.
+//! The number of connections is limited and so is each body, but ten thousand connections with a body each need more
+//! memory than a process has. So all request bodies share one memory budget; each received byte is charged to it and
+//! refunded when the call ends. An announced length is not charged, so an announcement alone cannot use up the
+//! budget.
 
 use std::time::Duration;
 
@@ -27,33 +28,33 @@ use crate::{
     },
 };
 
-/// The most that is set aside for a body of which nothing has come: what most bodies fit into.
+/// Bytes that are allocated before any part of a body has arrived. Most bodies fit.
 const AT_FIRST: usize = 4 << 10;
 
-/// What bodies may take.
+/// The limits of a body.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds<'a> {
-    /// Most bytes of one body.
+    /// Maximum bytes of one body.
     pub(super) limit: usize,
-    /// For all of one body.
+    /// Maximum time to receive one body.
     pub(super) patience: Duration,
     /// Charges the bytes to the memory of all bodies.
     pub(super) admission: &'a Admission,
 }
 
-/// A body. Its bytes count until it is dropped.
+/// A body. Its bytes are refunded when it is dropped.
 #[derive(Debug)]
 pub(super) struct Body<'a> {
     bytes: BytesMut,
     held: Option<SemaphorePermit<'a>>,
 }
 
-/// Reads all of `payload`.
+/// Reads the whole `payload`.
 ///
-/// A length that is announced too large is refused before anything is read; one that turns out too large, at the chunk
-/// that crosses the limit; and so is the chunk that there is no budget left for.
+/// An announced length above the limit is rejected before anything is read; a longer body, at the chunk that crosses
+/// the limit; and a body for which the memory budget is used up, at the next chunk.
 ///
-/// A request that asks for another protocol gets this one; but actix takes all that follows for its body.
+/// A request for another protocol is answered in this one, but actix takes everything that follows for its body.
 pub(super) async fn read<'a>(
     request: &HttpRequest,
     mut payload: web::Payload,
@@ -88,7 +89,7 @@ pub(super) async fn read<'a>(
 // ===== impl Body =====
 
 impl<'a> Body<'a> {
-    /// All that has come.
+    /// The received bytes.
     pub(super) fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
@@ -105,7 +106,7 @@ impl<'a> Body<'a> {
     }
 }
 
-/// How many bytes follow `head`, as actix sees it.
+/// The length of the body that follows `head`, as actix understands it.
 pub(super) fn length(head: &RequestHead) -> BodyLength {
     let is_websocket =
         |upgrade: &HeaderValue| upgrade.as_bytes().trim_ascii().eq_ignore_ascii_case(b"websocket");
@@ -116,7 +117,7 @@ pub(super) fn length(head: &RequestHead) -> BodyLength {
     BodyLength::Bytes(announced_length(&head.headers).map_or(0, |length| length as u64))
 }
 
-/// A length too large for a number is too large for us; one that is no number never gets here.
+/// A length that does not fit a number is above every limit. actix rejects a length that is not a number.
 fn announced_length(headers: &HeaderMap) -> Option<usize> {
     let length = headers.get(CONTENT_LENGTH)?.to_str().ok()?;
     Some(length.trim().parse().unwrap_or(usize::MAX))

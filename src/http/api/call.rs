@@ -32,28 +32,28 @@ use crate::{
     trace::TraceContext,
 };
 
-/// Where the trace of a caller travels.
+/// The header of the caller's trace.
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// How much of an account's name is logged, in characters.
+/// Maximum characters of an account's name in the log.
 const LOGGED_ACCOUNT: usize = 64;
 
-/// What the handler needs on each worker.
+/// The parts of the handler, on each worker.
 #[derive(Debug, Clone)]
 pub struct CallPlan {
-    /// The largest body, in bytes.
+    /// Maximum bytes of a body.
     pub body_limit: usize,
-    /// How long a body may take to arrive.
+    /// Maximum time to receive a body.
     pub body_timeout: Duration,
-    /// How long the dispatcher may take. It keeps to that itself; this is for one that is stuck.
+    /// Maximum time of the dispatcher. It enforces the time itself; this limit is for a dispatcher that is stuck.
     pub deadline: Duration,
-    /// Charges bodies. The dispatcher admits the call; here a call that it would reject is rejected before it is parsed.
+    /// Charges bodies. The dispatcher admits the call; the handler only rejects early, before it parses the body.
     pub admission: Arc<Admission>,
-    /// Where requests are counted.
+    /// Counts the requests.
     pub metrics: HttpMetrics,
 }
 
-/// What is known of a call by the time that it is answered.
+/// The fields of the log line that are known so far.
 #[derive(Default)]
 struct Known {
     account: String,
@@ -87,7 +87,7 @@ pub(in crate::http) async fn call(
     caller.iter().for_each(|caller| caller.adopt(&span));
     let mut known = Known::default();
     let answering = answer(&request, payload, &plan, &dispatcher, &mut known);
-    // Guarded here as well, so that a call which somebody panicked over is counted and logged like any other.
+    // Guarded here as well, so that a call that ended by a panic is counted and logged.
     let outcome = match guarded(answering).instrument(span.clone()).await {
         Ok(outcome) => outcome,
         Err(Panicked) => Err(CallError::Internal.into()),
@@ -106,11 +106,11 @@ pub(in crate::http) async fn call(
         CallContext::Clients(count) => (None, Some(count)),
     };
     let duration = took.as_secs_f64();
-    // A span that nobody sees would look each field up all the same.
+    // A disabled span would still look each field up.
     if !span.is_disabled() {
         span.record("method", method)
             .record("account", &account)
-            // Traces know signed numbers only.
+            // Traces only have signed numbers.
             .record("code", i64::from(code))
             .record("duration", duration);
         span.record("has", &has).record("nclients", nclients.and_then(|count| i64::try_from(count).ok()));
@@ -126,15 +126,15 @@ pub(in crate::http) async fn call(
     response
 }
 
-/// The caller's trace. W3C has a request with two of these headers start a new one.
+/// The caller's trace. As W3C demands, a request with two of these headers starts a new trace.
 fn traced_by(headers: &HeaderMap) -> Option<TraceContext> {
     let mut given = headers.get_all(TRACEPARENT);
     let only = given.next().filter(|_| given.next().is_none())?;
     TraceContext::from_traceparent(only.to_str().ok()?)
 }
 
-/// Counts a call that was refused before anything of it was read, and writes its one log line. It has no span: whoever is
-/// flooded has better things to do than to make some.
+/// Counts a call that was rejected before it was read, and writes its log line. It has no span, to keep a rejection
+/// cheap.
 pub(in crate::http) fn refused_unread(metrics: &HttpMetrics, request_id: &str, code: u16, took: Duration) {
     metrics.answered(OTHER, code, took);
     let duration = took.as_secs_f64();
@@ -149,10 +149,10 @@ async fn answer(
     known: &mut Known,
 ) -> Result<Answer, Refusal> {
     let bounds = Bounds { limit: plan.body_limit, patience: plan.body_timeout, admission: &plan.admission };
-    // Held until the call is over: the parsed request keeps what the body said.
+    // Held until the call ends, because the parsed request refers to its bytes.
     let body = body::read(request, payload, bounds).await?;
     let received = tokio::time::Instant::now();
-    // With no permit left, the dispatcher would refuse whatever the body says. A body is cheaper not parsed.
+    // The dispatcher would reject the call, so the body is not parsed.
     plan.admission.check_in_flight().map_err(|_| CallError::Unavailable)?;
     let json = Json::parse(body.as_bytes()).map_err(CallError::from)?;
     let request = MethodRequest::from_json(json).map_err(CallError::from)?;
@@ -165,13 +165,13 @@ async fn answer(
             known.context = handled.context;
             Ok(handled.outcome?)
         }
-        // The dispatcher fell while it handled this call.
+        // The dispatcher panicked while it handled this call.
         Ok(Err(_)) => Err(CallError::Internal.into()),
         Err(_) => Err(CallError::Unavailable.into()),
     }
 }
 
-/// At most so many characters of `text`.
+/// The first `most` characters of `text`.
 fn beginning(text: &str, most: usize) -> &str {
     if text.len() <= most {
         return text;

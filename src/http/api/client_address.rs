@@ -1,25 +1,26 @@
-//! Who a client is, for counting how often it calls: the peer, or whom a trusted proxy names.
+//! The client of a request, for its rate limit: the peer, or the address that a trusted proxy reports.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use actix_web::http::header::{HeaderMap, X_FORWARDED_FOR};
 use ipnet::IpNet;
 
-/// The client that a rate is counted for.
+/// A client with a rate of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(in crate::http) enum Client<'a> {
-    /// Its address. An IPv6 address stands for its /64, which one client has all of.
+    /// Its address. An IPv6 address stands for its /64 network, which belongs to one client.
     Address(IpAddr),
-    /// A trusted proxy gave this name, which is not an address: `unknown`, for one. All clients of that name count as one.
+    /// A name that a trusted proxy gave and that is not an address, such as `unknown`. All clients of one name share
+    /// a rate.
     Named(&'a [u8]),
 }
 
-/// The client that sent a request. Each proxy appends the address of its peer to `X-Forwarded-For`, and a client can write
-/// anything in front of it. So the client is the right-most element that is not a trusted proxy.
+/// The client that sent a request. Each proxy appends the address of its peer to `X-Forwarded-For`, and a client can
+/// write anything in front of it. So the client is the right-most element that is not a trusted proxy.
 ///
-/// Empty elements are skipped, as HTTP wants for lists. So is `unix:`, which nginx appends for a peer on the same machine.
-/// Any other element that is not an address stands for its client by its own text. The elements to the left of it come from
-/// that unknown client, which could choose its address with them.
+/// Empty elements are skipped, as HTTP demands for lists. `unix:` is skipped too: nginx appends it for a peer on the
+/// same machine. Any other element that is not an address stands for its client by its text. The elements to its left
+/// come from that unknown client, which could choose its address with them.
 pub(in crate::http) fn client<'a>(peer: IpAddr, headers: &'a HeaderMap, trusted: &[IpNet]) -> Client<'a> {
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(&address));
     let mut client = peer.to_canonical();

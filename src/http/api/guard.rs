@@ -1,4 +1,4 @@
-//! Keeps a panic to the request that it happened in. A bug must not cost a client its connection, nor others theirs.
+//! Limits a panic to its request, so that a bug neither closes the client's connection nor affects other clients.
 
 use std::{any::type_name, fmt, panic::AssertUnwindSafe};
 
@@ -13,18 +13,18 @@ use crate::{
     },
 };
 
-/// Somebody panicked. The hook that `telemetry` sets has logged where.
+/// A handler panicked. The hook that `telemetry` sets has logged the place.
 pub(super) struct Panicked;
 
-/// Runs `future` to its end, whichever that is.
+/// Runs `future` to its end or to a panic.
 ///
-/// What it was working on is as it left it: hand over nothing that is looked at again afterwards, unless any state of it
-/// is a good one.
+/// After a panic, the values that the future used may be half changed. Do not read them afterwards, unless every
+/// state of theirs is valid.
 pub(super) async fn guarded<T>(future: impl Future<Output = T>) -> Result<T, Panicked> {
     AssertUnwindSafe(future).catch_unwind().await.map_err(|_| Panicked)
 }
 
-/// The answer to a request that somebody panicked over, when the request itself is gone.
+/// The response to a request whose handler panicked, when the request itself is gone.
 pub(super) struct Lost(pub(super) RequestId);
 
 // ===== impl Lost =====

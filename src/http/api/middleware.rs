@@ -39,8 +39,8 @@ pub(in crate::http) struct AddressRate {
     pub(in crate::http) trusted_proxies: Vec<IpNet>,
 }
 
-/// What holds for every answer of the public listener: clients that call too often are told so, before anything is done
-/// for them; and clients are asked to leave once no more are accepted.
+/// The rules for every response of the public listener: a client that calls too often is rejected before any work,
+/// and clients are asked to disconnect once the listener is closing.
 pub(in crate::http) async fn every_public_answer(
     lifecycle: web::Data<Lifecycle>,
     metrics: web::Data<HttpMetrics>,
@@ -64,7 +64,7 @@ pub(in crate::http) async fn every_public_answer(
         None => {
             let answered = next.call(request).await?.map_into_right_body();
             let status = answered.status();
-            // A call counts itself, for only it knows its method.
+            // A call counts itself, because the middleware does not know its method.
             if [StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED].contains(&status) {
                 metrics.answered(OTHER, status.as_u16(), begun.elapsed());
             }
@@ -81,7 +81,7 @@ fn is_call(request: &ServiceRequest) -> bool {
     request.method() == Method::POST && CALLS.contains(&request.path())
 }
 
-/// Gives every request an id, which comes back on its answer, and makes an answer of a panic.
+/// Gives every request an id, which its response repeats, and turns a panic into a response.
 pub(in crate::http) async fn every_answer(
     request: ServiceRequest,
     next: Next<impl MessageBody>,

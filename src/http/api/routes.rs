@@ -11,9 +11,9 @@ use crate::http::envelope::{Refusal, refuse};
 /// The paths of calls.
 pub(in crate::http) const CALLS: [&str; 2] = ["/method", "/method/"];
 
-/// The public listener.
+/// Configures the public listener.
 pub(in crate::http) fn configure(config: &mut ServiceConfig) {
-    // One resource for each path: actix would match a list of them by a regular expression, for each request.
+    // One resource for each path: actix would match a list of paths by a regular expression, for each request.
     for path in CALLS {
         config.service(
             web::resource(path)

@@ -1,4 +1,4 @@
-//! The workers' dispatchers, for the operators' listener: its own thread has none.
+//! The workers' dispatchers, for the operators' listener: its own thread does not have one.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,19 +10,19 @@ use crate::actors::{Tree, dispatcher::DispatcherActor};
 #[derive(Debug, Clone, Default)]
 pub struct Dispatchers(Arc<Living<DispatcherActor>>);
 
-/// Those of some actors that live.
+/// Weak addresses of actors.
 #[derive(Debug)]
 struct Living<A: Actor>(Mutex<Vec<WeakAddr<A>>>);
 
 // ===== impl Dispatchers =====
 
 impl Dispatchers {
-    /// Adds a worker's.
+    /// Adds the dispatcher of a worker.
     pub fn add(&self, tree: &Tree) {
         self.0.add(&tree.dispatcher);
     }
 
-    /// Any one that lives.
+    /// A random one that is alive.
     pub(super) fn any(&self) -> Option<Addr<DispatcherActor>> {
         self.0.any()
     }

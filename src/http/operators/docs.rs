@@ -1,8 +1,8 @@
-//! The protocol for machines (`/openapi.json`) and for a browser (`/docs`), on the operators' listener.
+//! The API's documentation for machines (`/openapi.json`) and for a browser (`/docs`), on the operators' listener.
 //!
-//! The page is Swagger UI, from a crate that carries it: nothing is fetched from anywhere. It calls its own origin, and so
-//! the operators' listener takes `POST /method` as well and hands it to a worker's dispatcher. That works through any
-//! mapping of ports, and the public listener needs no CORS.
+//! The page is Swagger UI, from a crate that contains it: nothing is fetched from another host. The page calls its
+//! own origin, so the operators' listener also accepts `POST /method` and sends it to a worker's dispatcher. This
+//! works through any mapping of ports, and the public listener needs no CORS.
 
 use std::{
     io::{Cursor, Read},
@@ -33,13 +33,13 @@ use crate::{
     },
 };
 
-/// Only what this listener serves may run, and nothing may be sent elsewhere. Swagger UI styles its elements inline.
+/// Only files of this listener may run, and nothing may be sent elsewhere. Swagger UI styles its elements inline.
 const ONLY_OURS: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
     img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// Changes with the program.
+/// For files that change with the program.
 const FRESH: &str = "no-store";
-/// Swagger UI's own files: large, and the same for a long time.
+/// For Swagger UI's own files: large, and rarely changed.
 const KEPT: &str = "private, max-age=3600";
 
 /// Swagger UI, unpacked at its first use.
@@ -91,9 +91,9 @@ pub(super) async fn style() -> HttpResponse {
     swagger_ui("text/css; charset=utf-8", |ui| &ui.style)
 }
 
-/// `POST /method` as the public listener answers it, with the same checks and limits but for the rate of each address.
+/// Answers `POST /method` like the public listener, with the same checks and limits except the rate of each address.
 ///
-/// Once that takes no more connections, none of these calls is taken either: the workers are about to end.
+/// Once the public listener is closing, these calls are rejected as well, because the workers are about to end.
 pub(super) async fn call(
     request: HttpRequest,
     payload: web::Payload,

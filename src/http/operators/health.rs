@@ -1,4 +1,4 @@
-//! What operators ask: does the process live, is it ready, how does it fare.
+//! The operators' endpoints: liveness, readiness and metrics.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -17,10 +17,10 @@ use crate::{
     store::{Access, StoreHealth},
 };
 
-/// What the operators' listener looks at.
+/// The parts that these endpoints report.
 #[derive(Debug, Clone)]
 pub struct AdminPlan {
-    /// Where the process is in its life.
+    /// The phase of the service's life.
     pub lifecycle: Lifecycle,
     /// Both roles of the store.
     pub roles: [Arc<StoreHealth>; 2],
@@ -28,9 +28,9 @@ pub struct AdminPlan {
     pub health: TreeHealth,
     /// All metrics.
     pub registry: Registry,
-    /// How calls from the documentation page are answered.
+    /// The handler of calls from the documentation page.
     pub call: CallPlan,
-    /// By whom.
+    /// The dispatchers of these calls.
     pub dispatchers: Dispatchers,
 }
 
@@ -57,13 +57,14 @@ enum Part {
     },
 }
 
-/// The process lives. Asks nobody, so that a lost store never makes an orchestrator kill a service that still scores.
+/// The process is alive. Checks nothing else, so that a lost store never makes an orchestrator kill a service that
+/// still scores.
 pub(super) async fn healthz() -> HttpResponse {
     HttpResponse::Ok().insert_header(ContentType::plaintext()).body("ok\n")
 }
 
-/// Ready, or degraded when a store is lost or an actor keeps falling: both still answer what can be answered. 503 only
-/// while starting and draining, and when an actor is stuck: whatever needs that one is not answered at all.
+/// Ready, or degraded when a store is lost or an actor keeps failing: the other calls are still answered. 503 only
+/// while starting and draining, and when an actor is stuck, because calls that need it are not answered at all.
 pub(super) async fn readyz(plan: web::Data<AdminPlan>) -> HttpResponse {
     let mut parts = BTreeMap::new();
     let (mut degraded, mut stuck) = (false, false);

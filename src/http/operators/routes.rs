@@ -8,7 +8,7 @@ use actix_web::{
 use super::{docs, health};
 use crate::http::api::routes::{CALLS, not_found, wrong_verb};
 
-/// The operators' listener.
+/// Configures the operators' listener.
 pub(in crate::http) fn configure(config: &mut ServiceConfig) {
     config
         .service(get("/healthz", health::healthz))
@@ -27,7 +27,7 @@ pub(in crate::http) fn configure(config: &mut ServiceConfig) {
         .default_service(web::to(not_found));
 }
 
-/// Load balancers like to ask with `HEAD`.
+/// Some load balancers send `HEAD`.
 fn get<F, Args>(path: &'static str, answer: F) -> Resource
 where
     F: Handler<Args, Output = HttpResponse>,

@@ -1,31 +1,31 @@
-//! How many connections there may be, so that the process never runs out of files: a listener that has none left to accept
-//! with leaves everybody waiting, and probes, stores and the log lack them, too.
+//! The number of connections, limited so that the process never runs out of files. A process without a free file
+//! cannot accept, and its probes, stores and log fail too.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::stream::LINGERING;
 
-/// The most connections of the operators' listener.
+/// Maximum connections of the operators' listener.
 pub(in crate::http) const OPERATORS: usize = 32;
 
-/// Files that are none of ours: standard streams, sockets that listen, a certificate that is being read, a runtime's own.
+/// Files for everything else: standard streams, listening sockets, a certificate that is being read, the runtime.
 const OTHERS: usize = 48;
 
 /// Files of each worker: its runtime's, and four connections to stores, old and new.
 const EACH_WORKER: usize = 16;
 
-/// The most connections unless somebody asks for more; what each takes adds up to some 800 MiB.
+/// The default maximum of connections. Together they take some 800 MiB.
 const USUAL: usize = 10_000;
 
-/// Lets the process open as many files as the system allows it to. Many systems allow far fewer unless asked.
+/// Raises the limit on open files to the system's maximum. On many systems the default is far lower.
 pub fn raise_file_limit() {
     let limit = getrlimit(Resource::Nofile);
-    // If it cannot be raised, it is as low as it was.
+    // On failure the limit stays as it was.
     _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
-/// How many connections each of `workers` may hold: together as many as `wanted` (0: as usual), if there are files for
-/// them.
+/// The number of connections of each of `workers`: `wanted` together (0: the default), or as many as there are files
+/// for.
 pub(in crate::http) fn connections_each(wanted: usize, workers: usize) -> usize {
     let files = getrlimit(Resource::Nofile).current.map(|files| usize::try_from(files).unwrap_or(usize::MAX));
     let most = most(wanted, workers, files.unwrap_or(usize::MAX));

@@ -1,9 +1,8 @@
-//! A client's connection: waits for a request's head so long and no longer, and gives the server's own refusals the
-//! contract's shape.
+//! A client's connection: limits the time of each head, and gives actix's own rejections the shape of the contract.
 //!
-//! actix bounds the time of a connection's first head only: once a request has been answered, half a head would be held
-//! for ever. And what it refuses before there is a request (a malformed head, one too large) has no body and no id. Both
-//! can be put right only from below, where the bytes pass.
+//! actix limits the time of a connection's first head only: after a response, half a head would be held for ever. Its
+//! rejections of a head (malformed, too large) have no body and no id. Both can only be corrected below actix, where
+//! the bytes pass.
 
 mod inbound;
 mod outbound;
@@ -34,39 +33,39 @@ use crate::{
     wall_clock,
 };
 
-/// What is read before the bytes are looked at. The server would take 128 KiB at once, and a body that is over the limit
-/// by as much would all be in memory before it is refused.
+/// Maximum bytes that are read before they are examined. actix would read 128 KiB at once, and all of a body above
+/// the limit would be in memory before it is rejected.
 const AT_ONCE: usize = 16 * 1024;
 
-/// What is read of a request that has been refused. The server would read on for as long as the client sends chunks.
+/// Maximum bytes that are read of a rejected request. actix would read for as long as the client sends chunks.
 const PAST_THE_END: usize = 64 * 1024;
 
-/// A connection, as the server sees it.
+/// A connection between actix and the socket.
 pub(in crate::http) struct Connection {
-    /// There until it is dropped.
+    /// `Some` until it is dropped.
     io: Option<Stream>,
     turn: Turn,
     patience: Duration,
     refused_heads: Arc<RefusedHeads>,
-    /// May be due earlier than the turn that it watches over, since moving it for each request would cost more.
+    /// May fire earlier than the current deadline, because moving it for each request would cost more.
     alarm: Option<Pin<Box<Sleep>>>,
-    /// Read since the bytes were last looked at.
+    /// Bytes that were read since they were last examined.
     unseen: usize,
-    /// The last write did not go through, so bytes of an answer are still to come.
+    /// The last write was incomplete, so bytes of a response are still waiting.
     owing: bool,
-    /// Read since it was over.
+    /// Bytes that were read since the phase became `Closing`.
     past_the_end: usize,
-    /// The rest of the refusal that ends this connection.
+    /// The rest of the rejection that ends this connection.
     refusal: Option<Vec<u8>>,
-    /// The client has nothing more to say.
+    /// The client has closed its side.
     ended: bool,
 }
 
 // ===== impl Connection =====
 
 impl Connection {
-    /// A connection that was accepted at `accepted`: its first head has `patience` to arrive, each later one from its first
-    /// byte.
+    /// A connection that was accepted at `accepted`. Its first head must arrive within `patience` of that, each later
+    /// one within `patience` of its first byte.
     pub(in crate::http) fn new(
         io: Stream,
         accepted: Instant,
@@ -87,7 +86,7 @@ impl Connection {
         }
     }
 
-    /// To be told when requests begin and end.
+    /// The state that the middleware updates when requests begin and end.
     pub(in crate::http) fn turn(&self) -> Turn {
         self.turn.clone()
     }
@@ -96,7 +95,7 @@ impl Connection {
         self.io.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
-    /// Reads no more than may be read before the bytes are looked at.
+    /// Reads at most as many bytes as may be read before they are examined.
     fn poll_read_some(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let most = AT_ONCE - self.unseen;
         if buf.remaining() <= most {
@@ -109,7 +108,7 @@ impl Connection {
         read
     }
 
-    /// Ready once the client has taken too long.
+    /// Ready once the client has exceeded its time.
     fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let (Whose::Clients { deadline } | Whose::Over { deadline }) = self.turn.0.whose.get() else {
             return Poll::Pending;
@@ -124,7 +123,7 @@ impl Connection {
         }
     }
 
-    /// Writes `refusal`, or the rest of the one that was begun: the last thing on this connection.
+    /// Writes `refusal`, or the rest of it: the last bytes of this connection.
     fn poll_refuse(&mut self, cx: &mut Context<'_>, refusal: &Refusal) -> Poll<io::Result<()>> {
         let mut rest = match self.refusal.take() {
             Some(rest) => rest,
@@ -149,7 +148,7 @@ impl Connection {
         Poll::Ready(Ok(()))
     }
 
-    /// A head that has begun while no other request is under way has a time limit from now on.
+    /// Starts the time limit of a head that has begun while no other request is in flight.
     fn bound_head(&mut self) {
         if matches!(self.turn.0.whose.get(), Whose::Nobodys)
             && !self.owing
@@ -166,13 +165,13 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        // A client that sends without a pause never makes us wait, which is when patience is looked at.
+        // With a client that sends without a pause, the read never waits, and only a waiting read checks the time.
         if let Whose::Over { deadline } = self.turn.0.whose.get()
             && (self.past_the_end >= PAST_THE_END || Instant::now() >= deadline)
         {
             return Poll::Ready(Ok(()));
         }
-        // The server reads on until there is nothing to read, and only then looks.
+        // actix reads until nothing is left, and only then examines the bytes.
         if self.unseen >= AT_ONCE {
             self.unseen = 0;
             cx.waker().wake_by_ref();
@@ -184,15 +183,16 @@ impl AsyncRead for Connection {
             self.turn.0.reader.set(Some(cx.waker().clone()));
             self.bound_head();
             ready!(self.poll_patience(cx));
-            // Too late to say so in the middle of another answer, or after the last one.
+            // A rejection is too late in the middle of another response, or after the last one.
             let may_speak = matches!(self.turn.0.whose.get(), Whose::Clients { .. })
                 && !self.owing
                 && self.refusal.is_none();
             if may_speak {
-                // What does not go through at once is not waited for: that would need a time limit of its own.
+                // Bytes that cannot be written at once are not waited for, because that would need another time
+                // limit.
                 _ = self.poll_refuse(cx, &Refusal::TooSlow)?;
             }
-            // To the server, this is the end of what the client had to say.
+            // For actix, this is the end of the client's bytes.
             return Poll::Ready(Ok(()));
         };
         let new = buf.filled().get(before..).unwrap_or_default();
@@ -204,7 +204,7 @@ impl AsyncRead for Connection {
                 self.turn.0.inbound.borrow_mut().arrived(new);
             }
         }
-        // Also by an empty line: the server holds it, and would hold any number of them.
+        // An empty line counts too: actix would hold any number of them.
         if !new.is_empty() && matches!(self.turn.0.whose.get(), Whose::Nobodys) {
             self.turn.0.whose.set(Whose::Clients { deadline: Instant::now() + self.patience });
         }
@@ -219,7 +219,7 @@ impl AsyncWrite for Connection {
             Front::Answers(count) => buf.get(..count).unwrap_or(buf),
             Front::Interim(count) => return Poll::Ready(Ok(count)),
             Front::Server => match (self.turn.0.whose.get(), bare_refusal(buf)) {
-                // The handler has refused this request already.
+                // The handler has already rejected this request.
                 (Whose::Over { .. }, _) => return Poll::Ready(Ok(buf.len())),
                 (_, Some(refusal)) => return self.poll_refuse(cx, &refusal).map_ok(|()| buf.len()),
                 (_, None) => buf,
@@ -228,7 +228,7 @@ impl AsyncWrite for Connection {
         let written = self.io()?.poll_write(cx, part);
         if let Poll::Ready(Ok(count)) = written {
             self.turn.0.outbound.borrow_mut().written(count);
-            // The time for half a head behind the answer begins now.
+            // The time limit of half a head behind the response starts now.
             if self.owing {
                 self.turn.wake_reader();
             }
@@ -247,7 +247,7 @@ impl AsyncWrite for Connection {
 }
 
 impl Drop for Connection {
-    /// Bytes may be left unread, and the last answer must not be lost for that.
+    /// Bytes may be left unread, and a reset because of them would lose the last response.
     fn drop(&mut self) {
         let may_be_sending =
             !self.ended && (self.refusal.is_some() || matches!(self.turn.0.whose.get(), Whose::Over { .. }));
@@ -257,7 +257,7 @@ impl Drop for Connection {
     }
 }
 
-/// What the server itself refuses, by the first line of its answer.
+/// actix's own rejection, by the first line of its response.
 fn bare_refusal(answer: &[u8]) -> Option<Refusal> {
     match answer.strip_prefix(b"HTTP/1.1 ").or_else(|| answer.strip_prefix(b"HTTP/1.0 "))?.get(..3)? {
         b"400" => Some(Refusal::BadHead),
@@ -267,7 +267,7 @@ fn bare_refusal(answer: &[u8]) -> Option<Refusal> {
     }
 }
 
-/// A refusal as it goes over the wire.
+/// The bytes of a rejection.
 fn written_out(refusal: &Refusal, id: &RequestId) -> Vec<u8> {
     let mut response = refuse(refusal);
     response.headers_mut().insert(HEADER, id.to_header());

@@ -10,27 +10,26 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, Type};
 use tokio::time::{interval, sleep, timeout};
 
-/// Connections that may wait to be accepted.
+/// Maximum connections in the accept queue.
 const BACKLOG: i32 = 1024;
 
-/// How long connections that the kernel has taken may still wait to be accepted once the listener closes. If all places are
-/// taken by clients who stay, that is never.
+/// Maximum time to empty the accept queue when the listener closes. It never empties while clients hold all places.
 const LAST_ACCEPTS: Duration = Duration::from_secs(1);
 
-/// How long whoever is shaking hands has to be done with it before it is looked whether anybody waits.
+/// Time for TCP handshakes in progress to finish before the accept queue is checked.
 const HANDSHAKES: Duration = Duration::from_millis(100);
 
-/// How often is looked whether some of them are left.
+/// The interval of these checks.
 const LOOK: Duration = Duration::from_millis(2);
 
 /// Binds `address`. Nothing is accepted yet.
 ///
 /// # Errors
 ///
-/// If the address is taken or not ours.
+/// If the address is in use, or does not belong to this machine.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // A service that is started again at once must not wait for its old connections to time out.
+    // A restarted service must not wait for its old connections to time out.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
@@ -38,14 +37,14 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Refuses new connections from now on, through whichever handle to the socket. Those that the kernel has taken by now, or is
-/// about to, are still accepted, and those that were accepted are not touched.
+/// Rejects new connections, through every handle of the socket. Connections in the accept queue or in a TCP handshake
+/// are still accepted, and accepted connections are not touched.
 ///
 /// # Errors
 ///
-/// If the socket is no listener any more.
+/// If the socket is not listening any more.
 pub async fn refuse_new(listener: &TcpListener) -> io::Result<()> {
-    // To close the socket resets whoever waits to be accepted. So first nobody new comes in.
+    // Closing the socket resets all connections in the accept queue. So new ones are stopped first.
     if drop_first_packets(listener) {
         sleep(HANDSHAKES).await;
     }
@@ -53,23 +52,29 @@ pub async fn refuse_new(listener: &TcpListener) -> io::Result<()> {
     SockRef::from(listener).shutdown(Shutdown::Read)
 }
 
-/// Drops the packets that ask for a connection (SYN): who sent one tries again, and is refused once the socket is closed. What
-/// comes from those who are shaking hands already is let through. False if the system does not allow that: then clients who
-/// come in the very moment of closing are reset.
+/// Drops the packets that ask for a connection (SYN): the client retries, and is rejected once the socket is closed.
+/// Packets of handshakes in progress pass. Returns false if the system does not allow the filter: then clients that
+/// connect in the moment of closing are reset.
 fn drop_first_packets(listener: &TcpListener) -> bool {
     const FILTER: [SockFilter; 4] = [
-        // Load the byte of the TCP header that has its flags (`BPF_LD | BPF_B | BPF_ABS`).
+        // Load the byte of the TCP header that contains its flags (`BPF_LD
+        //
+        // BPF_B
+        //
+        // BPF_ABS`).
         SockFilter::new(0x30, 0, 0, 13),
         // Skip the next one unless SYN is set (`BPF_JMP | BPF_JSET | BPF_K`).
         SockFilter::new(0x45, 0, 1, 0x02),
-        // Keep nothing of the packet (`BPF_RET | BPF_K`), or all of it.
+        // Drop the packet, or keep it (`BPF_RET
+        //
+        // BPF_K`).
         SockFilter::new(0x06, 0, 0, 0),
         SockFilter::new(0x06, 0, 0, u32::MAX),
     ];
     SockRef::from(listener).attach_filter(&FILTER).is_ok()
 }
 
-/// Resolves once nobody waits to be accepted, or if that cannot be told.
+/// Resolves once the accept queue is empty, or if its state is unknown.
 async fn all_accepted(listener: &TcpListener) {
     let mut looks = interval(LOOK);
     loop {

@@ -1,5 +1,5 @@
-//! Heads that the server refuses before there is a request: each is counted, and few are logged, since any client can send
-//! many.
+//! Heads that are rejected before there is a request. Each is counted, but few are logged, because any client can
+//! send many.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -14,12 +14,12 @@ use crate::http::{
     request_id::RequestId,
 };
 
-/// Lines in a second. One more line then says how many were left out.
+/// Maximum lines in a second. One more line then reports the number of lines left out.
 const LINES: u32 = 10;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Counts the refused heads of one listener.
+/// Counts the rejected heads of one listener.
 #[derive(Debug)]
 pub(in crate::http) struct RefusedHeads {
     metrics: HttpMetrics,
@@ -34,12 +34,12 @@ struct Lines {
     left_out: u64,
 }
 
-/// The treatment of one refused head in the log.
+/// The decision about the log line of one rejected head.
 #[derive(Debug, PartialEq, Eq)]
 enum Line {
     Write,
     LeaveOut,
-    /// Leave it out, and say then how many were.
+    /// Leave it out, and report the number of lines left out at this time.
     LeaveOutFirst(Instant),
 }
 
@@ -50,7 +50,7 @@ impl RefusedHeads {
         Self { metrics, lines: Mutex::default() }
     }
 
-    /// A head was refused with `code`, and the client was told `id`.
+    /// A head was rejected with `code`, and the response has the id `id`.
     pub(in crate::http) fn add(self: &std::sync::Arc<Self>, id: &RequestId, code: u16) {
         self.metrics.refused_head(code);
         match self.lines().add(Instant::now()) {

@@ -1,4 +1,4 @@
-//! The bytes of a connection, in the clear or inside TLS, and how it is left.
+//! The bytes of a connection, plain or in TLS, and the end of a connection.
 
 use std::{
     io,
@@ -15,25 +15,25 @@ use tokio::{
 };
 use tokio_rustls::server::TlsStream;
 
-/// Time that the server reads on for a client that was told to leave. After that, [`Stream::linger`] takes over.
+/// Time that actix reads on from a client that was asked to disconnect. After that, [`Stream::linger`] takes over.
 pub(in crate::http) const LINGER: Duration = Duration::from_secs(1);
 
-/// Time that such a client then has to finish sending and read its answer: the time for a body by default. nginx and
-/// HAProxy report a bad gateway for an answer that a reset overtakes.
+/// Maximum time for such a client to finish sending and to read its response: the default time of a body. nginx and
+/// HAProxy report a bad gateway when a reset overtakes the response.
 const LINGER_FOR: Duration = Duration::from_secs(10);
 
-/// Time that it may be silent meanwhile.
+/// Maximum time without a byte meanwhile.
 const LINGER_SILENT: Duration = Duration::from_secs(2);
 
-/// Bytes that it may send meanwhile, which are discarded. A proxy forwards all of a body that it has accepted, and the limit of
-/// 100 MB is a usual one.
+/// Maximum bytes meanwhile, which are discarded. A proxy forwards the whole of a body that it has accepted, and 100
+/// MB is a common limit.
 const LINGER_BYTES: u64 = 128 << 20;
 
 /// Bytes that are read and discarded at once.
 const LINGER_READ: usize = 16 << 10;
 
-/// Connections of the process that may be in that state. The limit on connections does not count them any more; what is
-/// above this one is closed at once.
+/// Maximum connections of the process in this state. The limit on connections does not include them; further ones are
+/// closed at once.
 pub(in crate::http) const LINGERING: usize = 64;
 
 static LINGERERS: Semaphore = Semaphore::const_new(LINGERING);
@@ -47,15 +47,15 @@ pub(in crate::http) enum Stream {
 // ===== impl Stream =====
 
 impl Stream {
-    /// Says that nothing more will be said, and takes for a while what the client still says. To close on bytes that were
-    /// not read is to reset the connection, and the last answer may be lost with it.
+    /// Closes the sending side, and discards the client's bytes for a while. Closing a socket with unread bytes
+    /// resets the connection, which may lose the last response.
     pub(in crate::http) fn linger(mut self) {
         let Ok(place) = LINGERERS.try_acquire() else { return };
         let leaving = async move {
             self.shutdown().await?;
             let mut io = match self {
                 Self::Plain(io) => io,
-                // What is thrown away need not be decrypted.
+                // Discarded bytes are not decrypted.
                 Self::Tls(io) => io.into_inner().0,
             }
             .take(LINGER_BYTES);
@@ -70,7 +70,7 @@ impl Stream {
     }
 }
 
-/// As each of them is a stream by itself.
+/// The methods of the inner stream.
 macro_rules! delegate {
     ($self:ident.$poll:ident($($argument:ident),+)) => {
         match $self.get_mut() {

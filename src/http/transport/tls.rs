@@ -1,6 +1,6 @@
-//! TLS on the public listener: the certificate, the files that it is from, and the handshake.
+//! TLS on the public listener: the certificate, its files, and the handshake.
 //!
-//! Files are compared by their contents and not watched for events: that works wherever they come from, also where a
+//! Files are compared by their contents instead of watched for events. This works on every file system, also where a
 //! whole folder is swapped below a symbolic link, as Kubernetes does.
 
 use std::{
@@ -31,13 +31,13 @@ use tokio_rustls::TlsAcceptor;
 use super::stream::Stream;
 use crate::http::settings::TlsSettings;
 
-/// How soon a changed file is noticed.
+/// The interval of these comparisons.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// More bytes than any chain of certificates has; bounds what a wrong path can cost.
+/// More bytes than any chain of certificates has; limits the cost of a wrong path.
 const LARGEST: u64 = 1 << 20;
 
-/// The certificate in use, and where it comes from. Clones share it.
+/// The certificate in use, and its files. Clones share it.
 #[derive(Clone)]
 pub struct Tls {
     acceptor: TlsAcceptor,
@@ -46,13 +46,13 @@ pub struct Tls {
     source: Arc<Mutex<Source>>,
 }
 
-/// A certificate and its key, known to belong together, and not in use yet.
+/// A certificate and its key, which belong together, and are not in use yet.
 pub struct Pair {
     certified: Arc<CertifiedKey>,
     source: Source,
 }
 
-/// Two files, and what they were last seen to hold.
+/// Two files, and their last known contents.
 #[derive(Clone, PartialEq, Eq)]
 struct Source {
     cert: PathBuf,
@@ -60,10 +60,10 @@ struct Source {
     digest: [u8; 32],
 }
 
-/// What each handshake takes its certificate from.
+/// The certificate of new handshakes.
 struct Current(ArcSwap<CertifiedKey>);
 
-/// Why a certificate or its key cannot be used. Shows nothing of the key.
+/// The reason why a certificate or its key cannot be used. Shows nothing of the key.
 #[derive(Debug, thiserror::Error)]
 #[error("{key}: {}: {problem}", file.display())]
 pub struct TlsError {
@@ -71,11 +71,11 @@ pub struct TlsError {
     pub key: &'static str,
     /// The file.
     pub file: PathBuf,
-    /// What is wrong with it.
+    /// The fault.
     pub problem: Box<TlsProblem>,
 }
 
-/// What is wrong with a certificate's or a key's file.
+/// The fault of a certificate's or a key's file.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum TlsProblem {
@@ -96,7 +96,7 @@ pub enum TlsProblem {
 // ===== impl Tls =====
 
 impl Tls {
-    /// TLS 1.2 and 1.3 with the certificate that the settings name; none if they name none.
+    /// TLS 1.2 and 1.3 with the certificate of the settings; `None` if they do not name one.
     ///
     /// # Errors
     ///
@@ -117,7 +117,7 @@ impl Tls {
         Ok(Some(Self { acceptor, provider, current, source }))
     }
 
-    /// Reads the files that `settings` name now. Nothing is changed yet; none is returned if nothing would.
+    /// Reads the files that `settings` name, without using them yet. Returns `None` if they are unchanged.
     ///
     /// # Errors
     ///
@@ -128,12 +128,12 @@ impl Tls {
         Ok(Some(pair).filter(|pair| pair.source != *self.source()))
     }
 
-    /// Uses `pair` in all handshakes that begin from now on.
+    /// Uses `pair` in all new handshakes.
     pub fn replace(&self, pair: Pair) {
         self.put(pair, &mut self.source());
     }
 
-    /// As [`replace`](Self::replace), unless other files are used by now.
+    /// As [`replace`](Self::replace), unless other files are in use by now.
     fn renew(&self, pair: Pair) {
         let mut source = self.source();
         if (&source.cert, &source.key) == (&pair.source.cert, &pair.source.key) {
@@ -147,14 +147,15 @@ impl Tls {
         tracing::info!("certificate loaded");
     }
 
-    /// Loads the files whenever they change, for ever. What does not load is logged, once, and changes nothing.
+    /// Loads the files whenever they change, for ever. A file that cannot be loaded is logged once and changes
+    /// nothing.
     pub async fn watch(self) {
         let mut ticks = interval(LOOK_EVERY);
         let mut complained = None;
         loop {
             ticks.tick().await;
             let this = self.clone();
-            // A disk may take its time.
+            // A disk may be slow.
             let looked = spawn_blocking(move || {
                 let Source { cert, key, .. } = this.source().clone();
                 this.look(&TlsSettings { cert: Some(cert), key: Some(key) })
@@ -176,7 +177,8 @@ impl Tls {
         }
     }
 
-    /// Shakes hands until `deadline` at the most. A client that speaks no TLS is told so in TLS, and hung up on.
+    /// Performs the handshake, until `deadline` at the latest. A client that does not use TLS gets a TLS alert and is
+    /// disconnected.
     pub(in crate::http) async fn accept(&self, io: TcpStream, deadline: Instant) -> Option<Stream> {
         let handshake = self.acceptor.accept(io).into_fallible();
         match timeout_at(deadline, handshake).await {

@@ -1,8 +1,8 @@
-//! The embedded file as blocks that each carry a checksum, below redb.
+//! The embedded file as blocks with a checksum each, below redb.
 //!
-//! redb keeps checksums and compares them when it repairs a file, not when it reads one. So it sits on this backend, which
-//! verifies each byte that it reads: a flipped bit, a block of zeros or a cut can neither change a value, nor lead a look-up
-//! past a key that is there, nor make redb follow a page number that it never wrote.
+//! redb compares its checksums when it repairs a file, not when it reads one. So it uses this backend, which verifies
+//! each byte that is read: a flipped bit, a block of zeros or a cut can neither change a value, nor lead a look-up
+//! past an existing key, nor make redb follow a page number that it never wrote.
 //!
 //! ```text
 //! 0     header, first copy     magic, number, redb's header, xxh3 of these
@@ -10,7 +10,7 @@
 //! 8192  block 1, block 2, …    each xxh3 of the block, seeded with its number, and 4096 bytes
 //! ```
 //!
-//! A write of the header goes to the first copy, then to the second, so one of them is whole at any moment, and a damaged
+//! A header is written to the first copy, then to the second, so one of them is complete at any moment, and a damaged
 //! copy has a twin. The valid copy with the greatest number counts.
 
 use std::{
@@ -25,11 +25,11 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// The first bytes of both copies of the header.
 pub(super) const MAGIC: &[u8; 16] = b"scoring\x1a\r\nblock1";
-/// redb's page, and what a block holds.
+/// The size of redb's pages, and of a block's contents.
 const BLOCK: usize = 4096;
 const SUM: usize = 8;
 const STRIDE: usize = SUM + BLOCK;
-/// Where the copies of the header are, and the blocks after them.
+/// The places of the copies of the header, and of the first block.
 const COPIES: [u64; 2] = [0, BLOCK as u64];
 const BLOCKS_AT: u64 = 2 * BLOCK as u64;
 /// The part of redb's first page that is kept; its header has 320 bytes.
@@ -39,7 +39,7 @@ const HEADER_AT: usize = NUMBER_AT + 8;
 const HEADER_SUM_AT: usize = HEADER_AT + HEADER;
 const COPY: usize = HEADER_SUM_AT + SUM;
 
-/// redb's header: the byte of flags, and the flag that a writer has the file open or died with it open.
+/// redb's header: the byte of flags, and the flag that a writer has the file open or died while it had.
 const FLAGS_AT: usize = 9;
 const RECOVERY: u8 = 2;
 const TWO_PHASE_COMMIT: u8 = 4;
@@ -69,7 +69,7 @@ impl Blocks {
         })
     }
 
-    /// The errors that tests ask for.
+    /// The errors that tests inject.
     fn injected(&self) -> io::Result<()> {
         #[cfg(test)]
         match self.errno.load(std::sync::atomic::Ordering::Relaxed) {
@@ -98,7 +98,7 @@ impl Blocks {
     fn read_header(&self, at: usize, out: &mut [u8]) -> io::Result<()> {
         let damaged = || io::Error::new(ErrorKind::InvalidData, "both copies of the header are damaged");
         let (_, mut header) = self.header()?.ok_or_else(damaged)?;
-        // Each commit is complete once the header names it. So a reader needs no recovery after a writer that died, which
+        // A commit is complete once the header names it. So a reader needs no recovery after a writer died: recovery
         // only rebuilds the record of free pages.
         if let Some(flags) = header.get_mut(FLAGS_AT)
             && self.is_for_reading
@@ -123,7 +123,7 @@ impl Blocks {
     }
 }
 
-/// The number and contents of a copy of the header, if it is what was written.
+/// The number and contents of a copy of the header; `None` if it is damaged.
 fn verified(copy: &[u8; COPY]) -> Option<(u64, [u8; HEADER])> {
     let (contents, sum) = copy.split_at_checked(HEADER_SUM_AT)?;
     if !contents.starts_with(MAGIC) || sum != xxh3_64(contents).to_le_bytes() {
@@ -133,7 +133,7 @@ fn verified(copy: &[u8; COPY]) -> Option<(u64, [u8; HEADER])> {
     Some((u64::from_le_bytes(number), contents.get(HEADER_AT..)?.try_into().ok()?))
 }
 
-/// Whether `file` has all that `out` takes. A file that was cut is damaged; reading it is no error of the system.
+/// Reads into `out`. A file that ends too early is damaged, which is not a system error.
 fn read_whole(file: &File, out: &mut [u8], at: u64) -> io::Result<bool> {
     match file.read_exact_at(out, at) {
         Ok(()) => Ok(true),
@@ -151,8 +151,8 @@ fn place(offset: u64) -> io::Result<(u64, u64)> {
     Ok((number, BLOCKS_AT + (number - 1) * STRIDE as u64))
 }
 
-/// Makes a page that redb reports as corrupted and that it cannot serve anything from: a branch whose children have an
-/// order that no page has. An error of [`StorageBackend::read`] would close the file for all clients at once.
+/// Creates a page that redb reports as corrupted and cannot serve anything from: a branch whose children have an
+/// impossible order. An error of [`StorageBackend::read`] would close the file for all clients.
 fn poison(page: &mut [u8]) {
     const BRANCH_OF_TWO: [u8; 8] = [2, 0, 1, 0, 0, 0, 0, 0];
     const CHILDREN: std::ops::Range<usize> = 40..56;

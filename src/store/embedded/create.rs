@@ -1,8 +1,8 @@
-//! How the file comes to be: a new one, or one that is made of a file of an older version.
+//! The creation of the file: a new one, or one from a file of an older version.
 //!
-//! A file is made under another name in the same folder and renamed once it is complete and on the disk. So the path never
-//! leads to a file that is half made, whatever ends the process or fills the disk. The lock that redb holds on a file that is
-//! being made tells it from one that was left behind, which the next attempt removes.
+//! A file is created under another name in the same folder, and renamed once it is complete and on the disk. So the
+//! path never leads to an incomplete file, even if the process is killed or the disk is full. redb holds a lock on a
+//! file that is being created; a file without that lock was left behind, and the next attempt removes it.
 
 use std::{
     ffi::OsString,
@@ -27,14 +27,14 @@ use super::{
 };
 use crate::store::BackendError;
 
-/// How each redb file begins, and so did those of older versions.
+/// The first bytes of each redb file, and of files of older versions.
 const REDB: &[u8; 9] = b"redb\x1A\n\xA9\r\n";
 /// The length that an older version gave a file before it wrote anything into it.
 const NEVER_MADE: u64 = 72 << 10;
 const SECOND_COPY_AT: u64 = 4096;
 const SUFFIX: &str = ".new";
 
-/// What stands in a file.
+/// The contents of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Blocks with checksums.
@@ -43,7 +43,7 @@ pub(super) enum Kind {
     Older,
     /// Nothing at all.
     Empty,
-    /// What an older version left when it was killed, or found the disk full, while it made the file.
+    /// The rest of an older version's attempt to create the file: it was killed, or the disk was full.
     NeverMade,
     /// Anything else.
     Foreign,
@@ -85,7 +85,7 @@ fn all(file: &File) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Sees to it that `path` leads to a file of ours, or to an empty one: makes it, or takes over one of an older version.
+/// Makes `path` lead to a usable file: creates it, or takes over a file of an older version.
 pub(super) fn prepare(path: &Path) -> Result<Kind, BackendError> {
     let of_system = |error: &io::Error| of_system(path, error);
     if let Some(folder) = path.parent() {
@@ -106,12 +106,12 @@ pub(super) fn prepare(path: &Path) -> Result<Kind, BackendError> {
     }
 }
 
-/// Puts a new file in the place of one that holds nothing.
+/// Replaces a file without data by a new one.
 pub(super) fn replace_empty(path: &Path) -> Result<(), BackendError> {
     make(path, None, Place::Taken)
 }
 
-/// Makes a file of what an older version wrote, while no other process has that open.
+/// Converts a file of an older version, while no other process has it open.
 fn take_over(path: &Path) -> Result<(), BackendError> {
     let older = OpenOptions::new().read(true).write(true).open(path);
     let older = older.map_err(|error| of_system(path, &error))?;
@@ -129,13 +129,14 @@ fn take_over(path: &Path) -> Result<(), BackendError> {
     }
     let entries = guarded(path, || load_older(&older))?;
     make(path, Some(&entries), Place::Taken)?;
-    // The lock lasts until here: a file that is written after it was read would lose that.
+    // The lock lasts until here: a write after the read would be lost.
     locks.close().map_err(|error| of_system(path, &error))?;
     tracing::info!(file = %path.display(), "a file of an older version was taken over");
     Ok(())
 }
 
-/// Reads a file of an older version into memory, verified as a whole: its pages carry no checksums that each read compares.
+/// Reads a file of an older version into memory, and verifies it as a whole, because its pages have no checksums that
+/// each read compares.
 pub(super) fn load_older(file: &File) -> Result<Database, redb::Error> {
     let bytes = all(file)?;
     let memory = InMemoryBackend::new();
@@ -150,7 +151,7 @@ pub(super) fn load_older(file: &File) -> Result<Database, redb::Error> {
     Ok(database)
 }
 
-/// Whether a file may be there already.
+/// Whether a file may already exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     New,
@@ -159,7 +160,7 @@ enum Place {
 
 fn make(path: &Path, entries: Option<&Database>, place: Place) -> Result<(), BackendError> {
     let of_system = |error: io::Error| of_system(path, &error);
-    // A link stays, and the file that it leads to is replaced.
+    // A link stays, and its target is replaced.
     let target =
         if place == Place::Taken { fs::canonicalize(path).map_err(of_system)? } else { path.to_owned() };
     let folder = match target.parent() {
@@ -197,12 +198,13 @@ fn make(path: &Path, entries: Option<&Database>, place: Place) -> Result<(), Bac
         File::open(folder)?.sync_all()?;
         database.close().map_err(opened)
     });
-    // Gone already if it was renamed.
+    // It does not exist any more if it was renamed.
     let _ = fs::remove_file(&new);
     made
 }
 
-/// Gives `file` the owner and the rights of the file at `path`. Only root may give a file away; others own both files.
+/// Gives `file` the owner and the rights of the file at `path`. Only root may change an owner; all others own both
+/// files.
 fn keep_owner(file: &File, path: &Path) -> io::Result<()> {
     let old = fs::metadata(path)?;
     file.set_permissions(old.permissions())?;
@@ -212,17 +214,17 @@ fn keep_owner(file: &File, path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Renames a file to a name that no file has. Another process that was faster is as good.
+/// Renames a file to a name that is not taken. If another process was faster, its file is used.
 fn rename_to_new(from: &Path, to: &Path) -> io::Result<()> {
     let renamed = match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        // A file system that cannot do it may know links.
+        // A file system without this operation may have links.
         Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => fs::hard_link(from, to),
         renamed => renamed.map_err(io::Error::from),
     };
     renamed.or_else(|error| if error.kind() == ErrorKind::AlreadyExists { Ok(()) } else { Err(error) })
 }
 
-/// Removes files that were left behind half made. What cannot be removed is in nobody's way.
+/// Removes incomplete files that were left behind. A file that cannot be removed does no harm.
 fn remove_leftovers(folder: &Path, prefix: &OsString) {
     let is_one = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().as_encoded_bytes();

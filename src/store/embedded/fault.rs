@@ -1,4 +1,4 @@
-//! All that can go wrong with the embedded file, in words that name the file.
+//! The errors of the embedded file, in texts that name the file.
 
 use std::{
     cell::Cell,
@@ -12,10 +12,10 @@ use redb::{DatabaseError, StorageError};
 
 use crate::store::BackendError;
 
-/// Runs `work` on the file at `path`, and makes redb's errors and panics ours.
+/// Runs `work` on the file at `path`, and converts redb's errors and panics.
 ///
-/// The checksums of the blocks keep damage away from redb. Should it panic all the same, that is an error of this call, and no
-/// report of the panic is printed: the error names the cause.
+/// The checksums of the blocks keep damage away from redb. A panic is an error of this call all the same, and is not
+/// printed: the error names the cause.
 pub(super) fn guarded<T>(
     path: &Path,
     work: impl FnOnce() -> Result<T, redb::Error>,
@@ -43,7 +43,7 @@ pub(super) fn guarded<T>(
 
 /// An error of redb on the file at `path`. redb's texts speak of files, pages and tables, never of stored keys or values.
 pub(super) fn of_redb(path: &Path, error: &redb::Error) -> BackendError {
-    // redb's enum is open-ended; its other errors speak for themselves.
+    // redb's enum is non-exhaustive; the texts of its other errors are clear.
     #[expect(clippy::wildcard_enum_match_arm)]
     match error {
         redb::Error::Corrupted(why) => damaged(path, why),
@@ -57,7 +57,7 @@ pub(super) fn of_redb(path: &Path, error: &redb::Error) -> BackendError {
     }
 }
 
-/// The file cannot be used: the text of `error` says why.
+/// The file cannot be used, because of `error`.
 pub(super) fn of_system(path: &Path, error: &io::Error) -> BackendError {
     if error.kind() == io::ErrorKind::NotFound {
         return storage(path, "the file is gone");
@@ -74,7 +74,7 @@ pub(super) fn storage(path: &Path, why: impl std::fmt::Display) -> BackendError 
     BackendError::Storage(format!("{}: {why}", path.display()))
 }
 
-/// For the errors of opening.
+/// For errors of opening.
 pub(super) fn opened(error: DatabaseError) -> redb::Error {
     if let DatabaseError::Storage(StorageError::Corrupted(why)) = error {
         return redb::Error::Corrupted(why);

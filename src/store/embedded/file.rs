@@ -23,7 +23,7 @@ use crate::store::{BackendError, Bulk, PutError, Stored, Watch};
 pub(super) type Table = ReadOnlyTable<&'static str, &'static [u8]>;
 pub(super) const PERSISTENT: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("persistent");
 
-/// Pages kept in memory. The kernel's page cache does the rest.
+/// Pages kept in memory. The kernel's page cache holds the rest.
 const PAGE_CACHE_BYTES: usize = 32 << 20;
 
 /// An open database file.
@@ -50,14 +50,14 @@ impl std::fmt::Debug for Handle {
     }
 }
 
-/// How each file is opened.
+/// The options of every open.
 pub(super) fn builder() -> Builder {
     let mut builder = Database::builder();
     builder.set_cache_size(PAGE_CACHE_BYTES).set_concurrency_mode(ConcurrencyMode::MultiWriter);
     builder
 }
 
-/// The database of an open `file`, which is made if the file is empty.
+/// The database of an open `file`, created if the file is empty.
 pub(super) fn database(file: File) -> Result<Database, redb::Error> {
     builder().create_with_backend(Blocks::new(file, false)?).map_err(opened)
 }
@@ -65,9 +65,9 @@ pub(super) fn database(file: File) -> Result<Database, redb::Error> {
 // ===== impl EmbeddedFile =====
 
 impl EmbeddedFile {
-    /// Opens the file for reading and writing, or makes it, along with the folder it is in. Blocks.
+    /// Opens the file for reading and writing, or creates it, with its folder. Blocks.
     ///
-    /// A file of an older version is taken over. An empty one is made anew.
+    /// A file of an older version is taken over. An empty file is replaced.
     ///
     /// # Errors
     ///
@@ -83,11 +83,11 @@ impl EmbeddedFile {
         Ok(Self { database: Handle::Writer(database), path: path.to_owned(), identity })
     }
 
-    /// Opens the file for reading, and changes nothing of it. Blocks.
+    /// Opens the file for reading, without changing it. Blocks.
     ///
     /// # Errors
     ///
-    /// As [`Self::open`], and if the file is not there.
+    /// As [`Self::open`], and if the file does not exist.
     pub fn open_to_read(path: &Path) -> Result<Self, BackendError> {
         let file = File::open(path).map_err(|error| of_system(path, &error))?;
         let identity = Identity::of(&file).map_err(|error| of_system(path, &error))?;
@@ -121,7 +121,7 @@ impl EmbeddedFile {
         guarded(path, open).map(Handle::Reader)
     }
 
-    /// Which file this is, whatever the path leads to by now.
+    /// The identity of the open file, even if the path leads to another one by now.
     pub(super) fn identity(&self) -> Identity {
         self.identity
     }
@@ -130,7 +130,7 @@ impl EmbeddedFile {
         &self.path
     }
 
-    /// A file of which neither the first nor the last value can be read serves nothing.
+    /// A file whose first and last values cannot be read is not served.
     fn show_that_it_serves(&self) -> Result<(), BackendError> {
         self.read(|table| table.first().map(drop).or_else(|_| table.last().map(drop)).map_err(Into::into))
     }
@@ -172,8 +172,8 @@ impl EmbeddedFile {
         }
     }
 
-    /// Writes all `entries` in one transaction that is on the disk when this returns, or none of them. Blocks, also for as
-    /// long as another process writes.
+    /// Writes all `entries` in one transaction that is on the disk when this returns, or none of them. Blocks, and
+    /// waits for other processes that write.
     ///
     /// # Errors
     ///
@@ -194,7 +194,7 @@ impl EmbeddedFile {
             guarded(&self.path, || Ok(transaction.abort()?))?;
             return Err(PutError::CalledOff);
         }
-        // A disk that fails here may have taken the last page, or not.
+        // After a disk error here, the commit may be on the disk or not.
         guarded(&self.path, || Ok(transaction.commit()?)).map_err(PutError::Unknown)?;
         if self.identity.is_at(&self.path) {
             Ok(())
@@ -203,7 +203,7 @@ impl EmbeddedFile {
         }
     }
 
-    /// Calls `visit` with each entry that can be read, until it breaks off, and returns how many others there are.
+    /// Calls `visit` with each readable entry, until it breaks off. Returns the number of unreadable entries.
     pub(super) fn walk(
         &self,
         visit: &mut dyn FnMut(&str, &[u8]) -> ControlFlow<()>,

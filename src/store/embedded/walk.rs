@@ -1,4 +1,4 @@
-//! Every entry that can be read, also in a file of which parts cannot.
+//! Every readable entry, also of a damaged file.
 
 use std::{
     collections::VecDeque,
@@ -10,22 +10,23 @@ use std::{
 
 use super::file::Table;
 
-/// Places that are tried between two parts that can be read. A file with more damage than that loses more than it has to.
+/// Maximum places that are tried between two readable parts. A file with more damage loses more entries than
+/// necessary.
 const PROBES: usize = 4096;
 
 type Visit<'a> = dyn FnMut(&str, &[u8]) -> ControlFlow<()> + 'a;
 
-/// How a walk in one direction ended.
+/// The end of a walk in one direction.
 enum Ended {
     /// At the bound.
     AtBound,
-    /// At a page that cannot be read, behind the last key that could.
+    /// At an unreadable page, after the last readable key.
     Behind(Option<String>),
     ByVisitor,
 }
 
-/// Visits the entries in the order of their keys up to the first page that cannot be read, then backwards from the end to the
-/// last such page, then the readable parts between, by bisection of the keys between.
+/// Visits the entries in the order of their keys up to the first unreadable page, then backwards from the end to the
+/// last such page, then the readable parts between, by bisection of the keys.
 pub(super) fn readable(table: &Table, visit: &mut Visit<'_>) -> ControlFlow<()> {
     let low = match run(table, Unbounded, Unbounded, false, visit) {
         Ended::AtBound => return ControlFlow::Continue(()),
@@ -81,8 +82,8 @@ fn run(
     }
 }
 
-/// A text of ASCII halfway between two others, as if they were fractions to the base 128. `None` if there is none that is
-/// short enough.
+/// An ASCII text halfway between two others, as if they were fractions to the base 128. `None` if there is not a
+/// short enough one.
 fn between(low: &str, high: &str) -> Option<String> {
     let digits = low.len().max(high.len()) + 2;
     let digit = |text: &str, at: usize| u32::from(text.as_bytes().get(at).copied().unwrap_or(0).min(127));

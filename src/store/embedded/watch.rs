@@ -1,4 +1,4 @@
-//! One open file for all connections: shared while it serves, given up with a reason.
+//! One open file for all connections, shared until there is a reason to give it up.
 
 use std::{
     ops::ControlFlow,
@@ -20,28 +20,28 @@ use super::{
 };
 use crate::store::{Access, BackendError};
 
-/// How often the path is looked at.
+/// The interval of checks of the path.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// The open file, until something makes it useless.
+/// The open file, until it becomes unusable.
 #[derive(Debug)]
 pub(super) struct OpenFile {
     pub(super) file: EmbeddedFile,
     pub(super) access: Access,
     failed: watch::Sender<Option<BackendError>>,
-    /// Ends the threads that look after the file.
+    /// Ends the threads that watch the file.
     _alive: mpsc::Sender<()>,
 }
 
 // ===== impl OpenFile =====
 
 impl OpenFile {
-    /// Opens the file at `path` to read it. If `may_make` it is made when it is not there, and one of an older version is taken
-    /// over if it can be written. Blocks.
+    /// Opens the file at `path` for reading. If `may_make`, creates a missing file, and takes over a file of an older
+    /// version if it can be written. Blocks.
     pub(super) fn open(path: &Path, may_make: bool) -> Result<EmbeddedFile, BackendError> {
         if may_make || Identity::at(path).is_ok() {
             let prepared = create::prepare(path);
-            // A file that may only be read is served as it is.
+            // A file without write access is served as it is.
             let can_be_read = Identity::at(path).is_ok() && access_to(path) == Access::ReadOnly;
             if !can_be_read {
                 prepared?;
@@ -50,7 +50,7 @@ impl OpenFile {
         EmbeddedFile::open_to_read(path)
     }
 
-    /// Shares `file`, and begins to look after it.
+    /// Shares `file`, and starts to watch it.
     pub(super) fn share(file: EmbeddedFile, verify: bool) -> Result<Arc<Self>, BackendError> {
         let (alive, ended) = mpsc::channel();
         let access = access_to(file.path());
@@ -68,7 +68,7 @@ impl OpenFile {
         Ok(open)
     }
 
-    /// The file is of no use any more; the first reason counts.
+    /// The file is not usable any more; only the first reason counts.
     pub(super) fn fail(&self, error: &BackendError) {
         self.failed.send_if_modified(|failed| {
             let is_first = failed.is_none();
@@ -81,7 +81,7 @@ impl OpenFile {
         self.failed.borrow().is_some()
     }
 
-    /// Resolves when the file is of no use any more.
+    /// Resolves when the file is not usable any more.
     pub(super) fn failure(&self) -> impl Future<Output = BackendError> + Send + 'static {
         let mut failed = self.failed.subscribe();
         let gone = storage(self.file.path(), "closed");
@@ -89,7 +89,7 @@ impl OpenFile {
     }
 }
 
-/// Gives the open file up once the path leads elsewhere, or the right to write it changes.
+/// Gives the open file up once the path leads to another file, or the right to write it changes.
 fn look_after(path: &Path, identity: Identity, access: Access, open: &Weak<OpenFile>, ended: &Receiver<()>) {
     while ended.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
         let error = match Identity::at(path) {
@@ -105,7 +105,7 @@ fn look_after(path: &Path, identity: Identity, access: Access, open: &Weak<OpenF
     }
 }
 
-/// Reads all entries once, so that damage is known before a client meets it. Calls are served meanwhile.
+/// Reads all entries once, so that damage is reported before a client meets it. Calls are served meanwhile.
 fn verify_all(open: &Weak<OpenFile>) {
     let begun = Instant::now();
     let Some(file) = open.upgrade() else { return };
@@ -113,7 +113,7 @@ fn verify_all(open: &Weak<OpenFile>) {
     let mut values = 0_u64;
     let missing = file.file.walk(&mut |_, _| {
         values += 1;
-        // The last connection may be gone; nothing else holds the file then.
+        // The last connection may have ended; then the file is not held any more.
         if Arc::strong_count(&file) > 1 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
     let millis = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);

@@ -11,13 +11,13 @@ use tokio::{
 use super::state::LinkState;
 use crate::store::{BackendError, Connection, Connector, Operation, Remedy, Role};
 
-/// How often silence is looked for.
+/// The interval of checks for silence.
 const LISTEN_EVERY: Duration = Duration::from_millis(50);
 
-/// A connection that lasted this long is replaced at once; one that did not counts as a failure to connect.
+/// A connection that lasted this long is replaced at once; a shorter one counts as a failed connect.
 const LASTED: Duration = Duration::from_millis(50);
 
-/// Connects, watches, and connects again, for as long as the link lives.
+/// Connects, watches the connection, and connects again, while the link exists.
 pub(super) async fn keep(shared: Rc<LinkState>, connector: Arc<dyn Connector>) {
     let policy = shared.policy;
     let mut random = fastrand::Rng::new();
@@ -50,7 +50,7 @@ pub(super) async fn keep(shared: Rc<LinkState>, connector: Arc<dyn Connector>) {
 }
 
 impl LinkState {
-    /// Returns why the connection is of no use any more.
+    /// Returns the reason why the connection must be replaced.
     async fn watch(&self, connection: &dyn Connection) -> BackendError {
         select! {
             error = connection.closed() => error,
@@ -66,11 +66,11 @@ impl LinkState {
         }
     }
 
-    /// Reads from the store again and again, as a request of this role would, and tells the breaker. Returns when an
-    /// answer shows that the connection must be replaced.
+    /// Sends a probe again and again, with the command of this role's requests, and reports to the breaker. Returns
+    /// when an answer shows that the connection must be replaced.
     ///
-    /// The first read goes out at once: that a connection was made says nothing yet, since a proxy makes one and greets
-    /// although its store is gone.
+    /// The first probe is sent at once: a new connection proves nothing, because a proxy accepts and greets even if
+    /// its store is lost.
     async fn beat(&self, connection: &dyn Connection) -> BackendError {
         loop {
             let begun = Instant::now();
@@ -86,11 +86,11 @@ impl LinkState {
                 Err(error) if matches!(error.remedy(), Remedy::Reconnect | Remedy::Reresolve) => {
                     return error;
                 }
-                // Only an operator can help, and a new log-in after that: no use in asking this connection any more.
+                // Only an operator can help, and then a new log-in is needed, so this connection is not asked again.
                 Err(error) if error.remedy() == Remedy::Wait && self.is_open() => return error,
                 Err(error) => {
                     self.count_failure(&error, begun);
-                    // Slow is not dead: the next probe goes out when this one is answered, but not for ever.
+                    // Slow is not dead: the next probe is sent when this one is answered, but the wait is limited.
                     if is_late && timeout_at(begun + self.policy.patience, answer).await.is_err() {
                         return BackendError::TimedOut;
                     }
@@ -101,7 +101,8 @@ impl LinkState {
     }
 }
 
-/// Reads what hardly is there, with the very command that the role's requests use. A value of the wrong kind is an answer.
+/// Reads a key that hardly exists, with the command of the role's requests. A value of the wrong kind counts as an
+/// answer.
 fn probe(role: Role, connection: &dyn Connection) -> BoxFuture<'static, Result<(), BackendError>> {
     let answer: BoxFuture<'static, Result<(), BackendError>> = match role {
         Role::Cache => {

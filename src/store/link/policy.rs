@@ -4,27 +4,27 @@ use std::time::Duration;
 
 use crate::store::{Backoff, BreakerPolicy};
 
-/// How a [`Link`] is kept. The defaults are what the service runs with; together they bring a store that has recovered
-/// back into use within a second.
+/// The timing of a [`Link`]. With the defaults, which the service uses, a store that has recovered is in use again
+/// within a second.
 #[derive(Debug, Clone, Copy)]
 pub struct LinkPolicy {
-    /// The longest that one command may take before it counts against the store.
+    /// Maximum time of one command before it counts as a failure of the store.
     pub timeout: Duration,
-    /// When to stop asking.
+    /// The policy of the breaker.
     pub breaker: BreakerPolicy,
-    /// How often an idle connection is tried with a read.
+    /// The interval of probes on an idle connection.
     pub heartbeat: Duration,
-    /// How often that is done while the breaker is open.
+    /// The interval of probes while the breaker is open.
     pub probe: Duration,
-    /// How long an answer, or the rest of one, may be owed without a single byte coming back before the connection is
-    /// given up.
+    /// Maximum time without a byte while an answer, or the rest of one, is owed. After that the connection is
+    /// replaced.
     pub silence: Duration,
-    /// How late the answer to a probe may be while bytes keep coming, before the connection is given up. Replies come in
-    /// order, so this bounds the time of every reply, also of one that trickles for ever.
+    /// Maximum delay of a probe's answer while bytes keep coming. After that the connection is replaced. Replies come
+    /// in order, so this limits the time of every reply, also of one that trickles for ever.
     pub patience: Duration,
     /// The wait between attempts to connect.
     pub reconnect: Backoff,
-    /// The least wait when only an operator can help (wrong password, no rights); a jittered wait comes on top.
+    /// The minimum wait when only an operator can help (wrong password, missing rights); a random wait is added.
     pub denied: Duration,
 }
 

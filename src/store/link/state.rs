@@ -1,4 +1,5 @@
-//! The state that the keeper and the requests share: the connection, the breaker, and why the connection must be replaced.
+//! The state that the keeper and the requests share: the connection, the breaker, and the reason to replace the
+//! connection.
 
 use std::{
     cell::{Cell, RefCell},
@@ -11,25 +12,25 @@ use tokio::{sync::Notify, time::Instant};
 use super::LinkPolicy;
 use crate::store::{BackendError, Breaker, Change, Connection, LinkHealth, Operation, Remedy};
 
-/// A replica that refuses writes is left for a freshly resolved address, but not more often than this.
+/// A replica that rejects writes is left for a newly resolved address, but not more often than this.
 const RERESOLVE_EVERY: Duration = Duration::from_secs(1);
 
-/// A connection, and which one of the many that a link has had.
+/// A connection, and its number among the connections of the link.
 #[derive(Clone)]
 pub(in crate::store) struct LiveConnection {
     pub(in crate::store) generation: u64,
     pub(in crate::store) connection: Arc<dyn Connection>,
 }
 
-/// What the keeper and the requests share.
+/// The state that the keeper and the requests share.
 pub(in crate::store) struct LinkState {
     pub(in crate::store) policy: LinkPolicy,
     pub(in crate::store) health: LinkHealth,
     live: RefCell<Option<LiveConnection>>,
     breaker: RefCell<Breaker>,
-    /// Told whenever the connection or the breaker changes.
+    /// Notified when the connection or the breaker changes.
     changed: Notify,
-    /// Tells the keeper to replace the connection, and why.
+    /// Makes the keeper replace the connection.
     replace: Notify,
     replace_because: RefCell<Option<BackendError>>,
     generation: Cell<u64>,
@@ -59,17 +60,17 @@ impl LinkState {
         }
     }
 
-    /// Whether requests are to be refused without asking.
+    /// Whether requests are rejected without asking.
     pub(in crate::store) fn is_open(&self) -> bool {
         self.breaker.borrow().is_open()
     }
 
-    /// The connection that is there, if there is one.
+    /// The current connection.
     pub(in crate::store) fn live(&self) -> Option<LiveConnection> {
         self.live.borrow().clone()
     }
 
-    /// The connection that is there, or the next one; none as soon as the breaker is open.
+    /// The current connection, or the next one; `None` as soon as the breaker is open.
     pub(in crate::store) async fn next_live(&self) -> Option<LiveConnection> {
         loop {
             let changed = self.changed.notified();
@@ -89,10 +90,10 @@ impl LinkState {
         self.breaker.borrow_mut().succeeded();
     }
 
-    /// A request that began at `begun` on the connection `generation` was not answered.
+    /// A request that began at `begun` on the connection `generation` failed.
     ///
-    /// A connection that broke is counted once, by the keeper, and not for each request that was under way on it. A
-    /// wait that the caller's own deadline cut short says nothing about the store.
+    /// The loss of a connection is counted once, by the keeper, and not for each request in flight. A wait that the
+    /// caller's own deadline cut short proves nothing about the store.
     pub(in crate::store) fn failed(
         &self,
         operation: Operation,
@@ -111,8 +112,8 @@ impl LinkState {
         }
     }
 
-    /// A request that began at `begun` found no connection at all. Why there is none is the keeper's to say, and the request
-    /// is counted by whoever asked, for it may have looked for a connection here and elsewhere.
+    /// A request that began at `begun` found no connection. The keeper reports the reason, and the caller counts the
+    /// request, because it may have looked for a connection in several links.
     pub(in crate::store) fn found_no_connection(&self, begun: Instant) {
         let change = self.breaker.borrow_mut().failed(begun.into_std(), Instant::now().into_std());
         self.report(change);
@@ -124,7 +125,7 @@ impl LinkState {
         self.report(change);
     }
 
-    /// Resolves when a request needs another connection: to the reason.
+    /// Resolves to the reason when a request needs another connection.
     pub(super) async fn replaced(&self) -> BackendError {
         self.replace.notified().await;
         self.replace_because.take().unwrap_or(BackendError::Protocol)

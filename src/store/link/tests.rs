@@ -21,7 +21,7 @@ fn start(script: &Script, role: Role) -> Link {
     Link::start(script.connector(), LinkPolicy::new(TIMEOUT), health(role)).0
 }
 
-/// A link to a healthy store, and how to ask over it.
+/// A link to a healthy store, and a client of it.
 async fn connected(script: &Script) -> (Link, CacheClient) {
     let link = start(script, Role::Cache);
     let cache = CacheClient::new(&link, None);
@@ -33,7 +33,7 @@ async fn get(cache: &CacheClient) -> Result<Option<Vec<u8>>, BackendError> {
     cache.get("uid:1".to_owned(), Instant::now() + SECOND).await
 }
 
-/// Asks again and again until requests are refused without being sent. Panics if that takes more than 5 s.
+/// Sends requests until they are rejected at once. Panics if that takes more than 5 s.
 async fn until_open(link: &Link, cache: &CacheClient) {
     let begun = Instant::now();
     while !link.state().is_open() {
@@ -251,7 +251,7 @@ fn what_the_link_cannot_help_neither_counts_nor_reconnects(#[case] error: Backen
     });
 }
 
-/// Writes have nothing to do with whether reads serve.
+/// Writes do not affect whether reads are served.
 #[rstest]
 fn writes_that_fail_do_not_stop_reads(
     #[values(Act::Trickle(10 * SECOND), Act::Fail(loading()), Act::Fail(denied()))] act: Act,

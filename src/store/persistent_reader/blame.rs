@@ -1,8 +1,10 @@
-//! Tells one question's fault from the store's: which keys are at fault when a read is refused or loses its connection.
+//! Separates the fault of one question from a fault of the store: finds the keys at fault when a read is rejected or
+//! loses its connection.
 //!
-//! A server cuts the connection of a client that asks for more than its output buffer may hold, and this side cuts one whose
-//! reply is far over the limit. Such a loss looks like an outage and is none: the same question would cut the next
-//! connection, too. So a read that lost its connection asks for the sizes of its values before it is sent again.
+//! A server closes the connection of a client whose answer exceeds its output buffer limit, and this side closes one
+//! whose reply is far above the limit. Such a loss looks like an outage and is not one: the same question would close
+//! the next connection, too. So a read that lost its connection asks for the sizes of its values before it is sent
+//! again.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,44 +17,44 @@ use tokio::{
 use super::{Handle, PendingRead, PersistentReader};
 use crate::store::{BackendError, Operation, Size, StoreError, backend::ANSWER_LIMIT};
 
-/// Values of this many bytes together may be the reason why a connection was lost. Servers that limit their output buffers
-/// allow more than this, and most answers are far smaller.
+/// Values of this many bytes together may be the reason for a lost connection. Output buffer limits of servers are
+/// larger, and most answers are far smaller.
 const LARGE: u64 = 512 << 10;
 
-/// The wait before sizes are asked for over another connection.
+/// The wait before sizes are requested over another connection.
 const BETWEEN_ASKS: Duration = Duration::from_millis(5);
 
-/// The number of connections that a read of large values may lose before it is at fault itself. A second one is hardly
-/// chance.
+/// Maximum connections that a read of large values may lose before it counts as at fault. A second loss is hardly a
+/// coincidence.
 const LOSSES: usize = 2;
 
 /// The evidence against one read.
 #[derive(Debug, Default)]
 pub(super) struct Suspicion {
-    /// Connections that were lost while the read was under way on them.
+    /// Connections that were lost while the read was in flight on them.
     pub(super) losses: usize,
     /// The sizes of its values, once they are known.
     pub(super) sizes: Option<Vec<Option<Size>>>,
-    /// Whether its question was at fault a moment ago, and it is to see whether it still is.
+    /// Whether its question was at fault recently, and this read checks whether it still is.
     tries_again: bool,
-    /// Held while it is sent again, if its values are large.
+    /// Held while it is retried, if its values are large.
     trial: Option<OwnedMutexGuard<()>>,
 }
 
 // ===== impl Suspicion =====
 
 impl Suspicion {
-    /// Of a question that was at fault a moment ago. It lost connections, or would have: one more suffices.
+    /// The evidence against a question that was at fault recently. One more lost connection proves it.
     pub(super) fn again() -> Self {
         Self { losses: 1, tries_again: true, ..Self::default() }
     }
 
-    /// Whether the sizes are to be asked for before the read is sent again.
+    /// Whether the sizes are needed before the read is sent again.
     pub(super) fn needs_sizes(&self) -> bool {
         self.losses > 0 && self.sizes.is_none()
     }
 
-    /// Whether the read is at fault, as far as is known.
+    /// Whether the read is at fault, according to the evidence.
     pub(super) fn is_proven(&self) -> bool {
         self.total() > ANSWER_LIMIT || self.losses >= LOSSES && self.is_large()
     }
@@ -69,10 +71,10 @@ impl Suspicion {
 // ===== impl PersistentReader =====
 
 impl PersistentReader {
-    /// The sizes of the values of `keys`; `None` if every breaker is open. Not bounded in time; `asked` is the connection that is
-    /// asked last.
+    /// The sizes of the values of `keys`; `None` if every breaker is open. Without a time limit; `asked` is the
+    /// connection that was asked last.
     ///
-    /// Connections may be lost meanwhile, to the same question of other callers, so the next one is asked.
+    /// Connections may be lost meanwhile, to the same question of other callers; then the next one is asked.
     pub(super) async fn sizes(
         &self,
         keys: &Arc<[String]>,
@@ -88,12 +90,14 @@ impl PersistentReader {
         }
     }
 
-    /// Decides whether a read that has lost a connection, and whose sizes are known, is sent again. If its values are large,
-    /// waits until no other such read is tried again, so that they do not cut one connection after the other.
+    /// Decides whether a read that has lost a connection, and whose sizes are known, is sent again. If its values are
+    /// large, waits until no other such read is being retried, so that they do not close one connection after the
+    /// other.
     ///
     /// # Errors
     ///
-    /// The error of the read, if its values are too large or another caller has found its question at fault meanwhile.
+    /// The error of the read, if its values are too large or another caller has found its question at fault
+    /// meanwhile.
     pub(super) async fn examine(
         &self,
         keys: &Arc<[String]>,
@@ -113,7 +117,8 @@ impl PersistentReader {
         Ok(())
     }
 
-    /// The error of a read that was at fault because of `error`. Remembers questions that cost the store much.
+    /// The error of a read that was at fault because of `error`. Remembers questions that were expensive for the
+    /// store.
     pub(super) async fn blame(
         &self,
         keys: &Arc<[String]>,
@@ -139,7 +144,7 @@ impl PersistentReader {
         at_fault(keys, positions, cause)
     }
 
-    /// The error of a read that is not sent, since it was at fault a moment ago.
+    /// The error of a read that is not sent, because it was at fault recently.
     pub(super) fn refuse(&self, keys: &[String], positions: Vec<usize>) -> StoreError {
         if let Some(link) = self.links.first() {
             let error = BackendError::TooLarge;
@@ -148,13 +153,13 @@ impl PersistentReader {
         at_fault(keys, positions, StoreError::TooLarge)
     }
 
-    /// Learns from the reply to a read that its caller has given up: one that is too large takes its time, and its question
-    /// must not be asked again and again. Ends with the reply, with its connection, or out of patience.
+    /// Waits for the reply to a read that its caller has given up: a reply that is too large takes its time, and its
+    /// question must not be asked again and again. Ends with the reply, with its connection, or at a time limit.
     pub(super) fn learn_from(&self, keys: Arc<[String]>, read: PendingRead) {
         let this = self.clone();
         spawn_local(async move {
             let patience = read.asked.link.policy.patience;
-            // The connection broke at this very reply. For others under way on it, it is gone.
+            // The connection ended because of this reply. For other reads on it, it is simply lost.
             if let Ok(Err(BackendError::Protocol)) = timeout(patience, read.reply).await {
                 let sizes = timeout(patience, this.sizes(&keys, &mut None)).await.ok().flatten();
                 let suspicion = Suspicion { losses: 1, sizes, ..Suspicion::default() };
@@ -186,8 +191,8 @@ fn total(sizes: &[Option<Size>]) -> u64 {
     sizes.iter().fold(0, |sum: u64, size| sum.saturating_add(bytes(*size)))
 }
 
-/// The keys at fault: those of another kind; those that are too large alone; the one that makes up most of an answer that is
-/// too large; all of them, where none stands out.
+/// The keys at fault: those of another kind; those that are too large alone; the largest one, if it makes up most of
+/// an answer that is too large; else all of them.
 fn culprits(sizes: &[Option<Size>], cause: &StoreError) -> Vec<usize> {
     let half = total(sizes) / 2;
     let those = |fits: &dyn Fn(Option<Size>) -> bool| -> Vec<usize> {

@@ -1,6 +1,6 @@
-//! Questions that were found at fault a moment ago, so that callers who ask them again and again cost the store nothing.
+//! Questions that were at fault recently, so that callers who repeat them cost the store nothing.
 //!
-//! A question is the list of keys of one read. A key that is at fault alone spoils every question that names it.
+//! A question is the list of keys of one read. A key that is at fault alone makes every question with it faulty.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -9,16 +9,16 @@ use std::{
 
 use tokio::time::Instant;
 
-/// How long a question is refused before one caller may try it again.
+/// Time that a question is rejected before one caller may try it again.
 const REFUSED_FOR: Duration = Duration::from_secs(1);
 
-/// How long a question is remembered that is not asked any more.
+/// Time that an unused question is remembered.
 const REMEMBERED_FOR: Duration = Duration::from_secs(10);
 
-/// Questions that are remembered at once. Beyond it the oldest is forgotten.
+/// Maximum questions that are remembered. Above this the oldest is forgotten.
 const CAPACITY: usize = 64;
 
-/// A bounded list of questions at fault. Questions are kept as hashes, under a seed of the list's own.
+/// A bounded list of questions at fault. Questions are kept as hashes, with a seed of the list's own.
 #[derive(Debug, Default)]
 pub(super) struct Faulty {
     hasher: RandomState,
@@ -36,9 +36,9 @@ struct Entry {
 /// The state of a question in the list.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Judgement {
-    /// Nothing is known against it.
+    /// It is not known to be at fault.
     Unknown,
-    /// It was at fault, and this caller is the one to see whether it still is.
+    /// It was at fault, and this caller checks whether it still is.
     TryAgain,
     /// It is at fault because of the keys at these positions.
     AtFault(Vec<usize>),
@@ -47,7 +47,7 @@ pub(super) enum Judgement {
 // ===== impl Faulty =====
 
 impl Faulty {
-    /// Looks a question up. Costs nothing as long as no question is at fault.
+    /// Looks a question up. Costs nothing while no question is at fault.
     pub(super) fn judge(&mut self, keys: &[String], now: Instant) -> Judgement {
         self.entries.retain(|entry| now < entry.forgotten_at);
         if self.entries.is_empty() {
@@ -68,7 +68,7 @@ impl Faulty {
         judgement
     }
 
-    /// The positions of the keys because of which a question is refused now, if it is.
+    /// The positions of the keys because of which a question is rejected now, if it is.
     pub(super) fn positions(&self, keys: &[String], now: Instant) -> Option<Vec<usize>> {
         let is_refused = |question: u64| {
             self.entries.iter().any(|entry| entry.question == question && now < entry.refused_until)

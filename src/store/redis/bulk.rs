@@ -1,8 +1,8 @@
-//! Redis in bulk: one transaction to write, pages to read, on a connection of its own.
+//! Redis in bulk: one transaction to write, pages to read, on a separate connection.
 //!
-//! `MULTI` makes the server queue what is sent and carry it out only at `EXEC`, in one go. So a client that dies, an
-//! error on the way or a broken network before that point leaves the old data; only an answer to `EXEC` itself that gets
-//! lost leaves a doubt, which is told as such. The price is that the server holds the queue in memory.
+//! After `MULTI` the server queues the commands and executes them at `EXEC`, all at once. So if the client dies, a
+//! command fails or the network breaks before that, the old data remains. Only a lost answer to `EXEC` leaves a
+//! doubt, which is reported as such. The price is that the server holds the queue in memory.
 
 use std::{collections::HashSet, ops::ControlFlow, time::Duration};
 
@@ -18,18 +18,19 @@ use crate::{
     store::{BackendError, Bulk, PutError, Stored, Watch, url::RedisTarget},
 };
 
-/// Nobody waits on the other end of a command line with a deadline; a server that says nothing for so long is gone.
+/// Maximum time without a byte from the server. A command has no deadline, but after this time the server counts as
+/// lost.
 const PROGRESS_WITHIN: Duration = Duration::from_secs(30);
 
 /// Keys in one read.
 const PAGE: usize = 1_000;
 
-/// Bytes in one write, more or less: enough to fill the network, and soon over.
+/// Approximate bytes in one write: enough to fill the network, and soon sent.
 const CHUNK_BYTES: usize = 256 << 10;
 
 /// A connection to one server, for one thread that blocks on it.
 pub(in crate::store) struct RedisBulk {
-    // Before the runtime, which its driver lives on.
+    // Before the runtime, which its driver needs.
     connection: RedisConnection,
     runtime: Runtime,
 }
@@ -67,21 +68,21 @@ impl RedisBulk {
                 write.arg(key).arg(value);
             }
             in_time(commands.run_for(write, &queued)).await.map_err(|error| {
-                // Not queued, so it may have been carried out.
+                // It was not queued, so it may have been executed.
                 let may_be_written = matches!(error, BackendError::Protocol);
                 if may_be_written { PutError::Unknown(error) } else { error.into() }
             })?;
             writes += 1;
             watch.written(chunk.len());
         }
-        // Without an EXEC the queue goes with the connection.
+        // Without an EXEC the queue ends with the connection.
         if !watch.may_commit() {
             return Err(PutError::CalledOff);
         }
         #[expect(clippy::wildcard_enum_match_arm, reason = "any other reply leaves it unknown")]
         match in_time(commands.reply(cmd("EXEC"))).await.map_err(PutError::Unknown)? {
             Value::Array(replies) if replies == vec![Value::Okay; writes] => Ok(()),
-            // An error reply is an answer: the transaction was refused as a whole.
+            // An error reply is an answer: the transaction was rejected as a whole.
             Value::ServerError(refused) => Err(sort(&refused.into()).into()),
             other => {
                 let error = other.extract_error().err();
@@ -93,7 +94,7 @@ impl RedisBulk {
     async fn get_page(&self, keys: &[String]) -> Result<Vec<Stored>, BackendError> {
         match in_time(self.connection.commands.get_many(keys)).await {
             Ok(values) => Ok(values.into_iter().map(Stored::from).collect()),
-            // One of them is of another kind: which one it is shows only when each is asked for alone.
+            // One of the values has another kind. Only reading each key alone shows which one.
             Err(BackendError::WrongType) => {
                 let mut page = Vec::with_capacity(keys.len());
                 for key in keys {
@@ -125,7 +126,7 @@ impl Bulk for RedisBulk {
         })
     }
 
-    /// Remembers each key that it has seen, since `SCAN` may come by a key twice; of the values, it holds one page.
+    /// Remembers each key that it has seen, because `SCAN` may return a key twice; of the values, it holds one page.
     fn for_each(
         &self,
         prefix: &str,
@@ -138,14 +139,14 @@ impl Bulk for RedisBulk {
             let mut scan = cmd("SCAN");
             scan.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(PAGE);
             let (next, keys): (u64, Vec<Vec<u8>>) = self.runtime.block_on(self.ask(scan))?;
-            // A key that is not text is none of ours.
+            // A key that is not text does not belong to this service.
             let keys: Vec<String> = keys
                 .into_iter()
                 .filter_map(|key| String::from_utf8(key).ok())
                 .filter(|key| seen.insert(key.clone()))
                 .collect();
             for (key, stored) in keys.iter().zip(self.get_many(&keys)?) {
-                // It was deleted since the scan came by.
+                // It was deleted after the scan.
                 if stored != Stored::Nothing && visit(key, stored).is_break() {
                     return Ok(());
                 }
@@ -175,7 +176,7 @@ fn chunks(entries: &[(String, Vec<u8>)]) -> impl Iterator<Item = &[(String, Vec<
     })
 }
 
-/// `SCAN` takes a pattern; this is the one that fits only `text`.
+/// The `SCAN` pattern that matches only `text`.
 fn literally(text: &str) -> String {
     let mut pattern = String::with_capacity(text.len());
     for c in text.chars() {

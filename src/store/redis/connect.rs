@@ -1,8 +1,8 @@
-//! Makes connections to one Redis server: resolves its name, tries its addresses, logs in.
+//! Connects to one Redis server: resolves its name, tries its addresses, logs in.
 //!
-//! A name may have several addresses, and the first may be dead in any way. So the attempts are staggered, under one limit, and
-//! the log-in is part of an attempt: an address that accepts and never answers holds up the next one no longer than one that
-//! drops packets.
+//! A name may have several addresses, and the first may be dead in any way. So the attempts are staggered, under one
+//! limit, and the log-in is part of an attempt: an address that accepts and never answers delays the next one no
+//! longer than one that drops packets.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -25,7 +25,7 @@ use crate::{
     },
 };
 
-/// The longest that an address has for itself before the next one is tried as well.
+/// Maximum time before the next address is tried as well.
 const STAGGER: Duration = Duration::from_millis(100);
 
 /// Connects to one Redis server. Clones share their look-ups.
@@ -40,8 +40,8 @@ pub struct RedisConnector {
 // ===== impl RedisConnector =====
 
 impl RedisConnector {
-    /// A connector to `target`, whose name `resolver` looks up. It gives up when reading the password, resolving, connecting
-    /// and logging in take longer than `timeout`.
+    /// A connector to `target`, whose name `resolver` looks up. `timeout` limits reading the password, resolving,
+    /// connecting and logging in together.
     pub fn new(target: RedisTarget, timeout: Duration, resolver: Resolver) -> Self {
         Self { target: Arc::new(target), timeout, resolver, passwords: SingleFlight::new("password") }
     }
@@ -69,7 +69,7 @@ impl RedisConnector {
         made.map_err(BackendError::Connect)
     }
 
-    /// The password that holds now. A file on a disk that hangs costs one thread, and no worker its time.
+    /// The current password. A file on a disk that hangs costs one thread, but no worker's time.
     async fn password(&self, deadline: Instant) -> Result<Option<SecretString>, BackendError> {
         let file = match &self.target.password {
             None => return Ok(None),
@@ -141,14 +141,14 @@ fn with_port(mut address: SocketAddr, port: u16) -> SocketAddr {
     address
 }
 
-/// So that the last of many addresses, too, has a share of the time that is left.
+/// The last of many addresses also needs a part of the remaining time.
 fn stagger(deadline: Instant, addresses: usize) -> Duration {
     let shares = u32::try_from(addresses).unwrap_or(u32::MAX).saturating_add(1);
     STAGGER.min(deadline.saturating_duration_since(Instant::now()) / shares)
 }
 
-/// Tries `addresses` in their order. The next one is tried when the one before has failed, or has had `stagger` for itself. The
-/// first that succeeds wins, and the others are dropped.
+/// Tries `addresses` in their order. The next one is tried when the one before has failed, or has had `stagger` for
+/// itself. The first success wins, and the others are dropped.
 ///
 /// # Errors
 ///

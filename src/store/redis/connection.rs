@@ -1,9 +1,9 @@
 //! One connection to Redis, and the commands over it.
 //!
-//! Replies come in the order of the commands, and that order is all that the client goes by. One reply too many, and each
-//! one behind it would be taken for the answer to another question. So each round of reads ends with a *seal*: a `PING`
-//! with a text that no other round has, and that cannot be a value, as it is random for each connection. A round counts only
-//! if its own seal comes back.
+//! Replies come in the order of the commands, and the client relies on nothing else. After one reply too many, each
+//! later one would be taken for the answer to another question. So each round of reads ends with an *end marker*: a
+//! `PING` with a text that no other round has, and that cannot be a value, because it is random for each connection.
+//! A round counts only if its own end marker comes back.
 
 use std::{
     sync::{
@@ -27,7 +27,7 @@ use super::{
 };
 use crate::store::{BackendError, Connection, Reply, Size};
 
-/// Commands that may wait for the driver to take them. Admission bounds how many there can be.
+/// Commands that may wait for the driver. Admission limits their number.
 const QUEUE: usize = 1024;
 
 /// One multiplexed connection: commands of all callers share it, and the replies come in their order.
@@ -41,9 +41,9 @@ pub(super) struct RedisConnection {
 pub(super) struct Commands {
     client: MultiplexedConnection,
     activity: Arc<ReadActivity>,
-    /// The part of its seals that no other connection has, and no value.
+    /// The part of its end markers that no other connection and no value has.
     nonce: Arc<str>,
-    /// How many rounds of reads were sent.
+    /// The number of rounds of reads so far.
     rounds: Arc<AtomicU64>,
 }
 
@@ -53,10 +53,10 @@ struct Answers(std::vec::IntoIter<Value>);
 // ===== impl RedisConnection =====
 
 impl RedisConnection {
-    /// Speaks Redis over `socket`. Nothing is sent yet.
+    /// Starts the protocol on `socket`. Nothing is sent yet.
     pub(super) async fn over(socket: impl Socket + 'static) -> Result<Self, BackendError> {
         let activity = ReadActivity::new();
-        // The client itself says nothing on a new connection and bounds nothing in time: both are done here.
+        // The client itself sends nothing on a new connection and has no time limits: both are done here.
         let info = RedisConnectionInfo::default().set_skip_set_lib_name();
         let config = AsyncConnectionConfig::new()
             .set_response_timeout(None)
@@ -87,13 +87,13 @@ impl Commands {
         command.query_async(&mut self.client.clone()).await.map_err(|error| sort(&error))
     }
 
-    /// Runs `command`, of which only `expected` is an answer.
+    /// Runs `command`, whose only valid answer is `expected`.
     pub(super) async fn run_for(&self, command: Cmd, expected: &Value) -> Result<(), BackendError> {
         let reply: Value = self.run(command).await?;
         if reply == *expected { Ok(()) } else { Err(BackendError::Protocol) }
     }
 
-    /// The reply as it came, errors within it included.
+    /// The reply as it came, including errors inside it.
     pub(super) async fn reply(&self, command: Cmd) -> Result<Value, BackendError> {
         self.client.clone().send_packed_command(&command).await.map_err(|error| sort(&error))
     }
@@ -102,8 +102,8 @@ impl Commands {
         self.read(vec![redis::cmd("GET").arg(key).take()]).await?.next()
     }
 
-    /// `MGET` calls a list or a hash "nothing", which would turn a broken value into a guess. `EXISTS`, asked in the same
-    /// round trip, counts them; only if the counts differ is a second look taken, with `GET`, which tells.
+    /// For a list or a hash `MGET` returns "nothing", which would turn a broken value into a guess. `EXISTS`, in the
+    /// same round trip, counts the existing keys; only if the counts differ, `GET` reads each key alone.
     pub(super) async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, BackendError> {
         let questions = ["MGET", "EXISTS"].map(|name| redis::cmd(name).arg(keys).take());
         let mut answers = self.read(questions.into()).await?;
@@ -123,7 +123,7 @@ impl Commands {
         Ok(values)
     }
 
-    /// Asks each key for the length of its string. A server that refuses the command leaves all of them unknown.
+    /// Asks for the length of each key's string. If the server rejects the command, all lengths are unknown.
     async fn sizes(&self, keys: &[String]) -> Result<Vec<Option<Size>>, BackendError> {
         let questions = keys.iter().map(|key| redis::cmd("STRLEN").arg(key).take()).collect();
         let mut answers = self.read(questions).await?;
@@ -136,16 +136,16 @@ impl Commands {
         keys.iter().map(size).collect()
     }
 
-    /// Sends `questions` and a seal in one round trip.
+    /// Sends `questions` and an end marker in one round trip.
     ///
-    /// A server that cannot save refuses a `PING` and serves reads all the same, so that refusal has to do for a seal.
+    /// A server that cannot save rejects a `PING` but serves reads, so that rejection counts as an end marker.
     async fn read(&self, questions: Vec<Cmd>) -> Result<Answers, BackendError> {
         let count = questions.len() + 1;
         let mut round = itoa::Buffer::new();
-        let own_seal = [&*self.nonce, round.format(self.rounds.fetch_add(1, Relaxed))].concat();
+        let own_end_marker = [&*self.nonce, round.format(self.rounds.fetch_add(1, Relaxed))].concat();
         let mut pipeline = Pipeline::with_capacity(count);
         questions.into_iter().for_each(|question| _ = pipeline.add_command(question));
-        pipeline.add_command(redis::cmd("PING").arg(&own_seal).take());
+        pipeline.add_command(redis::cmd("PING").arg(&own_end_marker).take());
         let mut replies = self
             .client
             .clone()
@@ -153,7 +153,7 @@ impl Commands {
             .await
             .map_err(|error| sort(&error))?;
         match replies.pop() {
-            Some(Value::BulkString(seal)) if seal == own_seal.as_bytes() => {}
+            Some(Value::BulkString(end_marker)) if end_marker == own_end_marker.as_bytes() => {}
             Some(Value::ServerError(error)) => {
                 let refused = sort(&error.into());
                 if !cannot_save(&refused) {
@@ -204,7 +204,7 @@ impl Connection for RedisConnection {
     fn closed(&self) -> BoxFuture<'static, BackendError> {
         let mut closed = self.closed.clone();
         async move {
-            // The sender is only ever dropped: an error is the signal.
+            // The sender is only ever dropped: the error is the signal.
             while closed.changed().await.is_ok() {}
             BackendError::Disconnected(std::io::ErrorKind::ConnectionAborted)
         }
@@ -216,7 +216,7 @@ impl Connection for RedisConnection {
     }
 }
 
-/// Commands in flight hold a sender to the driver, so it must be ended by hand.
+/// Commands in flight hold a sender to the driver, so the driver must be ended explicitly.
 impl Drop for RedisConnection {
     fn drop(&mut self) {
         self.driver.abort();

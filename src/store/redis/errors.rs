@@ -1,4 +1,4 @@
-//! Sorts what the `redis` crate reports into [`BackendError`]s, by its kinds and by the server's error codes.
+//! Classifies the errors of the `redis` crate as [`BackendError`]s, by their kinds and by the server's error codes.
 
 use std::{error::Error, io, sync::Arc};
 
@@ -6,13 +6,13 @@ use redis::{ErrorKind, RedisError, ServerErrorKind};
 
 use crate::store::BackendError;
 
-/// The one table from the client's errors to ours.
+/// The table from the client's errors to ours.
 pub(super) fn sort(error: &RedisError) -> BackendError {
-    // The client's enums are open-ended; what is new to us is treated as an error reply that we do not know.
+    // The client's enums are non-exhaustive; a new variant is treated as an unknown error reply.
     #[expect(clippy::wildcard_enum_match_arm)]
     match error.kind() {
         ErrorKind::Io => io_error(error),
-        // A reply of another type than asked for may belong to another request: that connection is not to be trusted.
+        // A reply of an unexpected type may belong to another request, so the connection is not trusted any more.
         ErrorKind::Parse | ErrorKind::UnexpectedReturnType => BackendError::Protocol,
         ErrorKind::AuthenticationFailed => BackendError::Denied { code: code(error) },
         ErrorKind::Server(
@@ -28,12 +28,12 @@ pub(super) fn sort(error: &RedisError) -> BackendError {
     }
 }
 
-/// Whether a server that cannot save refused a `PING` for that. It serves reads all the same.
+/// Whether a server rejected a `PING` because it cannot save. It still serves reads.
 pub(super) fn cannot_save(error: &BackendError) -> bool {
     matches!(error, BackendError::WritesRefused { code } if code == "MISCONF")
 }
 
-/// Codes that the client has no kind of its own for.
+/// Codes for which the client has no kind.
 fn by_code(error: &RedisError) -> BackendError {
     let code = code(error);
     match code.as_str() {
@@ -50,13 +50,13 @@ fn io_error(error: &RedisError) -> BackendError {
     if kind == io::ErrorKind::InvalidData { BackendError::Protocol } else { BackendError::Disconnected(kind) }
 }
 
-/// The client shares its cause behind an `Arc`, and that is what a downcast meets first.
+/// The client shares its cause behind an `Arc`, which a downcast meets first.
 fn io_kind(error: &RedisError) -> Option<io::ErrorKind> {
     let shared = error.source()?.downcast_ref::<Arc<dyn Error + Send + Sync>>()?;
     shared.downcast_ref().map(io::Error::kind)
 }
 
-/// The code at the start of an error reply. What does not look like one is not passed on: it could be anything.
+/// The code at the start of an error reply. Other text is not passed on, because it could contain anything.
 fn code(error: &RedisError) -> String {
     let looks_right =
         |code: &&str| (1..=16).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_uppercase());

@@ -1,10 +1,10 @@
 //! Finds where the values of a RESP2 stream begin and end, without keeping any of them.
 //!
-//! The scanner takes the stream in pieces of any size. It skips payloads by their length, holds nothing but counters, and
-//! follows arrays without recursion. It is stricter than the client's parser: a stream that it accepts has the same values
-//! for both.
+//! The scanner takes the stream in pieces of any size. It skips payloads by their length, holds only counters, and
+//! follows arrays without recursion. It is stricter than the client's parser: for a stream that it accepts, both see
+//! the same values.
 
-/// Arrays may stand in each other this deep. Replies to our own commands need two.
+/// Maximum depth of nested arrays. Replies to our commands need two.
 const DEPTH: usize = 8;
 
 /// The longest text line, which is an error message.
@@ -17,7 +17,7 @@ const LENGTH_LIMIT: u64 = 1 << 40;
 #[derive(Debug, Default)]
 pub(super) struct Scanner {
     state: State,
-    /// Elements still to come of each array that has begun, the outermost first.
+    /// Remaining elements of each array that has begun, the outermost first.
     left: [u64; DEPTH],
     depth: usize,
     begun: u64,
@@ -41,7 +41,7 @@ enum State {
     },
     Length(Length),
     Payload(u64),
-    /// Behind a payload: CR and LF are to come, or LF alone.
+    /// After a payload: CR and LF must follow, or LF alone.
     PayloadCr,
     PayloadLf,
 }
@@ -58,12 +58,12 @@ struct Length {
 // ===== impl Scanner =====
 
 impl Scanner {
-    /// How many top-level values have begun.
+    /// The number of top-level values that have begun.
     pub(super) fn begun(&self) -> u64 {
         self.begun
     }
 
-    /// How many top-level values are complete.
+    /// The number of complete top-level values.
     pub(super) fn complete(&self) -> u64 {
         self.complete
     }
@@ -73,8 +73,8 @@ impl Scanner {
         self.begun == self.complete
     }
 
-    /// Takes a part of `bytes`, at least one byte unless there is none. Returns how many bytes it used, and the length of the
-    /// bulk string that these announce, if they do.
+    /// Takes a part of `bytes`, at least one byte unless it is empty. Returns the number of bytes, and the length of
+    /// a bulk string that they announce.
     ///
     /// # Errors
     ///
@@ -189,7 +189,7 @@ impl Scanner {
         }
     }
 
-    /// A value is complete, and with it each array whose last element it is.
+    /// A value is complete, and with it each array that ends with it.
     fn end_value(&mut self) {
         self.state = State::Start;
         while let Some(left) = self.depth.checked_sub(1).and_then(|inner| self.left.get_mut(inner)) {
@@ -203,8 +203,8 @@ impl Scanner {
     }
 }
 
-/// The length of the bulk string that `bytes` begins with, if it is short and all there. Most values are: this takes a third
-/// of the time of the steps.
+/// The length of the bulk string at the start of `bytes`, if it is short and complete. Most values are: this takes a
+/// third of the time of the steps.
 fn whole_string(bytes: &[u8]) -> Option<usize> {
     const DIGITS: usize = 5;
     let head = bytes.strip_prefix(b"$")?;

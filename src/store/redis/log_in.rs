@@ -1,7 +1,7 @@
 //! The log-in: each step is verified by its exact answer.
 //!
-//! A step that was refused leaves the connection with another user, or in another database, and every later answer looks
-//! right. So a connection is used only if `AUTH` and `SELECT` were answered `+OK`, and `PING` was answered `+PONG`.
+//! After a rejected step the connection has another user, or another database, and every later answer looks right. So
+//! a connection is used only if `AUTH` and `SELECT` were answered `+OK`, and `PING` was answered `+PONG`.
 
 use futures_util::future::join_all;
 use redis::{Cmd, Value, cmd};
@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use super::{connection::Commands, errors::cannot_save};
 use crate::store::{BackendError, Step, url::RedisTarget};
 
-/// Logs in and chooses the database, in one round trip, and shows that the server answers, by `deadline`.
+/// Logs in and selects the database, in one round trip, and verifies that the server answers, by `deadline`.
 pub(super) async fn log_in(
     commands: &Commands,
     target: &RedisTarget,
@@ -36,7 +36,7 @@ pub(super) async fn log_in(
     }
     match failed {
         None => Ok(()),
-        // An error that closes the connection was not about the step: the server had not read it.
+        // An error that closes the connection is not about the step: the server had not read it.
         Some((_, error @ BackendError::Refused { .. })) if hung_up => Err((Step::Greeting, error)),
         Some(failed) => Err(failed),
     }

@@ -1,7 +1,7 @@
-//! Watches the bytes of one connection: whether replies are owed and how long no byte came, and that no reply is huge.
+//! The activity of one connection: whether replies are owed, the time without a byte, and the size of replies.
 //!
-//! A connection is alive if bytes come back on it. Single timeouts do not tell: slow is not dead, and silent is. Both
-//! directions are counted in whole values, so a reply that has begun goes on being owed until its last byte.
+//! A connection is alive if bytes arrive. A single timeout proves nothing: slow is not dead, but silent is. Both
+//! directions are counted in whole values, so a reply that has begun is owed until its last byte.
 
 use std::{
     io,
@@ -22,11 +22,12 @@ use tokio::{
 use super::frames::{Malformed, Scanner};
 use crate::store::backend::ANSWER_LIMIT;
 
-/// The state of a connection as its bytes show it. Shared between the socket and the link that judges it.
+/// The state of a connection, according to its bytes. Shared between the socket and the link.
 #[derive(Debug)]
 pub(super) struct ReadActivity {
     start: Instant,
-    /// Since when replies have been owed without a byte of them, in milliseconds after `start`, plus one; 0 = none is owed.
+    /// The time since which replies have been owed without a byte, in milliseconds after `start`, plus one; 0 if none
+    /// is owed.
     waiting_since: AtomicU64,
 }
 
@@ -35,7 +36,7 @@ impl ReadActivity {
         Arc::new(Self { start: Instant::now(), waiting_since: AtomicU64::new(0) })
     }
 
-    /// For how long a reply, or the rest of one, has been owed without a single byte of it.
+    /// The time for which a reply, or the rest of one, has been owed without a byte.
     pub(super) fn silent_for(&self) -> Duration {
         match self.waiting_since.load(Relaxed) {
             0 => Duration::ZERO,
@@ -47,7 +48,7 @@ impl ReadActivity {
         u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX - 1) + 1
     }
 
-    /// A command was sent. If others wait for their replies, they have waited longer.
+    /// A command was sent. If other commands wait for replies, they have waited longer.
     fn sent(&self) {
         let _ = self.waiting_since.compare_exchange(0, self.now(), Relaxed, Relaxed);
     }
@@ -61,16 +62,16 @@ impl ReadActivity {
     }
 }
 
-/// A stream that keeps a [`ReadActivity`].
+/// A stream that updates a [`ReadActivity`].
 #[derive(Debug)]
 pub(super) struct Watched<S> {
     stream: S,
     activity: Arc<ReadActivity>,
     commands: Scanner,
     replies: Scanner,
-    /// Bytes of the reply under way.
+    /// Bytes so far of the current reply.
     unfinished: u64,
-    /// Whether the bytes behind those that were passed on cannot be right.
+    /// Whether the bytes after those that were passed on are invalid.
     is_broken: bool,
 }
 
@@ -86,8 +87,9 @@ impl<S> Watched<S> {
         }
     }
 
-    /// Takes a part of what was read, and returns how much. An error if it is not RESP, belongs to a reply that no command
-    /// asked for, or to one that is too large: an announced length counts as soon as it is announced.
+    /// Takes a part of the bytes that were read, and returns its length. An error if the bytes are not RESP, belong
+    /// to a reply without a command, or to one that is too large: an announced length counts as soon as it is
+    /// announced.
     fn step(&mut self, bytes: &[u8]) -> Result<usize, Malformed> {
         if self.replies.is_between_values() {
             if self.replies.begun() >= self.commands.begun() {
@@ -103,7 +105,7 @@ impl<S> Watched<S> {
         Ok(used)
     }
 
-    /// Takes what was read, and returns how much of it is right.
+    /// Takes the bytes that were read, and returns the number of valid ones.
     fn received(&mut self, bytes: &[u8]) -> usize {
         let mut used = 0;
         while let Some(rest) = bytes.get(used..).filter(|rest| !rest.is_empty()) {
@@ -138,7 +140,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         }
         let right = this.received(read);
         buf.set_filled(before + right);
-        // Replies before the error are good, so the error comes back at the next call.
+        // Replies before the error are valid, so the error is returned by the next call.
         Poll::Ready(if right > 0 { Ok(()) } else { Err(Malformed.into()) })
     }
 }
@@ -147,7 +149,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = ready!(Pin::new(&mut this.stream).poll_write(cx, bytes))?;
-        // A command counts from its first byte: when the send buffer is full, it is the other end's turn, too.
+        // A command counts from its first byte: when the send buffer is full, the other end is expected to read.
         this.commands.take(bytes.get(..written).unwrap_or_default())?;
         if this.commands.begun() > this.replies.complete() {
             this.activity.sent();

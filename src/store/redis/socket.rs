@@ -13,11 +13,11 @@ pub(super) trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Socket for S {}
 
-/// After this long without traffic the kernel asks whether the other end is still there. A second line of defence: the
-/// link's own heartbeat notices much earlier.
+/// After this time without traffic, the kernel checks whether the other end still exists. A second line of defence:
+/// the link's probes notice much earlier.
 const KEEPALIVE: Duration = Duration::from_secs(15);
 
-/// Connects over TCP. Not bounded in time.
+/// Connects over TCP. Without a time limit.
 pub(super) async fn tcp(address: SocketAddr) -> io::Result<Box<dyn Socket>> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
@@ -25,7 +25,7 @@ pub(super) async fn tcp(address: SocketAddr) -> io::Result<Box<dyn Socket>> {
     Ok(Box::new(stream))
 }
 
-/// Connects to the socket at `path`. Not bounded in time.
+/// Connects to the socket at `path`. Without a time limit.
 pub(super) async fn unix(path: &Path) -> io::Result<Box<dyn Socket>> {
     Ok(Box::new(UnixStream::connect(path).await?))
 }

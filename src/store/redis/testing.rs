@@ -12,7 +12,8 @@ use tokio::{
     task::JoinSet,
 };
 
-/// What a server answers to each step, and whether it hangs up after the first; without an entry, as Redis does.
+/// The server's answers to steps, and whether it disconnects after the first; without an entry it answers as Redis
+/// does.
 type Answers = HashMap<&'static str, &'static str>;
 
 /// A server that knows the steps of a log-in and nothing else.

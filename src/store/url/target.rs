@@ -1,4 +1,4 @@
-//! One Redis server as a URL names it, over TCP or a Unix socket.
+//! One Redis server, over TCP or a Unix socket.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,29 +10,29 @@ use super::StoreUrlError;
 
 const REDIS_PORT: u16 = 6379;
 
-/// One Redis server, and how to log in.
+/// One Redis server, and the log-in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RedisTarget {
-    /// Where it listens.
+    /// Its address.
     pub address: RedisAddress,
-    /// The ACL user; none is Redis' own `default`.
+    /// The ACL user; `None` means Redis' own `default`.
     pub username: Option<String>,
-    /// None for a server that asks for none.
+    /// `None` for a server without a password.
     pub password: Option<Password>,
     /// The number of the database, 0 by default, never negative.
     pub database: i64,
 }
 
-/// The password of a Redis user, or the place where it is kept.
+/// The password of a Redis user, or its place.
 #[derive(Debug, Clone)]
 pub enum Password {
     /// This one.
     Given(SecretString),
-    /// The text of this file, read again at each connect, so that a rotation needs no restart.
+    /// The contents of this file, read again at each connect, so that a rotation needs no restart.
     File(PathBuf),
 }
 
-/// Where a Redis server listens.
+/// The address of a Redis server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RedisAddress {
     /// Over TCP.
@@ -53,7 +53,7 @@ impl RedisTarget {
     pub(super) fn tcp(text: &str) -> Result<Self, StoreUrlError> {
         let url = parse(text, StoreUrlError::Redis)?;
         let host = match url.host() {
-            // Not a scheme that the URL standard knows, so it lets any character into a host.
+            // The URL standard does not know this scheme, so it allows any character in a host.
             Some(Host::Domain(name)) if !name.is_empty() && name.chars().all(is_host_char) => name.to_owned(),
             Some(Host::Ipv6(address)) => address.to_string(),
             Some(Host::Ipv4(address)) => address.to_string(),
@@ -105,7 +105,7 @@ impl RedisTarget {
 }
 
 impl PartialEq for Password {
-    /// Not in constant time, which is fine: both sides are the operator's own.
+    /// Not in constant time, which is fine: both sides belong to the operator.
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Given(one), Self::Given(other)) => one.expose_secret() == other.expose_secret(),
@@ -157,14 +157,14 @@ fn is_host_char(c: char) -> bool {
 }
 
 fn database(number: &str) -> Result<i64, StoreUrlError> {
-    // `parse` alone would take a sign.
+    // `parse` alone would accept a sign.
     if !number.bytes().all(|b| b.is_ascii_digit()) {
         return Err(StoreUrlError::Database);
     }
     number.parse().map_err(|_| StoreUrlError::Database)
 }
 
-/// Percent-encodes all but what may stand in a path.
+/// Percent-encodes every character that may not stand in a path.
 fn encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -177,7 +177,7 @@ fn encoded(text: &str) -> String {
     encoded
 }
 
-/// Undoes percent-encoding, strictly: a password with a stray `%` is more likely a mistake than meant so.
+/// Decodes percent-encoding, strictly: a password with a stray `%` is more likely a mistake than intended.
 fn decoded(text: &str) -> Result<String, StoreUrlError> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();

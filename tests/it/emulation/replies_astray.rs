@@ -48,7 +48,7 @@ fn names(server: &RespServer) -> Vec<String> {
 /// Whatever is left out at the end stays owed, and is for the time limits of a try and for the link to notice.
 #[rstest]
 #[case::replies_come_twice(Fault::Twice.on(&["MGET"]).times(1))]
-#[case::seals_come_twice(Fault::Twice.on(&["PING"]).times(1))]
+#[case::end_markers_come_twice(Fault::Twice.on(&["PING"]).times(1))]
 #[case::a_reply_is_left_out(Fault::Raw(b"").on(&["MGET"]).times(1))]
 #[case::a_seal_is_left_out(Fault::Raw(b"").on(&["PING"]).times(1))]
 #[case::a_reply_and_its_seal_are_left_out(Fault::Raw(b"").on(&["MGET", "PING"]).times(2))]
@@ -80,7 +80,7 @@ async fn row_27_a_reply_that_is_another_reads_is_given_to_nobody(
     assert!(astray > 0, "nobody noticed");
 }
 
-/// Small whole numbers are scores as well, so none may be taken for a seal.
+/// Small whole numbers are scores as well, so none may be taken for an end marker.
 #[tokio::test]
 async fn row_27_a_value_is_never_taken_for_a_seal() {
     let server = RespServer::start();

@@ -1,29 +1,30 @@
-//! The bytes of a connection that belong to no request which has begun: the start of the next head, or pipelined calls.
+//! The bytes of a connection whose request has not begun: the start of the next head, or pipelined calls.
 //!
-//! actix reads ahead and does not report how far it got. So the connection keeps a copy of the bytes whose request has not
-//! begun, and the middleware says, as each request begins, how long its body is.
+//! actix reads ahead and does not report how far it has parsed. So the connection keeps a copy of these bytes, and
+//! the middleware reports the length of each request's body when the request begins.
 
-/// Bytes of a head that are kept while it grows. Above this, all but its last bytes are forgotten: only its end matters.
+/// Bytes of a growing head that are kept. Above this, only the last bytes are kept, because only the end of a head
+/// matters.
 const KEPT: usize = 4 * 1024;
 
-/// A blank line ends with at most this many bytes that must be seen together: `\n\r\n`.
+/// A blank line ends with at most this many bytes that must be examined together: `\n\r\n`.
 const BLANK_LINE: usize = 3;
 
-/// How many bytes follow a head.
+/// The length of the body that follows a head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::http) enum BodyLength {
-    /// As many as `Content-Length` says.
+    /// The value of `Content-Length`.
     Bytes(u64),
-    /// In chunks, or without an end.
+    /// A chunked body, or one without an end.
     Unknown,
 }
 
-/// Counts the bytes of requests that have begun out of the bytes that arrive.
+/// Removes the bytes of requests that have begun from the bytes that arrive.
 #[derive(Debug)]
 pub(super) struct Inbound {
     /// Bytes of requests that have not begun.
     kept: Vec<u8>,
-    /// The rest of the body of the request that has begun last.
+    /// The rest of the body of the last request that has begun.
     body: BodyLength,
 }
 
@@ -51,14 +52,14 @@ impl Inbound {
         }
     }
 
-    /// The head of the oldest request is complete, and `body` follows it.
+    /// The head of the oldest request is complete, and a body of the length `body` follows it.
     pub(super) fn begun(&mut self, body: BodyLength) {
         let length = match body {
             BodyLength::Bytes(length) => usize::try_from(length).unwrap_or(usize::MAX),
             BodyLength::Unknown => 0,
         };
-        // Most reads bring one call whole. Then its head ends where its body must begin. Without a body, the blank line could be
-        // that of a later request.
+        // Most reads bring exactly one call, so its head ends where its body must begin. Without a body, the blank
+        // line could belong to a later request.
         let whole = self.kept.len().checked_sub(length).filter(|_| length > 0);
         let whole = whole.filter(|end| self.kept.get(..*end).is_some_and(ends_with_a_blank_line));
         let end = whole.or_else(|| head_end(&self.kept)).unwrap_or(self.kept.len());
@@ -69,7 +70,7 @@ impl Inbound {
         self.arrived(&rest);
     }
 
-    /// The request that has begun is answered, and its body was read to its end.
+    /// The request has been answered, and its body was read to the end.
     pub(super) fn answered(&mut self) {
         // Chunks end with a blank line, and half a head does not.
         if self.body == BodyLength::Unknown && ends_with_a_blank_line(&self.kept) {
@@ -78,7 +79,7 @@ impl Inbound {
         self.body = BodyLength::Bytes(0);
     }
 
-    /// A head has begun, or more than one.
+    /// Whether a head has begun, or more than one.
     pub(super) fn has_begun(&self) -> bool {
         !self.kept.is_empty()
     }
@@ -102,7 +103,7 @@ fn ends_with_a_blank_line(bytes: &[u8]) -> bool {
     bytes.ends_with(b"\n\r\n") || bytes.ends_with(b"\n\n")
 }
 
-/// Where the first head ends. A line may end without a carriage return.
+/// The end of the first head. A line may end without a carriage return.
 fn head_end(bytes: &[u8]) -> Option<usize> {
     let ends = bytes.windows(BLANK_LINE).enumerate().find_map(|(index, window)| match window {
         [b'\n', b'\n', _] => Some(index + 2),

@@ -1,31 +1,31 @@
-//! Tells the answers of handlers from the words of actix itself, by their lengths and not by how they look.
+//! Separates handlers' responses from actix's own, by length.
 //!
-//! The middleware says how long the body of each answer is. Bytes that belong to no such answer are actix's own: the
-//! interim `100 Continue`, and its refusal of a head.
+//! The middleware reports the length of each response's body. Bytes that belong to no such response are actix's own:
+//! the interim `100 Continue`, and the rejection of a head.
 
 use std::collections::VecDeque;
 
-/// The interim answer that actix gives to `Expect: 100-continue` before it calls the handler.
+/// The interim response that actix sends to `Expect: 100-continue` before it calls the handler.
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// The end of a head.
 const END: &[u8] = b"\r\n\r\n";
 
-/// Counts the bytes of answers that are being written.
+/// Counts the bytes of responses that are being written.
 #[derive(Debug, Default)]
 pub(super) struct Outbound {
-    /// The lengths of the bodies of answers whose heads have not been written.
+    /// The lengths of the bodies of responses whose heads have not been written.
     bodies: VecDeque<u64>,
-    /// Bytes at the front that belong to handlers' answers.
+    /// Bytes at the front that belong to handlers' responses.
     left: u64,
 }
 
 /// The owner of the bytes at the front.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Front {
-    /// This many bytes belong to handlers' answers.
+    /// This many bytes belong to handlers' responses.
     Answers(usize),
-    /// This many bytes are an interim answer, and the final one is right behind it.
+    /// This many bytes are an interim response, directly followed by the final one.
     Interim(usize),
     /// All bytes are actix's own.
     Server,
@@ -39,7 +39,7 @@ impl Outbound {
         self.bodies.push_back(length);
     }
 
-    /// Looks at all bytes that wait to be written. A head among them is there as a whole.
+    /// Examines all bytes that wait to be written. They never end in the middle of a head.
     pub(super) fn front(&mut self, bytes: &[u8]) -> Front {
         loop {
             let left = usize::try_from(self.left).unwrap_or(usize::MAX);
@@ -61,14 +61,14 @@ impl Outbound {
         }
     }
 
-    /// So many bytes at the front were written.
+    /// This many bytes at the front were written.
     pub(super) fn written(&mut self, count: usize) {
         self.left = self.left.saturating_sub(count as u64);
     }
 }
 
-/// The length of the head at the front. Every fourth byte is looked at: the end of a head is four bytes, so one of them is
-/// among these.
+/// The length of the head at the front. Only every fourth byte is examined: the end of a head is four bytes, so one
+/// of these is among them.
 fn head_length(answer: &[u8]) -> usize {
     let ends_at = |from: &usize| answer.get(*from..).is_some_and(|rest| rest.starts_with(END));
     let looked_at = answer.iter().enumerate().skip(END.len() - 1).step_by(END.len());

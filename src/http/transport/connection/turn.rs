@@ -1,4 +1,5 @@
-//! Whose turn it is on a connection: the connection sees bytes, and only the middleware sees requests begin and end.
+//! The state of a connection, updated from two sides: the connection sees bytes, and only the middleware sees
+//! requests begin and end.
 
 use std::{
     cell::{Cell, RefCell},
@@ -21,27 +22,27 @@ pub(in crate::http) struct Turn(pub(in crate::http) Rc<Shared>);
 
 pub(in crate::http) struct Shared {
     pub(in crate::http) whose: Cell<Whose>,
-    /// Wakes the server, which waits for bytes. Its wait may have started without a time limit.
+    /// Wakes actix, which waits for bytes. Its wait may have started without a time limit.
     pub(in crate::http) reader: Cell<Option<Waker>>,
     pub(super) inbound: RefCell<Inbound>,
     pub(super) outbound: RefCell<Outbound>,
-    /// The request that has begun last has a body, and its handler has not read it to the end.
+    /// The last request that has begun has a body, and its handler has not read it to the end.
     body_is_unread: Cell<bool>,
 }
 
 #[derive(Clone, Copy)]
 pub(in crate::http) enum Whose {
-    /// Nobody's: the last request is done with, and the next one has not begun. The keep-alive time bounds this.
+    /// No request is in flight, and the next one has not begun. The keep-alive time limits this phase.
     Nobodys,
-    /// The client's, who is sending a head and has to be done by then.
+    /// The client is sending a head, which must be complete by `deadline`.
     Clients { deadline: Instant },
-    /// Ours: a request is being answered. Whoever reads its body bounds that.
+    /// A request is being answered. The handler limits the time of its body.
     Ours,
-    /// Nobody's, ever again: the client has been told to leave, and does so by then or is made to.
+    /// The client was asked to disconnect, and must do so by `deadline`.
     Over { deadline: Instant },
 }
 
-/// Our turn, until it is dropped.
+/// A request that is being answered, until it is dropped.
 pub(in crate::http) struct OurTurn {
     turn: Turn,
     then: Whose,
@@ -50,7 +51,7 @@ pub(in crate::http) struct OurTurn {
 // ===== impl Turn =====
 
 impl Turn {
-    /// The first head has to be complete by `deadline`.
+    /// The first head must be complete by `deadline`.
     pub(in crate::http) fn new(deadline: Instant) -> Self {
         Self(Rc::new(Shared {
             whose: Cell::new(Whose::Clients { deadline }),
@@ -61,7 +62,7 @@ impl Turn {
         }))
     }
 
-    /// A head is complete, and `body` follows it.
+    /// A head is complete, and a body of the length `body` follows it.
     pub(in crate::http) fn begin(&self, body: BodyLength) -> OurTurn {
         self.0.whose.set(Whose::Ours);
         self.0.inbound.borrow_mut().begun(body);
@@ -74,7 +75,7 @@ impl Turn {
         self.0.body_is_unread.set(false);
     }
 
-    /// Has the connection look at the bytes that came, and at the clock.
+    /// Makes the connection examine the received bytes and the time.
     pub(in crate::http) fn wake_reader(&self) {
         if let Some(reader) = self.0.reader.take() {
             reader.wake();
@@ -85,12 +86,12 @@ impl Turn {
 // ===== impl OurTurn =====
 
 impl OurTurn {
-    /// Some of the body is unread, so no other request can follow on this connection.
+    /// Part of the body is unread, so no other request can follow on this connection.
     pub(in crate::http) fn leaves_body_unread(&self) -> bool {
         self.turn.0.body_is_unread.get()
     }
 
-    /// The answer's body is this long. Nothing but a head is sent in answer to `HEAD`.
+    /// The response has a body of this length. The response to `HEAD` is only a head.
     pub(in crate::http) fn answers(&self, body: BodySize, head_alone: bool) {
         let length = match body {
             _ if head_alone => 0,
@@ -101,8 +102,7 @@ impl OurTurn {
         self.turn.0.outbound.borrow_mut().answers(length);
     }
 
-    /// The answer asks the client to leave. actix takes it at its word: with half of a body still to come, it would wait
-    /// for ever.
+    /// The response asks the client to disconnect. actix then waits for the end of an incomplete body for ever.
     pub(in crate::http) fn was_the_last(&mut self) {
         self.then = Whose::Over { deadline: Instant::now() + LINGER };
     }
