@@ -14,9 +14,10 @@
 //!
 //! # Layout
 //!
-//! - `call`: what is asked for, and by whom
-//! - `answer`: what comes back, told by its status and its shape
-//! - `error`: all that can go wrong
+//! - `call`: a call, and its caller
+//! - `answer`: answers, classified by status and shape
+//! - `error`: all errors
+//! - `retry`: tries within one deadline; `retry_after`: the header
 //! - `retry`: tries within one deadline; `retry_after`: the header
 
 mod answer;

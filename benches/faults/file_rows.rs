@@ -22,7 +22,7 @@ use crate::{
     service::{Launch, Service},
 };
 
-/// A folder with a store's file that holds the interests of all clients.
+/// A folder with a store's file that contains the interests of all clients.
 struct Place {
     folder: TempDir,
 }
@@ -51,7 +51,7 @@ impl Place {
         format!("store.url=embedded:{}", path.display())
     }
 
-    /// Imports the interests of all clients, with this as each one's first, into the store at `path`.
+    /// Imports the interests of all clients, with this as the first interest of each, into the store at `path`.
     fn import(&self, path: &Path, first: &str) {
         let ended = Launch::default().run(&self.import_arguments(path, first));
         assert_eq!(ended.code, Some(0), "{}", ended.err);
@@ -192,7 +192,7 @@ pub fn the_file_is_replaced() -> LocalBoxFuture<'static, Outcome> {
         let replaced = Instant::now();
         let served = loop {
             let answer = service.target.interests(&[1], Instant::now()).await;
-            // The checks of the load know the old interests only: an answer with the new ones is "wrong" to them.
+            // The checks of the load only know the old interests: an answer with the new ones is "wrong" for them.
             if matches!(&answer.seen, Seen::Wrong(text) if text.contains("films")) {
                 break Some(replaced.elapsed());
             }

@@ -1,7 +1,7 @@
 //! A steady load of both methods, which checks every answer.
 //!
-//! Open loop: calls are due at fixed times, whether or not earlier ones were answered, and the time that a call takes
-//! counts from when it was due. So a service that stalls cannot slow its own measurement down.
+//! Open loop: calls are due at fixed times, whether or not earlier ones were answered, and the time of a call counts
+//! from its due time. So a service that stalls cannot slow down its own measurement.
 
 use std::{
     sync::{
@@ -20,10 +20,11 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-/// Connections that are there from the beginning. More are made while the service stalls.
+/// Connections at the start. More are opened while the service stalls.
 pub const CONNECTIONS: usize = 50;
 
-/// Half of the scores are asked again and again, so that some come from the cache; this many persons.
+/// The number of persons whose score is asked for again and again; these are half of the scores, so that some come
+/// from the cache.
 const REGULARS: usize = 500;
 
 /// The load, until [`Load::end`]. Dropping it stops it too.
@@ -46,7 +47,7 @@ impl Load {
         Self::start_over(CONNECTIONS, target, rate).await
     }
 
-    /// The same over so many connections at first.
+    /// The same over this many connections at the start.
     pub async fn start_over(connections: usize, target: Arc<Target>, rate: u32) -> Self {
         target.connect(connections).await.expect("the service accepts connections");
         let shared = Arc::new(Shared {
@@ -66,7 +67,7 @@ impl Load {
         self.shared.paused.store(false, Relaxed);
     }
 
-    /// Stops, waits for what is under way, and returns all that was seen.
+    /// Stops, waits for the calls in flight, and returns all samples.
     pub async fn end(mut self) -> Vec<Sample> {
         self.shared.ended.store(true, Relaxed);
         (&mut self.generator).await.expect("the load ends by itself");
@@ -110,7 +111,7 @@ async fn generate(target: Arc<Target>, rate: u32, shared: Arc<Shared>) {
     calls.join_all().await;
 }
 
-/// Ids of clients, of whom some have no interests.
+/// Ids of clients; some have no interests.
 pub fn some_clients() -> [i64; 3] {
     [(); 3].map(|()| fastrand::i64(1..=LAST_CLIENT * 6 / 5))
 }

@@ -1,20 +1,20 @@
 //! The fault table, executed: `make faults`, and `make soak`.
 //!
-//! Runs the release binary as a process, breaks what it depends on row by row, and measures what its clients see.
+//! Runs the release binary as a process, injects the faults row by row, and measures the calls of its clients.
 //!
 //! # Layout
 //!
-//! | file | what it is |
+//! | file | contents |
 //! |---|---|
-//! | `table.rs` | the rows: fault, what it must show, bounds |
-//! | `row.rs` | what a row is made of |
-//! | `world.rs` | the store behind the service, and how each fault befalls it |
-//! | `measure.rs` | runs a row of the store's and judges it |
+//! | `table.rs` | the rows: fault, required outcome, bounds |
+//! | `row.rs` | the parts of a row |
+//! | `world.rs` | the store behind the service, and the injection of each fault |
+//! | `measure.rs` | runs a row about the store and judges it |
 //! | `own.rs`, `overload.rs`, `slow.rs`, `redis_rows.rs`, `file_rows.rs` | rows with a procedure of their own |
-//! | `names.rs`, `names.c` | a name server that answers as a row wants it |
-//! | `outage.rs` | what those have in common whose store fails |
+//! | `names.rs`, `names.c` | a name server that answers as a row demands |
+//! | `outage.rs` | the frame of rows with an outage |
 //! | `soak.rs` | faults at random, for long |
-//! | `service.rs`, `client.rs`, `load.rs` | the process, who calls it, and how often |
+//! | `service.rs`, `load.rs` | the process, and the load |
 //! | `report.rs` | the table of results |
 
 #![allow(

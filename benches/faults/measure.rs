@@ -1,6 +1,6 @@
-//! Runs a row of the store's, measures it and judges it.
+//! Runs a row about the store, measures it and judges it.
 //!
-//! A healthy second, the fault for some seconds, then the recovery: under one steady load all the time.
+//! A healthy second, the fault for some seconds, then the recovery, all under one steady load.
 
 use std::time::{Duration, Instant};
 
@@ -18,26 +18,26 @@ use crate::{
 pub const RATE: u32 = 300;
 pub const HEALTHY: Duration = Duration::from_millis(1_200);
 pub const FAULT: Duration = Duration::from_secs(3);
-/// Packets are lost by chance, so this takes longer; and a busy stream is stalled nearly always, whoever uses it.
+/// Packets are lost at random, so this takes longer. A busy stream is stalled nearly always.
 pub const LOSS_RATE: u32 = 40;
 pub const LOSS: Duration = Duration::from_secs(20);
-/// From then on after the onset, the breaker must be open.
+/// The breaker must be open this long after the onset.
 pub const OPEN_AFTER: Duration = Duration::from_millis(1_500);
-/// For so long after the recovery all must stay well.
+/// After the recovery, everything must stay well for this long.
 pub const AFTER: Duration = Duration::from_secs(1);
-/// After the onset, the first refusals may take so long to come.
+/// The first refusals may take this long after the onset.
 const ONSET: Duration = Duration::from_millis(50);
-/// So many consecutive good calls make a recovery.
+/// This many consecutive good calls make a recovery.
 pub const STREAK: usize = 20;
 const GIVE_UP: Duration = Duration::from_secs(10);
-/// The service may grow by so much during a row, for its load alone makes it grow too.
+/// Maximum growth of the service's memory during a row; the load alone makes it grow too.
 const MEMORY_KIB: u64 = 16 * 1024;
 
-/// What a row measured.
+/// The measurement of a row.
 #[derive(Default)]
 pub struct Measured {
-    /// Scores with a healthy store, before the fault and after it: the better median, but the worse 99th percentile, which is
-    /// where it shows what else the machine does. That changes by more than a store does.
+    /// Scores with a healthy store, before the fault and after it: the better median, but the worse 99th percentile,
+    /// because that is where other work of the machine shows. Its effect is larger than a store's.
     pub healthy: Latencies,
     /// From the onset to the end of the fault.
     pub fault: [Latencies; 2],
@@ -57,7 +57,7 @@ pub struct Latencies {
     pub worst: Duration,
 }
 
-/// When what began.
+/// The start of each phase.
 struct Times {
     onset: Instant,
     healed: Instant,
@@ -98,7 +98,7 @@ pub async fn measure(id: &str, expected: &Expected) -> Measured {
     judge_state(expected, &target, &mut out).await;
     judge_log(id, service.log().get(log_before..).unwrap_or_default(), &mut out);
 
-    // Before it is lifted: what is answered late, is answered at this moment.
+    // Before the fault is lifted, because late answers come at this moment.
     let lifting = Instant::now();
     world.heal(cause, pending).await;
     let times = Times { onset, healed: lifting };
@@ -134,7 +134,7 @@ fn evaluate(
     let phase = |from: Instant, to: Instant| -> Vec<&Sample> {
         samples.iter().filter(|sample| sample.at >= from && sample.at < to).collect()
     };
-    // Calls that were under way at the onset met the fault too.
+    // Calls that were in flight at the onset met the fault too.
     let met = samples.iter().filter(|s| s.at < times.healed && s.at + s.took >= times.onset);
     let fault: Vec<_> = met.collect();
     let open = phase(times.onset + OPEN_AFTER, times.healed);
@@ -193,7 +193,7 @@ fn evaluate(
             out.must(share >= least, format!("only {share:.1} % of reads OK (bound {least} %)"));
         }
         Interests::Refused => {
-            // What was asked just before the end may have been answered by a store that is well.
+            // Calls sent just before the end may have been answered by a healthy store.
             let asked = phase(times.onset + ONSET, times.healed - expected.bounds.interests);
             let served = interests(&asked, &Seen::Right);
             out.must(served == 0, format!("{served} interests answered"));
@@ -230,7 +230,7 @@ async fn judge_state(expected: &Expected, target: &Target, out: &mut Outcome) {
     out.must(up == must, format!("scoring_store_up is {up} instead of {must}"));
 }
 
-/// The changes of state that operators saw.
+/// The state changes that operators saw.
 fn judge_log(id: &str, log: &str, out: &mut Outcome) {
     if id != "10" {
         return;
@@ -245,8 +245,8 @@ fn judge_log(id: &str, log: &str, out: &mut Outcome) {
     }
 }
 
-/// The time from `since` to the first of [`STREAK`] consecutive good calls, or to a readiness that says so if that is
-/// later. None after [`GIVE_UP`].
+/// The time from `since` to the first of [`STREAK`] consecutive good calls, or to a readiness that reports it, if
+/// that is later. `None` after [`GIVE_UP`].
 pub async fn recovers(target: &Target, since: Instant) -> Option<Duration> {
     let mut first = None;
     let mut streak = 0;
@@ -300,7 +300,7 @@ pub fn latencies(samples: &[&Sample], method: Method) -> Latencies {
     }
 }
 
-/// Of durations in order; 0 if there are none.
+/// Of sorted durations; 0 if the list is empty.
 pub fn percentile(sorted: &[Duration], share: f64) -> Duration {
     let index = (sorted.len() as f64 * share).ceil() as usize;
     sorted.get(index.saturating_sub(1)).copied().unwrap_or_default()

@@ -1,4 +1,4 @@
-//! An outage that a row makes itself: a steady load of both methods, a fault, its end, and the recovery.
+//! The frame of a row with an outage of its own: a steady load of both methods, a fault, its end, and the recovery.
 
 use std::{
     sync::Arc,
@@ -35,14 +35,13 @@ impl Outage {
         Self::over(CONNECTIONS, service, RATE).await
     }
 
-    /// Starts a load of `rate` calls of each method a second over so many connections.
+    /// Starts a load of `rate` calls of each method a second over this many connections.
     pub async fn over(connections: usize, service: &Service, rate: u32) -> Self {
         let target = service.target.clone();
         Self { load: Load::start_over(connections, target.clone(), rate).await, target }
     }
 
-    /// Waits for the readiness of a store whose fault is noticed, and judges the cause that it names: it must contain one of
-    /// `causes`.
+    /// Waits until readiness reports the fault, and judges the cause that it names: it must contain one of `causes`.
     pub async fn is_degraded(&self, causes: &[&str], out: &mut Outcome) {
         let begun = Instant::now();
         let mut named = String::new();
@@ -64,7 +63,7 @@ impl Outage {
         self.recovers_within(R1, out).await;
     }
 
-    /// The same with another bound than a second.
+    /// The same with a bound other than a second.
     pub async fn recovers_within(self, bound: Duration, out: &mut Outcome) {
         match recovers(&self.target, Instant::now()).await {
             Some(took) => {

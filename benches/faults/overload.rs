@@ -1,8 +1,9 @@
-//! Row 33: five times the load that can be served.
+//! Row 33: a load five times the capacity.
 //!
-//! Client and service share the machine's cores, so what is overloaded must not be these: the service may have few calls in
-//! flight and its store takes a fixed time, which makes its capacity `limits.max_in_flight` / latency, far below what the
-//! cores can do. The peak is measured, by as many clients in a closed loop. The load after that is open-loop.
+//! Client and service share the machine's cores, which must not be overloaded themselves. So the service may have few
+//! calls in flight and its store takes a fixed time. This makes its capacity `limits.max_in_flight` / latency, far
+//! below the capacity of the cores. The peak is measured by as many clients in a closed loop. The load after that is
+//! open-loop.
 
 use std::{
     sync::Arc,
@@ -34,7 +35,7 @@ const LASTS: Duration = Duration::from_secs(3);
 const REFUSED_WITHIN: Duration = Duration::from_millis(10);
 const RECOVERS_WITHIN: Duration = Duration::from_secs(1);
 
-/// What came of a load: calls served a second, and how long calls took, in order.
+/// The result of a load: served calls a second, and sorted durations of calls.
 struct Came {
     goodput: f64,
     served: Vec<Duration>,
@@ -70,7 +71,7 @@ pub fn five_times_the_load() -> LocalBoxFuture<'static, Outcome> {
                 came.refused.len(),
                 ms(refused),
             ));
-            // At the peak itself, calls that come in bunches find the places taken, and later there are places left.
+            // At the peak itself, calls that come in bunches find no free permit, and later there are unused permits.
             let is_over = times > 1.0;
             out.must(
                 !is_over || share >= 0.9,
@@ -81,7 +82,7 @@ pub fn five_times_the_load() -> LocalBoxFuture<'static, Outcome> {
             out.must(!is_over || !came.refused.is_empty(), format!("nothing refused at {times}×"));
         }
 
-        // Well below the peak again: when does the first of many come that are all served?
+        // Well below the peak again: measures when all calls are served again.
         let after = Instant::now();
         let mut samples = open_loop(&target, peak.goodput / 2.0, RECOVERS_WITHIN * 2).await;
         samples.sort_unstable_by_key(|sample| sample.at);
@@ -116,7 +117,7 @@ async fn closed_loop(target: &Arc<Target>) -> Vec<Sample> {
     clients.join_all().await.into_iter().flatten().collect()
 }
 
-/// Calls by the clock, however long those before take.
+/// Calls by the clock, even if earlier calls are slow.
 async fn open_loop(target: &Arc<Target>, rate: f64, lasts: Duration) -> Vec<Sample> {
     let mut ticks = interval(Duration::from_secs_f64(1.0 / rate));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
@@ -128,7 +129,7 @@ async fn open_loop(target: &Arc<Target>, rate: f64, lasts: Duration) -> Vec<Samp
         calls.spawn(async move { target.interests(&some_clients(), at).await });
     }
     let samples = calls.join_all().await;
-    // Connections that the excess made are not needed for what follows.
+    // The additional connections of the overload are not needed any more.
     sleep(LATENCY).await;
     samples
 }

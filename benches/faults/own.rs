@@ -1,4 +1,4 @@
-//! Rows that have a procedure of their own: what clients, signals and the machine do.
+//! Rows with procedures of their own, about clients, signals and the machine.
 
 use std::{
     io::ErrorKind,
@@ -27,9 +27,9 @@ use crate::{
     world::filled_store,
 };
 
-/// What growth of the memory is no leak.
+/// Maximum growth of the memory that does not count as a leak.
 const GROWTH_KIB: u64 = 10 * 1024;
-/// How many files more or less are no leak.
+/// Maximum growth of open files that does not count as a leak.
 const FILES: usize = 5;
 
 /// A service with these settings on a healthy store.
@@ -112,7 +112,7 @@ pub fn large_bodies() -> LocalBoxFuture<'static, Outcome> {
                 connection.send(head.as_bytes()).await?;
                 let chunk = format!("10000\r\n{}\r\n", " ".repeat(0x10000));
                 let mut sent = 0;
-                // Goes on until the service has had enough.
+                // Goes on until the service ends it.
                 while sent < CHUNKS && connection.send(chunk.as_bytes()).await.is_ok() {
                     sent += 1;
                 }
@@ -138,10 +138,10 @@ pub fn large_bodies() -> LocalBoxFuture<'static, Outcome> {
         let grown = highest.saturating_sub(before.rss_kib);
         out.note(format!("{refused} of {CLIENTS} chunked: 413; at most {} KiB sent", most * 64));
         out.note(format!("RSS +{grown} KiB"));
-        // The limit and 64 KiB for each, and what a process grows by anyway.
+        // The limit and 64 KiB for each, and the usual growth of a process.
         let allowed = (CLIENTS * (256 + 64)) as u64 + 4 * 1024;
         out.must(grown <= allowed, format!("RSS grew by {grown} KiB"));
-        // Who still sends when it is refused may see a reset before the answer.
+        // A client that still sends when it is rejected may see a reset before the answer.
         out.must(refused > 0, "no chunked body was answered 413");
         out
     })
@@ -165,7 +165,7 @@ pub fn bad_heads() -> LocalBoxFuture<'static, Outcome> {
         for (name, request) in cases {
             let answer = match Connection::open(service.target.public()).await {
                 Ok(mut connection) => {
-                    // The service may answer and close before it has read all.
+                    // The service may answer and close before it has read everything.
                     _ = connection.send(request.as_bytes()).await;
                     connection.receive().await
                 }
@@ -188,7 +188,7 @@ pub fn bad_heads() -> LocalBoxFuture<'static, Outcome> {
     })
 }
 
-/// Row 42, one signal. Clients go on until they are refused a connection, and must see nothing else.
+/// Row 42, one signal. Clients go on until their connection is rejected, and must see no other error.
 pub fn sigterm() -> LocalBoxFuture<'static, Outcome> {
     const GRACE: Duration = Duration::from_millis(500);
     const DRAIN: Duration = Duration::from_secs(20);
@@ -234,7 +234,7 @@ pub fn sigterm() -> LocalBoxFuture<'static, Outcome> {
     })
 }
 
-/// Why a call failed that had a connection, if one did.
+/// The error of a call on an existing connection, if there was one.
 async fn call_until_refused(
     address: std::net::SocketAddr,
     keep_alive: bool,
@@ -350,7 +350,7 @@ pub fn blocked_log() -> LocalBoxFuture<'static, Outcome> {
         let store = filled_store();
         let service = Service::start_with_blocked_log(&[&format!("store.url={}", store.url())]).await;
         let target = service.target.clone();
-        // More lines than the pipe and the queue hold, so that some are lost.
+        // More lines than the pipe and the queue can hold, so that some are lost.
         let mut clients = JoinSet::new();
         for _ in 0..AT_ONCE {
             let target = target.clone();
@@ -379,7 +379,7 @@ pub fn blocked_log() -> LocalBoxFuture<'static, Outcome> {
     })
 }
 
-/// The counter of lost lines, whatever it is called.
+/// The counter of lost lines, under any name.
 fn dropped_lines(metrics: &str) -> Option<f64> {
     let is_it = |name: &str| name.contains("log") && (name.contains("lost") || name.contains("dropped"));
     let lines = metrics.lines().filter(|line| !line.starts_with('#'));
@@ -387,7 +387,7 @@ fn dropped_lines(metrics: &str) -> Option<f64> {
     values.filter_map(|(_, value)| value.parse().ok()).find(|lines| *lines > 0.0)
 }
 
-/// The others' calls: all right, none late.
+/// The others' calls: all right and in time.
 fn judge_load(samples: &[Sample], bound: Duration, out: &mut Outcome) {
     let wrong = samples.iter().filter(|s| s.seen != Seen::Right);
     if let Some(first) = wrong.clone().next() {
@@ -399,7 +399,7 @@ fn judge_load(samples: &[Sample], bound: Duration, out: &mut Outcome) {
     out.within("others' score: worst", worst, bound);
 }
 
-/// What it holds once its files are back to what they were, or after two seconds.
+/// The service's resources once its files are back to their number before, or after two seconds.
 async fn settled(service: &Service, files: usize) -> crate::service::Usage {
     let begun = Instant::now();
     loop {

@@ -114,7 +114,7 @@ pub fn names_do_not_resolve() -> LocalBoxFuture<'static, Outcome> {
         out.must(threads <= before.threads + 2, "threads grew");
         out.must(files <= before.files + 5, "files grew");
         names.heal();
-        // The look-up under way ends after its 10 s, and the next one finds the store.
+        // The running look-up ends after its 10 s, and the next one finds the store.
         eventually(Duration::from_secs(12), "the store is found", async || service.target.is_ready().await)
             .await;
         outage.recovers(&mut out).await;
@@ -184,7 +184,7 @@ pub fn over_the_servers_output_buffer() -> LocalBoxFuture<'static, Outcome> {
     })
 }
 
-/// Four callers ask for `ids` in a loop, which is 500; others, who ask for one id each, must not notice.
+/// Four callers ask for `ids` in a loop, which is 500; others, which ask for one id each, must not notice.
 async fn beside_culprits(redis: &RedisServer, ids: &[i64], more_kib: u64) -> Outcome {
     const CALLERS: usize = 4;
     const OTHERS: usize = 4;

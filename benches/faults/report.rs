@@ -1,4 +1,4 @@
-//! The table of what was measured: on standard output as it grows, and in `docs/faults.md` once it is whole.
+//! The table of results: on standard output while it grows, and in `docs/faults.md` once it is complete.
 
 use std::fs;
 
@@ -28,14 +28,14 @@ const HEADINGS: [&str; 9] = [
 const OWN_HEADINGS: [&str; 5] = ["row", "fault", "must show", "measured", "verdict"];
 const TEST_HEADINGS: [&str; 3] = ["row", "fault", "instead"];
 
-/// What came of a row.
+/// The result of a row.
 pub enum Result {
     Store(Box<Measured>),
     Own(Outcome),
     NotRun,
 }
 
-/// One row's result; `again` says why it was run a second time.
+/// One row's result; `again` is the reason for its second run.
 pub struct Line {
     pub row: &'static Row,
     pub result: Result,
@@ -109,7 +109,7 @@ pub fn print(line: &Line) {
     println!("| {} |", line.cells().join(" | "));
 }
 
-/// Prints the headings of what [`print`] prints for the rows of the store.
+/// Prints the headings of the rows about the store.
 pub fn print_headings() {
     println!("| {} |", HEADINGS.join(" | "));
 }
@@ -184,7 +184,7 @@ fn table<'a>(headings: &[&str], lines: impl Iterator<Item = &'a Line>) -> String
     format!("| {} |\n{rule}{rows}", headings.join(" | "))
 }
 
-/// What it was measured on, with what, and when.
+/// The machine, the programs and the date of the measurement.
 fn machine() -> String {
     let all = machine::circumstances("before the end");
     all.iter().map(|(what, which)| format!("{what}: {which}")).collect::<Vec<_>>().join("; ") + "."

@@ -1,4 +1,4 @@
-//! What a row of the fault table is made of.
+//! The parts of a row of the fault table.
 
 use std::time::Duration;
 
@@ -15,25 +15,25 @@ pub struct Row {
 }
 
 pub enum Kind {
-    /// The store or the way to it breaks, under a steady load.
+    /// The store or the network to it fails, under a steady load.
     Store(Expected),
-    /// Something else breaks: a procedure of its own.
+    /// Something else fails: a separate procedure.
     Own(fn() -> LocalBoxFuture<'static, Outcome>),
-    /// It cannot be provoked from outside a release binary, or is cheaper to show in a test: this one.
+    /// It cannot be provoked from outside a release binary, or this test shows it at a lower cost.
     Test(&'static str),
-    /// This version does not have what the row is about.
+    /// This version does not have the feature of the row.
     Absent(&'static str),
 }
 
-/// A fault of the store, what must come of it, and how long that may take.
+/// A fault of the store, the required outcome, and its time limits.
 #[derive(Clone, Copy)]
 pub struct Expected {
     pub cause: Cause,
     pub interests: Interests,
-    /// What `/readyz` says at the end of the fault; none if that may be either.
+    /// The state in `/readyz` at the end of the fault; `None` if both are allowed.
     pub readiness: Option<&'static str>,
     pub bounds: Bounds,
-    /// From the end of the fault until all is OK; none if all is OK throughout.
+    /// The time from the end of the fault until all is OK; `None` if all is OK throughout.
     pub recovery: Option<Duration>,
 }
 
@@ -43,19 +43,20 @@ pub struct Bounds {
     pub score: Duration,
     /// The worst `clients_interests`.
     pub interests: Duration,
-    /// What `online_score` may cost more than with a healthy store (at the 99th percentile), once the breaker is open.
+    /// Maximum additional time of `online_score` over a healthy store (at the 99th percentile), once the breaker is
+    /// open.
     pub open_score: Option<Duration>,
     /// `clients_interests` at the 99th percentile, once the breaker is open.
     pub open_interests: Option<Duration>,
 }
 
-/// What happens to the store. Each needs a certain store: see `world.rs`.
+/// The fault of the store. Each needs a certain store: see `world.rs`.
 #[derive(Clone, Copy)]
 pub enum Cause {
     // In a store inside this process.
     DownAtStart,
     Replies(fn() -> Rule),
-    /// Replies to reads are cut off now and then.
+    /// Replies to reads are cut off from time to time.
     CutsNowAndThen,
     Freeze,
     Clog,
@@ -65,14 +66,14 @@ pub enum Cause {
     BadInterests(Bad),
     BadScores,
     DroppedWhileIdle,
-    // On the way to it.
+    // In the network.
     Latency(Duration),
     Loss(f64),
     // In a real Redis.
     Kill9,
     Stop,
     Script,
-    /// As `Script`, on database 3, and the server refuses to choose it meanwhile. Database 0 has other interests.
+    /// As `Script`, on database 3, and the server rejects its selection meanwhile. Database 0 has other interests.
     ScriptOnDatabase3,
     ClientKill,
     PauseWrites,
@@ -84,12 +85,12 @@ pub enum Bad {
     Value,
 }
 
-/// What `clients_interests` must answer during the fault.
+/// The required answers of `clients_interests` during the fault.
 #[derive(Clone, Copy)]
 pub enum Interests {
     /// 200, all of them.
     Served,
-    /// 200, at least so many per cent; else 503.
+    /// 200 for at least this percentage; else 503.
     Mostly(f64),
     /// 503, all of them, from a moment after the onset.
     Refused,
@@ -97,20 +98,20 @@ pub enum Interests {
     Either,
 }
 
-/// What a row's own procedure found.
+/// The result of a row's own procedure.
 #[derive(Default)]
 pub struct Outcome {
-    /// What was measured, in words.
+    /// The measurement, in words.
     pub measured: Vec<String>,
     pub missed: Vec<Miss>,
 }
 
-/// How a row missed what it must show.
+/// The way in which a row missed its requirement.
 #[derive(Debug, Clone)]
 pub enum Miss {
-    /// Something wrong came of it.
+    /// The outcome was wrong.
     Outcome(String),
-    /// What came of it is right but was late.
+    /// The outcome was right but late.
     Bound(String),
 }
 
@@ -145,7 +146,7 @@ impl std::fmt::Display for Miss {
     }
 }
 
-/// A duration as the tables have it.
+/// A duration in the notation of the tables.
 pub fn ms(duration: Duration) -> String {
     let ms = duration.as_secs_f64() * 1e3;
     if ms < 9.95 { format!("{ms:.1} ms") } else { format!("{ms:.0} ms") }

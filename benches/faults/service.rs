@@ -1,4 +1,4 @@
-//! The release binary as a process of its own, and what the kernel says of it.
+//! The release binary as a separate process, and the kernel's figures about it.
 
 use std::{
     fs::{self, File},
@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use testkit::{bench::client::Target, eventually};
 
 const STARTS_WITHIN: Duration = Duration::from_secs(10);
-/// As it ships, by `bench/install`.
+/// The shipped binary, built by `bench/install`.
 const BINARY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/peers/bin/scoring-api");
 const ON_FREE_PORTS: [&str; 2] = ["http.bind=127.0.0.1:0", "admin.bind=127.0.0.1:0"];
 
@@ -25,13 +25,13 @@ pub struct Service {
     pub target: Arc<Target>,
     process: Process,
     dir: TempDir,
-    /// Held open and not read, if the log goes into a pipe.
+    /// Held open and not read, if the log is written to a pipe.
     _pipe: Option<BufReader<ChildStdout>>,
 }
 
 struct Process(Child);
 
-/// How the binary is started.
+/// The start of the binary.
 #[derive(Default)]
 pub struct Launch {
     environment: Vec<(&'static str, String)>,
@@ -48,7 +48,7 @@ pub struct Ended {
     pub err: String,
 }
 
-/// What the service holds of the machine.
+/// The resources of the service.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Usage {
     pub rss_kib: u64,
@@ -59,12 +59,12 @@ pub struct Usage {
 // ===== impl Launch =====
 
 impl Launch {
-    /// With these variables, of a shim.
+    /// With these environment variables of a shim.
     pub fn with(environment: &[(&'static str, String)]) -> Self {
         Self { environment: environment.to_vec(), script: None }
     }
 
-    /// With at most so many open files.
+    /// With this limit on open files.
     pub fn with_files(self, most: usize) -> Self {
         Self { script: Some(format!("ulimit -n {most} && exec \"$0\" \"$@\"")), ..self }
     }
@@ -135,7 +135,7 @@ impl Service {
         Self { target: Arc::new(line.unwrap()), process, dir, _pipe: None }
     }
 
-    /// The same, with a log that goes into a pipe which nobody reads any more once the service listens.
+    /// The same, with a log in a pipe that is not read any more once the service listens.
     pub async fn start_with_blocked_log(settings: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut process = Process::spawn(Launch::default().command(), &dir, settings, Stdio::piped());
@@ -148,7 +148,7 @@ impl Service {
         Self { target: Arc::new(found.expect("the service listens")), process, dir, _pipe: Some(pipe) }
     }
 
-    /// All that it has logged.
+    /// Its whole log.
     pub fn log(&self) -> String {
         fs::read_to_string(log_path(&self.dir)).unwrap_or_default()
     }
@@ -171,7 +171,7 @@ impl Service {
         }
     }
 
-    /// Its exit code and how long it took to exit; none if it has not by then.
+    /// Its exit code and the time it took to exit; `None` if it is still running then.
     pub async fn ends(&mut self, within: Duration) -> Option<(Option<i32>, Duration)> {
         let begun = Instant::now();
         while begun.elapsed() < within {
@@ -211,7 +211,7 @@ fn log_path(dir: &TempDir) -> PathBuf {
     dir.path().join("log")
 }
 
-/// Where a service listens, if this line of its log says so.
+/// The address of a service, if this line of its log contains it.
 fn listening(line: &str) -> Option<Target> {
     let line: Value = serde_json::from_str(line).ok()?;
     let address = |name: &str| line[name].as_str()?.parse::<SocketAddr>().ok();

@@ -1,4 +1,4 @@
-//! Row 35: heads and bodies that never end, and what they cost others.
+//! Row 35: heads and bodies that never end, and their effect on other clients.
 
 use std::{
     net::SocketAddr,
@@ -23,10 +23,10 @@ const ROUNDS: usize = 9;
 const PHASE: Duration = Duration::from_millis(800);
 /// Calls of each method a second.
 const RATE: u32 = 500;
-/// How much the others' p99 may grow.
+/// Maximum growth of the others' p99.
 const GROWTH: f64 = 0.1;
 
-/// The service waits for as long as the bound is; then the answer has to get out.
+/// The service waits until the bound; then the answer must be sent.
 const SLACK: Duration = Duration::from_millis(100);
 
 const HEAD: &str = "POST /method HTTP/1.1\r\nhost: api\r\n";
@@ -38,8 +38,8 @@ pub fn slow_clients() -> LocalBoxFuture<'static, Outcome> {
         let (_store, service) = start(&[]).await;
         let target = service.target.clone();
 
-        // One phase is too short for a p99 that is worth anything, and the machine changes over long ones. So they take
-        // turns, and each is compared with its neighbour.
+        // One phase is too short for a meaningful p99, and the machine changes over long ones. So they alternate, and
+        // each is compared with its neighbour.
         let mut p99s = [Vec::new(), Vec::new()];
         for round in 0..2 * ROUNDS {
             let slow = round % 2 == 1;
@@ -102,7 +102,7 @@ pub fn slow_clients() -> LocalBoxFuture<'static, Outcome> {
     })
 }
 
-/// A connection with a request on it that is not all there.
+/// A connection with an incomplete request.
 async fn unfinished(address: SocketAddr, request: &str) -> Option<Connection> {
     let mut connection = Connection::open(address).await.ok()?;
     connection.send(request.as_bytes()).await.ok()?;

@@ -1,6 +1,7 @@
-//! `make soak`: faults come and go at random under a mixed load, and in the end the service holds no more than it did.
+//! `make soak`: faults come and go at random under a mixed load, and at the end the service uses no more resources
+//! than before.
 //!
-//! The order of faults follows from a seed, which is printed. What a service holds is looked at twice, each time healed,
+//! The order of faults follows from a seed, which is printed. The resources are measured twice, each time healed,
 //! without load and without connections: after a warm-up that has faults too, and at the end.
 
 use std::{
@@ -37,7 +38,7 @@ const THREADS: u64 = 0;
 /// The share of the time that warms the service up.
 const WARM_UP: f64 = 0.25;
 
-/// What it came to.
+/// The result of a soak.
 pub struct Soak {
     seconds: u64,
     seed: u64,
@@ -155,7 +156,7 @@ impl Soak {
         lines.into_iter()
     }
 
-    /// Load and faults for so long; then what the service holds when all is over.
+    /// Load and faults for this time; then the resources after the end.
     async fn stretch(
         &mut self,
         service: &Service,
@@ -261,7 +262,7 @@ impl BadCalls {
         Self { task, found }
     }
 
-    /// How many were refused as they must be, and one that was not.
+    /// The number of required refusals, and one call that was not refused.
     fn end(self) -> (usize, Option<String>) {
         self.task.abort();
         std::mem::take(&mut *self.found.lock().unwrap())

@@ -1,4 +1,4 @@
-//! The fault table: every row, what it must show, and within which bounds.
+//! The fault table: every row, its required outcome, and its bounds.
 
 use std::time::Duration;
 
@@ -18,14 +18,14 @@ const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-/// Whatever happens to the store.
+/// For every fault of the store.
 const BOUND: Bounds =
     Bounds { score: ms(100), interests: ms(600), open_score: Some(ms(1)), open_interests: Some(ms(5)) };
-/// The same where the breaker has no reason to open.
+/// The same where the breaker must not open.
 const NEVER_OPEN: Bounds = Bounds { open_score: None, open_interests: None, ..BOUND };
 const R1: Option<Duration> = Some(ms(1_000));
 
-/// Right scores, refused interests, a readiness that says so; all OK within a second.
+/// Right scores, refused interests, a readiness that reports it; all OK within a second.
 const fn degraded(cause: Cause) -> Expected {
     Expected {
         cause,

@@ -1,4 +1,4 @@
-//! The store behind the service, and how each cause befalls it.
+//! The store behind the service, and the injection of each fault.
 
 use std::{
     collections::BTreeMap,
@@ -22,27 +22,27 @@ use crate::{
 /// The actor trees of the service.
 pub const WORKERS: usize = 2;
 
-/// What each has: two for persistent reads, one for look-ups, one for cache writes.
+/// The connections of each: two for persistent reads, one for look-ups, one for cache writes.
 const LINKS: usize = 4;
 
-/// Who has a broken value.
+/// The client with a broken value.
 const BROKEN_CLIENT: i64 = 9_999;
 const SECRET: &str = "wrong-but-still-secret";
 
-/// A store, with the way to it.
+/// A store, and the network to it.
 pub enum World {
     Resp(RespServer),
     Behind(Proxy, #[expect(dead_code, reason = "held for its Drop")] RespServer),
     Redis(Arc<RedisServer>),
 }
 
-/// What is under way for as long as the fault lasts.
+/// The activity that lasts as long as the fault.
 pub struct Pending(Option<tokio::task::JoinHandle<()>>);
 
 // ===== impl World =====
 
 impl World {
-    /// The store that `cause` needs, healthy and filled, or as it is before the service starts.
+    /// The store that `cause` needs, healthy and filled, or in its state before the service starts.
     pub async fn new(cause: Cause) -> Self {
         if matches!(cause, Cause::ScriptOnDatabase3) {
             let redis = RedisServer::with(&["--busy-reply-threshold", "1000"]).await;
@@ -75,7 +75,7 @@ impl World {
         Self::Resp(store)
     }
 
-    /// Whether the fault is there before the service is.
+    /// Whether the fault exists before the service starts.
     pub fn is_ill_from_the_start(cause: Cause) -> bool {
         matches!(cause, Cause::DownAtStart | Cause::WrongPassword)
     }
@@ -128,7 +128,7 @@ impl World {
         Pending(pending)
     }
 
-    /// What goes on while the fault lasts.
+    /// The activity during the fault.
     pub async fn keep_breaking(
         &self,
         cause: Cause,
@@ -192,7 +192,7 @@ impl World {
         }
     }
 
-    /// How many connections the store has accepted so far.
+    /// The number of connections that the store has accepted so far.
     pub fn accepted(&self) -> Option<usize> {
         match self {
             Self::Resp(store) => Some(store.door.accepted()),
@@ -201,7 +201,8 @@ impl World {
         }
     }
 
-    /// What else a row must show, once its fault has ended. `before` is [`accepted`](Self::accepted) at the onset.
+    /// Further requirements of a row, after its fault has ended. `before` is [`accepted`](Self::accepted) at the
+    /// onset.
     pub async fn check(&self, id: &str, before: Option<usize>, service: &Service, out: &mut Outcome) {
         let connects = self.accepted().zip(before).map_or(0, |(after, before)| after - before);
         if id.starts_with("14") {
@@ -243,7 +244,7 @@ pub async fn fill(redis: &RedisServer) {
     redis.command::<()>(&words).await;
 }
 
-/// Keeps a Redis busy for so long.
+/// Keeps a Redis busy for this time.
 pub async fn block(redis: &RedisServer, lasts: Duration) {
     let script = format!(
         "local function now() local t = redis.call('TIME'); return t[1] * 1000 + t[2] / 1000 end; \
@@ -290,7 +291,8 @@ async fn ask_for_bad_interests(
 
 async fn overwrite_bad_scores(store: &RespServer, target: &Target, out: &mut Outcome) {
     let person = Person::full();
-    // What the paused load still had under way may write too, so its keys are told apart by what was there before.
+    // Calls of the paused load that are still in flight may write too, so its keys are identified by comparison with
+    // those before.
     let number = person.arguments()["phone"].as_str().unwrap_or_default().to_owned();
     sleep(Duration::from_millis(100)).await;
     store.forget();

@@ -1,4 +1,4 @@
-//! The interests actor: answers what clients are interested in.
+//! The interests actor: looks up the interests of clients.
 //!
 //! Interests are persistent data. Unlike a score they cannot be computed again, so a store that cannot answer is an
 //! error here, never an empty list.
@@ -21,27 +21,27 @@ use crate::{
 #[derive(Debug, Message)]
 #[rtype(result = "Result<InterestsByClient, InterestsError>")]
 pub struct LookUpInterests {
-    /// Whose interests, each client once.
+    /// The clients, each once.
     pub clients: Vec<ClientId>,
-    /// When the answer is of no use any more.
+    /// When the answer becomes useless.
     pub deadline: Deadline,
 }
 
-/// Why interests could not be answered.
+/// The reason why interests could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum InterestsError {
-    /// A value is there, but it is not a JSON array of strings. Trying again cannot help.
+    /// A stored value is not a JSON array of strings. A retry cannot help.
     #[error("stored interests of client {client} are malformed")]
     Malformed {
-        /// Whose they are.
+        /// The client.
         client: ClientId,
-        /// What is wrong with them.
+        /// The fault.
         source: MalformedInterests,
     },
-    /// The question or stored values are at fault, and the store is not. Trying again cannot help.
+    /// The question or a stored value is at fault, not the store. A retry cannot help.
     #[error("interests of {} cannot be read", Named(.clients))]
     AtFault {
-        /// Whose they are; all that were asked for, if it is not known whose.
+        /// The clients at fault; all requested clients, if they are not known.
         clients: Vec<ClientId>,
         /// The fault.
         source: StoreError,
@@ -51,10 +51,10 @@ pub enum InterestsError {
     Store(#[from] StoreError),
 }
 
-/// Clients by their ids, as far as a log line has room for them.
+/// Clients by their ids, as many as fit in a log line.
 struct Named<'a>(&'a [ClientId]);
 
-/// Clients that one log line names.
+/// Maximum clients in one log line.
 const NAMED: usize = 10;
 
 impl fmt::Display for Named<'_> {
@@ -72,7 +72,7 @@ impl fmt::Display for Named<'_> {
 
 /// Answers [`LookUpInterests`] from the persistent half of the store.
 ///
-/// Holds no state of its own: it can be stopped and started again at any time.
+/// Has no state of its own: it can be restarted at any time.
 #[derive(Debug)]
 pub struct InterestsActor {
     store: Mailbox<GetMany>,
@@ -105,7 +105,7 @@ impl Handler<LookUpInterests> for InterestsActor {
             let values = match timeout_at(Instant::from_std(msg.deadline.instant()), reply).await {
                 Ok(Ok(Ok(values))) => values,
                 Ok(Ok(Err(error))) => return Err(with_clients(&msg.clients, error)),
-                // A store that restarts drops what is in flight. To a reader that is an outage.
+                // A store actor that restarts drops the messages in flight. For a reader that is an outage.
                 Ok(Err(_)) => return Err(StoreError::Unavailable.into()),
                 Err(_) => return Err(StoreError::TimedOut.into()),
             };
@@ -115,7 +115,7 @@ impl Handler<LookUpInterests> for InterestsActor {
     }
 }
 
-/// The store knows positions of keys; the operator needs clients.
+/// The store reports positions of keys; the operator needs clients.
 fn with_clients(clients: &[ClientId], error: StoreError) -> InterestsError {
     match error {
         StoreError::AtFault { positions, cause } => {

@@ -19,7 +19,7 @@ pub struct Identity {
     pub login: String,
 }
 
-/// A person's data. `Debug` shows none of its values.
+/// A person's data. `Debug` shows no values.
 #[derive(Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Person {
     /// 11 digits, the first a 7.

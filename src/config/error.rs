@@ -58,7 +58,7 @@ pub enum Problem {
 
 /// One fault in a configuration.
 ///
-/// Shown as one line, whatever characters the values contain: `config/x.toml:3: store.timeout: expected a duration …`.
+/// Shown as one line, even if the values contain line breaks: `config/x.toml:3: store.timeout: expected a duration …`.
 #[derive(Debug)]
 pub struct ConfigError {
     /// The origin of the value.

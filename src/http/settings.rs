@@ -41,7 +41,7 @@ pub struct HttpSettings {
     /// does not allow is lowered.
     #[serde(deserialize_with = "units::count::<_, 0, 1_000_000>")]
     pub max_connections: usize,
-    /// Proxies whose `X-Forwarded-For` is trusted; none by default.
+    /// Proxies whose `X-Forwarded-For` is trusted; an empty list by default.
     #[serde(deserialize_with = "networks")]
     pub trusted_proxies: Vec<IpNet>,
     /// TLS, off by default.

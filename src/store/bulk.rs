@@ -10,7 +10,7 @@ use crate::resolver::Resolver;
 
 /// A persistent store that can be read and written in bulk. All methods block; call them outside of async code.
 pub trait Bulk: Send {
-    /// Writes all `entries`, or none of them. `watch` sees the progress.
+    /// Writes all `entries` or nothing. `watch` sees the progress.
     ///
     /// # Errors
     ///
@@ -82,7 +82,7 @@ pub enum PutError {
     /// The watch did not confirm; the store is unchanged.
     #[error("nothing was written: called off")]
     CalledOff,
-    /// The answer to the commit was lost: all entries were written, or none. Writing the same entries again is safe.
+    /// The answer to the commit was lost: everything was written, or nothing. Writing the same entries again is safe.
     #[error(
         "whether it was written is unknown, for the store's last answer was lost ({0}); \
          all of it is there or nothing is, and running this again is safe"

@@ -71,7 +71,7 @@ impl StoreUrl {
     ///
     /// # Errors
     ///
-    /// The URL already contains a password, or its scheme has none.
+    /// The URL already contains a password, or its scheme does not have one.
     pub fn with_password_file(self, file: PathBuf) -> Result<Self, StoreUrlError> {
         match self {
             Self::Redis(target) if target.password.is_none() => {

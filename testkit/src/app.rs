@@ -174,14 +174,14 @@ impl TestApp {
         self.send(self.client.get(format!("http://{}{path}", self.admin_address))).await
     }
 
-    /// What `/readyz` calls the state, after it has answered 200.
+    /// The state in `/readyz`, after it has answered 200.
     pub async fn readiness(&self) -> String {
         let ready = self.admin("/readyz").await;
         assert_eq!(ready.status, 200, "{ready:?}");
         ready.body["status"].as_str().unwrap().to_owned()
     }
 
-    /// What Prometheus scrapes.
+    /// The metrics, as Prometheus scrapes them.
     pub async fn scrape(&self) -> String {
         let url = format!("http://{}/metrics", self.admin_address);
         self.client.get(url).send().await.unwrap().text().await.unwrap()

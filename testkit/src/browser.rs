@@ -75,7 +75,7 @@ impl Browser {
         self.command("/url", json!({ "url": url })).await;
     }
 
-    /// Runs the body of a JavaScript function in the page, and returns what that returns.
+    /// Runs the body of a JavaScript function in the page, and returns its result.
     pub async fn run(&self, script: &str) -> Value {
         self.command("/execute/sync", json!({"script": script, "args": []})).await
     }
@@ -88,7 +88,7 @@ impl Browser {
         eventually(START_WITHIN, what, async || self.run(&script).await == json!(true)).await;
     }
 
-    /// What the page did not like so far, such as what its content security policy forbids.
+    /// The page's errors so far, such as violations of its content security policy.
     pub async fn complaints(&self) -> Vec<String> {
         let log = self.command("/se/log", json!({"type": "browser"})).await;
         log.as_array().unwrap().iter().map(|line| line["message"].to_string()).collect()

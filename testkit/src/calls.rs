@@ -9,7 +9,7 @@ const LOGIN: &str = "h&f";
 const SALT: &str = "Otus";
 const ADMIN_SALT: &str = "42";
 
-/// A person whose score is known. No two are the same, so none is in a cache that the test did not fill.
+/// A person whose score is known. Each person is different, so a score is only cached if the test cached it.
 #[derive(Debug, Clone)]
 pub struct Person {
     number: u64,
@@ -29,7 +29,7 @@ impl Person {
         Self { number: fastrand::u64(..), parts: fastrand::u8(1..8) }
     }
 
-    /// Somebody with a phone, whom nobody else is likely to share: their score is not cached yet. There are few birthdays.
+    /// A person with a phone that is hardly used twice, so that the score is not cached yet. There are few birthdays.
     pub fn stranger() -> Self {
         let person = Self::any();
         Self { parts: person.parts | 1, ..person }

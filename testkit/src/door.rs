@@ -1,4 +1,4 @@
-//! The door of an endpoint: it decides which connections are accepted, and what happens to existing ones.
+//! The door of an endpoint: it decides which connections are accepted, and the fate of existing ones.
 //!
 //! The RESP server and the proxy handle a connection differently, but lose it in the same ways. So the faults of
 //! connecting and of whole connections live here, once. Every change has taken effect when its call returns, with one

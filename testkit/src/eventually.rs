@@ -1,7 +1,7 @@
 //! Waits for a condition instead of for a time.
 //!
-//! A sleep is either too short on a busy machine or too long on an idle one. A condition with a deadline is neither, and
-//! what it took is a measurement that a test can hold against a bound.
+//! A sleep is either too short on a busy machine or too long on an idle one. A condition with a deadline is neither,
+//! and its duration is a measurement that a test can compare with a bound.
 
 use std::{pin::pin, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Many clients at once, who check every answer, while a test breaks things.
+//! Many clients at once, which check every answer, while a test injects faults.
 
 use std::{
     sync::{
@@ -19,7 +19,7 @@ pub struct Load {
     clients: JoinSet<Tally>,
 }
 
-/// What the clients saw. A wrong answer is a panic.
+/// The clients' counts. A wrong answer is a panic.
 #[derive(Debug, Default, Clone)]
 pub struct Tally {
     pub scores: u64,
@@ -49,7 +49,7 @@ impl Load {
         Self { running, clients: set }
     }
 
-    /// Stops the clients and adds up what they saw.
+    /// Stops the clients and adds up their counts.
     pub async fn end(mut self) -> Tally {
         self.running.store(false, Relaxed);
         let mut sum = Tally::default();

@@ -1,8 +1,8 @@
-//! A port of one's own, also while nobody listens on it.
+//! A reserved port, also while no server listens on it.
 //!
-//! A test that takes a store down and brings it back needs the same port again, and a parallel test must not get it
-//! meanwhile. So a socket that never listens stays bound to it: connects are refused, the kernel hands the port to
-//! nobody else, and whoever sets `SO_REUSEADDR` (as Redis does) and names the port may listen on it.
+//! A test that stops a store and starts it again needs the same port, and a parallel test must not get it meanwhile.
+//! So a socket that never listens stays bound to it: connects are refused, the kernel does not assign the port, and a
+//! server that sets `SO_REUSEADDR` (as Redis does) and names the port can listen on it.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 

@@ -25,7 +25,7 @@ const CHUNK: usize = 16 * 1_024;
 
 /// A proxy on a free port. Dropping it closes everything.
 pub struct Proxy {
-    /// Decides which connections are accepted, and what happens to them.
+    /// Decides which connections are accepted, and the fate of existing ones.
     pub door: Door,
     network: Arc<Network>,
 }
@@ -44,7 +44,7 @@ struct Network {
     seed: u64,
     to_store: watch::Sender<Conditions>,
     to_client: watch::Sender<Conditions>,
-    /// Connections with a number below the first pass on so many bytes more to the client, and nothing after.
+    /// Connections with a number below the first pass on this many bytes more to the client, and nothing after.
     last_bytes: watch::Sender<(usize, usize)>,
     healed: watch::Sender<usize>,
 }

@@ -1,4 +1,4 @@
-//! A store inside the test process: a small Redis that does what it is told, also when that is wrong.
+//! A store inside the test process: a small, scripted Redis, which can also answer wrongly.
 //!
 //! A real Redis cannot be made to cut a reply in two or to answer garbage, and is slow to start. This one speaks RESP2
 //! and RESP3, keeps strings, records every command, and follows a script of faults that a test changes as it goes.
@@ -28,19 +28,19 @@ const MAX_CLIENTS: &str = "-ERR max number of clients reached\r\n";
 
 /// A RESP server on a free port, healthy at first. Dropping it closes everything.
 pub struct RespServer {
-    /// Which connections come in, and what becomes of them.
+    /// Decides which connections are accepted, and the fate of existing ones.
     pub door: Door,
     shared: Arc<Shared>,
 }
 
-/// A command that the server has read, whatever it answered.
+/// A command that the server has read, with any answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command {
     /// The number of the connection that it came on, counted from 0.
     pub connection: usize,
     /// In capitals.
     pub name: String,
-    /// What is not UTF-8 shows as U+FFFD.
+    /// Invalid UTF-8 is shown as U+FFFD.
     pub args: Vec<String>,
 }
 
@@ -53,12 +53,12 @@ struct Shared {
     filler: AtomicU64,
 }
 
-/// What the server knows about one connection.
+/// The state of one connection.
 struct Session {
     protocol: u8,
     logged_in: bool,
     database: u32,
-    /// What was queued since `MULTI`.
+    /// The commands that were queued since `MULTI`.
     transaction: Option<Vec<(Command, Vec<Vec<u8>>)>>,
 }
 
@@ -244,7 +244,7 @@ impl Shared {
         Ok(())
     }
 
-    /// What a healthy Redis answers.
+    /// The answer of a healthy Redis.
     fn answer(&self, command: &Command, raw: &[Vec<u8>], session: &mut Session) -> Vec<u8> {
         let args: Vec<_> = command.args.iter().map(String::as_str).collect();
         match (command.name.as_str(), args.as_slice()) {

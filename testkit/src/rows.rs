@@ -10,7 +10,7 @@ use crate::{Person, TestApp, eventually};
 /// the outcome is the same.
 pub const SLACK: u32 = 4;
 
-/// The longest that `online_score` may take, whatever happens to the store.
+/// Maximum time of `online_score`, during any fault of the store.
 pub const SCORE_BOUND: Duration = Duration::from_millis(100 * SLACK as u64);
 
 /// The longest that `clients_interests` may take to be answered or refused.
@@ -51,7 +51,7 @@ impl TestApp {
         reply.took
     }
 
-    /// What is stored for [`interests_right`](Self::interests_right).
+    /// The stored interests for [`interests_right`](Self::interests_right).
     pub fn seeds() -> [(&'static str, &'static str); 1] {
         [("i:1", r#"["books", "hi-tech"]"#)]
     }

@@ -18,8 +18,8 @@ thread_local! {
     static HOLD: RefCell<Option<Hold>> = const { RefCell::new(None) };
 }
 
-/// Waits until nobody has the machine alone, and keeps that so until the test ends. Services and processes under test do
-/// so when they start.
+/// Waits until no other test uses the machine alone, and prevents that until the test ends. Services and processes
+/// under test call it when they start.
 pub fn share() {
     HOLD.with_borrow_mut(|hold| {
         hold.get_or_insert_with(|| Hold::Shared(MACHINE.read().unwrap_or_else(PoisonError::into_inner)));

@@ -1,4 +1,4 @@
-//! HTTP byte by byte, for what no client library would send.
+//! HTTP byte by byte, for requests that no client library would send.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 use super::Reply;
 use crate::{Certificate, Stopwatch, in_time};
 
-/// Whoever waits for longer waits for ever.
+/// A longer wait counts as endless.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A connection to a service.
@@ -64,7 +64,7 @@ impl Wire {
         Self(BufStream::new(Box::new(transport)))
     }
 
-    /// The next answer, or why there is none.
+    /// The next answer, or the error.
     pub async fn try_answer(&mut self) -> io::Result<Reply> {
         in_time(PATIENCE, self.any_answer()).await.ok_or(io::ErrorKind::TimedOut)?
     }

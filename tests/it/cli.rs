@@ -1,4 +1,4 @@
-//! The command line as its users have it: the real binary, its exit codes, and what it writes where.
+//! The command line as users have it: the real binary, its exit codes, and its output.
 
 mod about;
 mod batch;

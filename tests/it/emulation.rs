@@ -1,4 +1,4 @@
-//! A store inside the test process that answers what it should not, or not at all, and a network that does its worst.
+//! A store inside the test process that answers wrongly, or not at all, and a bad network.
 //!
 //! The tests are named after the rows of the fault table.
 

@@ -1,9 +1,10 @@
-//! Mutates the files of `tests/corpus` and feeds them to everything that reads what others wrote: request bodies, stored
+//! Mutates the files of `tests/corpus` and feeds them to all code that reads external input: request bodies, stored
 //! scores and interests, configuration files, files of interests to import.
 //!
-//! Property tests make input from a grammar, so they reach deep and stay close to it. This one starts from real files
-//! and breaks them: flips, cuts, repeats and splices bytes, also those of other files. Nothing may panic, and what is
-//! accepted must keep its promises. The seed is fixed, so a failure comes back; `FUZZ_ROUNDS` makes it longer.
+//! Property tests create input from a grammar, so they reach deep and stay close to it. This test starts from real
+//! files and breaks them: it flips, cuts, repeats and splices bytes, also those of other files. Nothing may panic,
+//! and accepted input must keep its promises. The seed is fixed, so a failure can be repeated; `FUZZ_ROUNDS` makes
+//! the test longer.
 
 use std::{
     fs,
@@ -22,7 +23,7 @@ use testkit::alone;
 /// Mutations of each file. All targets together take a few seconds.
 const ROUNDS: usize = 1_500;
 
-/// What tends to matter to a parser.
+/// Bytes that often matter to a parser.
 const TOKENS: &[&[u8]] = &[
     b"{", b"}", b"[", b"]", b"\"", b"\\", b"\\u0000", b"\\ud800", b":", b",", b"null", b"-", b"1e999",
     b"\xff", b"\0", b"\n", b"=", b"'''",
@@ -138,7 +139,7 @@ fn a_configuration_file_is_refused_line_by_line_or_loads_again_as_it_is_shown() 
     });
 }
 
-/// By the command line itself, since what reads these files is behind it: a process for each.
+/// By the command line itself, because it contains the reader of these files: one process for each.
 #[rstest]
 #[case::ndjson("import_ndjson", "ndjson")]
 #[case::csv("import_csv", "csv")]

@@ -186,7 +186,7 @@ async fn row_22_connection_dropped_while_idle() {
     }
 }
 
-/// Twenty rounds of what the emulation tier does at random.
+/// Twenty rounds of the emulation tier's random faults.
 #[tokio::test]
 async fn row_27_every_answer_belongs_to_its_own_question() {
     let redis = RedisServer::start().await;

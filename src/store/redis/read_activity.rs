@@ -26,8 +26,8 @@ use crate::store::backend::ANSWER_LIMIT;
 #[derive(Debug)]
 pub(super) struct ReadActivity {
     start: Instant,
-    /// The time since which replies have been owed without a byte, in milliseconds after `start`, plus one; 0 if none
-    /// is owed.
+    /// The time since which replies have been owed without a byte, in milliseconds after `start`, plus one; 0 if
+    /// nothing is owed.
     waiting_since: AtomicU64,
 }
 

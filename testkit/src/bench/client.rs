@@ -1,7 +1,7 @@
-//! A client as small as can be, so that the numbers are the service's and not the client's.
+//! A minimal client, so that the figures are the service's and not the client's.
 //!
-//! Connections are kept alive and shared: a call takes an idle one, or makes one if all are busy. So a service that
-//! stalls gets more connections, as it would from clients who do not know of each other.
+//! Connections are kept alive and shared: a call uses an idle one, or opens one if all are busy. So a service that
+//! stalls gets more connections, as it would from independent clients.
 
 use std::{
     collections::VecDeque,
@@ -20,10 +20,10 @@ use tokio::{
 
 use crate::{Person, call};
 
-/// No answer takes longer; what does has failed.
+/// Maximum time of an answer; a later one counts as failed.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Clients up to this one have interests. Those above have none.
+/// Clients up to this one have interests. Later ones have an empty list.
 pub const LAST_CLIENT: i64 = 100;
 
 /// One connection.
@@ -31,7 +31,7 @@ pub struct Connection {
     stream: BufReader<TcpStream>,
 }
 
-/// What came back.
+/// An answer.
 #[derive(Debug)]
 pub struct Answer {
     pub code: u16,
@@ -40,8 +40,8 @@ pub struct Answer {
     body: Vec<u8>,
 }
 
-/// A service, and the idle connections to it, longest idle first: the service ends one that it gets no call on for
-/// seconds with a 408, and a call that is just being sent would take that for its answer.
+/// A service, and the idle connections to it, longest idle first: the service ends a connection that is idle for
+/// seconds with a 408, and a call that is being sent would take that for its answer.
 pub struct Target {
     public: SocketAddr,
     admin: SocketAddr,
@@ -55,7 +55,7 @@ pub enum Method {
     ClientsInterests,
 }
 
-/// What a call was answered, once checked.
+/// The checked answer of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Seen {
     /// 200, with the very score or interests that are right.
@@ -64,7 +64,7 @@ pub enum Seen {
     Refused,
     /// 500, in the contract's shape.
     Broken,
-    /// No answer at all.
+    /// The answer did not arrive.
     Lost(String),
     /// Anything else.
     Wrong(String),
@@ -74,7 +74,7 @@ pub enum Seen {
 #[derive(Debug, Clone)]
 pub struct Sample {
     pub method: Method,
-    /// When it was due.
+    /// Its due time.
     pub at: Instant,
     pub took: Duration,
     pub seen: Seen,
@@ -131,7 +131,7 @@ impl Answer {
         lines.filter(|(found, _)| *found == name).map(|(_, value)| value).next()
     }
 
-    /// Whether the service closes the connection behind it.
+    /// Whether the service closes the connection after it.
     pub fn is_last(&self) -> bool {
         self.header("connection") == Some("close")
     }
@@ -173,7 +173,7 @@ impl Target {
         self.public
     }
 
-    /// Opens idle connections until there are so many.
+    /// Opens idle connections up to this number.
     pub async fn connect(&self, connections: usize) -> io::Result<()> {
         let mut opened = VecDeque::new();
         let idle = self.idle.lock().unwrap().len();
@@ -203,14 +203,14 @@ impl Target {
         Ok(answer)
     }
 
-    /// `online_score` for `person`, which was due at `at`.
+    /// `online_score` for `person`, due at `at`.
     pub async fn score(&self, person: &Person, at: Instant) -> Sample {
         let body = call("online_score", person.arguments()).to_string();
         let answer = self.post(&body).await;
         sample(Method::OnlineScore, at, answer, &json!({ "score": person.score() }))
     }
 
-    /// `clients_interests` of `ids`, which was due at `at`.
+    /// `clients_interests` of `ids`, due at `at`.
     pub async fn interests(&self, ids: &[i64], at: Instant) -> Sample {
         let body = call("clients_interests", json!({ "client_ids": ids })).to_string();
         let answer = self.post(&body).await;
@@ -224,7 +224,7 @@ impl Target {
         Connection::open(self.admin).await?.exchange(request.as_bytes()).await
     }
 
-    /// The status code of `/readyz`, and what it calls the state.
+    /// The status code of `/readyz`, and its state.
     pub async fn readiness(&self) -> (u16, String) {
         match self.admin("/readyz").await {
             Ok(answer) => {
@@ -238,7 +238,7 @@ impl Target {
         self.readiness().await == (200, "ready".to_owned())
     }
 
-    /// The sum of all series that start so.
+    /// The sum of all series with this prefix.
     pub async fn metric(&self, series: &str) -> f64 {
         let text = self.admin("/metrics").await.map_or_else(|_| String::new(), |answer| answer.text());
         let lines = text.lines().filter(|line| line.starts_with(series));
@@ -257,12 +257,12 @@ pub fn post(body: &str) -> String {
     format!("POST /method HTTP/1.1\r\nhost: api\r\ncontent-length: {}\r\n\r\n{body}", body.len())
 }
 
-/// What is stored for the load.
+/// The stored interests for the load.
 pub fn stored() -> impl Iterator<Item = (String, String)> {
     (1..=LAST_CLIENT).map(|id| (format!("i:{id}"), interests_of(id).to_string()))
 }
 
-/// The interests that are stored for this client.
+/// The stored interests of this client.
 pub fn interests_of(id: i64) -> Value {
     if (1..=LAST_CLIENT).contains(&id) { json!(["books", format!("of {id}")]) } else { json!([]) }
 }

@@ -1,7 +1,7 @@
-//! What can be wrong with a reply, and with which replies.
+//! Faults of replies, and the commands that they affect.
 //!
-//! Each error that Redis is known to answer comes with the commands that a real Redis would answer so. That matters to
-//! whoever probes: a Redis out of memory still says `PONG`, one that cannot save to disk does not.
+//! Each error comes with the commands that a real Redis would answer with it. A probe depends on that: a Redis out of
+//! memory still answers `PONG`, one that cannot save to disk does not.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -14,16 +14,17 @@ use super::Command;
 pub const READS: &[&str] = &["GET", "MGET", "EXISTS"];
 /// Commands that change data.
 pub const WRITES: &[&str] = &["SET", "SETEX", "MSET", "DEL"];
-/// Commands that touch data at all. The handshake and `PING` are none.
+/// Commands on data. The handshake and `PING` do not count.
 pub const DATA: &[&str] = &["GET", "MGET", "EXISTS", "SET", "SETEX", "MSET", "DEL"];
 const PING_AND_WRITES: &[&str] = &["PING", "SET", "SETEX", "MSET", "DEL"];
 const PING_AND_DATA: &[&str] = &["PING", "GET", "MGET", "EXISTS", "SET", "SETEX", "MSET", "DEL"];
-/// What Redis refuses while a script runs, or before the log-in; `LOADING` and `MASTERDOWN` let a `SELECT` pass.
+/// Commands that Redis rejects while a script runs, or before the log-in; `LOADING` and `MASTERDOWN` let a `SELECT`
+/// pass.
 const SELECT_PING_AND_DATA: &[&str] =
     &["SELECT", "PING", "GET", "MGET", "EXISTS", "SET", "SETEX", "MSET", "DEL"];
 const LOGIN: &[&str] = &["AUTH", "HELLO"];
 
-/// What happens instead of a plain reply.
+/// The event in place of a plain reply.
 #[derive(Clone, Debug)]
 pub enum Fault {
     /// Holds the command, and all behind it on its connection, until the fault is lifted; then answers late, in order.
@@ -32,7 +33,7 @@ pub enum Fault {
     Delay(Duration),
     /// Answers with this error, without the leading `-`. The command is not carried out.
     Error(&'static str),
-    /// Answers with these bytes, whatever they are. The command is not carried out.
+    /// Answers with exactly these bytes. The command is not executed.
     Raw(&'static [u8]),
     /// Answers with bytes that are no RESP. The command is not carried out.
     Garbage,
@@ -44,7 +45,7 @@ pub enum Fault {
     Slice,
     /// Carries the command out and sends the reply twice.
     Twice,
-    /// Carries the command out, sends so many bytes of its reply, then nothing more on that connection.
+    /// Executes the command, sends this many bytes of its reply, then nothing more on that connection.
     StopMidReply(usize),
     /// Carries the command out and sends its reply with this text in the place of its first occurrence of that one.
     Replace(&'static str, &'static str),
@@ -184,7 +185,7 @@ impl Rule {
 // ===== impl Script =====
 
 impl Script {
-    /// Puts `rules` in the place of those in force. What was stalled goes on.
+    /// Replaces the rules. Stalled commands continue.
     pub(super) fn replace(&self, rules: Vec<Rule>) {
         *self.rules.lock().unwrap() = rules;
         self.lifted.send_modify(|times| *times += 1);
@@ -195,7 +196,7 @@ impl Script {
         self.rules.lock().unwrap().push(rule);
     }
 
-    /// Takes the fault that befalls `command`, with what reports that it has been lifted.
+    /// Takes the fault that affects `command`, and a signal that it has been lifted.
     pub(super) fn fault(&self, command: &Command) -> Option<(Fault, watch::Receiver<usize>)> {
         let mut rules = self.rules.lock().unwrap();
         let rule = rules.iter_mut().find(|rule| rule.fits(command))?;

@@ -1,4 +1,4 @@
-//! What the server stores, and how Redis answers the few commands that it knows.
+//! The server's keys, and Redis' answers to the supported commands.
 
 use std::collections::HashMap;
 

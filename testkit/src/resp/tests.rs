@@ -1,4 +1,4 @@
-//! What clients of the server see, healthy and not: redis-rs where its view counts, bytes where those do.
+//! The server from the view of clients, healthy and not: by redis-rs, or by bytes where they matter.
 
 use std::time::Duration;
 

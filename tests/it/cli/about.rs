@@ -1,4 +1,4 @@
-//! What the command line prints about itself and the protocol.
+//! The command line's information about itself and the protocol.
 
 use rstest::rstest;
 use serde_json::Value;

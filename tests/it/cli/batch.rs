@@ -21,7 +21,7 @@ use super::process::{Process, Sandbox};
 const WITHIN: Duration = Duration::from_secs(60);
 const ANSWER: &str = r#"{"code":200,"response":{"score":3.0}}"#;
 
-/// Answers nobody before it is told to.
+/// Answers only when it is told to.
 struct Hesitant {
     url: String,
     calls: Arc<Mutex<Calls>>,
@@ -83,7 +83,7 @@ async fn serve(client: TcpStream, answers: watch::Sender<bool>, calls: Arc<Mutex
     }
 }
 
-/// Reads a request; none at the end of the connection.
+/// Reads a request; `None` at the end of the connection.
 async fn request(client: &mut BufStream<TcpStream>) -> Option<()> {
     let (mut line, mut length) = (String::new(), 0);
     loop {
@@ -101,7 +101,7 @@ async fn request(client: &mut BufStream<TcpStream>) -> Option<()> {
     client.read_exact(&mut vec![0; length]).await.ok().map(|_| ())
 }
 
-/// A batch of so many calls under way, three at a time.
+/// A batch of this many calls, three at a time in flight.
 fn batch_of(count: usize, service: &Hesitant) -> (Sandbox, Process) {
     let sandbox = Sandbox::new();
     let line = json!({"method": "online_score", "arguments": {}});

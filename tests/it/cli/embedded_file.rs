@@ -136,7 +136,7 @@ async fn row_49_a_damaged_file_is_one_line_and_no_backtrace() {
     let path = sandbox.path("data/scoring.redb");
     let length = path.metadata().unwrap().len();
     let file = OpenOptions::new().write(true).open(&path).unwrap();
-    // All that holds values; the header stays.
+    // The blocks with values; the header stays.
     file.write_all_at(&vec![0xA5; length as usize - 8192], 8192).unwrap();
     for arguments in [&["interests", "export"][..], &["interests", "get", "1"]] {
         let mut command = sandbox.command(arguments);

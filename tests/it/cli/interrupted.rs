@@ -1,4 +1,4 @@
-//! Imports that do not get to their end: the store holds what it held before, or all of it.
+//! Imports that are interrupted: the store keeps its old data, or has all of the new.
 
 use std::{
     fs,

@@ -10,7 +10,7 @@ use testkit::{ReservedPort, Wire, call, eventually, sign};
 use super::process::Sandbox;
 use crate::functional::official::{CASES, request};
 
-/// Posts all bodies in turn to a service that logs as told, ends it, and returns what it logged.
+/// Posts all bodies in turn to a service with these log options, ends it, and returns its log.
 async fn logged(bodies: &[String], options: &[&str]) -> String {
     let sandbox = Sandbox::new();
     let mut arguments = vec!["serve", "--set", "shutdown.grace=0s"];
@@ -59,7 +59,7 @@ async fn every_official_case_is_one_line_with_its_context() {
     }
 }
 
-/// A client's address is personal data, so the line has none.
+/// A client's address is personal data, so the line does not contain it.
 #[tokio::test]
 async fn a_call_that_is_refused_for_its_address_is_one_line_as_well_and_says_no_address() {
     let bodies = [sign(json!({})).to_string(), "no JSON".to_owned(), "never read".to_owned()];

@@ -1,4 +1,4 @@
-//! Interests into Redis and out of it; what Redis cannot be made to do, a double does.
+//! Imports into Redis and exports from it; a double shows faults that Redis cannot show.
 
 use std::{cell::Cell, time::Duration};
 

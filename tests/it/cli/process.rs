@@ -32,7 +32,7 @@ pub struct Process {
 /// A process that has ended.
 #[derive(Debug)]
 pub struct Ended {
-    /// The exit code; none if a signal killed it.
+    /// The exit code; `None` if a signal killed it.
     pub code: Option<i32>,
     pub out: String,
     pub err: String,
@@ -111,7 +111,7 @@ impl Sandbox {
         (service, format!("127.0.0.1:{port}"))
     }
 
-    /// What `interests export` prints, line by line.
+    /// The output of `interests export`, line by line.
     pub async fn exported(&self, arguments: &[&str]) -> Vec<String> {
         let ended = self.run(&[&["interests", "export"], arguments].concat()).await;
         assert_eq!(ended.code, Some(0), "{ended:?}");

@@ -1,4 +1,4 @@
-//! SIGHUP: what changes without a restart, and that nothing else happens; and the end over TLS, with a reload before it.
+//! SIGHUP: it changes some settings without a restart, and nothing else; and the end over TLS, after a reload.
 
 use std::{io::ErrorKind, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -58,7 +58,7 @@ async fn sighup_takes_over_salts_and_level_and_says_what_waits_for_a_restart() {
         calls(&service.out()) > 2
     })
     .await;
-    // What is as it was at the start waits no more.
+    // A setting that is back at its first value is not reported as waiting.
     service.logged(RELOADED, LOGS_WITHIN).await;
     assert_eq!(service.out().matches(WAITING).count(), 1);
     // A secret is named, wherever it comes from, and not shown.

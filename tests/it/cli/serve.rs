@@ -11,7 +11,7 @@ use super::process::Sandbox;
 
 const LOGS_WITHIN: Duration = Duration::from_secs(20);
 
-/// What a partner is answered for client 1.
+/// The answer to a partner for client 1.
 pub async fn interests_of_client_1(address: &str) -> Value {
     let reply = testkit::http_client()
         .post(format!("http://{address}/method"))

@@ -1,4 +1,4 @@
-//! Usage, settings and tokens: what is said, and the exit code.
+//! Usage, settings and tokens: the output, and the exit code.
 
 use rstest::rstest;
 use scoring_api::wall_clock;

@@ -1,4 +1,4 @@
-//! What systemd hears of the service.
+//! The service's messages to systemd.
 
 use std::time::Duration;
 

@@ -89,7 +89,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Ends the service, which flushes what it has, and returns its log.
+/// Ends the service, which flushes its spans, and returns its log.
 async fn ended(service: Process) -> Vec<Value> {
     service.signal(Signal::TERM);
     let ended = service.ended().await;

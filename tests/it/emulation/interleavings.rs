@@ -1,5 +1,5 @@
-//! Row 27 as a property: whatever the order in which reads are sent, abandoned, late, cut off and answered twice, each
-//! answer is the one to its own question.
+//! Row 27 as a property: reads are sent, abandoned, late, cut off and answered twice in any order, and each answer
+//! belongs to its question.
 
 use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
 
@@ -22,27 +22,27 @@ use tokio::{
 /// Of the keys `i:0`, `uid:0`, `i:1`, … the values are `of i:0`, `of uid:0`, `of i:1`, …
 pub const KEYS: u64 = 1_000;
 
-/// What happens next.
+/// The next event.
 #[derive(Clone, Copy, Debug)]
 pub enum Step {
-    /// Somebody reads so many keys of their own, and goes away after so many microseconds.
+    /// A caller reads this many keys of its own, and leaves after this many microseconds.
     Read { keys: u64, patience_us: u64 },
-    /// Somebody looks a cached key of their own up, and goes away after so many microseconds.
+    /// A caller looks up a cached key of its own, and leaves after this many microseconds.
     LookUp { patience_us: u64 },
     /// Something happens to the store.
     Upset(Upset),
-    /// Nothing, for so many microseconds.
+    /// Nothing, for this many microseconds.
     Pause(u64),
 }
 
-/// What can happen to the store.
+/// A fault of the store.
 #[derive(Clone, Copy, Debug)]
 pub enum Upset {
-    /// It is late with its next answer, by so many milliseconds.
+    /// Its next answer is late by this many milliseconds.
     Late(u64),
     /// All its connections end.
     Cut,
-    /// It sends so many of its next replies twice. No real store does.
+    /// It sends this many of its next replies twice. No real store does.
     Twice(usize),
 }
 
@@ -107,7 +107,7 @@ pub async fn take(url: &str, steps: Vec<Step>, upset: impl AsyncFn(Upset)) -> us
     answers.get()
 }
 
-/// What [`take`] finds stored.
+/// The stored value that [`take`] finds.
 pub fn entries() -> impl Iterator<Item = (String, String)> {
     let keys = (0..KEYS).flat_map(|id| [format!("i:{id}"), format!("uid:{id}")]);
     keys.map(|key| (key.clone(), format!("of {key}")))

@@ -37,7 +37,7 @@ async fn row_04_store_has_never_answered() {
     app.recovers().await;
 }
 
-/// The old connection is dead and nobody has said so; new ones work. Nothing heals: the service helps itself.
+/// The old connection is dead without a sign; new ones work. Nothing heals it: the service helps itself.
 #[tokio::test]
 async fn row_05_half_open_connection_is_rebuilt() {
     let (store, app) = on_resp().await;

@@ -11,9 +11,9 @@ use tokio::{
 
 use super::seeded;
 
-/// Services, each with one worker behind a network of its own: what chance does to one of them evens out.
+/// Services, each with one worker and its own network, so that chance evens out.
 const SERVICES: u64 = 4;
-/// Of each method for each service. A busier connection is stalled nearly always, whoever asks over it.
+/// Of each method for each service. A busier connection is stalled nearly always.
 const CALLS_A_SECOND: u64 = 20;
 const LASTS: Duration = Duration::from_secs(5);
 

@@ -1,4 +1,4 @@
-//! Row 27: whatever is cancelled or times out, no answer ever belongs to another request.
+//! Row 27: after any cancellation or timeout, no answer belongs to another request.
 
 use std::{sync::Arc, time::Duration};
 

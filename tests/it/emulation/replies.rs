@@ -1,4 +1,4 @@
-//! The store answers, but not with what was asked for.
+//! The store answers wrongly.
 
 use std::time::{Duration, Instant};
 
@@ -55,7 +55,7 @@ async fn row_08_a_reply_without_an_end_is_not_read_to_its_end() {
     app.interests(&[1]).await;
     eventually(5 * ALL_IS_OK_WITHIN, "the connection is given up", async || store.door.accepted() > before)
         .await;
-    // The sockets between hold some; the service reads none of a reply whose announced length is over the limit.
+    // The sockets between hold some; the service reads nothing of a reply whose announced length exceeds the limit.
     let sent = store.filler_sent();
     assert!(sent < 64 * MIB, "{sent} bytes were taken");
     app.recovers().await;
@@ -169,7 +169,7 @@ async fn row_15_a_replica_is_left_for_a_freshly_resolved_address() {
     app.recovers().await;
 }
 
-/// The store holds writes back, and with them all that is behind one on the same connection.
+/// The store delays writes, and with them everything behind a write on the same connection.
 #[tokio::test]
 async fn row_23_a_caller_never_waits_for_a_cache_write() {
     let (store, app) = on_resp().await;
@@ -291,7 +291,7 @@ async fn any_number_of_ids_is_read_in_one_round_trip() {
 async fn cache_key(app: &TestApp, store: &RespServer, person: &Person) -> String {
     store.forget();
     assert_eq!(app.online_score(person).await.score(), person.score());
-    // By what it looked up: writes of earlier calls may still be under way, and a probe may look up its own key.
+    // By the looked-up key: writes of earlier calls may still be in flight, and a probe may look up its own key.
     let mut looked_up = store.seen("GET").into_iter().map(|mut command| command.args.remove(0));
     let key = looked_up.find(|key| key != "uid:probe").expect("the call has looked its score up");
     eventually(ALL_IS_OK_WITHIN, "the score is cached", async || store.stored(&key).is_some()).await;

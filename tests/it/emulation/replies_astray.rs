@@ -1,5 +1,5 @@
-//! Row 27, where the store itself is at fault: replies that come twice or not at all are noticed, and nobody gets
-//! another's. And what is asked of the store to notice it.
+//! Row 27, where the store itself is at fault: replies that come twice or not at all are noticed, and no caller gets
+//! another's answer. And the cost of noticing it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,7 +23,7 @@ async fn connect(server: &RespServer) -> Arc<dyn Connection> {
     connection
 }
 
-/// So many keys of `caller`'s own.
+/// This many keys of `caller`'s own.
 fn keys(caller: &str, count: usize) -> Arc<[String]> {
     (0..count).map(|key| format!("{caller}:{key}")).collect()
 }
@@ -45,7 +45,7 @@ fn names(server: &RespServer) -> Vec<String> {
     server.commands().into_iter().map(|command| command.name).collect()
 }
 
-/// Whatever is left out at the end stays owed, and is for the time limits of a try and for the link to notice.
+/// A reply that is missing at the end is owed, and noticed by the timeout of a try and by the link.
 #[rstest]
 #[case::replies_come_twice(Fault::Twice.on(&["MGET"]).times(1))]
 #[case::end_markers_come_twice(Fault::Twice.on(&["PING"]).times(1))]
@@ -80,7 +80,7 @@ async fn row_27_a_reply_that_is_another_reads_is_given_to_nobody(
     assert!(astray > 0, "nobody noticed");
 }
 
-/// Small whole numbers are scores as well, so none may be taken for an end marker.
+/// Small whole numbers are valid scores, so they must not be taken for an end marker.
 #[tokio::test]
 async fn row_27_a_value_is_never_taken_for_a_seal() {
     let server = RespServer::start();

@@ -1,4 +1,4 @@
-//! Row 48: a reply that has begun is owed until its last byte, whoever waits for it and whether anybody does.
+//! Row 48: a reply that has begun is owed until its last byte, even if its caller has left.
 
 use std::time::Duration;
 

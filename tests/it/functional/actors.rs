@@ -65,7 +65,7 @@ macro_rules! can_fall {
 
 can_fall!(CacheStoreActor, PersistentStoreActor, ScoringActor, InterestsActor, DispatcherActor);
 
-/// What no actor ever should do.
+/// A fault that no actor should ever have.
 fn block_thread(time: Duration) {
     let begun = Instant::now();
     while let Some(left) = time.checked_sub(begun.elapsed()) {

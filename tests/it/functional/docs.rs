@@ -22,7 +22,7 @@ async fn document(app: &TestApp) -> Value {
     reply.body
 }
 
-/// A schema of the document, with all that it refers to.
+/// A schema of the document, with all its references.
 fn validator(document: &Value, schema: Value) -> jsonschema::Validator {
     let mut whole = schema;
     whole["components"] = document["components"].clone();

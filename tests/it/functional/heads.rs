@@ -3,7 +3,7 @@
 use rstest::rstest;
 use testkit::{Person, TestApp, Wire, call, post};
 
-/// What a request smuggler hides in the body that only one of two servers sees.
+/// The request that a smuggler hides in a body which only one of two servers sees.
 const SMUGGLED: &str = "GET /smuggled HTTP/1.1\r\nhost: x\r\n\r\n";
 
 fn head(lines: &str) -> String {
@@ -75,7 +75,7 @@ async fn row_38_a_head_that_just_fits_is_served(#[case] lines: String) {
     assert_eq!(wire.answer().await.status, 422);
 }
 
-/// A body whose chunks cannot be told apart is refused by the handler, and what is behind it is not taken for a request.
+/// The handler rejects a body whose chunks are malformed, and the bytes behind it are not taken for a request.
 #[rstest]
 #[case::no_size("zz\r\n")]
 #[case::size_too_large("fffffffffffffffff\r\n")]

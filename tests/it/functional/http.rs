@@ -1,4 +1,4 @@
-//! What holds for every answer: shapes, statuses, headers, paths and verbs.
+//! The rules for every answer: shapes, statuses, headers, paths and verbs.
 
 use proptest::{prelude::*, test_runner::TestRunner};
 use reqwest::Method;
@@ -69,7 +69,7 @@ async fn a_call_may_be_posted_there(#[case] path: &str) {
     assert_eq!(app.send(request).await.score(), 5.0);
 }
 
-/// actix takes all that follows such a head for its body, which has no end then.
+/// actix takes everything after such a head for its body, which then has no end.
 #[rstest]
 #[case::web_socket("websocket")]
 #[case::http_2("h2c")]

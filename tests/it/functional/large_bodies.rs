@@ -39,7 +39,7 @@ impl Bodies {
     }
 }
 
-/// The status that curl saw, or what it complains of.
+/// The status that curl saw, or its error.
 async fn send(address: SocketAddr, path: &str, body: PathBuf, framing: &str) -> Result<String, String> {
     let curl = Command::new("curl")
         .args(["--silent", "--show-error", "--noproxy", "*", "--max-time", "60", "--output", "/dev/null"])

@@ -66,7 +66,7 @@ impl Connection for Slow {
     fn close(&self) {}
 }
 
-/// One client, who leaves while it sends its head, its body, or while its call is at the store.
+/// One client that leaves while it sends its head or its body, or while its call is at the store.
 async fn leave(app: &TestApp, store: &Slow, number: usize) {
     let request = post(&call("clients_interests", json!({ "client_ids": [1] })).to_string());
     let mut wire = Wire::to(app.address()).await;
@@ -77,7 +77,7 @@ async fn leave(app: &TestApp, store: &Slow, number: usize) {
             wire.send(&request).await.unwrap();
             select! {
                 asked = store.asked.acquire() => asked.unwrap().forget(),
-                // Refused: those who left before are still being worked for.
+                // Rejected, because the calls of clients that left are still in flight.
                 () = wire.answered() => {}
             }
         }

@@ -1,4 +1,4 @@
-//! What Prometheus scrapes: every name that was promised, in good form, and none that stands still.
+//! The metrics that Prometheus scrapes: every promised name, in good form, and each one changes.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -113,7 +113,7 @@ async fn every_promised_metric_is_there_with_its_labels_and_moves() {
     .await;
 }
 
-/// A label's values are the service's own: nobody can make up series.
+/// The service chooses the values of labels, so clients cannot create series.
 #[tokio::test]
 async fn what_clients_send_makes_no_series() {
     let app = TestApp::spawn().await;
@@ -153,6 +153,6 @@ async fn promtool_finds_no_fault_with_a_scrape() {
     promtool.stdin.take().unwrap().write_all(scrape.as_bytes()).unwrap();
     let output = promtool.wait_with_output().unwrap();
     assert!(output.status.success(), "{output:?}");
-    // It also succeeds when all that it has is advice.
+    // It also succeeds when it only has advice.
     assert_eq!(String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout), "");
 }

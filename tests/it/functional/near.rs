@@ -1,4 +1,4 @@
-//! The near cache: what it spares, and what it hides for a while.
+//! The near cache: the requests that it saves, and the changes that it hides for a while.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use testkit::{Person, RespServer, TestApp, eventually};
 
 const SOON: Duration = Duration::from_secs(5);
 
-/// What nobody's score is by the formula.
+/// A score that the formula never gives.
 const CHANGED: f64 = 4.25;
 
 async fn app_on(store: &RespServer, settings: &[&str]) -> TestApp {

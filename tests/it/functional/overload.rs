@@ -1,8 +1,8 @@
 //! More load than can be served: row 33 of the fault table.
 //!
-//! What the service can do is known exactly, whatever the machine: so many calls at a time, each of which takes the store
-//! a fixed time. The load is *open-loop*: calls start by the clock, however long the ones before them take, as they do when
-//! they come from the world at large.
+//! The capacity is known exactly on every machine: a number of calls at a time, each of which takes the store a fixed
+//! time. The load is *open-loop*: calls start by the clock, even if earlier calls are slow, as independent callers
+//! do.
 
 use std::{
     sync::Arc,
@@ -77,7 +77,7 @@ impl Connection for Slow {
     }
 }
 
-/// What came of a load: how long each call took, in order.
+/// The result of a load: sorted durations of calls.
 #[derive(Debug, Default)]
 struct Outcome {
     served: Vec<Duration>,
@@ -87,7 +87,7 @@ struct Outcome {
 /// Sends calls of `clients_interests` at `times` the rate that can be served.
 async fn load(app: &Arc<TestApp>, times: u32) -> Outcome {
     let mut ticks = interval(Duration::from_secs(1) / (CAPACITY * times));
-    // A client that was held up makes up for it: the load is what it is said to be.
+    // A delayed client catches up, so that the load is as stated.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let mut calls = JoinSet::new();
     let begun = Instant::now();
@@ -146,7 +146,7 @@ async fn row_33_five_times_the_load_that_can_be_served_costs_the_served_nothing_
     assert_eq!(shed, refused.into_iter().sum::<usize>() as f64);
 }
 
-/// What cannot be served is not looked at either.
+/// A body that cannot be served is not parsed either.
 #[tokio::test]
 async fn row_33_with_all_permits_taken_a_body_is_not_even_parsed() {
     let memory = Memory::new(100);

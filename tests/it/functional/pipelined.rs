@@ -1,4 +1,4 @@
-//! Rows 57 and 58: what stands behind a call, in the same write or while the call is under way.
+//! Rows 57 and 58: bytes behind a call, in the same write or while the call is in flight.
 
 use std::{
     net::SocketAddr,
@@ -162,7 +162,8 @@ async fn row_58_half_a_head_while_a_call_is_under_way_is_408() {
     assert!(wire.is_closed().await);
 }
 
-/// A connection at rest is told from half a head: whatever was sent, the client may stay for longer than a head may take.
+/// An idle connection is not taken for half a head: after any request, the client may stay longer than a head may
+/// take.
 #[rstest]
 #[case::no_body(&[get("/x")])]
 #[case::sized(&[a_call()])]

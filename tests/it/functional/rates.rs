@@ -22,7 +22,7 @@ fn of(account: &str, login: &str) -> String {
 #[tokio::test]
 async fn an_account_that_calls_too_often_is_429_and_others_are_not() {
     let app = TestApp::with_settings(&["limits.account_rate=3/h"]).await;
-    // Whoever has no token cannot use up the rate of who has.
+    // A caller without a token cannot use up a partner's rate.
     let mut forged: Value = serde_json::from_str(&of("a", "b")).unwrap();
     forged["token"] = "".into();
     for _ in 0..5 {
@@ -102,7 +102,7 @@ async fn row_61_an_odd_header_counts_for_its_client_alone(#[case] lines: &[&str]
         assert_eq!(from(lines).await.status, 200);
     }
     is_too_many(&from(lines).await);
-    // A client changes nothing by what it puts in front.
+    // The elements that a client puts in front change nothing.
     is_too_many(&from(&[&["198.51.100.1"], lines].concat()).await);
     for other in [&[] as &[&str], &["203.0.113.6"], &["198.51.100.1"]] {
         assert_eq!(from(other).await.status, 200);

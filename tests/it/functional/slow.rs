@@ -24,7 +24,7 @@ fn is_too_slow(reply: &Reply) {
     assert!(reply.took <= HEAD_TIMEOUT * SLACK, "{reply:?}");
 }
 
-/// How a client sends what it never finishes.
+/// The way in which a client never finishes.
 #[derive(Debug, Clone, Copy)]
 enum Never {
     Begins,
@@ -124,7 +124,7 @@ async fn row_35_others_are_served_meanwhile() {
     for _ in 0..50 {
         app.scores_right().await;
     }
-    // They wait for their bodies, and hold no permit and nobody up.
+    // They wait for their bodies, and neither hold a permit nor delay others.
     assert_eq!(app.metric("scoring_requests_in_flight").await, 150.0);
     crowd.into_iter().for_each(Wire::crash);
     testkit::eventually(Duration::from_secs(10), "they are forgotten", async || {

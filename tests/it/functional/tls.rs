@@ -1,4 +1,4 @@
-//! TLS on the public listener: whoever speaks it is served as others are, and all hardening holds inside it.
+//! TLS on the public listener: its clients are served like others, and all limits apply inside it.
 
 use std::{
     net::SocketAddr,
@@ -137,7 +137,7 @@ async fn row_42_a_client_that_is_still_shaking_hands_when_the_service_closes_is_
         TcpStream::connect(secure.address()).await.is_err()
     })
     .await;
-    // For longer than the end waits when nobody is busy.
+    // Longer than an idle service waits at its end.
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_millis(500) {
         assert_eq!(secure.app.admin("/healthz").await.status, 200);

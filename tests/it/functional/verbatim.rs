@@ -1,4 +1,4 @@
-//! Rows 37 and 39: bodies that JSON does not allow or that our numbers do not hold, and verbs that nobody answers.
+//! Rows 37 and 39: bodies that JSON does not allow or that exceed our numbers, and unknown verbs.
 
 use reqwest::Method;
 use rstest::rstest;
@@ -53,7 +53,7 @@ async fn row_37_a_vicious_body_is_400_or_422(#[case] body: Vec<u8>, #[case] stat
     app.scores_right().await;
 }
 
-/// Unknown fields are ignored, whatever number they hold.
+/// Unknown fields are ignored, even with a number out of range.
 #[rstest]
 #[case::long_integer(digits())]
 #[case::long_negative_integer(format!("-{}", digits()))]

@@ -11,8 +11,8 @@ const HEAD: &str = "# Configuration
 Written from [`config/default.toml`](../config/default.toml) by `make config-docs`. Do not edit.
 
 Later wins: the defaults, the file of `--config`, the environment, `--set KEY=VALUE`. Durations are written `250ms`, `5s`, `1h`;
-sizes `64KiB`, `1MiB`. `scoring-api check-config` prints what is in effect, and where from. A key marked ↻ takes effect on SIGHUP,
-and so does what is in the file that it names; any other asks for a restart.
+sizes `64KiB`, `1MiB`. `scoring-api check-config` prints the values in effect and their origins. A key marked ↻ takes effect on SIGHUP,
+and so do the contents of the file that it names; any other key needs a restart.
 ";
 
 /// The document for `defaults`: a table for each section, a line for each key.
@@ -27,7 +27,7 @@ fn document(defaults: &str) -> String {
             let about = comment.join(" ");
             write!(document, "\n## `[{section}]`\n\n{about}\n\n").unwrap();
             document
-                .push_str("| key | default | range | environment | what it is |\n|---|---|---|---|---|\n");
+                .push_str("| key | default | range | environment | meaning |\n|---|---|---|---|---|\n");
             comment.clear();
         } else if let Some((name, default)) = line.split_once(" = ") {
             let key = format!("{section}.{name}");

@@ -1,4 +1,4 @@
-//! What a real server answers when something is wrong with it, and how that is sorted.
+//! The error replies of a real server, and their classification.
 //!
 //! Not to be provoked here: protected mode, which loopback clients never meet, and redirections, which need a second node.
 
@@ -24,7 +24,7 @@ enum Ill {
     After(&'static [&'static [&'static str]]),
 }
 
-/// What is asked of it then.
+/// The question that is then asked.
 #[derive(Clone, Copy)]
 enum Ask {
     Connect,
@@ -192,7 +192,7 @@ async fn loading_of_a_server_that_reads_its_data() {
     assert_eq!(loading, ("not serving at the moment (LOADING)".to_owned(), Retry));
 }
 
-/// The server says so and hangs up, before anything was asked: what the client sees first is a matter of luck.
+/// The server reports it and disconnects before it reads anything, so the client may see either first.
 #[tokio::test]
 async fn a_server_that_has_too_many_clients() {
     let redis = RedisServer::start().await;
