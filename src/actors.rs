@@ -21,4 +21,4 @@ pub mod scoring;
 pub(crate) mod testing;
 mod tree;
 
-pub use tree::{Tree, TreeHealth, TreePlan};
+pub use tree::{Tree, TreePlan};

@@ -4,6 +4,7 @@
 //! client address. Every rejected call is counted by its reason.
 
 mod rates;
+pub mod settings;
 mod shed;
 
 use std::{hash::Hash, sync::Arc, time::Duration};
@@ -14,23 +15,10 @@ use tokio::{
     time::Instant,
 };
 
-use self::{rates::RateLimit, shed::ShedCalls};
-use crate::{domain::Deadline, units::Rate};
+use self::{rates::RateLimit, settings::LimitSettings, shed::ShedCalls};
+use crate::deadline::Deadline;
 
 pub use self::shed::Shed;
-
-/// The limits of an [`Admission`].
-#[derive(Debug, Clone, Copy)]
-pub struct AdmissionLimits {
-    /// Calls in flight, over all workers.
-    pub max_in_flight: usize,
-    /// Bytes of all request bodies together.
-    pub body_memory: usize,
-    /// The rate of each account, if it is limited.
-    pub account_rate: Option<Rate>,
-    /// The rate of each client address, if it is limited.
-    pub address_rate: Option<Rate>,
-}
 
 /// Admits calls, for all workers. See the [module](self).
 #[derive(Debug)]
@@ -42,13 +30,6 @@ pub struct Admission {
     shed: ShedCalls,
 }
 
-#[cfg(test)]
-impl Default for AdmissionLimits {
-    fn default() -> Self {
-        Self { max_in_flight: 10, body_memory: 1 << 16, account_rate: None, address_rate: None }
-    }
-}
-
 // ===== impl Admission =====
 
 impl Admission {
@@ -57,7 +38,7 @@ impl Admission {
     /// # Errors
     ///
     /// If the counter is already registered.
-    pub fn new(limits: AdmissionLimits, registry: &Registry) -> prometheus::Result<Arc<Self>> {
+    pub fn new(limits: &LimitSettings, registry: &Registry) -> prometheus::Result<Arc<Self>> {
         Ok(Arc::new(Self {
             calls: Arc::new(Semaphore::new(limits.max_in_flight)),
             bodies: Semaphore::new(limits.body_memory),
@@ -73,7 +54,7 @@ impl Admission {
     ///
     /// If its deadline has passed, or if too many others are in flight.
     pub fn admit(&self, deadline: Deadline) -> Result<OwnedSemaphorePermit, Shed> {
-        if deadline.has_passed(Instant::now().into_std()) {
+        if deadline.has_passed(Instant::now()) {
             return Err(self.reject(Shed::Deadline));
         }
         self.calls.clone().try_acquire_owned().map_err(|_| self.reject(Shed::Overload))

@@ -8,7 +8,7 @@
 //! - `secrets`: salts and passwords that are kept in files
 //! - `rules`: conditions between keys
 //! - `show`: the result, for `check-config`
-//! - [`auth`], [`limits`]: settings of parts that take plain values instead of a struct of their own
+//! - [`auth`], [`shutdown`]: settings of parts that take plain values instead of a struct of their own
 //!
 //! This module does not read the environment by itself, so a test controls everything that matters.
 
@@ -16,10 +16,10 @@ pub mod auth;
 pub mod error;
 mod layers;
 mod leaves;
-pub mod limits;
 mod rules;
 mod secrets;
 mod show;
+pub mod shutdown;
 #[cfg(test)]
 mod tests;
 
@@ -31,6 +31,7 @@ use std::path::Path;
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 
+use crate::admission::settings::LimitSettings;
 use crate::http::settings::{AdminSettings, HttpSettings};
 use crate::store::settings::{CacheSettings, StoreSettings};
 use crate::store::url::StoreUrl;
@@ -38,7 +39,7 @@ use crate::telemetry::settings::{LogSettings, TraceSettings};
 use auth::AuthSettings;
 use error::{ConfigErrors, Problem};
 use layers::Layers;
-use limits::{LimitSettings, ShutdownSettings};
+use shutdown::ShutdownSettings;
 
 /// All settings, checked. Their `Debug` shows no secret.
 #[derive(Debug, Clone, Deserialize)]

@@ -25,7 +25,6 @@
 
 mod auth;
 mod dates;
-mod deadline;
 mod fields;
 mod interests;
 mod json;
@@ -39,7 +38,6 @@ mod timezone;
 mod values;
 
 pub use auth::{AuthPolicy, Authenticator, Caller, Forbidden, InvalidAuthPolicy, MAX_ADMIN_GRACE};
-pub use deadline::Deadline;
 pub use fields::{Fault, Faults, Reason};
 pub use interests::{Interests, InterestsByClient, MalformedInterests};
 pub use json::{BadJson, Json, Object};

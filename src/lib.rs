@@ -20,6 +20,7 @@
 //! The leaves:
 //!
 //! - [`backoff`]: waits between attempts
+//! - [`deadline`]: the time by which a call must be answered
 //! - [`resolver`]: looks names up
 //! - `secret_file`: reads a secret from its file
 //! - `single_flight`: blocking work that its callers share
@@ -35,6 +36,7 @@ pub mod backoff;
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod deadline;
 pub mod domain;
 pub mod http;
 pub mod resolver;

@@ -36,6 +36,16 @@ pub const LATENCY_BUCKETS: [f64; 17] = [
     5.0, 10.0,
 ];
 
+/// The whole milliseconds of a duration.
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A number as 64 bits, which no `usize` exceeds on any platform of Rust.
+pub fn as_u64(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
+
 /// A duration such as `"250ms"` or `"1h 30m"`, from `MIN` to `MAX` milliseconds.
 pub fn duration<'de, D, const MIN: u64, const MAX: u64>(input: D) -> Result<Duration, D::Error>
 where

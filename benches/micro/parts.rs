@@ -1,27 +1,22 @@
 //! The parts, each as work that can be repeated.
 
-use std::{
-    hint::black_box,
-    path::Path,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{hint::black_box, path::Path, sync::Arc, time::Duration};
 
 use actix::prelude::*;
 use arc_swap::ArcSwap;
 use prometheus::Registry;
 use scoring_api::{
     actors::{
-        Tree, TreeHealth, TreePlan,
+        Tree, TreePlan,
         cache_lookups::CacheLookups,
         cache_store::CacheStorePlan,
         dispatcher::{CallMethod, DispatcherPlan},
         links::RolePlan,
         near_cache::NearCache,
         persistent_store::PersistentStorePlan,
-        runtime::restarts::RestartPolicy,
+        runtime::{ActorRuntime, health::ActorsHealth, restarts::RestartPolicy},
     },
-    admission::{Admission, AdmissionLimits},
+    admission::{Admission, settings::LimitSettings},
     domain::{
         AuthPolicy, Authenticator, ClientsInterests, Json, MethodRequest, OnlineScore, Rules, Score,
         TimeZoneChoice, cache_key,
@@ -307,12 +302,12 @@ fn memory() -> Memory {
 }
 
 async fn ask(tree: &Tree, request: &MethodRequest) {
-    let call = CallMethod { request: request.clone(), received: Instant::now() };
+    let call = CallMethod { request: request.clone(), received: tokio::time::Instant::now() };
     black_box(tree.dispatcher.send(call).await.unwrap().outcome.unwrap());
 }
 
 /// The actors of one worker, wired as in the service, with a near cache of this capacity.
-async fn tree(near_capacity: u64) -> Tree {
+async fn tree(near_capacity: usize) -> Tree {
     let registry = Registry::new();
     let metrics = StoreMetrics::register(&registry).unwrap();
     let memory = Arc::new(memory());
@@ -322,12 +317,17 @@ async fn tree(near_capacity: u64) -> Tree {
         status: StoreHealth::new(role, metrics.clone()),
     };
     let lookups = CacheLookups::register(&registry).unwrap();
-    let limits =
-        AdmissionLimits { max_in_flight: 1024, body_memory: 1 << 20, account_rate: None, address_rate: None };
+    let limits = LimitSettings {
+        max_in_flight: 1024,
+        client_ids: 10_000,
+        body_memory: 1 << 20,
+        account_rate: None,
+        address_rate: None,
+    };
     let tree = Tree::start(&TreePlan {
         dispatcher: DispatcherPlan {
             authenticator: Arc::new(ArcSwap::from_pointee(authenticator())),
-            admission: Admission::new(limits, &registry).unwrap(),
+            admission: Admission::new(&limits, &registry).unwrap(),
             deadline: HOUR,
             max_client_ids: 10_000,
             clock: wall_clock::now,
@@ -335,9 +335,10 @@ async fn tree(near_capacity: u64) -> Tree {
         near: NearCache::new(near_capacity, HOUR, lookups.clone()),
         cache: CacheStorePlan { role: role(Role::Cache), ttl: HOUR, lookups },
         persistent: PersistentStorePlan { role: role(Role::Persistent), attempts: 3 },
-        cache_timeout: HOUR,
-        restarts: RestartPolicy::default(),
-        health: TreeHealth::register(&registry).unwrap(),
+        runtime: ActorRuntime {
+            restarts: RestartPolicy::default(),
+            health: ActorsHealth::register(&registry, &Tree::NAMES).unwrap(),
+        },
     });
     // The links connect on their own; the first call waits for that.
     ask(&tree, &request(&body("clients_interests"))).await;

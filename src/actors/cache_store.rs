@@ -3,7 +3,7 @@
 //! If the store answers in order, look-ups and writes use separate links: a look-up must not wait behind a write that
 //! the server delays. Only the look-ups' link counts for readiness.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use actix::prelude::*;
 use tokio::time::Instant;
@@ -11,11 +11,15 @@ use tokio::time::Instant;
 use super::{
     cache_lookups::{CacheLookups, Lookup},
     links::{Keepers, RolePlan},
-    runtime::mailbox::{Reply, handle_sent},
+    runtime::{
+        NamedActor,
+        mailbox::{Reply, handle_sent},
+    },
 };
 use crate::{
-    domain::{Deadline, Score},
-    store::{CacheClient, Link},
+    deadline::Deadline,
+    domain::Score,
+    store::{CacheClient, Connector, Link, LinkPolicy, StoreHealth, settings::CacheSettings},
 };
 
 /// Asks for the score cached under `key`. On any failure the answer is `None`, by `deadline` at the latest.
@@ -61,6 +65,24 @@ pub struct CacheStoreActor {
     _links: (Link, Option<Link>),
 }
 
+// ===== impl CacheStorePlan =====
+
+impl CacheStorePlan {
+    /// The share of `cache.timeout` that a look-up may take. The rest is for sending the answer.
+    const WAITING: (u32, u32) = (4, 5);
+
+    /// The parts for a cache behind `connector`.
+    pub fn from_settings(
+        settings: &CacheSettings,
+        connector: Arc<dyn Connector>,
+        status: Arc<StoreHealth>,
+        lookups: CacheLookups,
+    ) -> Self {
+        let policy = LinkPolicy::new(settings.timeout * Self::WAITING.0 / Self::WAITING.1);
+        Self { role: RolePlan { connector, policy, status }, ttl: settings.ttl, lookups }
+    }
+}
+
 // ===== impl CacheStoreActor =====
 
 impl CacheStoreActor {
@@ -88,8 +110,12 @@ impl Supervised for CacheStoreActor {
     }
 }
 
-handle_sent!(CacheStoreActor: CacheGet => "cache_store");
-handle_sent!(CacheStoreActor: CachePut => "cache_store");
+impl NamedActor for CacheStoreActor {
+    const NAME: &'static str = "cache_store";
+}
+
+handle_sent!(CacheStoreActor: CacheGet);
+handle_sent!(CacheStoreActor: CachePut);
 
 impl Handler<CacheGet> for CacheStoreActor {
     type Result = Reply<Option<Score>>;
@@ -102,7 +128,7 @@ impl Handler<CacheGet> for CacheStoreActor {
         }
         let (requests, lookups) = (self.requests.clone(), self.plan.lookups.clone());
         Reply::Later(Box::pin(async move {
-            let deadline = Instant::from_std(msg.deadline.instant());
+            let deadline = msg.deadline.instant();
             let (score, lookup) = match requests.get(msg.key, deadline).await {
                 Ok(found) => match found.as_deref().and_then(Score::from_cached) {
                     Some(score) => (Some(score), Lookup::Hit),
@@ -120,7 +146,7 @@ impl Handler<CachePut> for CacheStoreActor {
     type Result = Reply<()>;
 
     fn handle(&mut self, msg: CachePut, _: &mut Self::Context) -> Self::Result {
-        if msg.deadline.has_passed(Instant::now().into_std()) || self.requests.refuses_write() {
+        if msg.deadline.has_passed(Instant::now()) || self.requests.refuses_write() {
             return Reply::Now(());
         }
         let (requests, ttl) = (self.requests.clone(), self.plan.ttl);

@@ -3,29 +3,30 @@
 //! The contract fixes the order of checks: token, method, arguments. The HTTP layer has checked JSON and envelope
 //! before.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use actix::prelude::*;
 use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
 use futures_util::future::{LocalBoxFuture, ready};
-use tokio::time::timeout_at;
+use tokio::time::Instant;
 
 use super::{
     interests::{InterestsError, LookUpInterests},
-    runtime::mailbox::{Mailbox, Reply, handle_sent},
+    runtime::{
+        NamedActor,
+        mailbox::{Mailbox, Reply, Unanswered, handle_sent},
+    },
     scoring::RateScore,
 };
 use crate::{
-    admission::Admission,
+    admission::{Admission, settings::LimitSettings},
+    deadline::Deadline,
     domain::{
-        Answer, Authenticator, CallError, Caller, ClientsInterests, Deadline, Method, MethodRequest,
-        OnlineScore, Rules,
+        Answer, Authenticator, CallError, Caller, ClientsInterests, Method, MethodRequest, OnlineScore, Rules,
     },
-    store::StoreError,
+    store::{StoreError, settings::StoreSettings},
+    wall_clock,
 };
 
 /// Asks for the answer to a method call.
@@ -89,6 +90,29 @@ enum Checked {
     Interests(ClientsInterests),
 }
 
+// ===== impl DispatcherPlan =====
+
+impl DispatcherPlan {
+    /// The share of `store.deadline` that the dispatcher may use. The rest is for sending the answer.
+    const WAITING: (u32, u32) = (19, 20);
+
+    /// The parts of the service's dispatchers.
+    pub fn from_settings(
+        store: &StoreSettings,
+        limits: &LimitSettings,
+        authenticator: Arc<ArcSwap<Authenticator>>,
+        admission: Arc<Admission>,
+    ) -> Self {
+        Self {
+            authenticator,
+            admission,
+            deadline: store.deadline * Self::WAITING.0 / Self::WAITING.1,
+            max_client_ids: limits.client_ids,
+            clock: wall_clock::now,
+        }
+    }
+}
+
 // ===== impl CallContext =====
 
 impl From<Option<usize>> for CallContext {
@@ -150,15 +174,15 @@ impl DispatcherActor {
         match call {
             Checked::AdminScore => Box::pin(ready(Ok(Answer::AdminScore))),
             Checked::Score(request) => {
-                let reply = self.scoring.send(RateScore { request, deadline });
-                Box::pin(async move { Ok(Answer::Score(within(deadline, reply).await?)) })
+                let reply = self.scoring.ask(RateScore { request, deadline }, deadline);
+                Box::pin(async move { Ok(Answer::Score(reply.await?)) })
             }
             Checked::Interests(wanted) => {
-                let reply =
-                    self.interests.send(LookUpInterests { clients: wanted.unique_clients(), deadline });
+                let clients = wanted.unique_clients();
+                let reply = self.interests.ask(LookUpInterests { clients, deadline }, deadline);
                 Box::pin(async move {
-                    let found = within(deadline, reply).await?;
-                    found.map(Answer::Interests).map_err(|error| refuse(&error))
+                    let found = reply.await?;
+                    found.map(Answer::Interests).map_err(|error| to_call_error(&error))
                 })
             }
         }
@@ -171,7 +195,11 @@ impl Actor for DispatcherActor {
 
 impl Supervised for DispatcherActor {}
 
-handle_sent!(DispatcherActor: CallMethod => "dispatcher");
+impl NamedActor for DispatcherActor {
+    const NAME: &'static str = "dispatcher";
+}
+
+handle_sent!(DispatcherActor: CallMethod);
 
 impl Handler<CallMethod> for DispatcherActor {
     type Result = Reply<Handled>;
@@ -197,20 +225,17 @@ impl Handler<CallMethod> for DispatcherActor {
     }
 }
 
-/// Waits for a peer, which may get stuck or panic while it handles the message.
-async fn within<T>(
-    deadline: Deadline,
-    reply: impl Future<Output = Result<T, MailboxError>>,
-) -> Result<T, CallError> {
-    match timeout_at(deadline.instant().into(), reply).await {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(_)) => Err(CallError::Internal),
-        Err(_) => Err(CallError::Unavailable),
+impl From<Unanswered> for CallError {
+    fn from(unanswered: Unanswered) -> Self {
+        match unanswered {
+            Unanswered::Lost => Self::Internal,
+            Unanswered::Late => Self::Unavailable,
+        }
     }
 }
 
 /// The error for the caller. The store counts and logs an outage; a bad value is only known here.
-fn refuse(error: &InterestsError) -> CallError {
+fn to_call_error(error: &InterestsError) -> CallError {
     match error {
         InterestsError::Malformed { source, .. } => {
             tracing::error!(%error, %source, "bad value in the store");

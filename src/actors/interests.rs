@@ -6,14 +6,17 @@
 use std::fmt;
 
 use actix::prelude::*;
-use tokio::time::{Instant, timeout_at};
 
 use super::{
     persistent_store::GetMany,
-    runtime::mailbox::{Mailbox, handle_sent},
+    runtime::{
+        NamedActor,
+        mailbox::{Mailbox, Unanswered, handle_sent},
+    },
 };
 use crate::{
-    domain::{ClientId, Deadline, InterestsByClient, MalformedInterests},
+    deadline::Deadline,
+    domain::{ClientId, InterestsByClient, MalformedInterests},
     store::StoreError,
 };
 
@@ -93,21 +96,25 @@ impl Actor for InterestsActor {
 
 impl Supervised for InterestsActor {}
 
-handle_sent!(InterestsActor: LookUpInterests => "interests");
+impl NamedActor for InterestsActor {
+    const NAME: &'static str = "interests";
+}
+
+handle_sent!(InterestsActor: LookUpInterests);
 
 impl Handler<LookUpInterests> for InterestsActor {
     type Result = ResponseFuture<<LookUpInterests as Message>::Result>;
 
     fn handle(&mut self, msg: LookUpInterests, _: &mut Self::Context) -> Self::Result {
         let keys = msg.clients.iter().map(ClientId::key).collect();
-        let reply = self.store.send(GetMany { keys, deadline: msg.deadline });
+        let reply = self.store.ask(GetMany { keys, deadline: msg.deadline }, msg.deadline);
         Box::pin(async move {
-            let values = match timeout_at(Instant::from_std(msg.deadline.instant()), reply).await {
-                Ok(Ok(Ok(values))) => values,
-                Ok(Ok(Err(error))) => return Err(with_clients(&msg.clients, error)),
+            let values = match reply.await {
+                Ok(Ok(values)) => values,
+                Ok(Err(error)) => return Err(with_clients(&msg.clients, error)),
                 // A store actor that restarts drops the messages in flight. For a reader that is an outage.
-                Ok(Err(_)) => return Err(StoreError::Unavailable.into()),
-                Err(_) => return Err(StoreError::TimedOut.into()),
+                Err(Unanswered::Lost) => return Err(StoreError::Unavailable.into()),
+                Err(Unanswered::Late) => return Err(StoreError::TimedOut.into()),
             };
             InterestsByClient::from_stored(&msg.clients, &values)
                 .map_err(|(client, source)| InterestsError::Malformed { client, source })

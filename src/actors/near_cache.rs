@@ -9,7 +9,11 @@ use std::time::{Duration, Instant};
 use moka::{Expiry, sync::Cache};
 
 use super::cache_lookups::{CacheLookups, Lookup};
-use crate::domain::{OnlineScore, Score};
+use crate::{
+    domain::{OnlineScore, Score},
+    store::settings::CacheSettings,
+    units::as_u64,
+};
 
 /// The maximum fraction by which an entry's lifetime is shortened, so that scores cached together expire at different
 /// times.
@@ -38,9 +42,14 @@ impl NearCache {
     /// An empty cache of at most `capacity` scores, each for `ttl` or up to a tenth less. A capacity of 0 turns it off.
     ///
     /// An entry takes some 550 bytes.
-    pub fn new(capacity: u64, ttl: Duration, lookups: CacheLookups) -> Self {
-        let builder = || Cache::builder().max_capacity(capacity).expire_after(Jittered { ttl });
+    pub fn new(capacity: usize, ttl: Duration, lookups: CacheLookups) -> Self {
+        let builder = || Cache::builder().max_capacity(as_u64(capacity)).expire_after(Jittered { ttl });
         Self { entries: (capacity > 0).then(|| builder().build()), lookups }
+    }
+
+    /// The near cache of the settings.
+    pub fn from_settings(settings: &CacheSettings, lookups: CacheLookups) -> Self {
+        Self::new(settings.near_capacity, settings.ttl, lookups)
     }
 
     /// The score of `person`, if it is cached here. Counts a hit; a miss is left for the cache to count.
@@ -103,7 +112,7 @@ mod tests {
 
     const HOUR: Duration = Duration::from_secs(3600);
 
-    fn cache(capacity: u64, ttl: Duration) -> NearCache {
+    fn cache(capacity: usize, ttl: Duration) -> NearCache {
         NearCache::new(capacity, ttl, CacheLookups::register(&Registry::new()).unwrap())
     }
 

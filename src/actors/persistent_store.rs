@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use actix::prelude::*;
-use tokio::time::Instant;
 
 use super::{
     links::{Keepers, RolePlan},
-    runtime::mailbox::handle_sent,
+    runtime::{NamedActor, mailbox::handle_sent},
 };
 use crate::{
-    domain::Deadline,
-    store::{Link, PersistentReader, StoreError},
+    deadline::Deadline,
+    store::{
+        Connector, Link, LinkPolicy, PersistentReader, StoreError, StoreHealth, settings::StoreSettings,
+    },
 };
 
 /// Asks for the persistent values of all `keys`, in their order, in one round trip.
@@ -43,6 +44,20 @@ pub struct PersistentStoreActor {
     _links: Vec<Link>,
 }
 
+// ===== impl PersistentStorePlan =====
+
+impl PersistentStorePlan {
+    /// The parts for a store behind `connector`.
+    pub fn from_settings(
+        settings: &StoreSettings,
+        connector: Arc<dyn Connector>,
+        status: Arc<StoreHealth>,
+    ) -> Self {
+        let policy = LinkPolicy::new(settings.timeout);
+        Self { role: RolePlan { connector, policy, status }, attempts: settings.attempts }
+    }
+}
+
 // ===== impl PersistentStoreActor =====
 
 impl PersistentStoreActor {
@@ -68,7 +83,11 @@ impl Supervised for PersistentStoreActor {
     }
 }
 
-handle_sent!(PersistentStoreActor: GetMany => "persistent_store");
+impl NamedActor for PersistentStoreActor {
+    const NAME: &'static str = "persistent_store";
+}
+
+handle_sent!(PersistentStoreActor: GetMany);
 
 impl Handler<GetMany> for PersistentStoreActor {
     type Result = ResponseFuture<<GetMany as Message>::Result>;
@@ -76,7 +95,7 @@ impl Handler<GetMany> for PersistentStoreActor {
     fn handle(&mut self, msg: GetMany, _: &mut Self::Context) -> Self::Result {
         let requests = self.requests.clone();
         Box::pin(async move {
-            let deadline = Instant::from_std(msg.deadline.instant());
+            let deadline = msg.deadline.instant();
             requests.get_many(msg.keys, deadline).await
         })
     }
@@ -85,6 +104,8 @@ impl Handler<GetMany> for PersistentStoreActor {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use tokio::time::Instant;
 
     use super::*;
     use crate::{
@@ -103,7 +124,7 @@ mod tests {
         };
         let address = PersistentStoreActor::new(PersistentStorePlan { role, attempts: 3 }).start();
         settle().await;
-        let deadline = Deadline::after(Instant::now().into_std(), budget);
+        let deadline = Deadline::after(Instant::now(), budget);
         address.send(GetMany { keys: Arc::from(["i:1".to_owned()]), deadline }).await.unwrap()
     }
 

@@ -8,14 +8,20 @@
 use std::time::Duration;
 
 use actix::prelude::*;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::{
     cache_store::{CacheGet, CachePut},
     near_cache::NearCache,
-    runtime::mailbox::{Mailbox, Reply, handle_sent},
+    runtime::{
+        NamedActor,
+        mailbox::{Mailbox, Reply, handle_sent},
+    },
 };
-use crate::domain::{Deadline, OnlineScore, Score, cache_key};
+use crate::{
+    deadline::Deadline,
+    domain::{OnlineScore, Score, cache_key},
+};
 
 /// Asks for the score of a person's data.
 #[derive(Debug, Message)]
@@ -58,7 +64,11 @@ impl Actor for ScoringActor {
 
 impl Supervised for ScoringActor {}
 
-handle_sent!(ScoringActor: RateScore => "scoring");
+impl NamedActor for ScoringActor {
+    const NAME: &'static str = "scoring";
+}
+
+handle_sent!(ScoringActor: RateScore);
 
 impl Handler<RateScore> for ScoringActor {
     type Result = Reply<Score>;
@@ -68,13 +78,12 @@ impl Handler<RateScore> for ScoringActor {
             return Reply::Now(score);
         }
         let key = cache_key(&msg.request);
-        let deadline = Deadline::after(Instant::now().into_std(), self.cache_timeout).earlier(msg.deadline);
-        let cached = self.cache_get.send(CacheGet { key: key.clone(), deadline });
+        let deadline = Deadline::after(Instant::now(), self.cache_timeout).earlier(msg.deadline);
+        // The store limits its own time; this limit is for a store actor that is stuck or being restarted.
+        let cached = self.cache_get.ask(CacheGet { key: key.clone(), deadline }, deadline);
         let (near, cache_put) = (self.near.clone(), self.cache_put.clone());
         Reply::Later(Box::pin(async move {
-            // The store limits its own time; this limit is for a store actor that is stuck or being restarted.
-            let answer = timeout_at(Instant::from_std(deadline.instant()), cached).await;
-            if let Ok(Ok(Some(score))) = answer {
+            if let Ok(Some(score)) = cached.await {
                 near.keep(msg.request, score);
                 return score;
             }

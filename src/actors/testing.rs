@@ -10,7 +10,7 @@ use prometheus::Registry;
 use tracing::Span;
 
 use super::runtime::{
-    health::{ActorHealth, ActorMetrics},
+    health::{ActorHealth, ActorsHealth},
     mailbox::{Mailbox, Reply, Sent},
 };
 
@@ -55,8 +55,8 @@ where
 
     /// Its mailbox. Its depth is not reported.
     pub(crate) fn mailbox(&self) -> Mailbox<M> {
-        let metrics = ActorMetrics::register(&Registry::new()).unwrap();
-        self.mailbox_of(&metrics.health("peer"))
+        let metrics = ActorsHealth::register(&Registry::new(), &[]).unwrap();
+        self.mailbox_of(&metrics.of("peer"))
     }
 
     /// Its mailbox, as that of an actor with these health.

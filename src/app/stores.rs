@@ -6,6 +6,7 @@ use crate::{
     config::Settings,
     resolver::Resolver,
     store::{Connector, EmbeddedConnector, Memory, RedisConnector, url::StoreUrl},
+    units::as_u64,
 };
 
 /// The stores of the two roles. They come from the settings, or from a test that makes them fail.
@@ -24,7 +25,7 @@ impl Stores {
     ///
     /// If both roles name a store inside this process, they share it.
     pub fn from_settings(settings: &Settings) -> Self {
-        let capacity = u64::try_from(settings.cache.capacity).unwrap_or(u64::MAX);
+        let capacity = as_u64(settings.cache.capacity);
         let resolver = Resolver::system();
         let open = |url: &StoreUrl, connect_timeout| -> Arc<dyn Connector> {
             match url {

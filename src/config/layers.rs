@@ -64,7 +64,7 @@ impl Layers {
                     if in_section && !self.is_section(&key) {
                         self.set(&key, value, origin(line), errors);
                     } else if !self.is_section(&key) {
-                        self.refuse(&key, origin(line), errors);
+                        self.unknown_key(&key, origin(line), errors);
                     } else if !value.is_table() {
                         let problem = Problem::WrongType { expected: "a table", got: type_of(&value) };
                         errors.add(origin(line), key, problem);
@@ -91,7 +91,7 @@ impl Layers {
             match value.into_string() {
                 Err(_) => errors.add(origin, key, Problem::NotUtf8),
                 // Variables are case-sensitive: with two spellings of one key, chance would decide which one wins.
-                Ok(_) if variable(&key) != name => self.refuse(&key, origin, errors),
+                Ok(_) if variable(&key) != name => self.unknown_key(&key, origin, errors),
                 Ok(text) => self.set_text(&key, text, origin, errors),
             }
         }
@@ -165,7 +165,7 @@ impl Layers {
         };
         match self.0.iter_mut().find(|entry| entry.key == key) {
             None => match self.0.iter().find(|entry| is_within(&entry.key, key)) {
-                None => self.refuse(key, origin, errors),
+                None => self.unknown_key(key, origin, errors),
                 Some(Entry { key, default, .. }) => {
                     let problem = Problem::WrongType { expected: type_of(default), got: "a table" };
                     errors.add(origin, key.clone(), problem);
@@ -187,7 +187,7 @@ impl Layers {
     }
 
     /// Adds the error for an unknown key, with a suggestion in the notation of its origin.
-    fn refuse(&self, key: &str, origin: Origin, errors: &mut ConfigErrors) {
+    fn unknown_key(&self, key: &str, origin: Origin, errors: &mut ConfigErrors) {
         let suggestion = self.nearest(key).map(|near| match &origin {
             Origin::Environment(_) => variable(near),
             Origin::BuiltIn | Origin::File { .. } | Origin::Flag => near.to_owned(),

@@ -139,7 +139,7 @@ impl<'a, C> Form<'a, C> {
                 T::parse(raw, self.context)
             }
         };
-        value.map_err(|reason| self.refuse(name, reason)).ok()
+        value.map_err(|reason| self.add_fault(name, reason)).ok()
     }
 
     /// The fields that have been taken and were not empty, valid or not, in the order of the table.
@@ -148,7 +148,7 @@ impl<'a, C> Form<'a, C> {
     }
 
     /// Adds a fault that involves more than one field.
-    pub(super) fn refuse(&mut self, field: &'static str, reason: impl Into<Reason>) {
+    pub(super) fn add_fault(&mut self, field: &'static str, reason: impl Into<Reason>) {
         self.faults.0.push(Fault { field, reason: reason.into() });
     }
 

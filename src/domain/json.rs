@@ -124,17 +124,17 @@ fn numbers_within_range(text: &str) -> String {
 }
 
 fn read(text: &str) -> Result<Json, BadJson> {
-    let refusal = Cell::new(None);
+    let violation = Cell::new(None);
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    Value { depth: 0, refusal: &refusal }
+    Value { depth: 0, violation: &violation }
         .deserialize(&mut deserializer)
         .and_then(|json| deserializer.end().map(|()| json))
         .map_err(|error| {
             let (line, column) = (error.line(), error.column());
-            match refusal.get() {
+            match violation.get() {
                 None => BadJson::Syntax { line, column },
-                Some(Refusal::TooDeep) => BadJson::TooDeep,
-                Some(Refusal::RepeatedKey) => BadJson::RepeatedKey { line, column },
+                Some(Violation::TooDeep) => BadJson::TooDeep,
+                Some(Violation::RepeatedKey) => BadJson::RepeatedKey { line, column },
             }
         })
 }
@@ -195,7 +195,7 @@ impl fmt::Debug for Object {
 
 /// An error of the visitor's own. It is kept beside serde_json's error, which could carry it only as text.
 #[derive(Clone, Copy)]
-enum Refusal {
+enum Violation {
     TooDeep,
     RepeatedKey,
 }
@@ -204,19 +204,19 @@ enum Refusal {
 #[derive(Clone, Copy)]
 struct Value<'a> {
     depth: usize,
-    refusal: &'a Cell<Option<Refusal>>,
+    violation: &'a Cell<Option<Violation>>,
 }
 
 impl Value<'_> {
-    fn refuse<E: serde::de::Error>(self, refusal: Refusal) -> E {
-        self.refusal.set(Some(refusal));
+    fn fail<E: serde::de::Error>(self, violation: Violation) -> E {
+        self.violation.set(Some(violation));
         E::custom("refused")
     }
 
     /// The reader for the items of this value, which is an array or object.
     fn inside<E: serde::de::Error>(self) -> Result<Self, E> {
         if self.depth == MAX_DEPTH {
-            return Err(self.refuse(Refusal::TooDeep));
+            return Err(self.fail(Violation::TooDeep));
         }
         Ok(Self { depth: self.depth + 1, ..self })
     }
@@ -276,7 +276,7 @@ impl<'de> Visitor<'de> for Value<'_> {
         while let Some(key) = map.next_key::<String>()? {
             match entries.entry(key) {
                 Entry::Vacant(entry) => entry.insert(map.next_value_seed(inside)?),
-                Entry::Occupied(_) => return Err(self.refuse(Refusal::RepeatedKey)),
+                Entry::Occupied(_) => return Err(self.fail(Violation::RepeatedKey)),
             };
         }
         Ok(Json::Object(Object(entries)))

@@ -84,7 +84,7 @@ impl OnlineScore {
         let present = form.filled().to_vec();
         if !Self::PAIRS.iter().any(|(one, other)| present.contains(one) && present.contains(other)) {
             let reason = "must have phone and email, first_name and last_name, or gender and birthday";
-            form.refuse("arguments", reason);
+            form.add_fault("arguments", reason);
         }
         (form.finish(read), present)
     }

@@ -97,7 +97,7 @@ impl Refusal {
 pub(super) fn respond(outcome: &Result<Answer, Refusal>) -> HttpResponse {
     match outcome {
         Ok(answer) => success(answer),
-        Err(refusal) => refuse(refusal),
+        Err(refusal) => to_response(refusal),
     }
 }
 
@@ -109,7 +109,7 @@ fn success(answer: &Answer) -> HttpResponse {
 }
 
 /// The response to a rejected request.
-pub(super) fn refuse(refusal: &Refusal) -> HttpResponse {
+pub(super) fn to_response(refusal: &Refusal) -> HttpResponse {
     let status = refusal.status();
     let failure = Failure { code: status.as_u16(), error: &refusal.text() };
     // A number and a text can always be serialized.

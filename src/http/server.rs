@@ -42,7 +42,7 @@ use crate::actors::{Tree, TreePlan};
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Maximum time to receive a head from an operator's tool.
-const OPERATORS_PATIENCE: Duration = Duration::from_secs(5);
+const OPERATORS_HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The keep-alive time of an operator's connection: longer than the interval of most scrapers.
 const OPERATORS_KEEP_ALIVE: Duration = Duration::from_secs(75);
@@ -74,11 +74,11 @@ pub fn serve_public(
     on_tree: impl Fn(&Tree) + Clone + Send + 'static,
 ) -> io::Result<Server> {
     let PublicPlan { settings, tls, call, lifecycle, tree, drain } = plan;
-    let door = ListenerConfig {
+    let listener_config = ListenerConfig {
         name: "public",
         workers: settings.workers,
         connections_each: connections_each(settings.max_connections, settings.workers),
-        patience: settings.head_timeout,
+        head_timeout: settings.head_timeout,
         keep_alive: settings.keep_alive,
         drain,
         metrics: call.metrics.clone(),
@@ -86,7 +86,7 @@ pub fn serve_public(
     };
     let rate = AddressRate { admission: call.admission.clone(), trusted_proxies: settings.trusted_proxies };
     let rate = web::Data::new(rate);
-    door.open(listener, move || {
+    listener_config.serve(listener, move || {
         let tree = Tree::start(&tree);
         on_tree(&tree);
         App::new()
@@ -107,17 +107,17 @@ pub fn serve_public(
 ///
 /// If the socket cannot be used.
 pub fn serve_admin(listener: TcpListener, plan: AdminPlan) -> io::Result<Server> {
-    let door = ListenerConfig {
+    let listener_config = ListenerConfig {
         name: "operators",
         workers: 1,
         connections_each: OPERATORS,
-        patience: OPERATORS_PATIENCE,
+        head_timeout: OPERATORS_HEAD_TIMEOUT,
         keep_alive: OPERATORS_KEEP_ALIVE,
         drain: Duration::ZERO,
         metrics: plan.call.metrics.clone(),
         tls: None,
     };
-    door.open(listener, move || {
+    listener_config.serve(listener, move || {
         App::new()
             .app_data(web::Data::new(plan.clone()))
             .configure(operators::routes::configure)
@@ -132,7 +132,7 @@ struct ListenerConfig {
     /// Maximum open connections of each worker.
     connections_each: usize,
     /// Maximum time to receive a head, including the TLS handshake.
-    patience: Duration,
+    head_timeout: Duration,
     keep_alive: Duration,
     drain: Duration,
     /// Counts handshakes and rejected heads.
@@ -144,7 +144,7 @@ impl ListenerConfig {
     /// Serves the application that `app` creates on each worker.
     ///
     /// actix's own `HttpServer` has no place for [`Connection`], which must be between it and the socket.
-    fn open<I, S, B>(
+    fn serve<I, S, B>(
         self,
         listener: TcpListener,
         app: impl Fn() -> I + Clone + Send + 'static,
@@ -157,7 +157,7 @@ impl ListenerConfig {
         S::Response: Into<Response<B>>,
         B: MessageBody + 'static,
     {
-        let Self { name, workers, connections_each, patience, keep_alive, drain, metrics, tls } = self;
+        let Self { name, workers, connections_each, head_timeout, keep_alive, drain, metrics, tls } = self;
         // actix counts in whole seconds. This is only a last resort: the caller enforces `drain` itself.
         let builder = ServerBuilder::new()
             .workers(workers)
@@ -165,8 +165,12 @@ impl ListenerConfig {
             .shutdown_timeout(drain.as_secs() + 1)
             .disable_signals();
         let stopping = builder.graceful_shutdown_signal();
-        let welcome =
-            Welcome { patience, tls, refused_heads: Arc::new(RefusedHeads::new(metrics.clone())), metrics };
+        let plan = ConnectionPlan {
+            head_timeout,
+            tls,
+            refused_heads: Arc::new(RefusedHeads::new(metrics.clone())),
+            metrics,
+        };
         let serve = move || {
             let app = app().into_factory().map_err(|error| error.into().error_response());
             let stopping = stopping.clone();
@@ -180,11 +184,11 @@ impl ListenerConfig {
                 .client_request_timeout(Duration::ZERO)
                 .client_disconnect_timeout(DISCONNECT_TIMEOUT)
                 .on_connect_ext(|connection: &Connection, data| {
-                    data.insert(connection.turn());
+                    data.insert(connection.state());
                 })
                 .h1(map_config(app, |()| AppConfig::default()));
-            let welcome = welcome.clone();
-            fn_service(move |io| admit(io, welcome.clone())).and_then(http)
+            let plan = plan.clone();
+            fn_service(move |io| accept(io, plan.clone())).and_then(http)
         };
         Ok(builder.listen(name, listener, serve)?.run())
     }
@@ -192,16 +196,19 @@ impl ListenerConfig {
 
 /// The parts that turn a socket into a connection.
 #[derive(Clone)]
-struct Welcome {
-    patience: Duration,
+struct ConnectionPlan {
+    head_timeout: Duration,
     tls: Option<Tls>,
     refused_heads: Arc<RefusedHeads>,
     metrics: HttpMetrics,
 }
 
 /// Turns an accepted socket into a connection, with a TLS handshake if TLS is on.
-async fn admit(io: TcpStream, welcome: Welcome) -> Result<(Connection, Option<SocketAddr>), DispatchError> {
-    let Welcome { patience, tls, refused_heads, metrics } = welcome;
+async fn accept(
+    io: TcpStream,
+    plan: ConnectionPlan,
+) -> Result<(Connection, Option<SocketAddr>), DispatchError> {
+    let ConnectionPlan { head_timeout, tls, refused_heads, metrics } = plan;
     let accepted = Instant::now();
     let client = io.peer_addr().ok();
     // Responses are written whole, so waiting for more bytes would only delay them. Without the option they are just
@@ -211,8 +218,8 @@ async fn admit(io: TcpStream, welcome: Welcome) -> Result<(Connection, Option<So
         None => Stream::Plain(io),
         Some(tls) => {
             let _handshake = metrics.begin_handshake();
-            tls.accept(io, accepted + patience).await.ok_or(DispatchError::DisconnectTimeout)?
+            tls.accept(io, accepted + head_timeout).await.ok_or(DispatchError::DisconnectTimeout)?
         }
     };
-    Ok((Connection::new(stream, accepted, patience, refused_heads), client))
+    Ok((Connection::new(stream, accepted, head_timeout, refused_heads), client))
 }

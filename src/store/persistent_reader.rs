@@ -79,7 +79,7 @@ impl PersistentReader {
         let judgement = self.faulty.borrow_mut().judge(&keys, Instant::now());
         match judgement {
             Judgement::Unknown => self.read(keys, deadline, Suspicion::default()).await,
-            Judgement::AtFault(positions) => Err(self.refuse(&keys, positions)),
+            Judgement::AtFault(positions) => Err(self.reject(&keys, positions)),
             Judgement::TryAgain => {
                 let outcome = self.read(keys.clone(), deadline, Suspicion::again()).await;
                 if outcome.is_ok() {

@@ -116,7 +116,7 @@ impl Script {
     }
 
     /// The server is gone: connections end, and new ones are rejected.
-    pub(crate) fn refuse(&self) {
+    pub(crate) fn refuse_connects(&self) {
         self.state().connect = Act::Fail(BackendError::Disconnected(ConnectionRefused));
         self.cut();
     }

@@ -12,6 +12,8 @@ use prometheus::{
 };
 use tracing_appender::non_blocking::ErrorCounter;
 
+use crate::units::as_u64;
+
 /// The metric `scoring_log_lines_dropped_total`. Clones share the count.
 #[derive(Debug, Clone)]
 pub struct DroppedLines {
@@ -34,7 +36,7 @@ impl DroppedLines {
         let help =
             "Lines of the log that were lost because nobody took them in time, or that could not be written.";
         let metric = IntCounter::with_opts(Opts::new("scoring_log_lines_dropped_total", help))?;
-        let unqueued = u64::try_from(self.unqueued.dropped_lines()).unwrap_or(u64::MAX);
+        let unqueued = as_u64(self.unqueued.dropped_lines());
         metric.inc_by(unqueued.saturating_add(self.unwritten.get()));
         Ok(metric)
     }
@@ -55,7 +57,7 @@ impl Collector for DroppedLines {
 
 impl Unwritten {
     pub(super) fn add(&self, lines: usize) {
-        self.0.fetch_add(u64::try_from(lines).unwrap_or(u64::MAX), Relaxed);
+        self.0.fetch_add(as_u64(lines), Relaxed);
     }
 
     pub(super) fn get(&self) -> u64 {

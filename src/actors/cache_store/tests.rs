@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use super::*;
 use crate::{
     actors::runtime::{
-        health::{ActorHealth, ActorMetrics},
+        health::{ActorHealth, ActorsHealth},
         restarts::RestartPolicy,
         supervisor::supervise,
     },
@@ -48,14 +48,14 @@ async fn start_on(script: Script) -> Test {
         status: status.clone(),
     };
     let plan = CacheStorePlan { role, ttl: SECOND, lookups: lookups.clone() };
-    let health = ActorMetrics::register(&registry).unwrap().health("store");
+    let health = ActorsHealth::register(&registry, &[]).unwrap().of("store");
     let address = supervise(CacheStoreActor::new(plan), RestartPolicy::default(), health.clone());
     settle().await;
     Test { script, address, health, status, lookups, registry }
 }
 
 fn within(budget: Duration) -> Deadline {
-    Deadline::after(Instant::now().into_std(), budget)
+    Deadline::after(Instant::now(), budget)
 }
 
 impl Test {

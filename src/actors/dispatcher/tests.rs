@@ -10,10 +10,10 @@ use tokio::time::{advance, sleep};
 use super::*;
 use crate::{
     actors::{
-        runtime::{health::ActorMetrics, restarts::RestartPolicy, supervisor::supervise},
+        runtime::{health::ActorsHealth, restarts::RestartPolicy, supervisor::supervise},
         testing::{Act, Peer},
     },
-    admission::{AdmissionLimits, Shed},
+    admission::{Shed, settings::LimitSettings},
     domain::{
         AuthPolicy, ClientId, Forbidden, Interests, InterestsByClient, Json, MalformedInterests, Score,
         TimeZoneChoice,
@@ -63,8 +63,8 @@ fn start_at(clock: fn() -> DateTime<Utc>) -> Test {
     let scoring = Peer::new(Act::answer(|_| Score::new(3.0).unwrap()));
     let interests = Peer::new(Act::answer(|msg: &LookUpInterests| Ok(own_interests(&msg.clients))));
     let registry = Registry::new();
-    let limits = AdmissionLimits { max_in_flight: MAX_IN_FLIGHT, ..AdmissionLimits::default() };
-    let admission = Admission::new(limits, &registry).unwrap();
+    let limits = LimitSettings { max_in_flight: MAX_IN_FLIGHT, ..LimitSettings::default() };
+    let admission = Admission::new(&limits, &registry).unwrap();
     let plan = DispatcherPlan {
         authenticator: Arc::new(ArcSwap::from_pointee(authenticator())),
         admission: admission.clone(),
@@ -73,12 +73,12 @@ fn start_at(clock: fn() -> DateTime<Utc>) -> Test {
         clock,
     };
     let dispatcher = DispatcherActor::new(plan, scoring.mailbox(), interests.mailbox());
-    let metrics = ActorMetrics::register(&registry).unwrap();
+    let metrics = ActorsHealth::register(&registry, &[]).unwrap();
     Test {
         scoring,
         interests,
         admission,
-        dispatcher: supervise(dispatcher, RestartPolicy::default(), metrics.health("dispatcher")),
+        dispatcher: supervise(dispatcher, RestartPolicy::default(), metrics.of("dispatcher")),
     }
 }
 
@@ -109,7 +109,7 @@ fn interests_call(ids: &[i64]) -> MethodRequest {
 
 impl Test {
     fn send(&self, request: MethodRequest) -> impl Future<Output = Result<Handled, MailboxError>> + use<> {
-        let received = tokio::time::Instant::now().into_std();
+        let received = Instant::now();
         self.dispatcher.send(CallMethod { request, received })
     }
 
@@ -145,7 +145,7 @@ fn fault(handled: &Handled) -> &'static str {
 fn a_score_call_goes_to_scoring_with_the_calls_deadline() {
     paused(async {
         let test = start();
-        let deadline = Deadline::after(tokio::time::Instant::now().into_std(), DEADLINE);
+        let deadline = Deadline::after(Instant::now(), DEADLINE);
         let handled = test.call(score_call()).await;
         assert_eq!(handled.outcome, Ok(Answer::Score(Score::new(3.0).unwrap())));
         assert_eq!(test.scoring.last().unwrap().deadline, deadline);
@@ -237,7 +237,7 @@ fn a_call_that_comes_too_late_is_refused_before_any_work() {
     paused(async {
         let test = start_at(|| panic!("the token was looked at"));
         let request = score_call();
-        let received = tokio::time::Instant::now().into_std();
+        let received = Instant::now();
         advance(DEADLINE).await;
         let handled = test.dispatcher.send(CallMethod { request, received }).await.unwrap();
         assert_eq!(handled.outcome, Err(CallError::Unavailable));
@@ -294,7 +294,7 @@ fn row_30_a_peer_that_falls_is_an_internal_error_at_once(
         let test = start();
         test.scoring.act(Act::Panic);
         test.interests.act(Act::Panic);
-        let begun = tokio::time::Instant::now();
+        let begun = Instant::now();
         let again = request.clone();
         assert_eq!(test.call(request).await.outcome, Err(error.clone()));
         // These peers are not supervised: their mailboxes are closed from now on, with the same result.
@@ -311,10 +311,10 @@ fn a_peer_that_is_stuck_makes_the_call_unavailable_at_its_deadline(#[case] reque
         let test = start();
         test.scoring.act(Act::Hang);
         test.interests.act(Act::Hang);
-        let received = tokio::time::Instant::now();
+        let received = Instant::now();
         // The time that the call waited before the dispatcher read it counts.
         advance(100 * MILLI).await;
-        let call = CallMethod { request, received: received.into_std() };
+        let call = CallMethod { request, received };
         let handled = test.dispatcher.send(call).await.unwrap();
         assert_eq!(handled.outcome, Err(CallError::Unavailable));
         assert!(received.elapsed() - DEADLINE <= MILLI, "{:?}", received.elapsed());

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use rstest::rstest;
+use tokio::time::Instant;
 
 use super::*;
 use crate::{
@@ -15,7 +16,7 @@ async fn look_up(store: &Peer<GetMany>, clients: &[i64]) -> Result<InterestsByCl
     actor
         .send(LookUpInterests {
             clients: clients.iter().copied().map(ClientId).collect(),
-            deadline: Deadline::after(Instant::now().into_std(), BUDGET),
+            deadline: Deadline::after(Instant::now(), BUDGET),
         })
         .await
         .unwrap()
@@ -45,7 +46,7 @@ fn the_deadline_travels_on_to_the_store() {
         let store = Peer::new(named_after_their_keys());
         look_up(&store, &[1]).await.unwrap();
         let deadline = store.last().unwrap().deadline;
-        assert_eq!(deadline.remaining(Instant::now().into_std()), BUDGET);
+        assert_eq!(deadline.remaining(Instant::now()), BUDGET);
     });
 }
 
@@ -112,7 +113,7 @@ fn a_store_actor_that_is_gone_is_an_outage() {
             let _ = recipient
                 .send(GetMany {
                     keys: std::sync::Arc::default(),
-                    deadline: Deadline::after(Instant::now().into_std(), BUDGET),
+                    deadline: Deadline::after(Instant::now(), BUDGET),
                 })
                 .await;
             recipient
@@ -120,7 +121,7 @@ fn a_store_actor_that_is_gone_is_an_outage() {
         let actor = InterestsActor::new(address).start();
         let answer = actor.send(LookUpInterests {
             clients: vec![ClientId(1)],
-            deadline: Deadline::after(Instant::now().into_std(), BUDGET),
+            deadline: Deadline::after(Instant::now(), BUDGET),
         });
         assert!(matches!(answer.await.unwrap(), Err(InterestsError::Store(StoreError::Unavailable))));
     });

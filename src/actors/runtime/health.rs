@@ -19,6 +19,9 @@ use std::{
 use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 use tokio::time::Instant;
 
+use super::health_gauge::HealthGauge;
+use crate::units::millis;
+
 /// A supervisor that has not run for this long is on a blocked thread. It should run every quarter of a second.
 const BLOCKED_AFTER: Duration = Duration::from_secs(2);
 
@@ -44,11 +47,13 @@ pub struct ActorHealth {
     heartbeats: Mutex<Vec<Weak<Heartbeat>>>,
 }
 
-/// The metrics that all actors share.
+/// The health of all actors, by name. Clones share it.
 #[derive(Debug, Clone)]
-pub struct ActorMetrics {
+pub struct ActorsHealth {
     restarts: IntCounterVec,
     mailbox_depth: IntGaugeVec,
+    // A std lock: it is only taken when actors start and when health is requested.
+    actors: Arc<Mutex<Vec<Arc<ActorHealth>>>>,
 }
 
 /// One actor's signs of life, written on its own thread and read on any other.
@@ -74,15 +79,15 @@ impl Reason {
     }
 }
 
-// ===== impl ActorMetrics =====
+// ===== impl ActorsHealth =====
 
-impl ActorMetrics {
-    /// Creates and registers the metrics.
+impl ActorsHealth {
+    /// The health of the actors `names`, which have not been started yet. Registers their metrics.
     ///
     /// # Errors
     ///
-    /// If one of them is already registered.
-    pub fn register(registry: &Registry) -> prometheus::Result<Self> {
+    /// If one of the metrics is already registered.
+    pub fn register(registry: &Registry, names: &[&'static str]) -> prometheus::Result<Self> {
         let restarts = IntCounterVec::new(
             Opts::new("scoring_actor_restarts_total", "Restarts of actors, by the reason."),
             &["actor", "reason"],
@@ -96,22 +101,38 @@ impl ActorMetrics {
         )?;
         registry.register(Box::new(restarts.clone()))?;
         registry.register(Box::new(mailbox_depth.clone()))?;
-        Ok(Self { restarts, mailbox_depth })
+        let health = Self { restarts, mailbox_depth, actors: Arc::default() };
+        for name in names {
+            health.of(name);
+        }
+        registry.register(Box::new(HealthGauge::new(health.clone())?))?;
+        Ok(health)
     }
 
     /// The health of the actors called `name`.
-    pub fn health(&self, name: &'static str) -> Arc<ActorHealth> {
+    pub fn of(&self, name: &'static str) -> Arc<ActorHealth> {
+        let mut actors = self.actors.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = actors.iter().find(|health| health.name == name) {
+            return known.clone();
+        }
         for reason in Reason::ALL {
             self.restarts.with_label_values(&[name, reason.as_str()]);
         }
-        Arc::new(ActorHealth {
+        let health = Arc::new(ActorHealth {
             name,
             restarts: AtomicU64::new(0),
             failing: AtomicUsize::new(0),
             counter: self.restarts.clone(),
             mailbox_depth: self.mailbox_depth.with_label_values(&[name]),
             heartbeats: Mutex::default(),
-        })
+        });
+        actors.push(health.clone());
+        health
+    }
+
+    /// The health of all actors.
+    pub fn all(&self) -> Vec<Arc<ActorHealth>> {
+        self.actors.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -236,8 +257,4 @@ impl Heartbeat {
         let seen = Duration::from_millis(self.seen_ms.load(Relaxed));
         self.stuck.load(Relaxed) || self.began.elapsed().saturating_sub(seen) > BLOCKED_AFTER
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -3,29 +3,27 @@
 //! It is computed on each scrape: an actor that blocks its thread cannot report it, so the scraping thread has to
 //! judge.
 
-use std::sync::Arc;
-
 use prometheus::{
     IntGaugeVec, Opts,
     core::{Collector, Desc},
     proto::MetricFamily,
 };
 
-use super::health::ActorHealth;
+use super::health::ActorsHealth;
 
 /// Counts the failing actors and the stuck actors, with the same definition as readiness.
-pub(in crate::actors) struct HealthGauge {
+pub(super) struct HealthGauge {
     gauge: IntGaugeVec,
-    of: Vec<Arc<ActorHealth>>,
+    actors: ActorsHealth,
 }
 
 // ===== impl HealthGauge =====
 
 impl HealthGauge {
-    pub(in crate::actors) fn new(of: Vec<Arc<ActorHealth>>) -> prometheus::Result<Self> {
+    pub(super) fn new(actors: ActorsHealth) -> prometheus::Result<Self> {
         let help = "Actors that fall again and again (failing), or that read no messages (stuck).";
         let gauge = IntGaugeVec::new(Opts::new("scoring_actors_unwell", help), &["actor", "state"])?;
-        Ok(Self { gauge, of })
+        Ok(Self { gauge, actors })
     }
 }
 
@@ -35,7 +33,7 @@ impl Collector for HealthGauge {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        for health in &self.of {
+        for health in self.actors.all() {
             for (state, count) in [("failing", health.failing()), ("stuck", health.stuck())] {
                 let count = i64::try_from(count).unwrap_or(i64::MAX);
                 self.gauge.with_label_values(&[health.name(), state]).set(count);

@@ -8,10 +8,11 @@ use actix::{
     prelude::*,
 };
 use prometheus::IntGauge;
+use tokio::time::timeout_at;
 use tracing::{Instrument, Span};
 
 use super::health::ActorHealth;
-use crate::trace::TraceContext;
+use crate::{deadline::Deadline, trace::TraceContext};
 
 /// The mailbox of an actor that handles `M`.
 #[derive(Debug)]
@@ -30,6 +31,15 @@ pub struct Sent<M> {
     message: M,
     cause: Cause,
     waiting: Waiting,
+}
+
+/// The reason why a message has no reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unanswered {
+    /// The actor restarted while it handled the message, or has ended.
+    Lost,
+    /// The deadline passed.
+    Late,
 }
 
 /// The span that sent a message.
@@ -66,8 +76,28 @@ where
     }
 
     /// Sends a message. The current span waits for the reply.
-    pub fn send(&self, message: M) -> RecipientRequest<Sent<M>> {
+    pub(in crate::actors) fn send(&self, message: M) -> RecipientRequest<Sent<M>> {
         self.actor.send(self.sent(message, Cause::Within(Span::current())))
+    }
+
+    /// Sends a message, and waits for its reply until `deadline`. The message is sent at once, before the first poll.
+    ///
+    /// # Errors
+    ///
+    /// [`Unanswered`]: the receiver may be stuck, or panic while it handles the message.
+    pub fn ask(
+        &self,
+        message: M,
+        deadline: Deadline,
+    ) -> impl Future<Output = Result<M::Result, Unanswered>> + use<M> {
+        let reply = self.send(message);
+        async move {
+            match timeout_at(deadline.instant(), reply).await {
+                Ok(Ok(reply)) => Ok(reply),
+                Ok(Err(_)) => Err(Unanswered::Lost),
+                Err(_) => Err(Unanswered::Late),
+            }
+        }
     }
 
     /// Sends a message without waiting for a reply.
@@ -124,9 +154,9 @@ impl<M: Message> Sent<M> {
     }
 }
 
-/// Implements `Handler<Sent<M>>` for an actor that handles `M`: it runs the handler in a span of this name.
+/// Implements `Handler<Sent<M>>` for an actor that handles `M`: it runs the handler in a span with the actor's name.
 macro_rules! handle_sent {
-    ($actor:ty: $message:ident => $span:literal) => {
+    ($actor:ty: $message:ident) => {
         impl ::actix::Handler<$crate::actors::runtime::mailbox::Sent<$message>> for $actor {
             type Result = $crate::actors::runtime::mailbox::Reply<<$message as ::actix::Message>::Result>;
 
@@ -137,7 +167,7 @@ macro_rules! handle_sent {
             ) -> Self::Result {
                 let message = stringify!($message);
                 sent.handled(
-                    |parent| ::tracing::info_span!(parent: parent, $span, message),
+                    |parent| ::tracing::info_span!(parent: parent, <$actor as $crate::actors::runtime::NamedActor>::NAME, message),
                     |message| self.handle(message, ctx).into(),
                 )
             }

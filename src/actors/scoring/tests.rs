@@ -34,7 +34,7 @@ fn start(get: Act<CacheGet>) -> Test {
     start_near(get, 0)
 }
 
-fn start_near(get: Act<CacheGet>, capacity: u64) -> Test {
+fn start_near(get: Act<CacheGet>, capacity: usize) -> Test {
     let lookups = CacheLookups::register(&Registry::new()).unwrap();
     let near = NearCache::new(capacity, Duration::from_secs(3600), lookups);
     let (get, put) = (Peer::new(get), Peer::new(Act::answer(|_| ())));
@@ -44,7 +44,7 @@ fn start_near(get: Act<CacheGet>, capacity: u64) -> Test {
 
 impl Test {
     async fn rate(&self, request: OnlineScore, budget: Duration) -> Score {
-        let deadline = Deadline::after(Instant::now().into_std(), budget);
+        let deadline = Deadline::after(Instant::now(), budget);
         self.actor.send(RateScore { request, deadline }).await.unwrap()
     }
 }
@@ -121,10 +121,10 @@ fn the_cache_is_waited_for_until_the_stricter_limit(#[case] budget: Duration, #[
         assert_eq!(test.rate(someone(), budget).await, Score::compute(&someone()));
         assert!(begun.elapsed().saturating_sub(expected) <= Duration::from_millis(1));
         let told = test.get.last().unwrap().deadline.instant();
-        assert_eq!(told, (begun + expected).into_std());
+        assert_eq!(told, (begun + expected));
         // A write is useful until the call's own deadline.
         settle().await;
-        assert_eq!(test.put.last().unwrap().deadline.instant(), (begun + budget).into_std());
+        assert_eq!(test.put.last().unwrap().deadline.instant(), (begun + budget));
     });
 }
 

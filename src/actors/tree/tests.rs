@@ -1,17 +1,22 @@
 //! Row 41 of the fault table: the wall clock steps during calls.
 
-use std::cell::Cell;
+use std::{cell::Cell, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
+use prometheus::Registry;
 use rstest::rstest;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::*;
 use crate::{
-    actors::{cache_lookups::CacheLookups, links::RolePlan},
-    admission::{Admission, AdmissionLimits},
+    actors::{
+        cache_lookups::CacheLookups,
+        links::RolePlan,
+        runtime::{health::ActorsHealth, restarts::RestartPolicy},
+    },
+    admission::{Admission, settings::LimitSettings},
     domain::{Answer, AuthPolicy, Authenticator, CallError, Forbidden, Json, MethodRequest, TimeZoneChoice},
     store::{
         BackendError, LinkPolicy, Role,
@@ -55,16 +60,17 @@ async fn start(script: &Script) -> Tree {
         near: NearCache::new(0, 3_600 * SECOND, lookups.clone()),
         dispatcher: DispatcherPlan {
             authenticator: Arc::new(ArcSwap::from_pointee(authenticator())),
-            admission: Admission::new(AdmissionLimits::default(), &registry).unwrap(),
+            admission: Admission::new(&LimitSettings::default(), &registry).unwrap(),
             deadline: 500 * MILLI,
             max_client_ids: 10,
             clock: || WALL_CLOCK.get(),
         },
         cache: CacheStorePlan { role: role(Role::Cache), ttl: 3_600 * SECOND, lookups },
         persistent: PersistentStorePlan { role: role(Role::Persistent), attempts: 3 },
-        cache_timeout: 80 * MILLI,
-        restarts: RestartPolicy::default(),
-        health: TreeHealth::register(&registry).unwrap(),
+        runtime: ActorRuntime {
+            restarts: RestartPolicy::default(),
+            health: ActorsHealth::register(&registry, &Tree::NAMES).unwrap(),
+        },
     };
     let tree = Tree::start(&plan);
     settle().await;
@@ -83,7 +89,7 @@ impl Tree {
             "account": "a", "login": login, "token": token, "method": method, "arguments": arguments,
         });
         let request = MethodRequest::from_json(Json::parse(body.to_string().as_bytes()).unwrap()).unwrap();
-        let received = Instant::now().into_std();
+        let received = Instant::now();
         self.calls.send(CallMethod { request, received }).await.unwrap().outcome
     }
 
@@ -186,7 +192,7 @@ fn row_41_reconnects_keep_their_pace_however_the_wall_clock_steps() {
     paused(async {
         let script = Script::default();
         let _tree = start(&script).await;
-        script.refuse();
+        script.refuse_connects();
         script.state().connect = Act::Fail(BackendError::Disconnected(std::io::ErrorKind::ConnectionRefused));
         let before = script.connects();
         for step in 0..1_000 {

@@ -72,7 +72,7 @@ impl Batch {
             };
             if outcome.is_err() {
                 batch.headless = true;
-                batch.refuse(number, Fault::Header);
+                batch.add_fault(number, Fault::Header);
                 return Ok(batch);
             }
         }
@@ -85,7 +85,7 @@ impl Batch {
                 }
             });
             if let Err(fault) = outcome {
-                batch.refuse(number, fault);
+                batch.add_fault(number, fault);
             }
         }
         Ok(batch)
@@ -113,7 +113,7 @@ impl Batch {
         client.interests.0.extend(interest);
     }
 
-    fn refuse(&mut self, line: usize, fault: Fault) {
+    fn add_fault(&mut self, line: usize, fault: Fault) {
         self.bad_lines += 1;
         if self.faults.len() < SHOWN {
             self.faults.push((line, fault));

@@ -24,7 +24,7 @@ use crate::{
     admission::Admission,
     http::{
         envelope::Refusal,
-        transport::connection::{BodyLength, Turn},
+        transport::connection::{BodyLength, ConnectionState},
     },
 };
 
@@ -80,7 +80,7 @@ pub(super) async fn read<'a>(
             }
             body.add(&chunk, bounds.admission)?;
         }
-        request.conn_data::<Turn>().into_iter().for_each(Turn::body_was_read);
+        request.conn_data::<ConnectionState>().into_iter().for_each(ConnectionState::body_was_read);
         Ok(body)
     };
     timeout(bounds.patience, reading).await.unwrap_or(Err(Refusal::TooSlow))

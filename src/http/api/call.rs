@@ -10,7 +10,6 @@ use actix_web::{
     http::header::{HeaderMap, HeaderName},
     web,
 };
-use tokio::time::timeout_at;
 use tracing::{Instrument, field};
 
 use super::{
@@ -23,12 +22,15 @@ use crate::{
         runtime::mailbox::Mailbox,
     },
     admission::Admission,
+    deadline::Deadline,
     domain::{Answer, CallError, Json, Method, MethodRequest},
     http::{
         envelope::{Refusal, respond},
         metrics::{HttpMetrics, OTHER},
         request_id::RequestId,
+        settings::HttpSettings,
     },
+    store::settings::StoreSettings,
     trace::TraceContext,
 };
 
@@ -51,6 +53,24 @@ pub struct CallPlan {
     pub admission: Arc<Admission>,
     /// Counts the requests.
     pub metrics: HttpMetrics,
+}
+
+impl CallPlan {
+    /// The parts of the service's handlers.
+    pub fn from_settings(
+        http: &HttpSettings,
+        store: &StoreSettings,
+        admission: Arc<Admission>,
+        metrics: HttpMetrics,
+    ) -> Self {
+        Self {
+            body_limit: http.body_limit,
+            body_timeout: http.body_timeout,
+            deadline: store.deadline,
+            admission,
+            metrics,
+        }
+    }
 }
 
 /// The fields of the log line that are known so far.
@@ -159,16 +179,11 @@ async fn answer(
     known.account = beginning(&request.account, LOGGED_ACCOUNT).to_owned();
     known.method = Method::from_name(&request.method).ok();
 
-    let sent = dispatcher.send(CallMethod { request, received: received.into_std() });
-    match timeout_at(received + plan.deadline, sent).await {
-        Ok(Ok(handled)) => {
-            known.context = handled.context;
-            Ok(handled.outcome?)
-        }
-        // The dispatcher panicked while it handled this call.
-        Ok(Err(_)) => Err(CallError::Internal.into()),
-        Err(_) => Err(CallError::Unavailable.into()),
-    }
+    let deadline = Deadline::after(received, plan.deadline);
+    let handled =
+        dispatcher.ask(CallMethod { request, received }, deadline).await.map_err(CallError::from)?;
+    known.context = handled.context;
+    Ok(handled.outcome?)
 }
 
 /// The first `most` characters of `text`.

@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use crate::{
     domain::CallError,
     http::{
-        envelope::{Refusal, refuse},
+        envelope::{Refusal, to_response},
         request_id::{HEADER, RequestId},
     },
 };
@@ -25,29 +25,29 @@ pub(super) async fn guarded<T>(future: impl Future<Output = T>) -> Result<T, Pan
 }
 
 /// The response to a request whose handler panicked, when the request itself is gone.
-pub(super) struct Lost(pub(super) RequestId);
+pub(super) struct PanicResponse(pub(super) RequestId);
 
-// ===== impl Lost =====
+// ===== impl PanicResponse =====
 
-impl ResponseError for Lost {
+impl ResponseError for PanicResponse {
     fn status_code(&self) -> StatusCode {
         Refusal::from(CallError::Internal).status()
     }
 
     fn error_response(&self) -> HttpResponse<BoxBody> {
-        let mut response = refuse(&Refusal::from(CallError::Internal));
+        let mut response = to_response(&Refusal::from(CallError::Internal));
         response.headers_mut().insert(HEADER, self.0.to_header());
         response
     }
 }
 
-impl fmt::Debug for Lost {
+impl fmt::Debug for PanicResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(type_name::<Self>())
     }
 }
 
-impl fmt::Display for Lost {
+impl fmt::Display for PanicResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a bug ended the work on a request")
     }

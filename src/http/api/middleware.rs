@@ -16,18 +16,18 @@ use ipnet::IpNet;
 use super::{
     body, call,
     client_address::client,
-    guard::{Lost, Panicked, guarded},
+    guard::{PanicResponse, Panicked, guarded},
     routes::CALLS,
 };
 use crate::{
     admission::Admission,
     domain::CallError,
     http::{
-        envelope::{Refusal, refuse},
+        envelope::{Refusal, to_response},
         lifecycle::{Lifecycle, Phase},
         metrics::{HttpMetrics, OTHER},
         request_id::{HEADER, RequestId},
-        transport::connection::Turn,
+        transport::connection::ConnectionState,
     },
 };
 
@@ -49,11 +49,11 @@ pub(in crate::http) async fn every_public_answer(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let begun = Instant::now();
-    let mut answered = match rate.refuse(&request) {
+    let mut answered = match rate.check(&request) {
         Some(refusal) => {
             let (status, is_call) = (refusal.status(), is_call(&request));
             let id = RequestId::of(request.extensions().get());
-            let answered = request.into_response(refuse(&refusal)).map_into_left_body();
+            let answered = request.into_response(to_response(&refusal)).map_into_left_body();
             if is_call {
                 call::refused_unread(&metrics, &id, status.as_u16(), begun.elapsed());
             } else {
@@ -86,27 +86,30 @@ pub(in crate::http) async fn every_answer(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let mut ours = request.conn_data::<Turn>().map(|turn| turn.begin(body::length(request.head())));
-    let head_alone = request.method() == Method::HEAD;
+    let mut exchange =
+        request.conn_data::<ConnectionState>().map(|state| state.begin(body::length(request.head())));
+    let head_only = request.method() == Method::HEAD;
     let id = RequestId::from_headers(request.headers());
     request.extensions_mut().insert(id.clone());
     let answering = guarded(async { next.call(request).await });
-    let answered = answering.await.map_err(|Panicked| Error::from(Lost(id.clone()))).flatten();
+    let answered = answering.await.map_err(|Panicked| Error::from(PanicResponse(id.clone()))).flatten();
     let mut answered = match answered {
         Ok(answered) => answered,
         Err(error) => {
-            ours.iter().for_each(|ours| ours.answers(error.error_response().body().size(), head_alone));
+            exchange
+                .iter()
+                .for_each(|exchange| exchange.respond_with(error.error_response().body().size(), head_only));
             return Err(error);
         }
     };
     answered.headers_mut().insert(HEADER, id.to_header());
-    if let Some(ours) = &mut ours {
-        ours.answers(answered.response().body().size(), head_alone);
-        if ours.leaves_body_unread() {
+    if let Some(exchange) = &mut exchange {
+        exchange.respond_with(answered.response().body().size(), head_only);
+        if exchange.leaves_body_unread() {
             answered.response_mut().head_mut().set_connection_type(ConnectionType::Close);
         }
         if answered.response().head().connection_type() == ConnectionType::Close {
-            ours.was_the_last();
+            exchange.close_after();
         }
     }
     Ok(answered)
@@ -115,7 +118,7 @@ pub(in crate::http) async fn every_answer(
 // ===== impl AddressRate =====
 
 impl AddressRate {
-    fn refuse(&self, request: &ServiceRequest) -> Option<Refusal> {
+    fn check(&self, request: &ServiceRequest) -> Option<Refusal> {
         if !self.admission.limits_addresses() {
             return None;
         }

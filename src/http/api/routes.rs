@@ -6,7 +6,7 @@ use actix_web::{
 };
 
 use super::call;
-use crate::http::envelope::{Refusal, refuse};
+use crate::http::envelope::{Refusal, to_response};
 
 /// The paths of calls.
 pub(in crate::http) const CALLS: [&str; 2] = ["/method", "/method/"];
@@ -25,9 +25,9 @@ pub(in crate::http) fn configure(config: &mut ServiceConfig) {
 }
 
 pub(in crate::http) async fn not_found() -> HttpResponse {
-    refuse(&Refusal::NotFound)
+    to_response(&Refusal::NotFound)
 }
 
 pub(in crate::http) async fn wrong_verb(allow: &'static str) -> HttpResponse {
-    refuse(&Refusal::WrongVerb { allow })
+    to_response(&Refusal::WrongVerb { allow })
 }

@@ -8,11 +8,11 @@ use crate::actors::{Tree, dispatcher::DispatcherActor};
 
 /// The workers' dispatchers. Does not keep them alive. Clones share them.
 #[derive(Debug, Clone, Default)]
-pub struct Dispatchers(Arc<Living<DispatcherActor>>);
+pub struct Dispatchers(Arc<WeakAddrs<DispatcherActor>>);
 
 /// Weak addresses of actors.
 #[derive(Debug)]
-struct Living<A: Actor>(Mutex<Vec<WeakAddr<A>>>);
+struct WeakAddrs<A: Actor>(Mutex<Vec<WeakAddr<A>>>);
 
 // ===== impl Dispatchers =====
 
@@ -28,9 +28,9 @@ impl Dispatchers {
     }
 }
 
-// ===== impl Living =====
+// ===== impl WeakAddrs =====
 
-impl<A: Actor> Living<A> {
+impl<A: Actor> WeakAddrs<A> {
     fn add(&self, actor: &Addr<A>) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.retain(|known| known.upgrade().is_some());
@@ -39,12 +39,12 @@ impl<A: Actor> Living<A> {
 
     fn any(&self) -> Option<Addr<A>> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let living: Vec<_> = known.iter().filter_map(WeakAddr::upgrade).collect();
-        fastrand::choice(living)
+        let weak: Vec<_> = known.iter().filter_map(WeakAddr::upgrade).collect();
+        fastrand::choice(weak)
     }
 }
 
-impl<A: Actor> Default for Living<A> {
+impl<A: Actor> Default for WeakAddrs<A> {
     fn default() -> Self {
         Self(Mutex::default())
     }
@@ -74,12 +74,12 @@ mod tests {
 
     #[actix_web::test]
     async fn any_one_that_lives_is_chosen_and_none_that_is_gone() {
-        let living = Living::default();
-        assert!(living.any().is_none());
+        let weak = WeakAddrs::default();
+        assert!(weak.any().is_none());
         let [gone, one, other] = [(); 3].map(|()| Idle.start());
-        [&gone, &one, &other].into_iter().for_each(|actor| living.add(actor));
+        [&gone, &one, &other].into_iter().for_each(|actor| weak.add(actor));
         end(gone).await;
-        let chosen: Vec<_> = (0..200).map(|_| living.any().unwrap()).collect();
+        let chosen: Vec<_> = (0..200).map(|_| weak.any().unwrap()).collect();
         assert!(chosen.contains(&one) && chosen.contains(&other));
         assert!(chosen.iter().all(|chosen| [&one, &other].contains(&chosen)));
     }
@@ -87,12 +87,12 @@ mod tests {
     /// A worker that was started again adds its dispatcher each time.
     #[actix_web::test]
     async fn those_that_are_gone_are_forgotten() {
-        let living = Living::default();
+        let weak = WeakAddrs::default();
         for _ in 0..10 {
             let actor = Idle.start();
-            living.add(&actor);
+            weak.add(&actor);
             end(actor).await;
         }
-        assert_eq!(living.0.lock().unwrap().len(), 1);
+        assert_eq!(weak.0.lock().unwrap().len(), 1);
     }
 }

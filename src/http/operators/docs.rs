@@ -23,11 +23,14 @@ use zip::{ZipArchive, result::ZipError};
 
 use super::AdminPlan;
 use crate::{
-    actors::runtime::mailbox::Mailbox,
+    actors::{
+        dispatcher::DispatcherActor,
+        runtime::{NamedActor, mailbox::Mailbox},
+    },
     domain::CallError,
     http::{
         api::call,
-        envelope::{Refusal, refuse},
+        envelope::{Refusal, to_response},
         lifecycle::Phase,
         request_id::RequestId,
     },
@@ -102,13 +105,13 @@ pub(super) async fn call(
     let dispatcher = plan.dispatchers.any().filter(|_| plan.lifecycle.phase() != Phase::Closing);
     match dispatcher {
         Some(dispatcher) => {
-            let mailbox = Mailbox::new(dispatcher, &plan.health.dispatcher);
+            let mailbox = Mailbox::new(dispatcher, &plan.health.of(DispatcherActor::NAME));
             call::call(request, payload, web::Data::new(plan.call.clone()), web::Data::new(mailbox)).await
         }
         None => {
             let id = RequestId::of(request.extensions().get());
             call::refused_unread(&plan.call.metrics, &id, 503, Duration::ZERO);
-            refuse(&Refusal::from(CallError::Unavailable))
+            to_response(&Refusal::from(CallError::Unavailable))
         }
     }
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::Dispatchers;
 use crate::{
-    actors::TreeHealth,
+    actors::runtime::health::ActorsHealth,
     http::{
         api::CallPlan,
         lifecycle::{Lifecycle, Phase},
@@ -25,7 +25,7 @@ pub struct AdminPlan {
     /// Both roles of the store.
     pub roles: [Arc<StoreHealth>; 2],
     /// All actors.
-    pub health: TreeHealth,
+    pub health: ActorsHealth,
     /// All metrics.
     pub registry: Registry,
     /// The handler of calls from the documentation page.

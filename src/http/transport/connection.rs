@@ -6,7 +6,7 @@
 
 mod inbound;
 mod outbound;
-mod turn;
+mod state;
 
 use std::{
     io,
@@ -22,12 +22,12 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-pub(in crate::http) use self::{inbound::BodyLength, turn::Turn};
-use self::{outbound::Front, turn::Whose};
+pub(in crate::http) use self::{inbound::BodyLength, state::ConnectionState};
+use self::{outbound::Front, state::Phase};
 use super::{refused_heads::RefusedHeads, stream::Stream};
 use crate::{
     http::{
-        envelope::{Refusal, refuse},
+        envelope::{Refusal, to_response},
         request_id::{HEADER, RequestId},
     },
     wall_clock,
@@ -38,57 +38,57 @@ use crate::{
 const AT_ONCE: usize = 16 * 1024;
 
 /// Maximum bytes that are read of a rejected request. actix would read for as long as the client sends chunks.
-const PAST_THE_END: usize = 64 * 1024;
+const DISCARDED: usize = 64 * 1024;
 
 /// A connection between actix and the socket.
 pub(in crate::http) struct Connection {
     /// `Some` until it is dropped.
     io: Option<Stream>,
-    turn: Turn,
-    patience: Duration,
+    state: ConnectionState,
+    head_timeout: Duration,
     refused_heads: Arc<RefusedHeads>,
     /// May fire earlier than the current deadline, because moving it for each request would cost more.
     alarm: Option<Pin<Box<Sleep>>>,
     /// Bytes that were read since they were last examined.
     unseen: usize,
     /// The last write was incomplete, so bytes of a response are still waiting.
-    owing: bool,
+    write_pending: bool,
     /// Bytes that were read since the phase became `Closing`.
-    past_the_end: usize,
+    discarded: usize,
     /// The rest of the rejection that ends this connection.
     refusal: Option<Vec<u8>>,
     /// The client has closed its side.
-    ended: bool,
+    eof: bool,
 }
 
 // ===== impl Connection =====
 
 impl Connection {
-    /// A connection that was accepted at `accepted`. Its first head must arrive within `patience` of that, each later
-    /// one within `patience` of its first byte.
+    /// A connection that was accepted at `accepted`. Its first head must arrive within `head_timeout` of that, each later
+    /// one within `head_timeout` of its first byte.
     pub(in crate::http) fn new(
         io: Stream,
         accepted: Instant,
-        patience: Duration,
+        head_timeout: Duration,
         refused_heads: Arc<RefusedHeads>,
     ) -> Self {
         Self {
             io: Some(io),
-            turn: Turn::new(accepted + patience),
-            patience,
+            state: ConnectionState::new(accepted + head_timeout),
+            head_timeout,
             refused_heads,
             alarm: None,
             unseen: 0,
-            owing: false,
-            past_the_end: 0,
+            write_pending: false,
+            discarded: 0,
             refusal: None,
-            ended: false,
+            eof: false,
         }
     }
 
     /// The state that the middleware updates when requests begin and end.
-    pub(in crate::http) fn turn(&self) -> Turn {
-        self.turn.clone()
+    pub(in crate::http) fn state(&self) -> ConnectionState {
+        self.state.clone()
     }
 
     fn io(&mut self) -> io::Result<Pin<&mut Stream>> {
@@ -109,8 +109,8 @@ impl Connection {
     }
 
     /// Ready once the client has exceeded its time.
-    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let (Whose::Clients { deadline } | Whose::Over { deadline }) = self.turn.0.whose.get() else {
+    fn poll_timeout(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let (Phase::ReadingHead { deadline } | Phase::Closing { deadline }) = self.state.0.phase.get() else {
             return Poll::Pending;
         };
         let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
@@ -124,13 +124,13 @@ impl Connection {
     }
 
     /// Writes `refusal`, or the rest of it: the last bytes of this connection.
-    fn poll_refuse(&mut self, cx: &mut Context<'_>, refusal: &Refusal) -> Poll<io::Result<()>> {
+    fn poll_reject(&mut self, cx: &mut Context<'_>, refusal: &Refusal) -> Poll<io::Result<()>> {
         let mut rest = match self.refusal.take() {
             Some(rest) => rest,
             None => {
                 let id = RequestId::random();
                 self.refused_heads.add(&id, refusal.status().as_u16());
-                written_out(refusal, &id)
+                to_bytes(refusal, &id)
             }
         };
         while !rest.is_empty() {
@@ -149,12 +149,12 @@ impl Connection {
     }
 
     /// Starts the time limit of a head that has begun while no other request is in flight.
-    fn bound_head(&mut self) {
-        if matches!(self.turn.0.whose.get(), Whose::Nobodys)
-            && !self.owing
-            && self.turn.0.inbound.borrow().has_begun()
+    fn start_head_timer(&mut self) {
+        if matches!(self.state.0.phase.get(), Phase::Idle)
+            && !self.write_pending
+            && self.state.0.inbound.borrow().has_begun()
         {
-            self.turn.0.whose.set(Whose::Clients { deadline: Instant::now() + self.patience });
+            self.state.0.phase.set(Phase::ReadingHead { deadline: Instant::now() + self.head_timeout });
         }
     }
 }
@@ -166,8 +166,8 @@ impl AsyncRead for Connection {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         // With a client that sends without a pause, the read never waits, and only a waiting read checks the time.
-        if let Whose::Over { deadline } = self.turn.0.whose.get()
-            && (self.past_the_end >= PAST_THE_END || Instant::now() >= deadline)
+        if let Phase::Closing { deadline } = self.state.0.phase.get()
+            && (self.discarded >= DISCARDED || Instant::now() >= deadline)
         {
             return Poll::Ready(Ok(()));
         }
@@ -180,33 +180,33 @@ impl AsyncRead for Connection {
         let before = buf.filled().len();
         let Poll::Ready(read) = self.poll_read_some(cx, buf) else {
             self.unseen = 0;
-            self.turn.0.reader.set(Some(cx.waker().clone()));
-            self.bound_head();
-            ready!(self.poll_patience(cx));
+            self.state.0.reader.set(Some(cx.waker().clone()));
+            self.start_head_timer();
+            ready!(self.poll_timeout(cx));
             // A rejection is too late in the middle of another response, or after the last one.
-            let may_speak = matches!(self.turn.0.whose.get(), Whose::Clients { .. })
-                && !self.owing
+            let may_reject = matches!(self.state.0.phase.get(), Phase::ReadingHead { .. })
+                && !self.write_pending
                 && self.refusal.is_none();
-            if may_speak {
+            if may_reject {
                 // Bytes that cannot be written at once are not waited for, because that would need another time
                 // limit.
-                _ = self.poll_refuse(cx, &Refusal::TooSlow)?;
+                _ = self.poll_reject(cx, &Refusal::TooSlow)?;
             }
             // For actix, this is the end of the client's bytes.
             return Poll::Ready(Ok(()));
         };
         let new = buf.filled().get(before..).unwrap_or_default();
         self.unseen += new.len();
-        self.ended |= new.is_empty();
-        match self.turn.0.whose.get() {
-            Whose::Over { .. } => self.past_the_end += new.len(),
-            Whose::Nobodys | Whose::Clients { .. } | Whose::Ours => {
-                self.turn.0.inbound.borrow_mut().arrived(new);
+        self.eof |= new.is_empty();
+        match self.state.0.phase.get() {
+            Phase::Closing { .. } => self.discarded += new.len(),
+            Phase::Idle | Phase::ReadingHead { .. } | Phase::Answering => {
+                self.state.0.inbound.borrow_mut().arrived(new);
             }
         }
         // An empty line counts too: actix would hold any number of them.
-        if !new.is_empty() && matches!(self.turn.0.whose.get(), Whose::Nobodys) {
-            self.turn.0.whose.set(Whose::Clients { deadline: Instant::now() + self.patience });
+        if !new.is_empty() && matches!(self.state.0.phase.get(), Phase::Idle) {
+            self.state.0.phase.set(Phase::ReadingHead { deadline: Instant::now() + self.head_timeout });
         }
         Poll::Ready(read)
     }
@@ -214,26 +214,26 @@ impl AsyncRead for Connection {
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let front = self.turn.0.outbound.borrow_mut().front(buf);
+        let front = self.state.0.outbound.borrow_mut().front(buf);
         let part = match front {
             Front::Answers(count) => buf.get(..count).unwrap_or(buf),
             Front::Interim(count) => return Poll::Ready(Ok(count)),
-            Front::Server => match (self.turn.0.whose.get(), bare_refusal(buf)) {
+            Front::Server => match (self.state.0.phase.get(), actix_rejection(buf)) {
                 // The handler has already rejected this request.
-                (Whose::Over { .. }, _) => return Poll::Ready(Ok(buf.len())),
-                (_, Some(refusal)) => return self.poll_refuse(cx, &refusal).map_ok(|()| buf.len()),
+                (Phase::Closing { .. }, _) => return Poll::Ready(Ok(buf.len())),
+                (_, Some(refusal)) => return self.poll_reject(cx, &refusal).map_ok(|()| buf.len()),
                 (_, None) => buf,
             },
         };
         let written = self.io()?.poll_write(cx, part);
         if let Poll::Ready(Ok(count)) = written {
-            self.turn.0.outbound.borrow_mut().written(count);
+            self.state.0.outbound.borrow_mut().written(count);
             // The time limit of half a head behind the response starts now.
-            if self.owing {
-                self.turn.wake_reader();
+            if self.write_pending {
+                self.state.wake_reader();
             }
         }
-        self.owing = written.is_pending();
+        self.write_pending = written.is_pending();
         written
     }
 
@@ -249,8 +249,8 @@ impl AsyncWrite for Connection {
 impl Drop for Connection {
     /// Bytes may be left unread, and a reset because of them would lose the last response.
     fn drop(&mut self) {
-        let may_be_sending =
-            !self.ended && (self.refusal.is_some() || matches!(self.turn.0.whose.get(), Whose::Over { .. }));
+        let may_be_sending = !self.eof
+            && (self.refusal.is_some() || matches!(self.state.0.phase.get(), Phase::Closing { .. }));
         if let Some(io) = self.io.take().filter(|_| may_be_sending) {
             io.linger();
         }
@@ -258,7 +258,7 @@ impl Drop for Connection {
 }
 
 /// actix's own rejection, by the first line of its response.
-fn bare_refusal(answer: &[u8]) -> Option<Refusal> {
+fn actix_rejection(answer: &[u8]) -> Option<Refusal> {
     match answer.strip_prefix(b"HTTP/1.1 ").or_else(|| answer.strip_prefix(b"HTTP/1.0 "))?.get(..3)? {
         b"400" => Some(Refusal::BadHead),
         b"408" => Some(Refusal::TooSlow),
@@ -268,8 +268,8 @@ fn bare_refusal(answer: &[u8]) -> Option<Refusal> {
 }
 
 /// The bytes of a rejection.
-fn written_out(refusal: &Refusal, id: &RequestId) -> Vec<u8> {
-    let mut response = refuse(refusal);
+fn to_bytes(refusal: &Refusal, id: &RequestId) -> Vec<u8> {
+    let mut response = to_response(refusal);
     response.headers_mut().insert(HEADER, id.to_header());
     let status = response.status();
     let mut bytes = format!(

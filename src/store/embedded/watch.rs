@@ -18,7 +18,10 @@ use super::{
     fault::{of_system, storage},
     identity::{Identity, access_to},
 };
-use crate::store::{Access, BackendError};
+use crate::{
+    store::{Access, BackendError},
+    units::millis,
+};
 
 /// The interval of checks of the path.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -116,7 +119,7 @@ fn verify_all(open: &Weak<OpenFile>) {
         // The last connection may have ended; then the file is not held any more.
         if Arc::strong_count(&file) > 1 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
-    let millis = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let millis = millis(begun.elapsed());
     match missing {
         Ok(0) => tracing::debug!(file = path, values, millis, "the file was verified"),
         Ok(missing) => {

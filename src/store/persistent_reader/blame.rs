@@ -111,7 +111,7 @@ impl PersistentReader {
             suspicion.trial = timeout_at(deadline, self.trials.clone().lock_owned()).await.ok();
             let known = self.faulty.borrow().positions(keys, Instant::now());
             if let Some(positions) = known.filter(|_| !suspicion.tries_again) {
-                return Err(self.refuse(keys, positions));
+                return Err(self.reject(keys, positions));
             }
         }
         Ok(())
@@ -145,7 +145,7 @@ impl PersistentReader {
     }
 
     /// The error of a read that is not sent, because it was at fault recently.
-    pub(super) fn refuse(&self, keys: &[String], positions: Vec<usize>) -> StoreError {
+    pub(super) fn reject(&self, keys: &[String], positions: Vec<usize>) -> StoreError {
         if let Some(link) = self.links.first() {
             let error = BackendError::TooLarge;
             link.health.count(Operation::GetMany, Some(&error), Duration::ZERO);

@@ -235,7 +235,7 @@ fn a_breaker_that_opens_fails_those_who_wait_for_a_connection_at_once() {
     paused(async {
         let script = Script::default();
         let (link, requests) = persistent(&script).await;
-        script.refuse();
+        script.refuse_connects();
         settle().await;
         let waiting: Vec<_> = (0..10)
             .map(|_| {

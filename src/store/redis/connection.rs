@@ -25,7 +25,10 @@ use super::{
     read_activity::{ReadActivity, Watched},
     socket::Socket,
 };
-use crate::store::{BackendError, Connection, Reply, Size};
+use crate::{
+    store::{BackendError, Connection, Reply, Size},
+    units::millis,
+};
 
 /// Commands that may wait for the driver. Admission limits their number.
 const QUEUE: usize = 1024;
@@ -191,7 +194,7 @@ impl Connection for RedisConnection {
     }
 
     fn set(&self, key: String, value: Vec<u8>, ttl: Duration) -> Reply<()> {
-        let ttl = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+        let ttl = millis(ttl);
         let commands = self.commands.clone();
         let set = redis::cmd("SET").arg(key).arg(value).arg("PX").arg(ttl).take();
         async move { commands.run_for(set, &Value::Okay).await }.boxed()

@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use super::frames::{Malformed, Scanner};
-use crate::store::backend::ANSWER_LIMIT;
+use crate::{store::backend::ANSWER_LIMIT, units::millis};
 
 /// The state of a connection, according to its bytes. Shared between the socket and the link.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl ReadActivity {
     }
 
     fn now(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX - 1) + 1
+        millis(self.start.elapsed()).saturating_add(1)
     }
 
     /// A command was sent. If other commands wait for replies, they have waited longer.

@@ -26,8 +26,7 @@ fn document(defaults: &str) -> String {
             section = name.trim_end_matches(']').to_owned();
             let about = comment.join(" ");
             write!(document, "\n## `[{section}]`\n\n{about}\n\n").unwrap();
-            document
-                .push_str("| key | default | range | environment | meaning |\n|---|---|---|---|---|\n");
+            document.push_str("| key | default | range | environment | meaning |\n|---|---|---|---|---|\n");
             comment.clear();
         } else if let Some((name, default)) = line.split_once(" = ") {
             let key = format!("{section}.{name}");

@@ -6,7 +6,7 @@ fn one_call_more_than_may_be_in_flight_is_refused_at_once_and_admitted_when_one_
         let test = start();
         test.scoring.act(Act::Hang);
         let in_flight: Vec<_> = (0..MAX_IN_FLIGHT).map(|_| test.send(score_call())).collect();
-        let begun = tokio::time::Instant::now();
+        let begun = Instant::now();
         let handled = test.call(interests_call(&[1])).await;
         assert_eq!(handled.outcome, Err(CallError::Unavailable));
         assert_eq!(begun.elapsed(), Duration::ZERO);

@@ -6,7 +6,7 @@ use prometheus::Registry;
 use super::*;
 use crate::{
     actors::{
-        runtime::health::ActorMetrics,
+        runtime::health::ActorsHealth,
         testing::{Act, Peer},
     },
     testing::{paused, settle},
@@ -17,7 +17,7 @@ use crate::{
 struct Ping;
 
 fn health() -> Arc<ActorHealth> {
-    ActorMetrics::register(&Registry::new()).unwrap().health("peer")
+    ActorsHealth::register(&Registry::new(), &[]).unwrap().of("peer")
 }
 
 #[test]

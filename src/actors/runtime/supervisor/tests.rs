@@ -10,7 +10,7 @@ use rstest::rstest;
 
 use super::*;
 use crate::{
-    actors::runtime::health::ActorMetrics,
+    actors::runtime::health::ActorsHealth,
     testing::{Log, paused, settle},
 };
 
@@ -204,7 +204,7 @@ fn start() -> Test {
 }
 
 fn start_in(world: Rc<RefCell<World>>) -> Test {
-    let health = ActorMetrics::register(&Registry::new()).unwrap().health("faller");
+    let health = ActorsHealth::register(&Registry::new(), &[]).unwrap().of("faller");
     let actor = FailingActor { world: world.clone(), state: (0, 0), served: Vec::new() };
     let address = supervise(actor, RestartPolicy::default(), health.clone());
     Test { address, health, world }

@@ -11,7 +11,7 @@ use tokio::{
 use super::*;
 use crate::{
     actors::runtime::{
-        health::{ActorHealth, ActorMetrics, Reason},
+        health::{ActorHealth, ActorsHealth, Reason},
         restarts::RestartPolicy,
         supervisor::supervise,
     },
@@ -99,7 +99,7 @@ fn start() -> Test {
 }
 
 fn start_told(told: InStarted) -> Test {
-    let health = ActorMetrics::register(&Registry::new()).unwrap().health("waiter");
+    let health = ActorsHealth::register(&Registry::new(), &[]).unwrap().of("waiter");
     start_another(told, health)
 }
 

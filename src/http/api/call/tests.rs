@@ -21,11 +21,11 @@ use crate::{
     actors::{
         dispatcher::{DispatcherActor, DispatcherPlan},
         interests::LookUpInterests,
-        runtime::{health::ActorMetrics, restarts::RestartPolicy, supervisor::supervise},
+        runtime::{health::ActorsHealth, restarts::RestartPolicy, supervisor::supervise},
         scoring::RateScore,
         testing::{Act, Peer},
     },
-    admission::AdmissionLimits,
+    admission::settings::LimitSettings,
     domain::{AuthPolicy, Authenticator, Score, TimeZoneChoice},
 };
 
@@ -55,8 +55,8 @@ async fn service(
     scoring: &Peer<RateScore>,
 ) -> impl Service<Request, Response = ServiceResponse, Error = Error> + use<> {
     let registry = Registry::new();
-    let limits = AdmissionLimits { max_in_flight: 1, ..AdmissionLimits::default() };
-    let admission = Admission::new(limits, &registry).unwrap();
+    let limits = LimitSettings { max_in_flight: 1, ..LimitSettings::default() };
+    let admission = Admission::new(&limits, &registry).unwrap();
     let deadline = Duration::from_secs(5);
     let plan = DispatcherPlan {
         authenticator: Arc::new(ArcSwap::from_pointee(authenticator())),
@@ -65,7 +65,7 @@ async fn service(
         max_client_ids: 1,
         clock,
     };
-    let health = ActorMetrics::register(&registry).unwrap().health("dispatcher");
+    let health = ActorsHealth::register(&registry, &[]).unwrap().of("dispatcher");
     let interests = Peer::<LookUpInterests>::new(Act::Hang).mailbox();
     let actor = DispatcherActor::new(plan, scoring.mailbox(), interests);
     let mailbox = Mailbox::new(supervise(actor, RestartPolicy::default(), health.clone()), &health);

@@ -28,7 +28,7 @@ fn every_status_is_described_with_its_headers() {
     let document = parsed();
     let responses = document["paths"]["/method"]["post"]["responses"].as_object().unwrap();
     for refusal in every_refusal() {
-        let refused = refuse(&refusal);
+        let refused = to_response(&refusal);
         let described = &responses[refused.status().as_str()];
         assert!(described["headers"]["X-Request-ID"].is_object(), "{refusal:?}");
         for header in ["Retry-After", "Allow"] {

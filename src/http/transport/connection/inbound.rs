@@ -1,4 +1,4 @@
-//! The bytes of a connection whose request has not begun: the start of the next head, or pipelined calls.
+//! The bytes of a connection phase request has not begun: the start of the next head, or pipelined calls.
 //!
 //! actix reads ahead and does not report how far it has parsed. So the connection keeps a copy of these bytes, and
 //! the middleware reports the length of each request's body when the request begins.

@@ -14,7 +14,7 @@ const END: &[u8] = b"\r\n\r\n";
 /// Counts the bytes of responses that are being written.
 #[derive(Debug, Default)]
 pub(super) struct Outbound {
-    /// The lengths of the bodies of responses whose heads have not been written.
+    /// The lengths of the bodies of responses phase heads have not been written.
     bodies: VecDeque<u64>,
     /// Bytes at the front that belong to handlers' responses.
     left: u64,
@@ -35,7 +35,7 @@ pub(super) enum Front {
 
 impl Outbound {
     /// A handler answers next, with a body of `length` bytes.
-    pub(super) fn answers(&mut self, length: u64) {
+    pub(super) fn respond_with(&mut self, length: u64) {
         self.bodies.push_back(length);
     }
 
@@ -92,7 +92,7 @@ mod tests {
     /// The bytes that pass, with `!` for each piece of the server's own words, when the socket takes `most` at a time.
     fn passed(bodies: &[&str], mut bytes: &[u8], most: usize) -> String {
         let mut outbound = Outbound::default();
-        bodies.iter().for_each(|body| outbound.answers(body.len() as u64));
+        bodies.iter().for_each(|body| outbound.respond_with(body.len() as u64));
         let mut passed = String::new();
         while !bytes.is_empty() {
             let (count, text) = match outbound.front(bytes) {

@@ -51,7 +51,10 @@ async fn row_57_only_the_servers_own_words_are_put_in_shape() {
     let answer = format!("HTTP/1.1 400 Bad Request\r\ncontent-length: {}\r\n\r\n{bare}", bare.len());
     let (mut connection, mut client) = pair(Duration::from_secs(60)).await;
     for _ in 0..2 {
-        connection.turn().begin(BodyLength::Bytes(0)).answers(BodySize::Sized(bare.len() as u64), false);
+        connection
+            .state()
+            .begin(BodyLength::Bytes(0))
+            .respond_with(BodySize::Sized(bare.len() as u64), false);
     }
     connection.write_all(format!("{answer}{answer}{bare}").as_bytes()).await.unwrap();
     drop(connection);
@@ -65,9 +68,9 @@ async fn row_57_only_the_servers_own_words_are_put_in_shape() {
 #[actix_web::test]
 async fn row_57_nothing_is_said_after_the_last_answer() {
     let (mut connection, mut client) = pair(Duration::from_secs(60)).await;
-    let mut ours = connection.turn().begin(BodyLength::Bytes(0));
-    ours.answers(BodySize::Sized(2), false);
-    ours.was_the_last();
+    let mut ours = connection.state().begin(BodyLength::Bytes(0));
+    ours.respond_with(BodySize::Sized(2), false);
+    ours.close_after();
     drop(ours);
     let answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
     connection.write_all(format!("{answer}HTTP/1.1 400 Bad Request\r\n\r\n").as_bytes()).await.unwrap();
@@ -81,8 +84,8 @@ async fn row_57_nothing_is_said_after_the_last_answer() {
 #[actix_web::test]
 async fn row_36_little_is_read_of_a_request_that_was_refused() {
     let (mut connection, mut client) = pair(Duration::from_secs(60)).await;
-    let mut ours = connection.turn().begin(BodyLength::Unknown);
-    ours.was_the_last();
+    let mut ours = connection.state().begin(BodyLength::Unknown);
+    ours.close_after();
     drop(ours);
     let sending =
         tokio::task::spawn_local(async move { while client.write_all(&[b' '; 16 * 1024]).await.is_ok() {} });
@@ -94,7 +97,7 @@ async fn row_36_little_is_read_of_a_request_that_was_refused() {
             count => all += count,
         }
     }
-    assert!((PAST_THE_END..PAST_THE_END + AT_ONCE).contains(&all), "{all}");
+    assert!((DISCARDED..DISCARDED + AT_ONCE).contains(&all), "{all}");
     drop(connection);
     sending.await.unwrap();
 }

@@ -2,7 +2,7 @@ use super::*;
 
 /// What can be wrong with a store, in the ways that differ for a link.
 fn refuses(script: &Script) {
-    script.refuse();
+    script.refuse_connects();
 }
 
 fn black_hole(script: &Script) {

@@ -18,10 +18,10 @@ use super::{
 
 /// Clones share it.
 #[derive(Clone)]
-pub(in crate::http) struct Turn(pub(in crate::http) Rc<Shared>);
+pub(in crate::http) struct ConnectionState(pub(in crate::http) Rc<Shared>);
 
 pub(in crate::http) struct Shared {
-    pub(in crate::http) whose: Cell<Whose>,
+    pub(in crate::http) phase: Cell<Phase>,
     /// Wakes actix, which waits for bytes. Its wait may have started without a time limit.
     pub(in crate::http) reader: Cell<Option<Waker>>,
     pub(super) inbound: RefCell<Inbound>,
@@ -31,30 +31,30 @@ pub(in crate::http) struct Shared {
 }
 
 #[derive(Clone, Copy)]
-pub(in crate::http) enum Whose {
+pub(in crate::http) enum Phase {
     /// No request is in flight, and the next one has not begun. The keep-alive time limits this phase.
-    Nobodys,
+    Idle,
     /// The client is sending a head, which must be complete by `deadline`.
-    Clients { deadline: Instant },
+    ReadingHead { deadline: Instant },
     /// A request is being answered. The handler limits the time of its body.
-    Ours,
+    Answering,
     /// The client was asked to disconnect, and must do so by `deadline`.
-    Over { deadline: Instant },
+    Closing { deadline: Instant },
 }
 
 /// A request that is being answered, until it is dropped.
-pub(in crate::http) struct OurTurn {
-    turn: Turn,
-    then: Whose,
+pub(in crate::http) struct Exchange {
+    state: ConnectionState,
+    then: Phase,
 }
 
-// ===== impl Turn =====
+// ===== impl ConnectionState =====
 
-impl Turn {
+impl ConnectionState {
     /// The first head must be complete by `deadline`.
     pub(in crate::http) fn new(deadline: Instant) -> Self {
         Self(Rc::new(Shared {
-            whose: Cell::new(Whose::Clients { deadline }),
+            phase: Cell::new(Phase::ReadingHead { deadline }),
             reader: Cell::new(None),
             inbound: RefCell::new(Inbound::new()),
             outbound: RefCell::new(Outbound::default()),
@@ -63,11 +63,11 @@ impl Turn {
     }
 
     /// A head is complete, and a body of the length `body` follows it.
-    pub(in crate::http) fn begin(&self, body: BodyLength) -> OurTurn {
-        self.0.whose.set(Whose::Ours);
+    pub(in crate::http) fn begin(&self, body: BodyLength) -> Exchange {
+        self.0.phase.set(Phase::Answering);
         self.0.inbound.borrow_mut().begun(body);
         self.0.body_is_unread.set(body != BodyLength::Bytes(0));
-        OurTurn { turn: self.clone(), then: Whose::Nobodys }
+        Exchange { state: self.clone(), then: Phase::Idle }
     }
 
     /// The handler has read the body to its end.
@@ -83,39 +83,39 @@ impl Turn {
     }
 }
 
-// ===== impl OurTurn =====
+// ===== impl Exchange =====
 
-impl OurTurn {
+impl Exchange {
     /// Part of the body is unread, so no other request can follow on this connection.
     pub(in crate::http) fn leaves_body_unread(&self) -> bool {
-        self.turn.0.body_is_unread.get()
+        self.state.0.body_is_unread.get()
     }
 
     /// The response has a body of this length. The response to `HEAD` is only a head.
-    pub(in crate::http) fn answers(&self, body: BodySize, head_alone: bool) {
+    pub(in crate::http) fn respond_with(&self, body: BodySize, head_only: bool) {
         let length = match body {
-            _ if head_alone => 0,
+            _ if head_only => 0,
             BodySize::None => 0,
             BodySize::Sized(length) => length,
             BodySize::Stream => u64::MAX,
         };
-        self.turn.0.outbound.borrow_mut().answers(length);
+        self.state.0.outbound.borrow_mut().respond_with(length);
     }
 
     /// The response asks the client to disconnect. actix then waits for the end of an incomplete body for ever.
-    pub(in crate::http) fn was_the_last(&mut self) {
-        self.then = Whose::Over { deadline: Instant::now() + LINGER };
+    pub(in crate::http) fn close_after(&mut self) {
+        self.then = Phase::Closing { deadline: Instant::now() + LINGER };
     }
 }
 
-impl Drop for OurTurn {
+impl Drop for Exchange {
     fn drop(&mut self) {
-        let shared = &self.turn.0;
-        shared.whose.set(self.then);
+        let shared = &self.state.0;
+        shared.phase.set(self.then);
         shared.inbound.borrow_mut().answered();
-        let is_over = matches!(self.then, Whose::Over { .. });
+        let is_over = matches!(self.then, Phase::Closing { .. });
         if is_over || shared.inbound.borrow().has_begun() {
-            self.turn.wake_reader();
+            self.state.wake_reader();
         }
     }
 }

@@ -1,13 +1,8 @@
-//! Settings of one process' limits, and of its shutdown.
-
-use std::time::Duration;
+//! Settings of one process' limits.
 
 use serde::Deserialize;
 
-use crate::units::{self, KIB, MIB, MINUTE, Rate, SECOND};
-
-/// The longest step of a stop, in milliseconds.
-const LONGEST_STEP: u64 = 10 * MINUTE;
+use crate::units::{self, KIB, MIB, Rate};
 
 /// The largest `limits.body_memory`.
 const MOST_BODIES: usize = 65_536 * MIB;
@@ -33,14 +28,15 @@ pub struct LimitSettings {
     pub address_rate: Option<Rate>,
 }
 
-/// `[shutdown]`: how the service stops on SIGTERM.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ShutdownSettings {
-    /// How long the service is unready but still accepts calls, up to 10 min; 5 s by default.
-    #[serde(deserialize_with = "units::duration::<_, 0, LONGEST_STEP>")]
-    pub grace: Duration,
-    /// The time that calls in flight then have to finish, 1 s to 10 min; 20 s by default.
-    #[serde(deserialize_with = "units::duration::<_, SECOND, LONGEST_STEP>")]
-    pub drain: Duration,
+#[cfg(test)]
+impl Default for LimitSettings {
+    fn default() -> Self {
+        Self {
+            max_in_flight: 10,
+            client_ids: 10,
+            body_memory: 64 * KIB,
+            account_rate: None,
+            address_rate: None,
+        }
+    }
 }

@@ -1,6 +1,8 @@
 //! The time by which a call must be answered.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// A point in time that travels with every message of a call. Code that waits for the call stops waiting then.
 ///
