@@ -38,10 +38,35 @@ pub struct PersistentReader {
 
 // ===== impl PersistentReader =====
 
+/// The values of a read, in the order of its keys.
+type Values = Vec<Option<Vec<u8>>>;
+
+/// A read, over all its tries.
+struct Read {
+    keys: Arc<[String]>,
+    deadline: Instant,
+    suspicion: Suspicion,
+    pending: Option<PendingRead>,
+    /// The number of times that it was sent.
+    sent: usize,
+    /// The number of tries that timed out.
+    timeouts: usize,
+    /// Whether its connection was lost, so that it must be sent again.
+    is_lost: bool,
+}
+
 /// A read in flight, and its connection.
 struct PendingRead {
-    asked: Handle,
-    reply: Reply<Vec<Option<Vec<u8>>>>,
+    handle: Handle,
+    reply: Reply<Values>,
+}
+
+/// The outcome of one try.
+enum Tried {
+    Answered(Values),
+    Failed(BackendError, Handle),
+    /// With the connection that was asked, if there was one.
+    TimedOut(Option<Handle>),
 }
 
 /// A connection of one of the links, to report a failure to the right link.
@@ -71,11 +96,7 @@ impl PersistentReader {
     /// [`StoreError::Unavailable`] at once if the breaker is open. [`StoreError::BadValue`],
     /// [`StoreError::CrossSlot`] and [`StoreError::TooLarge`] are not retried; for several keys they come as
     /// [`StoreError::AtFault`]. A question whose answer was too large is rejected for a second without asking.
-    pub async fn get_many(
-        &self,
-        keys: Arc<[String]>,
-        deadline: Instant,
-    ) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+    pub async fn get_many(&self, keys: Arc<[String]>, deadline: Instant) -> Result<Values, StoreError> {
         let judgement = self.faulty.borrow_mut().judge(&keys, Instant::now());
         match judgement {
             Judgement::Unknown => self.read(keys, deadline, Suspicion::default()).await,
@@ -94,83 +115,116 @@ impl PersistentReader {
         &self,
         keys: Arc<[String]>,
         deadline: Instant,
-        mut suspicion: Suspicion,
-    ) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        suspicion: Suspicion,
+    ) -> Result<Values, StoreError> {
         self.budget.borrow_mut().earn();
-        let mut under_way: Option<PendingRead> = None;
+        let mut read =
+            Read { keys, deadline, suspicion, pending: None, sent: 0, timeouts: 0, is_lost: false };
         let mut last = StoreError::TimedOut;
-        let mut lost = false;
-        let (mut sent, mut waited) = (0, 0);
-        while waited < self.attempts {
-            lost |= under_way.take_if(|read| !read.asked.is_there()).is_some();
-            if under_way.is_none() && suspicion.needs_sizes() {
-                let (begun, mut asked) = (Instant::now(), None);
+        while read.timeouts < self.attempts {
+            read.is_lost |= read.pending.take_if(|pending| !pending.handle.is_current()).is_some();
+            let begun = Instant::now();
+            if read.pending.is_none() && read.suspicion.needs_sizes() {
                 if begun >= deadline {
                     break;
                 }
-                let until = deadline.min(begun + self.timeout());
-                match timeout_at(until, self.sizes(&keys, &mut asked)).await {
-                    Ok(Some(sizes)) => suspicion.sizes = Some(sizes),
-                    Ok(None) => return Err(StoreError::Unavailable),
-                    Err(_) => {
-                        waited += 1;
-                        last = self.late(asked.as_ref(), begun);
-                        continue;
-                    }
-                }
-                self.examine(&keys, &mut suspicion, deadline).await?;
+                let mut asked = None;
+                let sizes = self.sizes(&read.keys, &mut asked);
+                let Ok(sizes) = timeout_at(self.limit(begun, deadline), sizes).await else {
+                    read.timeouts += 1;
+                    last = self.timed_out(asked.as_ref(), begun);
+                    continue;
+                };
+                read.suspicion.sizes = Some(sizes?);
+                self.examine(&read.keys, &mut read.suspicion, deadline).await?;
             }
-            if lost && (sent >= self.attempts || !self.pause(sent, deadline).await) {
+            if read.is_lost && (read.sent >= self.attempts || !self.pause(read.sent, deadline).await) {
                 break;
             }
-            lost = false;
+            read.is_lost = false;
             let begun = Instant::now();
             if begun >= deadline {
                 break;
             }
-            let until = deadline.min(begun + self.timeout());
-            match timeout_at(until, self.attempt(&keys, &mut under_way, &mut sent)).await {
-                Ok(Ok(values)) => {
-                    if let Some(read) = under_way {
-                        read.asked.link.succeeded(Operation::GetMany, begun);
-                    }
-                    return Ok(values);
+            last = match self.attempt(&mut read, begun).await? {
+                Tried::Answered(values) => return Ok(values),
+                Tried::TimedOut(asked) => {
+                    read.timeouts += 1;
+                    self.timed_out(asked.as_ref(), begun)
                 }
-                Ok(Err(None)) => return Err(StoreError::Unavailable),
-                Ok(Err(Some((error, asked)))) => {
-                    under_way = None;
-                    lost = true;
-                    asked.link.failed(Operation::GetMany, &error, asked.live.generation, begun);
-                    last = StoreError::from(&error);
-                    match error.remedy() {
-                        Remedy::Reconnect => {
-                            suspicion.losses += 1;
-                            if suspicion.is_proven() {
-                                let error = BackendError::TooLarge;
-                                return Err(self.blame(&keys, &error, suspicion.sizes, deadline).await);
-                            }
-                        }
-                        Remedy::Retry | Remedy::Reresolve => {}
-                        Remedy::BadValue => {
-                            return Err(self.blame(&keys, &error, suspicion.sizes, deadline).await);
-                        }
-                        Remedy::DropWrite | Remedy::Wait | Remedy::Configuration => return Err(last),
-                    }
+                Tried::Failed(error, Handle { link, live }) => {
+                    link.failed(Operation::GetMany, &error, live.generation, begun);
+                    self.after_failure(&mut read, &error).await?
                 }
-                Err(_) => {
-                    waited += 1;
-                    last = self.late(under_way.as_ref().map(|read| &read.asked), begun);
-                }
-            }
+            };
         }
-        if let Some(read) = under_way {
-            self.learn_from(keys, read);
+        if let Some(pending) = read.pending {
+            self.learn_from(read.keys, pending);
         }
         Err(last)
     }
 
+    /// One try: sends the read, unless it is in flight, and waits for its answer.
+    ///
+    /// # Errors
+    ///
+    /// If the store cannot be asked at all.
+    async fn attempt(&self, read: &mut Read, begun: Instant) -> Result<Tried, StoreError> {
+        let reply = async {
+            let pending = match read.pending.take() {
+                Some(pending) => pending,
+                None => {
+                    let handle = self.next_connection().await?;
+                    read.sent += 1;
+                    PendingRead { reply: handle.live.connection.get_many(read.keys.clone()), handle }
+                }
+            };
+            Ok::<_, StoreError>(read.pending.insert(pending).reply.as_mut().await)
+        };
+        let reply = match timeout_at(self.limit(begun, read.deadline), reply).await {
+            Ok(reply) => reply?,
+            Err(_) => {
+                return Ok(Tried::TimedOut(read.pending.as_ref().map(|pending| pending.handle.clone())));
+            }
+        };
+        let Some(PendingRead { handle, .. }) = read.pending.take() else {
+            return Err(StoreError::Unavailable);
+        };
+        Ok(match reply {
+            Ok(values) => {
+                handle.link.succeeded(Operation::GetMany, begun);
+                Tried::Answered(values)
+            }
+            Err(error) => Tried::Failed(error, handle),
+        })
+    }
+
+    /// Prepares a read that failed with `error` for its next try; returns its error, in case that there is none.
+    ///
+    /// # Errors
+    ///
+    /// The error of the read, if a retry cannot help.
+    async fn after_failure(&self, read: &mut Read, error: &BackendError) -> Result<StoreError, StoreError> {
+        read.is_lost = true;
+        match error.remedy() {
+            Remedy::Reconnect => {
+                read.suspicion.losses += 1;
+                if read.suspicion.is_proven() {
+                    let sizes = read.suspicion.sizes.take();
+                    return Err(self.blame(&read.keys, &BackendError::TooLarge, sizes, read.deadline).await);
+                }
+                Ok(error.into())
+            }
+            Remedy::Retry | Remedy::Reresolve => Ok(error.into()),
+            Remedy::BadValue => {
+                Err(self.blame(&read.keys, error, read.suspicion.sizes.take(), read.deadline).await)
+            }
+            Remedy::DropWrite | Remedy::Wait | Remedy::Configuration => Err(error.into()),
+        }
+    }
+
     /// A try that began at `begun` timed out, over the connection `asked`, or because there was no connection.
-    fn late(&self, asked: Option<&Handle>, begun: Instant) -> StoreError {
+    fn timed_out(&self, asked: Option<&Handle>, begun: Instant) -> StoreError {
         let error = BackendError::TimedOut;
         if let Some(Handle { link, live }) = asked {
             link.failed(Operation::GetMany, &error, live.generation, begun);
@@ -183,40 +237,29 @@ impl PersistentReader {
         StoreError::TimedOut
     }
 
-    /// One try: sends the read, unless it is in flight, and waits for its answer.
-    async fn attempt(
-        &self,
-        keys: &Arc<[String]>,
-        under_way: &mut Option<PendingRead>,
-        sent: &mut usize,
-    ) -> Result<Vec<Option<Vec<u8>>>, Option<(BackendError, Handle)>> {
-        let read = match under_way.take() {
-            Some(read) => read,
-            None => {
-                let asked = self.next_connection().await.ok_or(None)?;
-                *sent += 1;
-                PendingRead { reply: asked.live.connection.get_many(keys.clone()), asked }
-            }
-        };
-        let read = under_way.insert(read);
-        read.reply.as_mut().await.map_err(|error| Some((error, read.asked.clone())))
-    }
-
-    /// The connection that has been silent for the shortest time, or the next new one; `None` once every breaker is
-    /// open.
-    async fn next_connection(&self) -> Option<Handle> {
+    /// The connection that has been silent for the shortest time, or the next new one.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`] once every breaker is open.
+    async fn next_connection(&self) -> Result<Handle, StoreError> {
         loop {
             let usable = || self.links.iter().filter(|link| !link.is_open());
-            let there = usable().filter_map(|link| Some(Handle { link: link.clone(), live: link.live()? }));
-            if let Some(asked) = there.min_by_key(|asked| asked.live.connection.silent_for()) {
-                return Some(asked);
+            let live = usable().filter_map(|link| Some(Handle { link: link.clone(), live: link.live()? }));
+            if let Some(handle) = live.min_by_key(|handle| handle.live.connection.silent_for()) {
+                return Ok(handle);
             }
             let next: Vec<_> = usable().map(|link| Box::pin(link.next_live())).collect();
             if next.is_empty() {
-                return None;
+                return Err(StoreError::Unavailable);
             }
             select_all(next).await;
         }
+    }
+
+    /// The end of a try that began at `begun`.
+    fn limit(&self, begun: Instant, deadline: Instant) -> Instant {
+        deadline.min(begun + self.timeout())
     }
 
     /// The timeout, which is the same for all links of a role.
@@ -240,7 +283,7 @@ impl PersistentReader {
 
 impl Handle {
     /// Whether this is still the link's connection, and requests may be sent over it.
-    fn is_there(&self) -> bool {
+    fn is_current(&self) -> bool {
         !self.link.is_open() && self.link.live().is_some_and(|live| live.generation == self.live.generation)
     }
 }

@@ -50,9 +50,9 @@ fn authenticator() -> Authenticator {
 /// All actors of a worker, on one store for both roles.
 async fn start(script: &Script) -> Tree {
     let registry = Registry::new();
-    let role = |role| RolePlan {
+    let role = |role, timeout| RolePlan {
         connector: script.connector(),
-        policy: LinkPolicy::new(100 * MILLI),
+        policy: LinkPolicy::new(timeout),
         status: status(role),
     };
     let lookups = CacheLookups::register(&registry).unwrap();
@@ -65,8 +65,8 @@ async fn start(script: &Script) -> Tree {
             max_client_ids: 10,
             clock: || WALL_CLOCK.get(),
         },
-        cache: CacheStorePlan { role: role(Role::Cache), ttl: 3_600 * SECOND, lookups },
-        persistent: PersistentStorePlan { role: role(Role::Persistent), attempts: 3 },
+        cache: CacheStorePlan { role: role(Role::Cache, 80 * MILLI), ttl: 3_600 * SECOND, lookups },
+        persistent: PersistentStorePlan { role: role(Role::Persistent, 100 * MILLI), attempts: 3 },
         runtime: ActorRuntime {
             restarts: RestartPolicy::default(),
             health: ActorsHealth::register(&registry, &Tree::NAMES).unwrap(),

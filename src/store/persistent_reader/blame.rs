@@ -71,20 +71,23 @@ impl Suspicion {
 // ===== impl PersistentReader =====
 
 impl PersistentReader {
-    /// The sizes of the values of `keys`; `None` if every breaker is open. Without a time limit; `asked` is the
-    /// connection that was asked last.
+    /// The sizes of the values of `keys`. Without a time limit; `asked` is the connection that was asked last.
     ///
     /// Connections may be lost meanwhile, to the same question of other callers; then the next one is asked.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`] once every breaker is open.
     pub(super) async fn sizes(
         &self,
         keys: &Arc<[String]>,
         asked: &mut Option<Handle>,
-    ) -> Option<Vec<Option<Size>>> {
+    ) -> Result<Vec<Option<Size>>, StoreError> {
         loop {
             *asked = None;
             let asked = asked.insert(self.next_connection().await?);
             if let Ok(sizes) = asked.live.connection.sizes(keys.clone()).await {
-                return Some(sizes);
+                return Ok(sizes);
             }
             sleep(BETWEEN_ASKS).await;
         }
@@ -131,10 +134,9 @@ impl PersistentReader {
             _ if keys.len() == 1 || cause == StoreError::CrossSlot => everyone(keys.len()),
             Some(sizes) => culprits(&sizes, &cause),
             None => {
-                let until = deadline.min(Instant::now() + self.timeout());
-                match timeout_at(until, self.sizes(keys, &mut None)).await {
-                    Ok(Some(sizes)) => culprits(&sizes, &cause),
-                    Ok(None) | Err(_) => everyone(keys.len()),
+                match timeout_at(self.limit(Instant::now(), deadline), self.sizes(keys, &mut None)).await {
+                    Ok(Ok(sizes)) => culprits(&sizes, &cause),
+                    Ok(Err(_)) | Err(_) => everyone(keys.len()),
                 }
             }
         };
@@ -158,10 +160,10 @@ impl PersistentReader {
     pub(super) fn learn_from(&self, keys: Arc<[String]>, read: PendingRead) {
         let this = self.clone();
         spawn_local(async move {
-            let patience = read.asked.link.policy.patience;
+            let patience = read.handle.link.policy.patience;
             // The connection ended because of this reply. For other reads on it, it is simply lost.
             if let Ok(Err(BackendError::Protocol)) = timeout(patience, read.reply).await {
-                let sizes = timeout(patience, this.sizes(&keys, &mut None)).await.ok().flatten();
+                let sizes = timeout(patience, this.sizes(&keys, &mut None)).await.ok().and_then(Result::ok);
                 let suspicion = Suspicion { losses: 1, sizes, ..Suspicion::default() };
                 if suspicion.is_proven() {
                     let (error, now) = (BackendError::TooLarge, Instant::now());
