@@ -19,6 +19,7 @@ mod check_config;
 mod failure;
 mod input;
 mod interests;
+mod line_fault;
 mod lines;
 mod openapi;
 mod output;

@@ -50,9 +50,9 @@ use crate::{
 };
 
 pub use self::{
-    answer::{Answer, Interests},
+    answer::{CallAnswer, InterestsById},
     call::{Call, Identity, InvalidHeader, Person},
-    error::{BuildError, CallError, FieldFault, Transport, Unexpected},
+    error::{BuildError, ClientError, FieldFault, Transport, Unexpected},
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -145,11 +145,11 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`CallError`], after as many tries as the policy and the deadline allow.
-    pub async fn online_score(&self, identity: &Identity, person: &Person) -> Result<Score, CallError> {
+    /// [`ClientError`], after as many tries as the policy and the deadline allow.
+    pub async fn online_score(&self, identity: &Identity, person: &Person) -> Result<Score, ClientError> {
         match self.send(&Call::online_score(identity.clone(), person)).await? {
-            Answer::Score(score) => Ok(score),
-            Answer::Interests(_) => Err(Unexpected::Shape.into()),
+            CallAnswer::Score(score) => Ok(score),
+            CallAnswer::Interests(_) => Err(Unexpected::Shape.into()),
         }
     }
 
@@ -158,10 +158,14 @@ impl Client {
     /// # Errors
     ///
     /// As [`Client::online_score`].
-    pub async fn clients_interests(&self, identity: &Identity, ids: &[i64]) -> Result<Interests, CallError> {
+    pub async fn clients_interests(
+        &self,
+        identity: &Identity,
+        ids: &[i64],
+    ) -> Result<InterestsById, ClientError> {
         match self.send(&Call::clients_interests(identity.clone(), ids, None)).await? {
-            Answer::Interests(interests) => Ok(interests),
-            Answer::Score(_) => Err(Unexpected::Shape.into()),
+            CallAnswer::Interests(interests) => Ok(interests),
+            CallAnswer::Score(_) => Err(Unexpected::Shape.into()),
         }
     }
 
@@ -170,7 +174,7 @@ impl Client {
     /// # Errors
     ///
     /// As [`Client::online_score`].
-    pub async fn send(&self, call: &Call) -> Result<Answer, CallError> {
+    pub async fn send(&self, call: &Call) -> Result<CallAnswer, ClientError> {
         let mut tries = 0;
         let outcome = retry::within(&self.policy, &mut fastrand::Rng::new(), || {
             tries += 1;
@@ -191,7 +195,7 @@ impl Client {
         Identity::new("", self.authenticator.admin_login())
     }
 
-    async fn attempt(&self, call: &Call) -> Result<Answer, CallError> {
+    async fn attempt(&self, call: &Call) -> Result<CallAnswer, ClientError> {
         let now = wall_clock::now();
         let token = self.authenticator.token(&call.identity.account, &call.identity.login, now);
         let mut request = self
@@ -213,7 +217,7 @@ impl Client {
         answer::read(call.method, status, retry_after, &body)
     }
 
-    async fn read(&self, mut response: Response) -> Result<Vec<u8>, CallError> {
+    async fn read(&self, mut response: Response) -> Result<Vec<u8>, ClientError> {
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(Transport::from)? {
             if body.len() + chunk.len() > self.policy.response_limit {

@@ -38,7 +38,7 @@ mod timezone;
 mod values;
 
 pub use auth::{AuthPolicy, Authenticator, Caller, Forbidden, InvalidAuthPolicy, MAX_ADMIN_GRACE};
-pub use fields::{Fault, Faults, Reason};
+pub use fields::{Faults, FieldFault, Reason};
 pub use interests::{Interests, InterestsByClient, MalformedInterests};
 pub use json::{BadJson, Json, Object};
 pub use method::Method;

@@ -8,7 +8,7 @@ use std::{
 
 use secrecy::SecretString;
 
-use crate::units::{HIDDEN, HIDDEN_IS_NO_SECRET};
+use crate::units::{HIDDEN, HIDDEN_IS_NO_SECRET, as_u64};
 
 /// More bytes than a secret has; limits the cost of a wrong path such as `/dev/zero`.
 const LARGEST: u64 = 64 * 1024;
@@ -18,10 +18,8 @@ const LARGEST: u64 = 64 * 1024;
 /// Blocks. Errors name the file, and never show its contents.
 pub(crate) fn read(file: &Path) -> Result<SecretString, String> {
     let refused = |why: &str| format!("{}: {why}", file.display());
-    let bytes = read_bounded(file).map_err(|error| refused(&format!("cannot be read: {error}")))?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(refused("too large for a secret"));
-    }
+    let bytes = read_bounded(file, LARGEST).map_err(|error| refused(&format!("cannot be read: {error}")))?;
+    let bytes = bytes.ok_or_else(|| refused("too large for a secret"))?;
     let text = String::from_utf8(bytes).map_err(|_| refused("not valid UTF-8"))?;
     let line = text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
     match line {
@@ -31,10 +29,11 @@ pub(crate) fn read(file: &Path) -> Result<SecretString, String> {
     }
 }
 
-fn read_bounded(file: &Path) -> io::Result<Vec<u8>> {
+/// The contents of a file; `None` if it has more than `most` bytes. Blocks.
+pub(crate) fn read_bounded(file: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
-    File::open(file)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
+    File::open(file)?.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    Ok((as_u64(bytes.len()) <= most).then_some(bytes))
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ pub mod url;
 pub use self::redis::RedisConnector;
 pub use crate::backoff::Backoff;
 pub use attempt::{FailedAttempt, Step};
-pub use backend::{Access, Connection, Connector, Reply, Size};
+pub use backend::{Access, Connection, Connector, ReplyFuture, Size};
 pub use breaker::{Breaker, BreakerPolicy, Change};
 pub use bulk::{Bulk, OpenBulkError, Purpose, PutError, Stored, Watch, open_bulk};
 pub use cache_client::CacheClient;

@@ -13,7 +13,7 @@ use super::{
     links::{Keepers, RolePlan},
     runtime::{
         NamedActor,
-        mailbox::{Reply, handle_sent},
+        mailbox::{ActorReply, handle_sent},
     },
 };
 use crate::{
@@ -118,16 +118,16 @@ handle_sent!(CacheStoreActor: CacheGet);
 handle_sent!(CacheStoreActor: CachePut);
 
 impl Handler<CacheGet> for CacheStoreActor {
-    type Result = Reply<Option<Score>>;
+    type Result = ActorReply<Option<Score>>;
 
     fn handle(&mut self, msg: CacheGet, _: &mut Self::Context) -> Self::Result {
         // During an outage a call should cost little.
         if self.requests.refuses_reads() {
             self.plan.lookups.count(Lookup::Degraded);
-            return Reply::Now(None);
+            return ActorReply::Now(None);
         }
         let (requests, lookups) = (self.requests.clone(), self.plan.lookups.clone());
-        Reply::Later(Box::pin(async move {
+        ActorReply::Later(Box::pin(async move {
             let deadline = msg.deadline.instant();
             let (score, lookup) = match requests.get(msg.key, deadline).await {
                 Ok(found) => match found.as_deref().and_then(Score::from_cached) {
@@ -143,14 +143,14 @@ impl Handler<CacheGet> for CacheStoreActor {
 }
 
 impl Handler<CachePut> for CacheStoreActor {
-    type Result = Reply<()>;
+    type Result = ActorReply<()>;
 
     fn handle(&mut self, msg: CachePut, _: &mut Self::Context) -> Self::Result {
         if msg.deadline.has_passed(Instant::now()) || self.requests.refuses_write() {
-            return Reply::Now(());
+            return ActorReply::Now(());
         }
         let (requests, ttl) = (self.requests.clone(), self.plan.ttl);
-        Reply::Later(Box::pin(async move {
+        ActorReply::Later(Box::pin(async move {
             requests.set(msg.key, msg.score.to_cached().into_bytes(), ttl).await;
         }))
     }

@@ -15,7 +15,7 @@ use super::{
     interests::{InterestsError, LookUpInterests},
     runtime::{
         NamedActor,
-        mailbox::{Mailbox, Reply, Unanswered, handle_sent},
+        mailbox::{ActorReply, Mailbox, Unanswered, handle_sent},
     },
     scoring::RateScore,
 };
@@ -202,20 +202,20 @@ impl NamedActor for DispatcherActor {
 handle_sent!(DispatcherActor: CallMethod);
 
 impl Handler<CallMethod> for DispatcherActor {
-    type Result = Reply<Handled>;
+    type Result = ActorReply<Handled>;
 
     fn handle(&mut self, msg: CallMethod, _: &mut Self::Context) -> Self::Result {
         let deadline = Deadline::after(msg.received, self.plan.deadline);
         let Ok(admitted) = self.plan.admission.admit(deadline) else {
             let outcome = Err(CallError::Unavailable);
-            return Reply::Now(Handled { outcome, context: CallContext::Unknown });
+            return ActorReply::Now(Handled { outcome, context: CallContext::Unknown });
         };
         let mut context = CallContext::Unknown;
         match self.check(msg.request, &mut context) {
-            Err(refused) => Reply::Now(Handled { outcome: Err(refused), context }),
+            Err(refused) => ActorReply::Now(Handled { outcome: Err(refused), context }),
             Ok(call) => {
                 let answer = self.route(call, deadline);
-                Reply::Later(Box::pin(async move {
+                ActorReply::Later(Box::pin(async move {
                     let outcome = answer.await;
                     drop(admitted);
                     Handled { outcome, context }

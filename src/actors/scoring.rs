@@ -15,7 +15,7 @@ use super::{
     near_cache::NearCache,
     runtime::{
         NamedActor,
-        mailbox::{Mailbox, Reply, handle_sent},
+        mailbox::{ActorReply, Mailbox, handle_sent},
     },
 };
 use crate::{
@@ -71,18 +71,18 @@ impl NamedActor for ScoringActor {
 handle_sent!(ScoringActor: RateScore);
 
 impl Handler<RateScore> for ScoringActor {
-    type Result = Reply<Score>;
+    type Result = ActorReply<Score>;
 
     fn handle(&mut self, msg: RateScore, _: &mut Self::Context) -> Self::Result {
         if let Some(score) = self.near.get(&msg.request) {
-            return Reply::Now(score);
+            return ActorReply::Now(score);
         }
         let key = cache_key(&msg.request);
         let deadline = Deadline::after(Instant::now(), self.cache_timeout).earlier(msg.deadline);
         // The store limits its own time; this limit is for a store actor that is stuck or being restarted.
         let cached = self.cache_get.ask(CacheGet { key: key.clone(), deadline }, deadline);
         let (near, cache_put) = (self.near.clone(), self.cache_put.clone());
-        Reply::Later(Box::pin(async move {
+        ActorReply::Later(Box::pin(async move {
             if let Ok(Some(score)) = cached.await {
                 near.keep(msg.request, score);
                 return score;

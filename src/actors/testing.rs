@@ -11,7 +11,7 @@ use tracing::Span;
 
 use super::runtime::{
     health::{ActorHealth, ActorsHealth},
-    mailbox::{Mailbox, Reply, Sent},
+    mailbox::{ActorReply, Mailbox, Sent},
 };
 
 type Answer<M> = Box<dyn Fn(&M) -> <M as Message>::Result>;
@@ -83,7 +83,7 @@ where
     M: Message + Send + Unpin + 'static,
     M::Result: Send,
 {
-    type Result = Reply<M::Result>;
+    type Result = ActorReply<M::Result>;
 
     fn handle(&mut self, sent: Sent<M>, _: &mut Self::Context) -> Self::Result {
         sent.handled(|_| Span::current(), |msg| self.take(msg))
@@ -95,12 +95,12 @@ where
     M: Message + Send + Unpin + 'static,
     M::Result: Send,
 {
-    fn take(&mut self, msg: M) -> Reply<M::Result> {
+    fn take(&mut self, msg: M) -> ActorReply<M::Result> {
         self.received.set(self.received.get() + 1);
         let reply = match &*self.act.borrow() {
-            Act::Answer(answer) => Reply::Now(answer(&msg)),
+            Act::Answer(answer) => ActorReply::Now(answer(&msg)),
             Act::Panic => panic!("as told"),
-            Act::Hang => Reply::Later(Box::pin(std::future::pending())),
+            Act::Hang => ActorReply::Later(Box::pin(std::future::pending())),
         };
         self.last.replace(Some(msg));
         reply

@@ -11,7 +11,7 @@ use std::{
 use super::signals::Stop;
 use crate::{
     app::BuildError,
-    client::CallError,
+    client::ClientError,
     config::{Settings, error::ConfigErrors},
     domain::InvalidAuthPolicy,
     store::{BackendError, OpenBulkError, PutError},
@@ -57,7 +57,7 @@ pub(super) enum Failure {
     Malformed(usize),
     /// A call has no answer.
     #[error("{source} (request id {request_id})")]
-    Call { source: CallError, request_id: String },
+    Call { source: ClientError, request_id: String },
     #[error("GET http://{address}{path}: {source}")]
     Probe { address: SocketAddr, path: &'static str, source: io::Error },
     #[error("{failed} of {lines} calls failed")]

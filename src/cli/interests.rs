@@ -3,14 +3,13 @@
 //! # Layout
 //!
 //! - `import`, `export`, `get`: the subcommands
-//! - `ndjson`, `csv`, `batch`, `fault`: from lines to clients, with all faults by line; pure except for the reading
+//! - `ndjson`, `csv`, `batch`: from lines to clients, with all faults by line; pure except for the reading
 //! - `record`: a client's line, and its value in the store
 //! - `writing`: the progress bar of an import
 
 mod batch;
 mod csv;
 mod export;
-mod fault;
 mod get;
 mod import;
 mod ndjson;

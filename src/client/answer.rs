@@ -5,22 +5,22 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use super::error::{CallError, FieldFault, Unexpected};
+use super::error::{ClientError, FieldFault, Unexpected};
 use crate::domain::{Method, Score};
 
 /// Each client's interests, by id.
-pub type Interests = BTreeMap<i64, Vec<String>>;
+pub type InterestsById = BTreeMap<i64, Vec<String>>;
 
 /// A successful answer. Serializes to the contract's `response`.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Answer {
+pub enum CallAnswer {
     /// To `online_score`.
     Score(Score),
     /// To `clients_interests`.
-    Interests(Interests),
+    Interests(InterestsById),
 }
 
-impl Serialize for Answer {
+impl Serialize for CallAnswer {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Score(score) => serializer.collect_map([("score", score)]),
@@ -38,7 +38,7 @@ pub(super) fn read(
     status: u16,
     retry_after: Option<Duration>,
     body: &[u8],
-) -> Result<Answer, CallError> {
+) -> Result<CallAnswer, ClientError> {
     // serde_json's error may quote the body.
     let mut envelope: Map<String, Value> = serde_json::from_slice(body).unwrap_or_default();
     let code = envelope.get("code").and_then(Value::as_u64);
@@ -53,28 +53,28 @@ pub(super) fn read(
             code.ok_or(Unexpected::Shape)?;
             return Ok(success(method, envelope.remove("response"))?);
         }
-        400 => CallError::BadRequest(why()?.to_owned()),
-        403 => CallError::Forbidden,
-        404 => CallError::NotFound,
-        405 => CallError::WrongVerb,
-        408 => CallError::TooSlow { retry_after },
-        413 => CallError::TooLarge,
-        422 => CallError::Invalid(faults(why()?)),
-        429 => CallError::RateLimited { retry_after },
-        431 => CallError::HeadTooLarge,
-        500 => CallError::Internal,
-        503 => CallError::Unavailable { retry_after },
+        400 => ClientError::BadRequest(why()?.to_owned()),
+        403 => ClientError::Forbidden,
+        404 => ClientError::NotFound,
+        405 => ClientError::WrongVerb,
+        408 => ClientError::TooSlow { retry_after },
+        413 => ClientError::TooLarge,
+        422 => ClientError::Invalid(faults(why()?)),
+        429 => ClientError::RateLimited { retry_after },
+        431 => ClientError::HeadTooLarge,
+        500 => ClientError::Internal,
+        503 => ClientError::Unavailable { retry_after },
         other => Unexpected::Status(other).into(),
     })
 }
 
-fn success(method: Method, response: Option<Value>) -> Result<Answer, Unexpected> {
+fn success(method: Method, response: Option<Value>) -> Result<CallAnswer, Unexpected> {
     let response = response.ok_or(Unexpected::Shape)?;
     let answer = match method {
         Method::OnlineScore => {
-            response.get("score").and_then(Value::as_f64).and_then(Score::new).map(Answer::Score)
+            response.get("score").and_then(Value::as_f64).and_then(Score::new).map(CallAnswer::Score)
         }
-        Method::ClientsInterests => serde_json::from_value(response).map(Answer::Interests).ok(),
+        Method::ClientsInterests => serde_json::from_value(response).map(CallAnswer::Interests).ok(),
     };
     answer.ok_or(Unexpected::Shape)
 }

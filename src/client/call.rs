@@ -104,12 +104,22 @@ impl fmt::Debug for Person {
 impl Call {
     /// `online_score`.
     pub fn online_score(identity: Identity, person: &Person) -> Self {
-        Self::raw(identity, Method::OnlineScore, json(person))
+        Self::raw(identity, Method::OnlineScore, Self::score_arguments(person))
     }
 
     /// `clients_interests`; `date` is `DD.MM.YYYY`.
     pub fn clients_interests(identity: Identity, ids: &[i64], date: Option<&str>) -> Self {
-        Self::raw(identity, Method::ClientsInterests, json(&Clients { client_ids: ids, date }))
+        Self::raw(identity, Method::ClientsInterests, Self::interests_arguments(ids, date))
+    }
+
+    /// The arguments of `online_score`, as JSON.
+    pub fn score_arguments(person: &Person) -> Box<RawValue> {
+        json(person)
+    }
+
+    /// The arguments of `clients_interests`, as JSON.
+    pub fn interests_arguments(ids: &[i64], date: Option<&str>) -> Box<RawValue> {
+        json(&Clients { client_ids: ids, date })
     }
 
     /// A call with these arguments, which are sent unchanged.

@@ -18,7 +18,7 @@ pub enum BuildError {
 
 /// The reason why a call has no answer, after all its tries.
 #[derive(Debug, thiserror::Error)]
-pub enum CallError {
+pub enum ClientError {
     /// 400: the service could not read the request, for this reason. A bug of the client, or of a proxy between them.
     #[error("{0}")]
     BadRequest(String),
@@ -28,7 +28,7 @@ pub enum CallError {
     /// 404: the URL does not lead to this service.
     #[error("there is no scoring service at this URL")]
     NotFound,
-    /// 405: as [`CallError::NotFound`].
+    /// 405: as [`ClientError::NotFound`].
     #[error("there is something else than a scoring service at this URL")]
     WrongVerb,
     /// 408: the request arrived too slowly.
@@ -46,7 +46,7 @@ pub enum CallError {
     /// 429: too many calls.
     #[error("too many calls{}", when(.retry_after))]
     RateLimited {
-        /// As for [`CallError::TooSlow`].
+        /// As for [`ClientError::TooSlow`].
         retry_after: Option<Duration>,
     },
     /// 431: the head is too large.
@@ -58,7 +58,7 @@ pub enum CallError {
     /// 503: the service's store cannot answer, or the service is overloaded.
     #[error("the service is unavailable{}", when(.retry_after))]
     Unavailable {
-        /// As for [`CallError::TooSlow`].
+        /// As for [`ClientError::TooSlow`].
         retry_after: Option<Duration>,
     },
     /// An answer that the contract does not define.
@@ -117,9 +117,9 @@ pub enum Transport {
     TimedOut,
 }
 
-// ===== impl CallError =====
+// ===== impl ClientError =====
 
-impl CallError {
+impl ClientError {
     /// The service's code, if it gave one.
     pub fn code(&self) -> Option<u16> {
         match self {

@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::{
     Policy,
-    error::{CallError, Transport},
+    error::{ClientError, Transport},
 };
 
 /// Tries until there is an answer, a permanent error, as many tries as the policy allows, or no time left.
@@ -18,9 +18,9 @@ pub(super) async fn within<T, F>(
     policy: &Policy,
     random: &mut fastrand::Rng,
     mut attempt: impl FnMut() -> F,
-) -> Result<T, CallError>
+) -> Result<T, ClientError>
 where
-    F: Future<Output = Result<T, CallError>>,
+    F: Future<Output = Result<T, ClientError>>,
 {
     let deadline = after(policy.deadline);
     let mut failures = 0;
@@ -29,7 +29,7 @@ where
         let failure = match timeout_at(until, attempt()).await {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(failure)) => failure,
-            Err(_) if until == deadline => return Err(CallError::DeadlineExceeded),
+            Err(_) if until == deadline => return Err(ClientError::DeadlineExceeded),
             Err(_) => Transport::TimedOut.into(),
         };
         failures += 1;
@@ -71,12 +71,12 @@ mod tests {
         Policy { deadline: DEADLINE, attempts, backoff, ..Policy::default() }
     }
 
-    fn unavailable(seconds: Option<u64>) -> CallError {
-        CallError::Unavailable { retry_after: seconds.map(Duration::from_secs) }
+    fn unavailable(seconds: Option<u64>) -> ClientError {
+        ClientError::Unavailable { retry_after: seconds.map(Duration::from_secs) }
     }
 
     /// Answers with the errors in turn, then with 7; says when each try began.
-    async fn play(policy: &Policy, errors: Vec<CallError>) -> (Result<i32, CallError>, Vec<Duration>) {
+    async fn play(policy: &Policy, errors: Vec<ClientError>) -> (Result<i32, ClientError>, Vec<Duration>) {
         let begun = Instant::now();
         let (tries, errors) = (RefCell::new(Vec::new()), RefCell::new(errors.into_iter()));
         let outcome = within(policy, &mut fastrand::Rng::with_seed(1), || {
@@ -90,29 +90,29 @@ mod tests {
     }
 
     #[rstest]
-    #[case::rate_limited(CallError::RateLimited { retry_after: None })]
+    #[case::rate_limited(ClientError::RateLimited { retry_after: None })]
     #[case::unavailable(unavailable(None))]
-    #[case::too_slow(CallError::TooSlow { retry_after: None })]
+    #[case::too_slow(ClientError::TooSlow { retry_after: None })]
     #[case::timed_out(Transport::TimedOut.into())]
     #[tokio::test(start_paused = true)]
-    async fn what_may_pass_is_tried_again(#[case] error: CallError) {
+    async fn what_may_pass_is_tried_again(#[case] error: ClientError) {
         let (outcome, tries) = play(&policy(4, 50), vec![error]).await;
         assert_eq!((outcome.unwrap(), tries.len()), (7, 2));
         assert!(tries[1] <= Duration::from_millis(51), "{tries:?}");
     }
 
     #[rstest]
-    #[case::forbidden(CallError::Forbidden)]
-    #[case::bad_request(CallError::BadRequest(String::new()))]
-    #[case::invalid(CallError::Invalid(vec![]))]
-    #[case::not_found(CallError::NotFound)]
-    #[case::wrong_verb(CallError::WrongVerb)]
-    #[case::too_large(CallError::TooLarge)]
-    #[case::head_too_large(CallError::HeadTooLarge)]
-    #[case::internal(CallError::Internal)]
+    #[case::forbidden(ClientError::Forbidden)]
+    #[case::bad_request(ClientError::BadRequest(String::new()))]
+    #[case::invalid(ClientError::Invalid(vec![]))]
+    #[case::not_found(ClientError::NotFound)]
+    #[case::wrong_verb(ClientError::WrongVerb)]
+    #[case::too_large(ClientError::TooLarge)]
+    #[case::head_too_large(ClientError::HeadTooLarge)]
+    #[case::internal(ClientError::Internal)]
     #[case::unexpected(Unexpected::Shape.into())]
     #[tokio::test(start_paused = true)]
-    async fn what_stays_is_not(#[case] error: CallError) {
+    async fn what_stays_is_not(#[case] error: ClientError) {
         let expected = error.to_string();
         let (outcome, tries) = play(&policy(4, 50), vec![error]).await;
         assert_eq!((outcome.unwrap_err().to_string(), tries.len()), (expected, 1));
@@ -140,7 +140,7 @@ mod tests {
     async fn tries_are_counted() {
         let errors = (0..9).map(|_| unavailable(None)).collect();
         let (outcome, tries) = play(&policy(3, 50), errors).await;
-        assert!(matches!(outcome, Err(CallError::Unavailable { .. })));
+        assert!(matches!(outcome, Err(ClientError::Unavailable { .. })));
         assert_eq!(tries.len(), 3);
     }
 
@@ -152,7 +152,7 @@ mod tests {
     async fn a_wait_past_the_deadline_is_not_begun(#[case] seconds: u64) {
         let begun = Instant::now();
         let (outcome, tries) = play(&policy(4, 50), vec![unavailable(Some(seconds))]).await;
-        let Err(CallError::Unavailable { retry_after }) = outcome else { panic!("{outcome:?}") };
+        let Err(ClientError::Unavailable { retry_after }) = outcome else { panic!("{outcome:?}") };
         assert_eq!(retry_after, Some(Duration::from_secs(seconds)));
         assert_eq!((tries.len(), begun.elapsed()), (1, Duration::ZERO));
     }
@@ -161,11 +161,11 @@ mod tests {
     async fn a_silent_try_is_cut_short_and_the_last_one_ends_with_the_deadline() {
         let begun = Instant::now();
         let outcome = within::<(), _>(&policy(9, 50), &mut fastrand::Rng::with_seed(1), pending).await;
-        assert!(matches!(outcome, Err(CallError::DeadlineExceeded)));
+        assert!(matches!(outcome, Err(ClientError::DeadlineExceeded)));
         assert_eq!(begun.elapsed(), DEADLINE);
         let brief = Policy { attempts: 2, ..policy(2, 50) };
         let outcome = within::<(), _>(&brief, &mut fastrand::Rng::with_seed(1), pending).await;
-        assert!(matches!(outcome, Err(CallError::Transport(Transport::TimedOut))));
+        assert!(matches!(outcome, Err(ClientError::Transport(Transport::TimedOut))));
     }
 
     #[tokio::test(start_paused = true)]

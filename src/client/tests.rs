@@ -62,7 +62,7 @@ fn envelope(status: u16, error: &str) -> ResponseTemplate {
     ResponseTemplate::new(status).set_body_json(json!({ "code": status, "error": error }))
 }
 
-async fn score(server: &MockServer) -> Result<Score, CallError> {
+async fn score(server: &MockServer) -> Result<Score, ClientError> {
     client_of(&server.uri(), quick()).online_score(&identity(), &person()).await
 }
 
@@ -145,7 +145,7 @@ async fn an_invalid_request_names_every_field() {
     let server = answering(envelope(422, list)).await;
     let error = score(&server).await.unwrap_err();
     assert_eq!(error.to_string(), list);
-    let CallError::Invalid(faults) = error else { panic!("{error:?}") };
+    let ClientError::Invalid(faults) = error else { panic!("{error:?}") };
     let fields: Vec<_> = faults.iter().map(|fault| fault.field.as_str()).collect();
     assert_eq!(fields, ["phone", "email"]);
 }
@@ -168,7 +168,10 @@ async fn how_long_to_wait_is_told_when_it_is_too_long(#[case] status: u16) {
 #[tokio::test]
 async fn a_proxys_own_refusal_counts_by_its_status() {
     let html = ResponseTemplate::new(503).set_body_raw("<h1>no upstream</h1>", "text/html");
-    assert!(matches!(score(&answering(html).await).await, Err(CallError::Unavailable { retry_after: None })));
+    assert!(matches!(
+        score(&answering(html).await).await,
+        Err(ClientError::Unavailable { retry_after: None })
+    ));
 }
 
 #[tokio::test]
@@ -218,7 +221,7 @@ async fn a_call_keeps_its_id_and_trace_over_its_tries() {
 async fn a_success_that_is_none_is_unexpected(#[case] body: &str, #[case] text: &str) {
     let server = answering(ResponseTemplate::new(200).set_body_string(body)).await;
     let error = score(&server).await.unwrap_err();
-    assert!(matches!(error, CallError::Unexpected(_)), "{error:?}");
+    assert!(matches!(error, ClientError::Unexpected(_)), "{error:?}");
     assert_eq!(error.to_string(), text);
     assert_eq!(server.received_requests().await.unwrap().len(), 1);
 }
@@ -243,7 +246,10 @@ async fn a_token_does_not_follow_a_redirect(#[case] status: u16) {
     let elsewhere = answering(ResponseTemplate::new(200)).await;
     let server = answering(ResponseTemplate::new(status).insert_header("Location", elsewhere.uri())).await;
     let error = score(&server).await.unwrap_err();
-    assert!(matches!(error, CallError::Unexpected(Unexpected::Status(told)) if told == status), "{error:?}");
+    assert!(
+        matches!(error, ClientError::Unexpected(Unexpected::Status(told)) if told == status),
+        "{error:?}"
+    );
     assert!(elsewhere.received_requests().await.unwrap().is_empty());
 }
 
@@ -255,7 +261,7 @@ async fn an_answer_is_read_up_to_the_limit_and_no_further() {
         let client = client_of(&server.uri(), Policy { response_limit, ..quick() });
         let outcome = client.online_score(&identity(), &person()).await;
         assert_eq!(outcome.is_ok(), fits, "{outcome:?}");
-        assert!(fits || matches!(outcome, Err(CallError::Unexpected(Unexpected::TooLarge))));
+        assert!(fits || matches!(outcome, Err(ClientError::Unexpected(Unexpected::TooLarge))));
     }
 }
 
@@ -288,7 +294,7 @@ async fn a_broken_answer_is_a_failed_connection_after_all_tries(#[case] bytes: &
     let (url, serving) = raw(bytes, true).await;
     let client = client_of(&url, quick());
     let error = client.online_score(&identity(), &person()).await.unwrap_err();
-    assert!(matches!(error, CallError::Transport(Transport::Broken(_))), "{error:?}");
+    assert!(matches!(error, ClientError::Transport(Transport::Broken(_))), "{error:?}");
     assert_eq!(client.repeats(), 3);
     assert!(!format!("{error} {error:?}").contains("secret"), "{error:?}");
     serving.abort();
@@ -303,7 +309,7 @@ async fn a_slow_answer_ends_with_the_deadline(#[case] bytes: &'static [u8]) {
     let policy = Policy { deadline: Duration::from_millis(60), ..quick() };
     let begun = Instant::now();
     let error = client_of(&url, policy).online_score(&identity(), &person()).await.unwrap_err();
-    assert!(matches!(error, CallError::DeadlineExceeded), "{error:?}");
+    assert!(matches!(error, ClientError::DeadlineExceeded), "{error:?}");
     assert!(begun.elapsed() >= policy.deadline);
     serving.abort();
 }
@@ -313,7 +319,7 @@ async fn nobody_there_is_told_with_its_cause() {
     let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let client = client_of(&format!("http://user:hunter2@{gone}/hunter2"), quick());
     let error = client.online_score(&identity(), &person()).await.unwrap_err();
-    assert!(matches!(error, CallError::Transport(Transport::Connect(_))), "{error:?}");
+    assert!(matches!(error, ClientError::Transport(Transport::Connect(_))), "{error:?}");
     assert!(error.to_string().starts_with("cannot connect: Connection refused"), "{error}");
     assert!(!format!("{error:?}").contains("hunter2"));
 }
@@ -342,7 +348,7 @@ async fn row_52_a_silent_name_server_costs_a_client_one_look_up() {
     let (identity, person) = (identity(), person());
     let call = || client.online_score(&identity, &person);
     for outcome in futures_util::future::join_all([call(), call(), call()]).await {
-        assert!(matches!(outcome, Err(CallError::Transport(_))), "{outcome:?}");
+        assert!(matches!(outcome, Err(ClientError::Transport(_))), "{outcome:?}");
     }
     assert_eq!((client.repeats(), looked_up.load(Relaxed)), (12, 1));
     drop(open);

@@ -14,7 +14,7 @@ pub type Reason = Cow<'static, str>;
 
 /// One field at fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct FieldFault {
     /// The field's name in the protocol.
     pub field: &'static str,
     /// The fault.
@@ -23,7 +23,7 @@ pub struct Fault {
 
 /// Every fault of a request, in the order of its table. Displays as `phone: is required; email: must be a string`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, thiserror::Error)]
-pub struct Faults(Vec<Fault>);
+pub struct Faults(Vec<FieldFault>);
 
 /// A type that a field can have, read in a context `C` (such as today's date).
 ///
@@ -149,7 +149,7 @@ impl<'a, C> Form<'a, C> {
 
     /// Adds a fault that involves more than one field.
     pub(super) fn add_fault(&mut self, field: &'static str, reason: impl Into<Reason>) {
-        self.faults.0.push(Fault { field, reason: reason.into() });
+        self.faults.0.push(FieldFault { field, reason: reason.into() });
     }
 
     /// The request, unless there was a fault.
@@ -163,18 +163,18 @@ impl<'a, C> Form<'a, C> {
 impl Faults {
     /// A single fault.
     pub fn one(field: &'static str, reason: impl Into<Reason>) -> Self {
-        Self(vec![Fault { field, reason: reason.into() }])
+        Self(vec![FieldFault { field, reason: reason.into() }])
     }
 
     /// The faults in the order of the request's table.
-    pub fn iter(&self) -> impl Iterator<Item = &Fault> {
+    pub fn iter(&self) -> impl Iterator<Item = &FieldFault> {
         self.0.iter()
     }
 }
 
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, Fault { field, reason }) in self.0.iter().enumerate() {
+        for (index, FieldFault { field, reason }) in self.0.iter().enumerate() {
             let separator = if index == 0 { "" } else { "; " };
             write!(f, "{separator}{field}: {reason}")?;
         }

@@ -30,7 +30,7 @@ use super::{
     settings::HttpSettings,
     transport::{
         capacity::{OPERATORS, connections_each},
-        connection::Connection,
+        connection::ClientConnection,
         refused_heads::RefusedHeads,
         stream::Stream,
         tls::Tls,
@@ -143,7 +143,7 @@ struct ListenerConfig {
 impl ListenerConfig {
     /// Serves the application that `app` creates on each worker.
     ///
-    /// actix's own `HttpServer` has no place for [`Connection`], which must be between it and the socket.
+    /// actix's own `HttpServer` has no place for [`ClientConnection`], which must be between it and the socket.
     fn serve<I, S, B>(
         self,
         listener: TcpListener,
@@ -180,10 +180,10 @@ impl ListenerConfig {
                     async move { stopping.notified().await }
                 })
                 .keep_alive(keep_alive)
-                // [`Connection`] limits this time.
+                // [`ClientConnection`] limits this time.
                 .client_request_timeout(Duration::ZERO)
                 .client_disconnect_timeout(DISCONNECT_TIMEOUT)
-                .on_connect_ext(|connection: &Connection, data| {
+                .on_connect_ext(|connection: &ClientConnection, data| {
                     data.insert(connection.state());
                 })
                 .h1(map_config(app, |()| AppConfig::default()));
@@ -207,7 +207,7 @@ struct ConnectionPlan {
 async fn accept(
     io: TcpStream,
     plan: ConnectionPlan,
-) -> Result<(Connection, Option<SocketAddr>), DispatchError> {
+) -> Result<(ClientConnection, Option<SocketAddr>), DispatchError> {
     let ConnectionPlan { head_timeout, tls, refused_heads, metrics } = plan;
     let accepted = Instant::now();
     let client = io.peer_addr().ok();
@@ -221,5 +221,5 @@ async fn accept(
             tls.accept(io, accepted + head_timeout).await.ok_or(DispatchError::DisconnectTimeout)?
         }
     };
-    Ok((Connection::new(stream, accepted, head_timeout, refused_heads), client))
+    Ok((ClientConnection::new(stream, accepted, head_timeout, refused_heads), client))
 }

@@ -14,7 +14,7 @@ use super::BackendError;
 pub(super) const ANSWER_LIMIT: u64 = 64 << 20;
 
 /// The result of a command on a [`Connection`].
-pub type Reply<T> = BoxFuture<'static, Result<T, BackendError>>;
+pub type ReplyFuture<T> = BoxFuture<'static, Result<T, BackendError>>;
 
 /// Whether a file may be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub trait Connector: fmt::Debug + Send + Sync {
     /// Creates a connection: resolves the address again, and verifies that the store serves.
     ///
     /// The connector itself limits the time.
-    fn connect(&self) -> Reply<Arc<dyn Connection>>;
+    fn connect(&self) -> ReplyFuture<Arc<dyn Connection>>;
 
     /// Whether replies on a connection arrive in order, so that one delayed reply delays every later one. Such a
     /// store gets several connections: one for writes beside one for reads, and two for persistent reads. False for a
@@ -60,22 +60,22 @@ pub enum Size {
 /// One connection. Several commands may be in flight; dropping a reply abandons only that reply.
 pub trait Connection: Send + Sync {
     /// Reads one key of the cache.
-    fn get(&self, key: String) -> Reply<Option<Vec<u8>>>;
+    fn get(&self, key: String) -> ReplyFuture<Option<Vec<u8>>>;
 
     /// Reads all persistent `keys` in one round trip; the values come in the order of the keys.
     ///
     /// A key with another kind of value than bytes is [`BackendError::WrongType`], never a missing value.
-    fn get_many(&self, keys: Arc<[String]>) -> Reply<Vec<Option<Vec<u8>>>>;
+    fn get_many(&self, keys: Arc<[String]>) -> ReplyFuture<Vec<Option<Vec<u8>>>>;
 
     /// The sizes of the values of `keys`, in the order of the keys; `None` where the store does not tell. Used only
     /// after a read has failed, to find the key at fault.
-    fn sizes(&self, keys: Arc<[String]>) -> Reply<Vec<Option<Size>>> {
+    fn sizes(&self, keys: Arc<[String]>) -> ReplyFuture<Vec<Option<Size>>> {
         let unknown = vec![None; keys.len()];
         Box::pin(async { Ok(unknown) })
     }
 
     /// Writes one key of the cache, which expires after `ttl`.
-    fn set(&self, key: String, value: Vec<u8>, ttl: Duration) -> Reply<()>;
+    fn set(&self, key: String, value: Vec<u8>, ttl: Duration) -> ReplyFuture<()>;
 
     /// The time for which the other end has owed an answer, or the rest of one, without sending a byte; zero if it
     /// owes nothing.

@@ -27,7 +27,7 @@ use futures_util::{
 use tokio::{sync::Mutex, task::spawn_blocking};
 
 use self::{identity::Identity, watch::OpenFile};
-use super::{Access, BackendError, Connection, Connector, InProcessCache, Remedy, Reply};
+use super::{Access, BackendError, Connection, Connector, InProcessCache, Remedy, ReplyFuture};
 
 pub use self::file::EmbeddedFile;
 
@@ -63,7 +63,7 @@ impl EmbeddedConnector {
 }
 
 impl Connector for EmbeddedConnector {
-    fn connect(&self) -> Reply<Arc<dyn Connection>> {
+    fn connect(&self) -> ReplyFuture<Arc<dyn Connection>> {
         let (path, cache, opened) = (self.path.clone(), self.cache.clone(), self.opened.clone());
         async move {
             // Locked while the file is opened, so that the others wait for it.
@@ -95,11 +95,11 @@ impl Connector for EmbeddedConnector {
 // ===== impl Embedded =====
 
 impl Connection for Embedded {
-    fn get(&self, key: String) -> Reply<Option<Vec<u8>>> {
+    fn get(&self, key: String) -> ReplyFuture<Option<Vec<u8>>> {
         ready(Ok(self.cache.get(&key))).boxed()
     }
 
-    fn get_many(&self, keys: Arc<[String]>) -> Reply<Vec<Option<Vec<u8>>>> {
+    fn get_many(&self, keys: Arc<[String]>) -> ReplyFuture<Vec<Option<Vec<u8>>>> {
         let open = self.open.clone();
         blocking(move || {
             let found = open.file.get_many(&keys);
@@ -114,7 +114,7 @@ impl Connection for Embedded {
         .boxed()
     }
 
-    fn set(&self, key: String, value: Vec<u8>, ttl: Duration) -> Reply<()> {
+    fn set(&self, key: String, value: Vec<u8>, ttl: Duration) -> ReplyFuture<()> {
         self.cache.set(key, value, ttl);
         ready(Ok(())).boxed()
     }

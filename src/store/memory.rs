@@ -11,7 +11,7 @@ use futures_util::{
     future::{BoxFuture, pending, ready},
 };
 
-use super::{BackendError, Connection, Connector, InProcessCache, Reply};
+use super::{BackendError, Connection, Connector, InProcessCache, ReplyFuture};
 
 /// A store in memory. Clones share it.
 #[derive(Debug, Clone)]
@@ -38,7 +38,7 @@ impl Memory {
 }
 
 impl Connector for Memory {
-    fn connect(&self) -> Reply<Arc<dyn Connection>> {
+    fn connect(&self) -> ReplyFuture<Arc<dyn Connection>> {
         let connection: Arc<dyn Connection> = Arc::new(self.clone());
         ready(Ok(connection)).boxed()
     }
@@ -49,15 +49,15 @@ impl Connector for Memory {
 }
 
 impl Connection for Memory {
-    fn get(&self, key: String) -> Reply<Option<Vec<u8>>> {
+    fn get(&self, key: String) -> ReplyFuture<Option<Vec<u8>>> {
         ready(Ok(self.cache.get(&key))).boxed()
     }
 
-    fn get_many(&self, keys: Arc<[String]>) -> Reply<Vec<Option<Vec<u8>>>> {
+    fn get_many(&self, keys: Arc<[String]>) -> ReplyFuture<Vec<Option<Vec<u8>>>> {
         ready(Ok(keys.iter().map(|key| self.read(key)).collect())).boxed()
     }
 
-    fn set(&self, key: String, value: Vec<u8>, ttl: Duration) -> Reply<()> {
+    fn set(&self, key: String, value: Vec<u8>, ttl: Duration) -> ReplyFuture<()> {
         self.cache.set(key, value, ttl);
         ready(Ok(())).boxed()
     }

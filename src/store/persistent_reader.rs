@@ -16,7 +16,7 @@ use self::{
     faulty::{Faulty, Judgement},
 };
 use super::{
-    BackendError, Backoff, Link, Operation, Remedy, Reply, StoreError,
+    BackendError, Backoff, Link, Operation, Remedy, ReplyFuture, StoreError,
     budget::RetryBudget,
     link::{LinkState, LiveConnection},
 };
@@ -58,7 +58,7 @@ struct Read {
 /// A read in flight, and its connection.
 struct PendingRead {
     handle: Handle,
-    reply: Reply<Values>,
+    reply: ReplyFuture<Values>,
 }
 
 /// The outcome of one try.

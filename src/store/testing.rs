@@ -19,8 +19,8 @@ use tokio::{
 };
 
 use super::{
-    BackendError, Connection, Connector, FailedAttempt, Link, LinkHealth, LinkPolicy, Reply, Role, Size,
-    Step, StoreHealth, StoreMetrics,
+    BackendError, Connection, Connector, FailedAttempt, Link, LinkHealth, LinkPolicy, ReplyFuture, Role,
+    Size, Step, StoreHealth, StoreMetrics,
 };
 use crate::testing::settle;
 
@@ -143,7 +143,7 @@ impl Script {
         &self,
         act: Act,
         answer: impl FnOnce(&mut State) -> T + Send + 'static,
-    ) -> Reply<T> {
+    ) -> ReplyFuture<T> {
         let (script, mut healed) = (self.clone(), self.healed.subscribe());
         async move {
             match act {
@@ -167,7 +167,7 @@ impl Script {
 }
 
 impl Connector for Script {
-    fn connect(&self) -> Reply<Arc<dyn Connection>> {
+    fn connect(&self) -> ReplyFuture<Arc<dyn Connection>> {
         let act = {
             let mut state = self.state();
             state.connects.push(Instant::now());
@@ -203,7 +203,7 @@ impl Wire {
         &self,
         act: Act,
         answer: impl FnOnce(&mut State) -> T + Send + 'static,
-    ) -> Reply<T> {
+    ) -> ReplyFuture<T> {
         if matches!(act, Act::Hang | Act::Slow(_)) {
             lock(&self.owed_since).get_or_insert_with(Instant::now);
         }
@@ -225,7 +225,7 @@ impl Wire {
 }
 
 impl Connection for Wire {
-    fn get(&self, key: String) -> Reply<Option<Vec<u8>>> {
+    fn get(&self, key: String) -> ReplyFuture<Option<Vec<u8>>> {
         let act = {
             let mut state = self.script.state();
             if key == "uid:probe" {
@@ -238,7 +238,7 @@ impl Connection for Wire {
         self.command(act, move |state| state.values.get(&key).cloned())
     }
 
-    fn get_many(&self, keys: Arc<[String]>) -> Reply<Vec<Option<Vec<u8>>>> {
+    fn get_many(&self, keys: Arc<[String]>) -> ReplyFuture<Vec<Option<Vec<u8>>>> {
         let act = {
             let mut state = self.script.state();
             if keys.iter().any(|key| key == "i:probe") {
@@ -252,11 +252,11 @@ impl Connection for Wire {
         self.command(act, move |state| keys.iter().map(|key| state.values.get(key).cloned()).collect())
     }
 
-    fn sizes(&self, keys: Arc<[String]>) -> Reply<Vec<Option<Size>>> {
+    fn sizes(&self, keys: Arc<[String]>) -> ReplyFuture<Vec<Option<Size>>> {
         self.command(Act::Answer, move |state| keys.iter().map(|key| state.sizes.get(key).copied()).collect())
     }
 
-    fn set(&self, key: String, value: Vec<u8>, _: Duration) -> Reply<()> {
+    fn set(&self, key: String, value: Vec<u8>, _: Duration) -> ReplyFuture<()> {
         let act = {
             let mut state = self.script.state();
             state.sets += 1;

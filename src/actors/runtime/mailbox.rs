@@ -52,7 +52,7 @@ enum Cause {
 }
 
 /// The result of a handler. A reply that is ready costs no task; a future would.
-pub enum Reply<T> {
+pub enum ActorReply<T> {
     /// The reply.
     Now(T),
     /// A future of the reply.
@@ -132,8 +132,8 @@ impl<M: Message> Sent<M> {
     pub(in crate::actors) fn handled(
         self,
         span: impl FnOnce(&Span) -> Span,
-        handle: impl FnOnce(M) -> Reply<M::Result>,
-    ) -> Reply<M::Result>
+        handle: impl FnOnce(M) -> ActorReply<M::Result>,
+    ) -> ActorReply<M::Result>
     where
         M::Result: 'static,
     {
@@ -148,8 +148,10 @@ impl<M: Message> Sent<M> {
         };
         match span.in_scope(|| handle(self.message)) {
             // Boxed again only if the span is enabled.
-            Reply::Later(reply) if !span.is_disabled() => Reply::Later(Box::pin(reply.instrument(span))),
-            reply @ (Reply::Now(_) | Reply::Later(_)) => reply,
+            ActorReply::Later(reply) if !span.is_disabled() => {
+                ActorReply::Later(Box::pin(reply.instrument(span)))
+            }
+            reply @ (ActorReply::Now(_) | ActorReply::Later(_)) => reply,
         }
     }
 }
@@ -158,7 +160,7 @@ impl<M: Message> Sent<M> {
 macro_rules! handle_sent {
     ($actor:ty: $message:ident) => {
         impl ::actix::Handler<$crate::actors::runtime::mailbox::Sent<$message>> for $actor {
-            type Result = $crate::actors::runtime::mailbox::Reply<<$message as ::actix::Message>::Result>;
+            type Result = $crate::actors::runtime::mailbox::ActorReply<<$message as ::actix::Message>::Result>;
 
             fn handle(
                 &mut self,
@@ -176,15 +178,15 @@ macro_rules! handle_sent {
 }
 pub(in crate::actors) use handle_sent;
 
-// ===== impl Reply =====
+// ===== impl ActorReply =====
 
-impl<T> From<ResponseFuture<T>> for Reply<T> {
+impl<T> From<ResponseFuture<T>> for ActorReply<T> {
     fn from(reply: ResponseFuture<T>) -> Self {
         Self::Later(reply)
     }
 }
 
-impl<A: Actor, M: Message> MessageResponse<A, M> for Reply<M::Result> {
+impl<A: Actor, M: Message> MessageResponse<A, M> for ActorReply<M::Result> {
     fn handle(self, ctx: &mut A::Context, sender: Option<OneshotSender<M::Result>>) {
         match self {
             Self::Now(reply) => {

@@ -45,10 +45,10 @@ struct Supervisor<A: Actor<Context = Context<A>>> {
     policy: RestartPolicy,
     health: Arc<ActorHealth>,
     watchdog: Watchdog,
-    phase: Phase,
+    phase: ActorPhase,
 }
 
-enum Phase {
+enum ActorPhase {
     /// `stable` is set while the actor is marked as failing, and ends that.
     Running {
         stable: Option<Pin<Box<Sleep>>>,
@@ -69,17 +69,19 @@ impl<A: Actor<Context = Context<A>> + Supervised> Supervisor<A> {
             policy,
             watchdog: Watchdog::new(health.new_heartbeat()),
             health,
-            phase: Phase::Running { stable: None },
+            phase: ActorPhase::Running { stable: None },
         }
     }
 
     fn fell(&mut self, reason: Reason, panic: Option<&(dyn Any + Send)>) {
         let restart = self.restarts.fell(Instant::now().into_std(), &mut fastrand::Rng::new());
-        let was_failing =
-            matches!(self.phase, Phase::Running { stable: Some(_) } | Phase::Waiting { failing: true, .. });
+        let was_failing = matches!(
+            self.phase,
+            ActorPhase::Running { stable: Some(_) } | ActorPhase::Waiting { failing: true, .. }
+        );
         self.health.restarted(reason, panic, restart.delay);
         self.health.set_failing(was_failing, restart.failing);
-        self.phase = Phase::Waiting { until: Box::pin(sleep(restart.delay)), failing: restart.failing };
+        self.phase = ActorPhase::Waiting { until: Box::pin(sleep(restart.delay)), failing: restart.failing };
     }
 }
 
@@ -94,19 +96,19 @@ impl<A: Actor<Context = Context<A>> + Supervised> Future for Supervisor<A> {
                 return Poll::Ready(());
             };
             match &mut this.phase {
-                Phase::Waiting { until, failing } => {
+                ActorPhase::Waiting { until, failing } => {
                     ready!(until.as_mut().poll(cx));
                     let stable = failing.then(|| Box::pin(sleep(this.policy.stable_after)));
                     match catch_unwind(AssertUnwindSafe(|| actor.restart())) {
                         Ok(true) => {
                             this.watchdog.restarted();
-                            this.phase = Phase::Running { stable };
+                            this.phase = ActorPhase::Running { stable };
                         }
                         Ok(false) => return Poll::Ready(()),
                         Err(panic) => this.fell(Reason::Panic, Some(panic.as_ref())),
                     }
                 }
-                Phase::Running { stable } => {
+                ActorPhase::Running { stable } => {
                     if due {
                         this.watchdog.beat(actor.ctx());
                     }
@@ -138,7 +140,10 @@ impl<A: Actor<Context = Context<A>> + Supervised> Future for Supervisor<A> {
 
 impl<A: Actor<Context = Context<A>>> Drop for Supervisor<A> {
     fn drop(&mut self) {
-        if matches!(self.phase, Phase::Running { stable: Some(_) } | Phase::Waiting { failing: true, .. }) {
+        if matches!(
+            self.phase,
+            ActorPhase::Running { stable: Some(_) } | ActorPhase::Waiting { failing: true, .. }
+        ) {
             self.health.set_failing(true, false);
         }
         // A dropped context polls its actor once more, to stop it; that may panic as well.

@@ -23,20 +23,17 @@ use tokio::{
     time::timeout,
 };
 
-use super::{
-    line::{self, Fault},
-    result::Outcome,
-    summary::Summary,
-};
+use super::{line, result::Outcome, summary::Summary};
 use crate::{
     cli::{
         failure::{Failure, complain, say},
         input::Input,
+        line_fault::LineFault,
         lines::Lines,
         output, progress,
         signals::Signals,
     },
-    client::{Answer, Call, CallError, Client, Identity},
+    client::{Call, CallAnswer, Client, ClientError, Identity},
 };
 
 /// Bytes that are read at once.
@@ -64,12 +61,12 @@ pub(super) struct BatchArgs {
 }
 
 /// A line's number, and its call.
-type Numbered = io::Result<(usize, Result<Call, Fault>)>;
+type Numbered = io::Result<(usize, Result<Call, LineFault>)>;
 
 /// The outcome of a line.
 enum Done {
-    Bad(usize, Fault),
-    Called { line: usize, request_id: String, outcome: Result<Answer, CallError>, took: Duration },
+    Bad(usize, LineFault),
+    Called { line: usize, request_id: String, outcome: Result<CallAnswer, ClientError>, took: Duration },
 }
 
 /// Makes the calls of `file`. Prints a summary at the end, also after a signal.
@@ -144,7 +141,7 @@ async fn work(
     }
 }
 
-async fn make(client: Arc<Client>, line: usize, call: Result<Call, Fault>) -> Done {
+async fn make(client: Arc<Client>, line: usize, call: Result<Call, LineFault>) -> Done {
     let call = match call {
         Ok(call) => call,
         Err(fault) => return Done::Bad(line, fault),
@@ -189,7 +186,7 @@ fn read_ahead(
                 Ok(None) => return,
                 Ok(Some((number, text))) => {
                     let call =
-                        text.map_err(Fault::from).and_then(|text| line::parse(text, identity.as_ref()));
+                        text.map_err(LineFault::from).and_then(|text| line::parse(text, identity.as_ref()));
                     Ok((number, call))
                 }
                 Err(error) => Err(error),
@@ -249,7 +246,7 @@ mod tests {
         let mut lines = read_ahead(Endless(read.clone()), None, 4);
         for number in 1..=1_000 {
             let (line, call) = lines.recv().await.unwrap().unwrap();
-            assert_eq!((line, call.unwrap_err()), (number, Fault::Missing("method")));
+            assert_eq!((line, call.unwrap_err()), (number, LineFault::Missing("method")));
         }
         assert!(lines.len() <= 4);
         assert!(read.load(SeqCst) <= 2 * BUFFER as u64);

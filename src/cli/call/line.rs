@@ -7,29 +7,16 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::{
-    cli::lines::{self, BadLine, BadObject},
+    cli::{
+        line_fault::LineFault,
+        lines::{self, BadObject},
+    },
     client::{Call, Identity},
     domain::{Json, Method, Object},
 };
 
-/// The fault of a line.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Fault {
-    #[error(transparent)]
-    Text(#[from] BadLine),
-    #[error(transparent)]
-    Object(#[from] BadObject),
-    #[error("has fields other than account, login, method and arguments")]
-    UnknownField,
-    #[error("{0} is missing")]
-    Missing(&'static str),
-    #[error("{0} must be a string")]
-    NotAString(&'static str),
-    #[error("method {}", Method::rule())]
-    Method,
-    #[error("login is missing, and there is no --login or --admin")]
-    NoLogin,
-}
+/// The fields of a line.
+const KNOWN_FIELDS: &str = "account, login, method and arguments";
 
 #[derive(Deserialize)]
 struct Arguments<'a> {
@@ -38,14 +25,14 @@ struct Arguments<'a> {
 }
 
 /// The call of `line`, by `default` if it does not name a login.
-pub(super) fn parse(line: &str, default: Option<&Identity>) -> Result<Call, Fault> {
+pub(super) fn parse(line: &str, default: Option<&Identity>) -> Result<Call, LineFault> {
     let mut object = lines::object(line)?;
-    let method = text(&mut object, "method")?.ok_or(Fault::Missing("method"))?;
-    let method = Method::from_name(&method).map_err(|_| Fault::Method)?;
+    let method = text(&mut object, "method")?.ok_or(LineFault::Missing("method"))?;
+    let method = Method::from_name(&method).map_err(|_| LineFault::Method)?;
     let (account, login) = (text(&mut object, "account")?, text(&mut object, "login")?);
-    object.remove("arguments").ok_or(Fault::Missing("arguments"))?;
+    object.remove("arguments").ok_or(LineFault::Missing("arguments"))?;
     if !object.is_empty() {
-        return Err(Fault::UnknownField);
+        return Err(LineFault::UnknownField(KNOWN_FIELDS));
     }
     let identity = match (login, default) {
         (Some(login), _) => Identity { account: account.unwrap_or_default(), login },
@@ -53,7 +40,7 @@ pub(super) fn parse(line: &str, default: Option<&Identity>) -> Result<Call, Faul
             account: account.unwrap_or_else(|| default.account.clone()),
             login: default.login.clone(),
         },
-        (None, None) => return Err(Fault::NoLogin),
+        (None, None) => return Err(LineFault::NoLogin),
     };
     // A text that our own parser accepted is valid here as well.
     let Arguments { arguments } =
@@ -61,13 +48,13 @@ pub(super) fn parse(line: &str, default: Option<&Identity>) -> Result<Call, Faul
     Ok(Call::raw(identity, method, arguments.to_owned()))
 }
 
-fn text(object: &mut Object, field: &'static str) -> Result<Option<String>, Fault> {
+fn text(object: &mut Object, field: &'static str) -> Result<Option<String>, LineFault> {
     match object.remove(field) {
         None => Ok(None),
         Some(Json::String(text)) => Ok(Some(text)),
         Some(
             Json::Null | Json::Bool | Json::Integer(_) | Json::OtherNumber | Json::Array(_) | Json::Object(_),
-        ) => Err(Fault::NotAString(field)),
+        ) => Err(LineFault::NotAString(field)),
     }
 }
 
@@ -78,7 +65,7 @@ mod tests {
 
     use super::*;
 
-    fn parsed(line: &str) -> Result<Call, Fault> {
+    fn parsed(line: &str) -> Result<Call, LineFault> {
         parse(line, Some(&Identity::new("A", "L")))
     }
 
@@ -96,23 +83,26 @@ mod tests {
     #[case::no_object("[1]", BadObject::NotAnObject.into())]
     #[case::twice(r#"{"method":"online_score","method":"online_score","arguments":{}}"#, BadObject::RepeatedField { column: 33 }.into())]
     #[case::twice_inside(r#"{"method":"online_score","arguments":{"a":1,"a":1}}"#, BadObject::RepeatedField { column: 47 }.into())]
-    #[case::misspelt(r#"{"method":"online_score","argument":{},"arguments":{}}"#, Fault::UnknownField)]
-    #[case::no_method(r#"{"arguments":{}}"#, Fault::Missing("method"))]
-    #[case::other_method(r#"{"method":"score","arguments":{}}"#, Fault::Method)]
-    #[case::method_no_string(r#"{"method":1,"arguments":{}}"#, Fault::NotAString("method"))]
+    #[case::misspelt(
+        r#"{"method":"online_score","argument":{},"arguments":{}}"#,
+        LineFault::UnknownField(KNOWN_FIELDS)
+    )]
+    #[case::no_method(r#"{"arguments":{}}"#, LineFault::Missing("method"))]
+    #[case::other_method(r#"{"method":"score","arguments":{}}"#, LineFault::Method)]
+    #[case::method_no_string(r#"{"method":1,"arguments":{}}"#, LineFault::NotAString("method"))]
     #[case::login_null(
         r#"{"login":null,"method":"online_score","arguments":{}}"#,
-        Fault::NotAString("login")
+        LineFault::NotAString("login")
     )]
-    #[case::no_arguments(r#"{"method":"online_score"}"#, Fault::Missing("arguments"))]
-    fn refuses(#[case] line: &str, #[case] fault: Fault) {
+    #[case::no_arguments(r#"{"method":"online_score"}"#, LineFault::Missing("arguments"))]
+    fn refuses(#[case] line: &str, #[case] fault: LineFault) {
         assert_eq!(parsed(line).unwrap_err(), fault);
     }
 
     #[test]
     fn a_line_needs_a_login_of_its_own_where_there_is_no_other() {
         let fault = parse(r#"{"method":"online_score","arguments":{}}"#, None).unwrap_err();
-        assert_eq!(fault, Fault::NoLogin);
+        assert_eq!(fault, LineFault::NoLogin);
         parse(r#"{"login":"L","method":"online_score","arguments":{}}"#, None).unwrap();
     }
 

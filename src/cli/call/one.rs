@@ -7,14 +7,13 @@ use std::{
 };
 
 use clap::Args;
-use serde::Serialize;
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::RawValue;
 use tokio::{runtime::Builder, select};
 
 use super::{result::Outcome, target::Target};
 use crate::{
     cli::{failure::Failure, output, signals::Signals},
-    client::{Answer, Call, Client, InvalidHeader, Person},
+    client::{Call, CallAnswer, Client, InvalidHeader, Person},
     config::Settings,
     domain::{Method, Redacted},
 };
@@ -79,19 +78,12 @@ pub(super) struct InterestsArgs {
     pub(super) one: OneArgs,
 }
 
-#[derive(Serialize)]
-struct Clients<'a> {
-    client_ids: &'a [i64],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    date: Option<&'a str>,
-}
-
 // ===== impl ScoreArgs =====
 
 impl ScoreArgs {
-    pub(super) fn to_json(&self) -> serde_json::Result<Box<RawValue>> {
+    pub(super) fn to_json(&self) -> Box<RawValue> {
         let text = |given: &Option<Redacted<String>>| given.as_ref().map(|text| text.expose().clone());
-        to_raw_value(&Person {
+        Call::score_arguments(&Person {
             phone: text(&self.phone),
             email: text(&self.email),
             first_name: text(&self.first_name),
@@ -105,18 +97,18 @@ impl ScoreArgs {
 // ===== impl InterestsArgs =====
 
 impl InterestsArgs {
-    pub(super) fn to_json(&self) -> serde_json::Result<Box<RawValue>> {
-        to_raw_value(&Clients { client_ids: &self.ids, date: self.date.as_deref() })
+    pub(super) fn to_json(&self) -> Box<RawValue> {
+        Call::interests_arguments(&self.ids, self.date.as_deref())
     }
 }
 
 /// The arguments that are `given` as JSON, else those of the other options.
 pub(super) fn arguments(
     given: Option<&Redacted<String>>,
-    made: impl FnOnce() -> serde_json::Result<Box<RawValue>>,
+    made: impl FnOnce() -> Box<RawValue>,
 ) -> Result<Box<RawValue>, Failure> {
     let arguments = match given.map(|text| text.expose().as_str()) {
-        None => made(),
+        None => Ok(made()),
         Some("-") => {
             let mut text = String::new();
             let unreadable = |source| Failure::Input { file: "standard input".into(), source };
@@ -166,10 +158,10 @@ pub(super) fn run(
     outcome.map(|_| ()).map_err(|source| Failure::Call { source, request_id: call.request_id().to_owned() })
 }
 
-fn for_people(answer: &Answer) -> String {
+fn for_people(answer: &CallAnswer) -> String {
     match answer {
-        Answer::Score(score) => format!("score: {}\n", score.value()),
-        Answer::Interests(clients) => clients.iter().fold(String::new(), |mut text, (id, interests)| {
+        CallAnswer::Score(score) => format!("score: {}\n", score.value()),
+        CallAnswer::Interests(clients) => clients.iter().fold(String::new(), |mut text, (id, interests)| {
             let interests = if interests.is_empty() { "-".to_owned() } else { interests.join(", ") };
             _ = writeln!(text, "{id}: {}", printable(&interests));
             text
@@ -193,9 +185,9 @@ mod tests {
 
     #[test]
     fn answers_are_readable() {
-        assert_eq!(for_people(&Answer::Score(Score::new(3.5).unwrap())), "score: 3.5\n");
+        assert_eq!(for_people(&CallAnswer::Score(Score::new(3.5).unwrap())), "score: 3.5\n");
         let books = vec!["books".to_owned(), "hi-\u{1b}[31mtech".to_owned()];
-        let answer = Answer::Interests([(2, books), (-7, vec![])].into());
+        let answer = CallAnswer::Interests([(2, books), (-7, vec![])].into());
         assert_eq!(for_people(&answer), "-7: -\n2: books, hi-\u{fffd}[31mtech\n");
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::client::{Answer, CallError};
+use crate::client::{CallAnswer, ClientError};
 
 /// The contract's two shapes; `code` is null if there is no answer. In a batch the line's number comes first.
 #[derive(Debug, Serialize)]
@@ -13,7 +13,7 @@ pub(super) struct Outcome<'a> {
     pub(super) line: Option<usize>,
     pub(super) code: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) response: Option<&'a Answer>,
+    pub(super) response: Option<&'a CallAnswer>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -23,7 +23,7 @@ pub(super) struct Outcome<'a> {
 // ===== impl Outcome =====
 
 impl<'a> Outcome<'a> {
-    pub(super) fn of(outcome: &'a Result<Answer, CallError>) -> Self {
+    pub(super) fn of(outcome: &'a Result<CallAnswer, ClientError>) -> Self {
         let (code, response, error) = match outcome {
             Ok(answer) => (Some(200), Some(answer), None),
             Err(error) => (error.code(), None, Some(error.to_string())),

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 
 use hdrhistogram::Histogram;
 
-use crate::client::{Answer, CallError};
+use crate::client::{CallAnswer, ClientError};
 
 /// Maximum recorded latency, in microseconds: more than the longest deadline.
 const LONGEST: u64 = 2 * 3_600_000_000;
@@ -32,9 +32,9 @@ impl Default for Latencies {
 // ===== impl Summary =====
 
 impl Summary {
-    pub(super) fn answered(&mut self, outcome: &Result<Answer, CallError>, took: Duration) {
+    pub(super) fn answered(&mut self, outcome: &Result<CallAnswer, ClientError>, took: Duration) {
         self.calls += 1;
-        let code = outcome.as_ref().map_or_else(CallError::code, |_| Some(200));
+        let code = outcome.as_ref().map_or_else(ClientError::code, |_| Some(200));
         *self.codes.entry(code).or_default() += 1;
         if let Some(histogram) = &mut self.latencies.0 {
             histogram.saturating_record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
@@ -101,11 +101,11 @@ mod tests {
     #[test]
     fn it_counts_by_code_and_ranks_latencies() {
         let mut summary = Summary::default();
-        let answer = || Ok(Answer::Score(Score::new(1.0).unwrap()));
+        let answer = || Ok(CallAnswer::Score(Score::new(1.0).unwrap()));
         for millis in 1..=1000 {
             summary.answered(&answer(), Duration::from_millis(millis));
         }
-        summary.answered(&Err(CallError::Forbidden), Duration::ZERO);
+        summary.answered(&Err(ClientError::Forbidden), Duration::ZERO);
         summary.answered(&Err(Transport::TimedOut.into()), Duration::ZERO);
         summary.bad_line();
         assert_eq!((summary.lines(), summary.failed()), (1003, 3));

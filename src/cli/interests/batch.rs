@@ -8,9 +8,12 @@ use std::{
 
 use clap::ValueEnum;
 
-use super::{csv, fault::Fault, ndjson};
+use super::{
+    csv::{self, HEADER},
+    ndjson,
+};
 use crate::{
-    cli::lines::Lines,
+    cli::{line_fault::LineFault, lines::Lines},
     domain::{ClientId, Interests},
 };
 
@@ -31,7 +34,7 @@ pub(super) enum Format {
 pub(super) struct Batch {
     clients: BTreeMap<ClientId, Client>,
     /// The first [`SHOWN`] bad lines.
-    pub(super) faults: Vec<(usize, Fault)>,
+    pub(super) faults: Vec<(usize, LineFault)>,
     /// The number of bad lines.
     pub(super) bad_lines: usize,
     /// The header is missing, so the format is probably wrong, and no line can be trusted.
@@ -67,17 +70,17 @@ impl Batch {
         let mut lines = Lines::new(input);
         if format == Format::Csv {
             let (number, outcome) = match lines.next()? {
-                Some((number, line)) => (number, line.map_err(Fault::from).and_then(csv::header)),
-                None => (1, Err(Fault::Header)),
+                Some((number, line)) => (number, line.map_err(LineFault::from).and_then(csv::header)),
+                None => (1, Err(LineFault::Header(HEADER))),
             };
             if outcome.is_err() {
                 batch.headless = true;
-                batch.add_fault(number, Fault::Header);
+                batch.add_fault(number, LineFault::Header(HEADER));
                 return Ok(batch);
             }
         }
         while let Some((number, line)) = lines.next()? {
-            let outcome = line.map_err(Fault::from).and_then(|line| match format {
+            let outcome = line.map_err(LineFault::from).and_then(|line| match format {
                 Format::Ndjson => batch.add(number, ndjson::parse(line)?),
                 Format::Csv => {
                     batch.extend(number, csv::parse(line)?);
@@ -97,13 +100,13 @@ impl Batch {
         self.clients.into_iter().map(entry).collect()
     }
 
-    fn add(&mut self, line: usize, (id, interests): (ClientId, Interests)) -> Result<(), Fault> {
+    fn add(&mut self, line: usize, (id, interests): (ClientId, Interests)) -> Result<(), LineFault> {
         match self.clients.entry(id) {
             Entry::Vacant(place) => {
                 place.insert(Client { line, interests });
                 Ok(())
             }
-            Entry::Occupied(first) => Err(Fault::RepeatedId { id, line: first.get().line }),
+            Entry::Occupied(first) => Err(LineFault::RepeatedId { id, line: first.get().line }),
         }
     }
 
@@ -113,7 +116,7 @@ impl Batch {
         client.interests.0.extend(interest);
     }
 
-    fn add_fault(&mut self, line: usize, fault: Fault) {
+    fn add_fault(&mut self, line: usize, fault: LineFault) {
         self.bad_lines += 1;
         if self.faults.len() < SHOWN {
             self.faults.push((line, fault));
@@ -156,7 +159,7 @@ mod tests {
     fn an_id_given_twice_is_a_fault_and_the_first_one_stays() {
         let text = "{\"id\":1,\"interests\":[\"a\"]}\n\n{\"id\":1,\"interests\":[\"a\"]}";
         let batch = read(text, Format::Ndjson);
-        let expected = Fault::RepeatedId { id: ClientId(1), line: 1 };
+        let expected = LineFault::RepeatedId { id: ClientId(1), line: 1 };
         assert_eq!(batch.faults, [(3, expected)]);
         assert_eq!(shown(batch), ["i:1=[\"a\"]"]);
     }
@@ -168,7 +171,7 @@ mod tests {
     fn without_its_header_no_line_of_csv_counts(#[case] text: &str, #[case] line: usize) {
         let batch = read(text, Format::Csv);
         assert!(batch.headless);
-        assert_eq!(batch.faults, [(line, Fault::Header)]);
+        assert_eq!(batch.faults, [(line, LineFault::Header(HEADER))]);
         assert!(batch.into_entries().is_empty());
     }
 

@@ -12,31 +12,30 @@
 //! with its line: an unclosed quote costs only that line, not the rest of the file. For this, and because a stray
 //! quote is an error, the parser is our own: CSV libraries accept both.
 
-use super::fault::Fault;
-use crate::domain::ClientId;
+use crate::{cli::line_fault::LineFault, domain::ClientId};
 
 /// The first line.
 pub(super) const HEADER: &str = "id,interests";
 
 /// Whether `line` is the header, quoted or not.
-pub(super) fn header(line: &str) -> Result<(), Fault> {
+pub(super) fn header(line: &str) -> Result<(), LineFault> {
     let is_header = cells(line).is_ok_and(|cells| cells == ["id", "interests"]);
-    if is_header { Ok(()) } else { Err(Fault::Header) }
+    if is_header { Ok(()) } else { Err(LineFault::Header(HEADER)) }
 }
 
 /// Reads one row: a client, and at most one interest.
-pub(super) fn parse(line: &str) -> Result<(ClientId, Option<String>), Fault> {
+pub(super) fn parse(line: &str) -> Result<(ClientId, Option<String>), LineFault> {
     let cells = cells(line)?;
-    let [id, interest] = <[String; 2]>::try_from(cells).map_err(|cells| Fault::Columns(cells.len()))?;
-    let number: i64 = id.parse().map_err(|_| Fault::Id)?;
+    let [id, interest] = <[String; 2]>::try_from(cells).map_err(|cells| LineFault::Columns(cells.len()))?;
+    let number: i64 = id.parse().map_err(|_| LineFault::Id)?;
     // `parse` alone would accept `+1` and `007`, which JSON does not.
     if number.to_string() != id {
-        return Err(Fault::Id);
+        return Err(LineFault::Id);
     }
     Ok((ClientId(number), (!interest.is_empty()).then_some(interest)))
 }
 
-fn cells(line: &str) -> Result<Vec<String>, Fault> {
+fn cells(line: &str) -> Result<Vec<String>, LineFault> {
     let mut cells = Vec::new();
     let mut rest = Some(line);
     while let Some(text) = rest {
@@ -44,9 +43,9 @@ fn cells(line: &str) -> Result<Vec<String>, Fault> {
             Some(quoted) => unquote(quoted)?,
             None => {
                 let end = text.find(',').unwrap_or(text.len());
-                let (cell, after) = text.split_at_checked(end).ok_or(Fault::Quotes)?;
+                let (cell, after) = text.split_at_checked(end).ok_or(LineFault::Quotes)?;
                 if cell.contains('"') {
-                    return Err(Fault::Quotes);
+                    return Err(LineFault::Quotes);
                 }
                 (cell.to_owned(), after)
             }
@@ -55,17 +54,17 @@ fn cells(line: &str) -> Result<Vec<String>, Fault> {
         rest = match after.strip_prefix(',') {
             Some(next) => Some(next),
             None if after.is_empty() => None,
-            None => return Err(Fault::Quotes),
+            None => return Err(LineFault::Quotes),
         };
     }
     Ok(cells)
 }
 
 /// The cell whose opening quote was before `text`, and the text after its closing quote.
-fn unquote(text: &str) -> Result<(String, &str), Fault> {
+fn unquote(text: &str) -> Result<(String, &str), LineFault> {
     let (mut cell, mut rest) = (String::new(), text);
     loop {
-        let (part, after) = rest.split_once('"').ok_or(Fault::Quotes)?;
+        let (part, after) = rest.split_once('"').ok_or(LineFault::Quotes)?;
         cell.push_str(part);
         match after.strip_prefix('"') {
             Some(after) => {
@@ -100,19 +99,19 @@ mod tests {
     }
 
     #[rstest]
-    #[case::one_column("1", Fault::Columns(1))]
-    #[case::three_columns("1,a,b", Fault::Columns(3))]
-    #[case::semicolon("1;a", Fault::Columns(1))]
-    #[case::no_id(",a", Fault::Id)]
-    #[case::id_as_text("x,a", Fault::Id)]
-    #[case::id_with_plus("+1,a", Fault::Id)]
-    #[case::id_with_zero("01,a", Fault::Id)]
-    #[case::id_with_blank(" 1,a", Fault::Id)]
-    #[case::id_too_large("9223372036854775808,a", Fault::Id)]
-    #[case::open_quote("1,\"a", Fault::Quotes)]
-    #[case::stray_quote("1,a\"b", Fault::Quotes)]
-    #[case::text_after_quote("1,\"a\"b", Fault::Quotes)]
-    fn refuses(#[case] line: &str, #[case] fault: Fault) {
+    #[case::one_column("1", LineFault::Columns(1))]
+    #[case::three_columns("1,a,b", LineFault::Columns(3))]
+    #[case::semicolon("1;a", LineFault::Columns(1))]
+    #[case::no_id(",a", LineFault::Id)]
+    #[case::id_as_text("x,a", LineFault::Id)]
+    #[case::id_with_plus("+1,a", LineFault::Id)]
+    #[case::id_with_zero("01,a", LineFault::Id)]
+    #[case::id_with_blank(" 1,a", LineFault::Id)]
+    #[case::id_too_large("9223372036854775808,a", LineFault::Id)]
+    #[case::open_quote("1,\"a", LineFault::Quotes)]
+    #[case::stray_quote("1,a\"b", LineFault::Quotes)]
+    #[case::text_after_quote("1,\"a\"b", LineFault::Quotes)]
+    fn refuses(#[case] line: &str, #[case] fault: LineFault) {
         assert_eq!(parse(line), Err(fault));
     }
 

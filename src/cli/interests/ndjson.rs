@@ -2,31 +2,33 @@
 //!
 //! Read with the service's own strict JSON: an integer is an integer, and a repeated field is a mistake.
 
-use super::fault::Fault;
 use crate::{
-    cli::lines,
+    cli::{line_fault::LineFault, lines},
     domain::{ClientId, Interests, Json},
 };
 
+/// The fields of a line.
+const KNOWN_FIELDS: &str = "id and interests";
+
 /// Reads one line.
-pub(super) fn parse(line: &str) -> Result<(ClientId, Interests), Fault> {
+pub(super) fn parse(line: &str) -> Result<(ClientId, Interests), LineFault> {
     let mut object = lines::object(line)?;
     let (id, interests) = (object.remove("id"), object.remove("interests"));
     // A misspelt field would otherwise be a client without interests.
     if !object.is_empty() {
-        return Err(Fault::UnknownField);
+        return Err(LineFault::UnknownField(KNOWN_FIELDS));
     }
-    let id = match id.ok_or(Fault::Missing("id"))? {
+    let id = match id.ok_or(LineFault::Missing("id"))? {
         Json::Integer(id) => ClientId(id),
         Json::Null | Json::Bool | Json::OtherNumber | Json::String(_) | Json::Array(_) | Json::Object(_) => {
-            return Err(Fault::Id);
+            return Err(LineFault::Id);
         }
     };
-    let Json::Array(items) = interests.ok_or(Fault::Missing("interests"))? else {
-        return Err(Fault::Interests);
+    let Json::Array(items) = interests.ok_or(LineFault::Missing("interests"))? else {
+        return Err(LineFault::Interests);
     };
     let interests: Option<Vec<String>> = items.into_iter().map(string).collect();
-    Ok((id, Interests(interests.ok_or(Fault::Interests)?)))
+    Ok((id, Interests(interests.ok_or(LineFault::Interests)?)))
 }
 
 fn string(json: Json) -> Option<String> {
@@ -61,19 +63,19 @@ mod tests {
     #[case::array(r#"[1, ["books"]]"#, BadObject::NotAnObject.into())]
     #[case::null("null", BadObject::NotAnObject.into())]
     #[case::repeated_field(r#"{"id":1,"id":1,"interests":[]}"#, BadObject::RepeatedField { column: 12 }.into())]
-    #[case::misspelt(r#"{"id":1,"interest":[]}"#, Fault::UnknownField)]
-    #[case::one_too_many(r#"{"id":1,"interests":[],"name":"x"}"#, Fault::UnknownField)]
-    #[case::no_id(r#"{"interests":[]}"#, Fault::Missing("id"))]
-    #[case::no_interests(r#"{"id":1}"#, Fault::Missing("interests"))]
-    #[case::id_as_string(r#"{"id":"1","interests":[]}"#, Fault::Id)]
-    #[case::id_as_fraction(r#"{"id":1.0,"interests":[]}"#, Fault::Id)]
-    #[case::id_null(r#"{"id":null,"interests":[]}"#, Fault::Id)]
-    #[case::id_true(r#"{"id":true,"interests":[]}"#, Fault::Id)]
-    #[case::id_too_large(r#"{"id":9223372036854775808,"interests":[]}"#, Fault::Id)]
-    #[case::interests_null(r#"{"id":1,"interests":null}"#, Fault::Interests)]
-    #[case::interests_as_string(r#"{"id":1,"interests":"books"}"#, Fault::Interests)]
-    #[case::number_among_them(r#"{"id":1,"interests":["books",1]}"#, Fault::Interests)]
-    fn refuses(#[case] line: &str, #[case] fault: Fault) {
+    #[case::misspelt(r#"{"id":1,"interest":[]}"#, LineFault::UnknownField(KNOWN_FIELDS))]
+    #[case::one_too_many(r#"{"id":1,"interests":[],"name":"x"}"#, LineFault::UnknownField(KNOWN_FIELDS))]
+    #[case::no_id(r#"{"interests":[]}"#, LineFault::Missing("id"))]
+    #[case::no_interests(r#"{"id":1}"#, LineFault::Missing("interests"))]
+    #[case::id_as_string(r#"{"id":"1","interests":[]}"#, LineFault::Id)]
+    #[case::id_as_fraction(r#"{"id":1.0,"interests":[]}"#, LineFault::Id)]
+    #[case::id_null(r#"{"id":null,"interests":[]}"#, LineFault::Id)]
+    #[case::id_true(r#"{"id":true,"interests":[]}"#, LineFault::Id)]
+    #[case::id_too_large(r#"{"id":9223372036854775808,"interests":[]}"#, LineFault::Id)]
+    #[case::interests_null(r#"{"id":1,"interests":null}"#, LineFault::Interests)]
+    #[case::interests_as_string(r#"{"id":1,"interests":"books"}"#, LineFault::Interests)]
+    #[case::number_among_them(r#"{"id":1,"interests":["books",1]}"#, LineFault::Interests)]
+    fn refuses(#[case] line: &str, #[case] fault: LineFault) {
         assert_eq!(parse(line), Err(fault));
     }
 

@@ -23,7 +23,7 @@ use tokio::{
 };
 
 pub(in crate::http) use self::{inbound::BodyLength, state::ConnectionState};
-use self::{outbound::Front, state::Phase};
+use self::{outbound::Front, state::ConnectionPhase};
 use super::{refused_heads::RefusedHeads, stream::Stream};
 use crate::{
     http::{
@@ -41,7 +41,7 @@ const AT_ONCE: usize = 16 * 1024;
 const DISCARDED: usize = 64 * 1024;
 
 /// A connection between actix and the socket.
-pub(in crate::http) struct Connection {
+pub(in crate::http) struct ClientConnection {
     /// `Some` until it is dropped.
     io: Option<Stream>,
     state: ConnectionState,
@@ -61,9 +61,9 @@ pub(in crate::http) struct Connection {
     eof: bool,
 }
 
-// ===== impl Connection =====
+// ===== impl ClientConnection =====
 
-impl Connection {
+impl ClientConnection {
     /// A connection that was accepted at `accepted`. Its first head must arrive within `head_timeout` of that, each later
     /// one within `head_timeout` of its first byte.
     pub(in crate::http) fn new(
@@ -110,7 +110,9 @@ impl Connection {
 
     /// Ready once the client has exceeded its time.
     fn poll_timeout(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let (Phase::ReadingHead { deadline } | Phase::Closing { deadline }) = self.state.0.phase.get() else {
+        let (ConnectionPhase::ReadingHead { deadline } | ConnectionPhase::Closing { deadline }) =
+            self.state.0.phase.get()
+        else {
             return Poll::Pending;
         };
         let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
@@ -150,23 +152,26 @@ impl Connection {
 
     /// Starts the time limit of a head that has begun while no other request is in flight.
     fn start_head_timer(&mut self) {
-        if matches!(self.state.0.phase.get(), Phase::Idle)
+        if matches!(self.state.0.phase.get(), ConnectionPhase::Idle)
             && !self.write_pending
             && self.state.0.inbound.borrow().has_begun()
         {
-            self.state.0.phase.set(Phase::ReadingHead { deadline: Instant::now() + self.head_timeout });
+            self.state
+                .0
+                .phase
+                .set(ConnectionPhase::ReadingHead { deadline: Instant::now() + self.head_timeout });
         }
     }
 }
 
-impl AsyncRead for Connection {
+impl AsyncRead for ClientConnection {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         // With a client that sends without a pause, the read never waits, and only a waiting read checks the time.
-        if let Phase::Closing { deadline } = self.state.0.phase.get()
+        if let ConnectionPhase::Closing { deadline } = self.state.0.phase.get()
             && (self.discarded >= DISCARDED || Instant::now() >= deadline)
         {
             return Poll::Ready(Ok(()));
@@ -184,7 +189,7 @@ impl AsyncRead for Connection {
             self.start_head_timer();
             ready!(self.poll_timeout(cx));
             // A rejection is too late in the middle of another response, or after the last one.
-            let may_reject = matches!(self.state.0.phase.get(), Phase::ReadingHead { .. })
+            let may_reject = matches!(self.state.0.phase.get(), ConnectionPhase::ReadingHead { .. })
                 && !self.write_pending
                 && self.refusal.is_none();
             if may_reject {
@@ -199,20 +204,23 @@ impl AsyncRead for Connection {
         self.unseen += new.len();
         self.eof |= new.is_empty();
         match self.state.0.phase.get() {
-            Phase::Closing { .. } => self.discarded += new.len(),
-            Phase::Idle | Phase::ReadingHead { .. } | Phase::Answering => {
+            ConnectionPhase::Closing { .. } => self.discarded += new.len(),
+            ConnectionPhase::Idle | ConnectionPhase::ReadingHead { .. } | ConnectionPhase::Answering => {
                 self.state.0.inbound.borrow_mut().arrived(new);
             }
         }
         // An empty line counts too: actix would hold any number of them.
-        if !new.is_empty() && matches!(self.state.0.phase.get(), Phase::Idle) {
-            self.state.0.phase.set(Phase::ReadingHead { deadline: Instant::now() + self.head_timeout });
+        if !new.is_empty() && matches!(self.state.0.phase.get(), ConnectionPhase::Idle) {
+            self.state
+                .0
+                .phase
+                .set(ConnectionPhase::ReadingHead { deadline: Instant::now() + self.head_timeout });
         }
         Poll::Ready(read)
     }
 }
 
-impl AsyncWrite for Connection {
+impl AsyncWrite for ClientConnection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let front = self.state.0.outbound.borrow_mut().front(buf);
         let part = match front {
@@ -220,7 +228,7 @@ impl AsyncWrite for Connection {
             Front::Interim(count) => return Poll::Ready(Ok(count)),
             Front::Server => match (self.state.0.phase.get(), actix_rejection(buf)) {
                 // The handler has already rejected this request.
-                (Phase::Closing { .. }, _) => return Poll::Ready(Ok(buf.len())),
+                (ConnectionPhase::Closing { .. }, _) => return Poll::Ready(Ok(buf.len())),
                 (_, Some(refusal)) => return self.poll_reject(cx, &refusal).map_ok(|()| buf.len()),
                 (_, None) => buf,
             },
@@ -246,11 +254,12 @@ impl AsyncWrite for Connection {
     }
 }
 
-impl Drop for Connection {
+impl Drop for ClientConnection {
     /// Bytes may be left unread, and a reset because of them would lose the last response.
     fn drop(&mut self) {
         let may_be_sending = !self.eof
-            && (self.refusal.is_some() || matches!(self.state.0.phase.get(), Phase::Closing { .. }));
+            && (self.refusal.is_some()
+                || matches!(self.state.0.phase.get(), ConnectionPhase::Closing { .. }));
         if let Some(io) = self.io.take().filter(|_| may_be_sending) {
             io.linger();
         }

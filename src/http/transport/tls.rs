@@ -4,10 +4,8 @@
 //! whole folder is swapped below a symbolic link, as Kubernetes does.
 
 use std::{
-    fmt,
-    fs::File,
-    io::{self, Read},
-    path::PathBuf,
+    fmt, io,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -29,7 +27,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use super::stream::Stream;
-use crate::http::settings::TlsSettings;
+use crate::{http::settings::TlsSettings, secret_file::read_bounded};
 
 /// The interval of these comparisons.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -258,14 +256,8 @@ impl fmt::Debug for Current {
     }
 }
 
-fn read(file: &PathBuf) -> Result<Vec<u8>, TlsProblem> {
-    let mut bytes = Vec::new();
-    let opened = File::open(file).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes));
-    match opened {
-        Err(error) => Err(TlsProblem::Unreadable(error)),
-        Ok(_) if bytes.len() as u64 > LARGEST => Err(TlsProblem::TooLarge),
-        Ok(_) => Ok(bytes),
-    }
+fn read(file: &Path) -> Result<Vec<u8>, TlsProblem> {
+    read_bounded(file, LARGEST).map_err(TlsProblem::Unreadable)?.ok_or(TlsProblem::TooLarge)
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use crate::{
     secret_file,
     single_flight::SingleFlight,
     store::{
-        BackendError, Connection, Connector, FailedAttempt, Reply, Step,
+        BackendError, Connection, Connector, FailedAttempt, ReplyFuture, Step,
         url::{Password, RedisAddress, RedisTarget},
     },
 };
@@ -120,7 +120,7 @@ impl RedisConnector {
 }
 
 impl Connector for RedisConnector {
-    fn connect(&self) -> Reply<Arc<dyn Connection>> {
+    fn connect(&self) -> ReplyFuture<Arc<dyn Connection>> {
         let connector = self.clone();
         async move {
             let connection: Arc<dyn Connection> = Arc::new(connector.establish().await?);

@@ -26,7 +26,7 @@ use super::{
     socket::Socket,
 };
 use crate::{
-    store::{BackendError, Connection, Reply, Size},
+    store::{BackendError, Connection, ReplyFuture, Size},
     units::millis,
 };
 
@@ -178,22 +178,22 @@ impl Answers {
 }
 
 impl Connection for RedisConnection {
-    fn get(&self, key: String) -> Reply<Option<Vec<u8>>> {
+    fn get(&self, key: String) -> ReplyFuture<Option<Vec<u8>>> {
         let commands = self.commands.clone();
         async move { commands.get(key).await }.boxed()
     }
 
-    fn get_many(&self, keys: Arc<[String]>) -> Reply<Vec<Option<Vec<u8>>>> {
+    fn get_many(&self, keys: Arc<[String]>) -> ReplyFuture<Vec<Option<Vec<u8>>>> {
         let commands = self.commands.clone();
         async move { commands.get_many(&keys).await }.boxed()
     }
 
-    fn sizes(&self, keys: Arc<[String]>) -> Reply<Vec<Option<Size>>> {
+    fn sizes(&self, keys: Arc<[String]>) -> ReplyFuture<Vec<Option<Size>>> {
         let commands = self.commands.clone();
         async move { commands.sizes(&keys).await }.boxed()
     }
 
-    fn set(&self, key: String, value: Vec<u8>, ttl: Duration) -> Reply<()> {
+    fn set(&self, key: String, value: Vec<u8>, ttl: Duration) -> ReplyFuture<()> {
         let ttl = millis(ttl);
         let commands = self.commands.clone();
         let set = redis::cmd("SET").arg(key).arg(value).arg("PX").arg(ttl).take();

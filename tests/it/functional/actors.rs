@@ -20,7 +20,7 @@ use scoring_api::{
         persistent_store::PersistentStoreActor, scoring::ScoringActor,
     },
     app::Stores,
-    store::{Connection, Connector, Memory, Reply},
+    store::{Connection, Connector, Memory, ReplyFuture},
 };
 use testkit::{ALL_IS_OK_WITHIN, INTERESTS_BOUND, Load, Person, SLACK, Stopwatch, TestApp, eventually};
 
@@ -152,7 +152,7 @@ struct Cursed {
 }
 
 impl Connector for Cursed {
-    fn connect(&self) -> Reply<Arc<dyn Connection>> {
+    fn connect(&self) -> ReplyFuture<Arc<dyn Connection>> {
         self.attempts.fetch_add(1, Relaxed);
         assert!(!self.panics.load(Relaxed), "told to panic on connecting");
         self.memory.as_ref().unwrap().connect()

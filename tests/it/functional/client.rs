@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use rstest::rstest;
 use scoring_api::{
     app::Stores,
-    client::{Call, CallError, Client, Identity, Person, Policy},
+    client::{Call, Client, ClientError, Identity, Person, Policy},
     domain::{Authenticator, Method},
     store::Memory,
 };
@@ -61,7 +61,7 @@ async fn a_lost_store_is_told_within_the_deadline_with_the_time_to_come_back() {
     let (client, stopwatch) = (client(&app, "Otus", policy), Stopwatch::start());
     let error = client.clients_interests(&partner(), &[1]).await.unwrap_err();
     assert!(
-        matches!(error, CallError::Unavailable { retry_after: Some(wait) } if wait == Duration::from_secs(1))
+        matches!(error, ClientError::Unavailable { retry_after: Some(wait) } if wait == Duration::from_secs(1))
     );
     stopwatch.assert_within(Duration::from_secs(5), "a refusal");
     assert_eq!(client.online_score(&partner(), &person()).await.unwrap().value(), 3.0);

@@ -8,7 +8,7 @@ use futures_util::{
 };
 use scoring_api::{
     app::Stores,
-    store::{BackendError, Connection, Connector, Memory, Reply},
+    store::{BackendError, Connection, Connector, Memory, ReplyFuture},
 };
 use serde_json::json;
 use testkit::{TestApp, Wire, alone, call, eventually, post};
@@ -26,7 +26,7 @@ struct Slow {
 }
 
 impl Connector for Slow {
-    fn connect(&self) -> Reply<Arc<dyn Connection>> {
+    fn connect(&self) -> ReplyFuture<Arc<dyn Connection>> {
         let connection: Arc<dyn Connection> = Arc::new(self.clone());
         async { Ok(connection) }.boxed()
     }
@@ -37,11 +37,11 @@ impl Connector for Slow {
 }
 
 impl Connection for Slow {
-    fn get(&self, key: String) -> Reply<Option<Vec<u8>>> {
+    fn get(&self, key: String) -> ReplyFuture<Option<Vec<u8>>> {
         self.memory.get(key)
     }
 
-    fn get_many(&self, keys: Arc<[String]>) -> Reply<Vec<Option<Vec<u8>>>> {
+    fn get_many(&self, keys: Arc<[String]>) -> ReplyFuture<Vec<Option<Vec<u8>>>> {
         self.asked.add_permits(1);
         let found = self.memory.get_many(keys);
         async {
@@ -51,7 +51,7 @@ impl Connection for Slow {
         .boxed()
     }
 
-    fn set(&self, key: String, value: Vec<u8>, ttl: Duration) -> Reply<()> {
+    fn set(&self, key: String, value: Vec<u8>, ttl: Duration) -> ReplyFuture<()> {
         self.memory.set(key, value, ttl)
     }
 

@@ -12,7 +12,7 @@ use std::{
 use futures_util::future::BoxFuture;
 use scoring_api::{
     app::Stores,
-    store::{BackendError, Connection, Connector, Memory, Reply as StoreReply},
+    store::{BackendError, Connection, Connector, Memory, ReplyFuture},
 };
 use testkit::{ALL_IS_OK_WITHIN, SLACK, TestApp, alone, settings};
 use tokio::{
@@ -37,7 +37,7 @@ const REFUSED_WITHIN: Duration = Duration::from_millis(10 * SLACK as u64);
 struct Slow(Memory, Duration);
 
 impl Connector for Slow {
-    fn connect(&self) -> StoreReply<Arc<dyn Connection>> {
+    fn connect(&self) -> ReplyFuture<Arc<dyn Connection>> {
         let connection: Arc<dyn Connection> = Arc::new(self.clone());
         Box::pin(async { Ok(connection) })
     }
@@ -48,11 +48,11 @@ impl Connector for Slow {
 }
 
 impl Connection for Slow {
-    fn get(&self, key: String) -> StoreReply<Option<Vec<u8>>> {
+    fn get(&self, key: String) -> ReplyFuture<Option<Vec<u8>>> {
         self.0.get(key)
     }
 
-    fn get_many(&self, keys: Arc<[String]>) -> StoreReply<Vec<Option<Vec<u8>>>> {
+    fn get_many(&self, keys: Arc<[String]>) -> ReplyFuture<Vec<Option<Vec<u8>>>> {
         let (reply, takes) = (self.0.get_many(keys), self.1);
         Box::pin(async move {
             sleep(takes).await;
@@ -60,7 +60,7 @@ impl Connection for Slow {
         })
     }
 
-    fn set(&self, key: String, value: Vec<u8>, ttl: Duration) -> StoreReply<()> {
+    fn set(&self, key: String, value: Vec<u8>, ttl: Duration) -> ReplyFuture<()> {
         self.0.set(key, value, ttl)
     }
 

@@ -21,7 +21,7 @@ use super::{
 pub(in crate::http) struct ConnectionState(pub(in crate::http) Rc<Shared>);
 
 pub(in crate::http) struct Shared {
-    pub(in crate::http) phase: Cell<Phase>,
+    pub(in crate::http) phase: Cell<ConnectionPhase>,
     /// Wakes actix, which waits for bytes. Its wait may have started without a time limit.
     pub(in crate::http) reader: Cell<Option<Waker>>,
     pub(super) inbound: RefCell<Inbound>,
@@ -31,7 +31,7 @@ pub(in crate::http) struct Shared {
 }
 
 #[derive(Clone, Copy)]
-pub(in crate::http) enum Phase {
+pub(in crate::http) enum ConnectionPhase {
     /// No request is in flight, and the next one has not begun. The keep-alive time limits this phase.
     Idle,
     /// The client is sending a head, which must be complete by `deadline`.
@@ -45,7 +45,7 @@ pub(in crate::http) enum Phase {
 /// A request that is being answered, until it is dropped.
 pub(in crate::http) struct Exchange {
     state: ConnectionState,
-    then: Phase,
+    then: ConnectionPhase,
 }
 
 // ===== impl ConnectionState =====
@@ -54,7 +54,7 @@ impl ConnectionState {
     /// The first head must be complete by `deadline`.
     pub(in crate::http) fn new(deadline: Instant) -> Self {
         Self(Rc::new(Shared {
-            phase: Cell::new(Phase::ReadingHead { deadline }),
+            phase: Cell::new(ConnectionPhase::ReadingHead { deadline }),
             reader: Cell::new(None),
             inbound: RefCell::new(Inbound::new()),
             outbound: RefCell::new(Outbound::default()),
@@ -64,10 +64,10 @@ impl ConnectionState {
 
     /// A head is complete, and a body of the length `body` follows it.
     pub(in crate::http) fn begin(&self, body: BodyLength) -> Exchange {
-        self.0.phase.set(Phase::Answering);
+        self.0.phase.set(ConnectionPhase::Answering);
         self.0.inbound.borrow_mut().begun(body);
         self.0.body_is_unread.set(body != BodyLength::Bytes(0));
-        Exchange { state: self.clone(), then: Phase::Idle }
+        Exchange { state: self.clone(), then: ConnectionPhase::Idle }
     }
 
     /// The handler has read the body to its end.
@@ -104,7 +104,7 @@ impl Exchange {
 
     /// The response asks the client to disconnect. actix then waits for the end of an incomplete body for ever.
     pub(in crate::http) fn close_after(&mut self) {
-        self.then = Phase::Closing { deadline: Instant::now() + LINGER };
+        self.then = ConnectionPhase::Closing { deadline: Instant::now() + LINGER };
     }
 }
 
@@ -113,7 +113,7 @@ impl Drop for Exchange {
         let shared = &self.state.0;
         shared.phase.set(self.then);
         shared.inbound.borrow_mut().answered();
-        let is_over = matches!(self.then, Phase::Closing { .. });
+        let is_over = matches!(self.then, ConnectionPhase::Closing { .. });
         if is_over || shared.inbound.borrow().has_begun() {
             self.state.wake_reader();
         }

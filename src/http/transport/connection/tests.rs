@@ -10,16 +10,16 @@ use tokio::{
 use super::*;
 use crate::http::HttpMetrics;
 
-async fn pair(patience: Duration) -> (Connection, TcpStream) {
+async fn pair(patience: Duration) -> (ClientConnection, TcpStream) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (accepted, _) = listener.accept().await.unwrap();
     let refused_heads = Arc::new(RefusedHeads::new(HttpMetrics::register(&Registry::new()).unwrap()));
-    (Connection::new(Stream::Plain(accepted), Instant::now(), patience, refused_heads), client)
+    (ClientConnection::new(Stream::Plain(accepted), Instant::now(), patience, refused_heads), client)
 }
 
 /// Reads as actix does: until there is nothing more to read for now, into however much room there is.
-async fn read_all(connection: &mut Connection) -> usize {
+async fn read_all(connection: &mut ClientConnection) -> usize {
     let mut room = vec![0; 1 << 20];
     let mut buf = ReadBuf::new(&mut room);
     poll_fn(|cx| {
