@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn there_are_spans_if_they_are_exported_whatever_the_logs_level() {
+    fn exported_spans_do_not_depend_on_the_logs_level() {
         let settings =
             TraceSettings { endpoint: None, sample_ratio: 1.0, timeout: Duration::from_millis(1), queue: 1 };
         let endpoint = "http://127.0.0.1:1".parse().unwrap();

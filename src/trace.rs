@@ -104,12 +104,12 @@ mod tests {
     #[case::short_trace("00-0af7651916cd43dd8448eb211c80319-b7ad6b7169203331-01")]
     #[case::line_feed_in_a_later_version("01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-\n")]
     #[case::signs("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-+1")]
-    fn what_is_no_traceparent_is_not(#[case] header: &str) {
+    fn an_invalid_traceparent_is_ignored(#[case] header: &str) {
         assert_eq!(TraceContext::from_traceparent(header), None);
     }
 
     #[test]
-    fn a_span_that_nobody_sees_has_no_context() {
+    fn a_span_without_a_subscriber_has_no_context() {
         assert_eq!(TraceContext::of(&Span::none()), None);
         assert_eq!(TraceContext::of(&tracing::info_span!("unseen")), None);
     }

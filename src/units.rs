@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_path_is_none() {
+    fn an_empty_path_is_no_path() {
         assert_eq!(path(text("")), Ok(None));
         assert_eq!(path(text("a b")), Ok(Some(PathBuf::from("a b"))));
     }

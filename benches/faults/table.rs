@@ -220,7 +220,7 @@ pub const ROWS: &[Row] = &[
         "29",
         "the store actor panics each time it starts",
         "D; no core used up",
-        Test("row_29_a_store_that_panics_each_time_it_starts_degrades_the_service_and_uses_up_no_core"),
+        Test("row_29_a_store_that_panics_at_each_start_is_degraded"),
     ),
     row(
         "30",
@@ -235,7 +235,7 @@ pub const ROWS: &[Row] = &[
         "the dispatcher panics",
         "that call: 500",
         Test(
-            "an_actor_that_falls_is_back_under_the_same_address::row_31_*, requests_queued_behind_a_fall_are_served::row_31_dispatcher, row_31_a_call_that_the_dispatcher_falls_over_is_500_and_the_next_is_answered",
+            "an_actor_that_falls_is_back_under_the_same_address::row_31_*, requests_queued_behind_a_fall_are_served::row_31_dispatcher, row_31_a_call_that_panics_is_500_and_the_next_is_answered",
         ),
     ),
     row(
@@ -243,7 +243,7 @@ pub const ROWS: &[Row] = &[
         "an actor is stuck",
         "calls fail by their deadline; readiness says so",
         Test(
-            "an_actor_that_is_stuck_is_noticed_and_comes_back::row_32_*, row_32_an_actor_that_is_stuck_is_back_in_time_and_serves_its_queue, row_32_a_blocked_thread_is_told_by_readiness_and_restarts_nothing, row_32_a_blocked_thread_is_seen_from_outside_and_cures_itself_without_a_restart",
+            "an_actor_that_is_stuck_is_noticed_and_comes_back::row_32_*, row_32_a_stuck_actor_restarts_in_time_and_serves_its_queue, row_32_a_blocked_thread_shows_in_readiness_without_a_restart, row_32_a_blocked_thread_is_reported_without_a_restart",
         ),
     ),
     row(
@@ -289,7 +289,7 @@ pub const ROWS: &[Row] = &[
         "the hour turns under an admin token; summer time; a clock step",
         "a token holds for its hour and auth.admin_grace; timers do not notice",
         Test(
-            "row_41_an_admin_token_goes_by_the_wall_clock_of_the_check, row_41_an_outage_goes_as_ever_however_the_wall_clock_steps, row_41_reconnects_keep_their_pace_however_the_wall_clock_steps, an_hours_token_holds_for_its_hour_and_the_grace",
+            "row_41_an_admin_token_goes_by_the_wall_clock_of_the_check, row_41_steps_of_the_wall_clock_do_not_change_an_outage, row_41_steps_of_the_wall_clock_do_not_change_reconnects, an_hours_token_holds_for_its_hour_and_the_grace",
         ),
     ),
     row(
@@ -316,7 +316,7 @@ pub const ROWS: &[Row] = &[
         "bad configuration",
         "one clear line, exit code 2",
         Test(
-            "row_45_every_subcommand_names_all_that_is_wrong_with_the_settings, row_45_a_port_that_is_taken_is_named_in_one_line",
+            "row_45_every_subcommand_names_all_faults_of_the_settings, row_45_a_port_that_is_taken_is_named_in_one_line",
         ),
     ),
     row(

@@ -145,7 +145,7 @@ mod tests {
     #[case::last_name(r#""last_name": "b""#, r#""last_name": """#)]
     #[case::birthday("01.01.2000", "02.01.2000")]
     #[case::gender(r#""gender": 1"#, r#""gender": 0"#)]
-    fn nobody_gets_the_score_of_another(#[case] one: &str, #[case] other: &str) {
+    fn a_person_never_gets_the_score_of_another(#[case] one: &str, #[case] other: &str) {
         let cache = cache(10, HOUR);
         let other = FULL.replace(one, other);
         assert_ne!(other, FULL);
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn it_never_holds_more_than_its_capacity_and_nothing_if_that_is_0() {
+    fn it_never_exceeds_its_capacity_and_0_turns_it_off() {
         let full = cache(100, HOUR);
         for phone in 79_000_000_000_i64..79_000_010_000 {
             let json = format!(r#"{{"phone": {phone}, "email": "@"}}"#);
@@ -172,7 +172,7 @@ mod tests {
     #[rstest]
     #[case::as_long_as_may_be(LONGEST, true)]
     #[case::longer(LONGEST + 1, false)]
-    fn a_person_whose_texts_are_too_long_is_not_kept(#[case] bytes: usize, #[case] kept: bool) {
+    fn a_person_with_texts_that_are_too_long_is_not_cached(#[case] bytes: usize, #[case] kept: bool) {
         let cache = cache(10, HOUR);
         // The first name gets the one byte that is left.
         let (email, name) = ("@".repeat(bytes - 101), "x".repeat(100));
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_live_for_different_times_of_which_none_is_longer_than_the_ttl() {
+    fn lifetimes_of_entries_differ_and_never_exceed_the_ttl() {
         let lifetimes: Vec<_> = (0..1_000).map(|_| Jittered { ttl: HOUR }.lifetime()).collect();
         let (shortest, longest) = (lifetimes.iter().min().unwrap(), lifetimes.iter().max().unwrap());
         assert!(*shortest >= HOUR * 9 / 10 && *longest <= HOUR, "{shortest:?} to {longest:?}");

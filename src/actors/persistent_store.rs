@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_read_whose_time_is_over_is_not_sent() {
+    fn a_read_is_not_sent_after_its_deadline() {
         paused(async {
             let script = Script::default();
             assert_eq!(read(&script, Duration::ZERO).await, Err(StoreError::TimedOut));

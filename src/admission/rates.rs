@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn callers_who_have_not_called_for_long_are_forgotten() {
+    fn callers_are_forgotten_after_a_pause() {
         let limit = limit(1_000_000, 1, 1);
         for caller in 0..4 * SWEEP_EVERY {
             // A few callers share a cell, and are rejected.

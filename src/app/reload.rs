@@ -81,7 +81,7 @@ mod tests {
     #[case::others_reach_the_operators_listener(&["127.0.0.1:80", "192.0.2.1:81"], &[], false)]
     #[case::with_salts_of_its_own(&["192.0.2.1:80"], &OWN, true)]
     #[case::allowed(&["192.0.2.1:80"], &["auth.allow_public_salts=true"], true)]
-    fn public_salts_are_not_taken_over_where_others_reach_the_service(
+    fn public_salts_are_rejected_where_other_hosts_have_access(
         #[case] listens: &[&str],
         #[case] assignments: &[&str],
         #[case] taken: bool,

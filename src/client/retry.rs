@@ -95,7 +95,7 @@ mod tests {
     #[case::too_slow(ClientError::TooSlow { retry_after: None })]
     #[case::timed_out(Transport::TimedOut.into())]
     #[tokio::test(start_paused = true)]
-    async fn what_may_pass_is_tried_again(#[case] error: ClientError) {
+    async fn a_temporary_failure_is_retried(#[case] error: ClientError) {
         let (outcome, tries) = play(&policy(4, 50), vec![error]).await;
         assert_eq!((outcome.unwrap(), tries.len()), (7, 2));
         assert!(tries[1] <= Duration::from_millis(51), "{tries:?}");
@@ -112,7 +112,7 @@ mod tests {
     #[case::internal(ClientError::Internal)]
     #[case::unexpected(Unexpected::Shape.into())]
     #[tokio::test(start_paused = true)]
-    async fn what_stays_is_not(#[case] error: ClientError) {
+    async fn a_permanent_failure_is_not_retried(#[case] error: ClientError) {
         let expected = error.to_string();
         let (outcome, tries) = play(&policy(4, 50), vec![error]).await;
         assert_eq!((outcome.unwrap_err().to_string(), tries.len()), (expected, 1));
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_silent_try_is_cut_short_and_the_last_one_ends_with_the_deadline() {
+    async fn a_silent_try_times_out_and_the_last_one_ends_at_the_deadline() {
         let begun = Instant::now();
         let outcome = within::<(), _>(&policy(9, 50), &mut fastrand::Rng::with_seed(1), pending).await;
         assert!(matches!(outcome, Err(ClientError::DeadlineExceeded)));

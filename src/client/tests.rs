@@ -218,7 +218,7 @@ async fn a_call_keeps_its_id_and_trace_over_its_tries() {
 #[case::text(r#"{"code":200,"response":{"score":"1"}}"#, "the answer is not of the expected shape")]
 #[case::other_code(r#"{"code":503,"error":"x"}"#, "the answer says 503, but its status is 200")]
 #[tokio::test]
-async fn a_success_that_is_none_is_unexpected(#[case] body: &str, #[case] text: &str) {
+async fn a_malformed_success_is_unexpected(#[case] body: &str, #[case] text: &str) {
     let server = answering(ResponseTemplate::new(200).set_body_string(body)).await;
     let error = score(&server).await.unwrap_err();
     assert!(matches!(error, ClientError::Unexpected(_)), "{error:?}");
@@ -315,7 +315,7 @@ async fn a_slow_answer_ends_with_the_deadline(#[case] bytes: &'static [u8]) {
 }
 
 #[tokio::test]
-async fn nobody_there_is_told_with_its_cause() {
+async fn a_refused_connection_is_reported_with_its_cause() {
     let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let client = client_of(&format!("http://user:hunter2@{gone}/hunter2"), quick());
     let error = client.online_score(&identity(), &person()).await.unwrap_err();

@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_one_line_whatever_its_parts_hold() {
+    fn an_error_is_one_line_for_any_contents_of_its_parts() {
         let path = "a\nb\u{1b}[31m\u{2028}".into();
         let origin = Origin::File { path, line: None };
         let error =

@@ -90,7 +90,7 @@ mod tests {
     #[case::signed_year("01.01.+200")]
     #[case::arabic_digits("٠١.٠١.٢٠٠٠")]
     #[case::full_width_digits("\u{ff11}.1.2000")]
-    fn refuses_what_is_no_date(#[case] text: &str) {
+    fn an_invalid_date_is_rejected(#[case] text: &str) {
         assert_eq!(parse_date(text), None);
     }
 

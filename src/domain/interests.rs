@@ -77,7 +77,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_stored_reads_back(interests: Vec<String>) {
+        fn stored_interests_read_back(interests: Vec<String>) {
             let interests = Interests(interests);
             prop_assert_eq!(Interests::from_json(interests.to_json().as_bytes()), Ok(interests));
         }

@@ -65,7 +65,7 @@ mod tests {
     proptest! {
         /// Not only from the start: an outage may come at any time.
         #[test]
-        fn in_no_stretch_of_time_are_retries_more_than_a_tenth_and_the_reserve(
+        fn retries_never_exceed_a_tenth_and_the_reserve_in_any_period(
             events in proptest::collection::vec(0u8..4, 0..2_000)
         ) {
             let mut budget = RetryBudget::default();

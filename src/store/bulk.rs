@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_gives_back_what_was_written_and_counts_it() {
+    fn a_file_returns_and_counts_the_written_entries() {
         let (_folder, file) = file();
         assert_eq!(all(&file), []);
         let written = Cell::new(0);
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_called_off_leaves_the_old_data() {
+    fn a_cancelled_write_leaves_the_old_data() {
         struct No;
         impl Watch for No {
             fn written(&self, _: usize) {}

@@ -257,7 +257,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_it_panic_and_what_is_shown_is_a_url(text in prop_oneof![
+        fn no_text_makes_it_panic_and_a_shown_url_is_valid(text in prop_oneof![
             "\\PC*",
             "(redis|redis\\+unix|embedded|memory):/{0,3}[^x]{0,40}",
             "redis://[^/?#]{0,9}(:[^/?#]{0,9})?@[a-z.:]{1,9}(/[0-9]{1,3})?",

@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_is_of_whole_lines_and_no_more_than_a_pipe_takes_in_one_piece() {
+    fn a_write_has_whole_lines_and_fits_a_pipes_atomic_size() {
         let mut log = batching_writer(&[]);
         (0..100).for_each(|number| log.write_all(&line(number, 300)).unwrap());
         log.flush().unwrap();
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_that_is_cut_short_or_interrupted_goes_on_where_it_was() {
+    fn a_short_or_interrupted_write_continues() {
         let mut log = batching_writer(&[Ok(1), Err(ErrorKind::Interrupted), Ok(2)]);
         log.write_all(b"one\n").unwrap();
         log.write_all(b"two\n").unwrap();
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_full_pipe_does_not_take_waits_and_is_torn_nowhere() {
+    fn lines_wait_for_a_full_pipe_and_are_never_torn() {
         let mut log = batching_writer(&[Ok(2), Err(ErrorKind::WouldBlock), Err(ErrorKind::WouldBlock)]);
         log.write_all(b"one\n").unwrap();
         log.flush().unwrap();
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_cannot_be_written_are_counted_each_and_later_ones_are_written() {
+    fn unwritable_lines_are_counted_and_later_ones_are_written() {
         let full = Err(ErrorKind::StorageFull);
         let mut log = batching_writer(&[Ok(5), full]);
         for text in ["one\n", "two\n", "three\n"] {
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_that_is_full_while_lines_come_costs_no_line_more_than_could_not_be_written() {
+    fn a_full_disk_loses_only_the_lines_that_cannot_be_written() {
         let mut log = batching_writer(&[Err(ErrorKind::StorageFull)]);
         (0..14).for_each(|number| log.write_all(&line(number, 300)).unwrap());
         assert_eq!(log.unwritten.get(), 13);

@@ -92,7 +92,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     #[should_panic(expected = ": pigs fly")]
-    async fn it_panics_with_what_it_waited_for() {
+    async fn the_panic_names_the_condition() {
         eventually(SECOND, "pigs fly", async || false).await;
     }
 

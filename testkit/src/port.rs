@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reserved_port_refuses_until_it_is_listened_on_and_again_after() {
+    fn a_reserved_port_refuses_while_no_server_listens_on_it() {
         let port = ReservedPort::new();
         for _ in 0..2 {
             assert_eq!(TcpStream::connect(port.addr()).unwrap_err().kind(), ErrorKind::ConnectionRefused);
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reserved_port_goes_to_nobody_else() {
+    fn a_reserved_port_is_not_assigned_again() {
         let ports: Vec<_> = (0..64).map(|_| ReservedPort::new()).collect();
         let distinct: std::collections::HashSet<_> = ports.iter().map(ReservedPort::addr).collect();
         assert_eq!(distinct.len(), ports.len());

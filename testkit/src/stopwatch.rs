@@ -83,6 +83,12 @@ impl Stopwatch {
         self.lateness_in(self.elapsed())
     }
 
+    /// Whether the machine was so busy since the start that the service may have missed time limits of its own.
+    pub fn is_starved(&self) -> bool {
+        let elapsed = self.elapsed();
+        self.lateness_in(elapsed) > elapsed / 5
+    }
+
     /// # Panics
     ///
     /// When `what` took longer than `bound` and the machine's lateness together.

@@ -123,7 +123,7 @@ fn stored_interests_are_malformed_or_a_list_of_strings() {
 }
 
 #[test]
-fn a_configuration_file_is_refused_line_by_line_or_loads_again_as_it_is_shown() {
+fn a_configuration_file_is_rejected_by_line_or_loads_as_shown() {
     let folder = tempfile::tempdir().unwrap();
     let (given, shown) = (folder.path().join("given.toml"), folder.path().join("shown.toml"));
     fuzz("config", 1, |file| {

@@ -86,7 +86,7 @@ async fn row_01_store_down_when_the_service_starts() {
 async fn row_02_store_killed_in_the_middle_of_requests() {
     let redis = seeded().await;
     let app = app_on(&redis.url()).await;
-    let load = Load::start(&app, 32);
+    let load = Load::start(&app, 8);
     redis.kill9();
     app.is_degraded().await;
     redis.restart().await;
@@ -100,7 +100,7 @@ async fn row_02_store_killed_in_the_middle_of_requests() {
 async fn row_03_store_stopped() {
     let redis = seeded().await;
     let app = app_on(&redis.url()).await;
-    let load = Load::start(&app, 32);
+    let load = Load::start(&app, 8);
     redis.sigstop();
     app.is_degraded().await;
     redis.sigcont();
@@ -140,7 +140,7 @@ async fn row_19_a_key_of_another_type() {
 }
 
 #[tokio::test]
-async fn row_20_a_cached_score_that_is_none_is_overwritten() {
+async fn row_20_a_cached_value_that_is_not_a_score_is_overwritten() {
     let redis = seeded().await;
     let app = app_on(&redis.url()).await;
     let person = Person::full();

@@ -121,7 +121,7 @@ fn a_malformed_cached_value_is_a_miss_until_it_is_overwritten(#[case] value: &st
 }
 
 #[test]
-fn a_cache_that_fails_in_whatever_way_is_a_miss_that_is_counted_as_degraded() {
+fn any_failure_of_the_cache_is_a_miss_counted_as_degraded() {
     let failing = every_error().into_iter().map(Act::Fail);
     for act in failing.chain([Act::Hang, Act::Trickle(SECOND)]) {
         paused(async {
@@ -137,7 +137,7 @@ fn a_cache_that_fails_in_whatever_way_is_a_miss_that_is_counted_as_degraded() {
 }
 
 #[test]
-fn a_cache_that_is_down_is_not_asked_and_what_it_does_not_take_is_counted() {
+fn a_cache_that_is_down_is_not_asked_and_writes_are_counted() {
     paused(async {
         let test = start().await;
         test.script.state().connect = Act::Hang;
@@ -159,7 +159,7 @@ fn a_cache_that_is_down_is_not_asked_and_what_it_does_not_take_is_counted() {
 }
 
 #[test]
-fn a_score_whose_time_is_over_is_not_written() {
+fn a_score_is_not_written_after_its_deadline() {
     paused(async {
         let test = start().await;
         test.put(3.0, Duration::ZERO).await;
@@ -169,7 +169,7 @@ fn a_score_whose_time_is_over_is_not_written() {
 
 /// The link's keeper is part of the actor: if the keeper falls, the actor falls.
 #[test]
-fn a_connector_that_panics_restarts_the_actor_which_then_has_one_fresh_connection() {
+fn a_panicking_connector_restarts_the_actor_with_one_connection() {
     paused(async {
         let test = start().await;
         test.script.state().connect = Act::Panic;

@@ -214,7 +214,7 @@ fn a_bad_token_is_refused_before_anything_else_is_looked_at(
 #[case::bad_arguments_of_interests("h&f", "clients_interests", json!({"client_ids": []}), "client_ids", CallContext::Clients(0))]
 #[case::too_many_clients("h&f", "clients_interests", json!({"client_ids": [1, 2, 3, 4]}), "client_ids", CallContext::Clients(4))]
 #[case::born_tomorrow("h&f", "online_score", json!({"gender": 1, "birthday": "16.06.2026"}), "birthday", CallContext::Has(vec!["birthday", "gender"]))]
-fn a_good_token_gets_to_know_the_first_fault_and_no_peer_hears_of_it(
+fn a_call_with_a_fault_is_answered_without_a_message_to_a_peer(
     #[case] login: &str,
     #[case] method: &str,
     #[case] arguments: Value,
@@ -249,7 +249,7 @@ fn a_call_that_comes_too_late_is_refused_before_any_work() {
 // ===== the context =====
 
 #[test]
-fn the_context_names_the_arguments_that_are_there_in_the_order_of_the_table() {
+fn the_context_names_present_arguments_in_the_tables_order() {
     paused(async {
         let test = start();
         let arguments = json!({
@@ -306,7 +306,7 @@ fn row_30_a_peer_that_falls_is_an_internal_error_at_once(
 #[rstest]
 #[case::scoring(score_call())]
 #[case::interests(interests_call(&[1]))]
-fn a_peer_that_is_stuck_makes_the_call_unavailable_at_its_deadline(#[case] request: MethodRequest) {
+fn a_stuck_peer_makes_the_call_unavailable_at_its_deadline(#[case] request: MethodRequest) {
     paused(async {
         let test = start();
         test.scoring.act(Act::Hang);

@@ -31,7 +31,7 @@ fn named_after_their_keys() -> Act<GetMany> {
 }
 
 #[test]
-fn every_client_gets_its_own_interests_in_the_order_asked_and_none_where_none_are_stored() {
+fn every_client_gets_its_own_interests_in_the_requested_order() {
     paused(async {
         let store = Peer::new(named_after_their_keys());
         let answer = look_up(&store, &[20, 3, -1]).await.unwrap();
@@ -56,7 +56,7 @@ fn the_deadline_travels_on_to_the_store() {
 #[case::bad_value(Act::answer(|_| Err(StoreError::BadValue)), StoreError::BadValue)]
 #[case::the_store_actor_falls(Act::Panic, StoreError::Unavailable)]
 #[case::the_store_actor_is_stuck(Act::Hang, StoreError::TimedOut)]
-fn a_store_that_does_not_answer_is_an_error_by_the_deadline_and_never_an_empty_list(
+fn a_silent_store_is_an_error_in_time_never_an_empty_list(
     #[case] act: Act<GetMany>,
     #[case] expected: StoreError,
 ) {
@@ -136,7 +136,7 @@ fn a_store_actor_that_is_gone_is_an_outage() {
 #[case::a_list_of_other_things(b"[1, 2]")]
 #[case::one_null_among_strings(br#"["books", null]"#)]
 #[case::not_utf8(b"[\"\xff\"]")]
-fn a_malformed_value_is_an_error_that_names_the_client_and_not_the_value(#[case] value: &[u8]) {
+fn a_malformed_value_is_an_error_that_names_only_the_client(#[case] value: &[u8]) {
     paused(async {
         let value = value.to_vec();
         let store = Peer::new(Act::answer(move |_| Ok(vec![Some(b"[]".to_vec()), Some(value.clone())])));

@@ -87,7 +87,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn more_than_the_allowed_restarts_within_the_window_mark_it_as_failing() {
+    fn too_many_restarts_within_the_window_mark_it_as_failing() {
         let (mut restarts, now) = (Restarts::new(RestartPolicy::default()), Instant::now());
         let mut random = fastrand::Rng::with_seed(1);
         let failing: Vec<_> = (0..7).map(|_| restarts.fell(now, &mut random).failing).collect();
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_four_restarts_come_within_100_ms_each_and_later_ones_back_off() {
+    fn four_restarts_take_100_ms_each_at_most_later_ones_back_off() {
         for seed in 0..200 {
             let (mut restarts, now) = (Restarts::new(RestartPolicy::default()), Instant::now());
             let mut random = fastrand::Rng::with_seed(seed);
@@ -133,7 +133,7 @@ mod tests {
     proptest! {
         /// Days of falls, some in bursts, against the rule as written: more than the maximum within the window.
         #[test]
-        fn it_is_failing_exactly_while_too_many_falls_are_within_the_window(
+        fn it_is_failing_exactly_with_too_many_restarts_in_the_window(
             gaps_ms in proptest::collection::vec(
                 prop_oneof![0u64..500, 0u64..5_000, 9_900u64..10_100, 0u64..86_400_000], 1..200
             ),

@@ -53,7 +53,7 @@ impl Test {
 #[case::nothing_is_cached(Act::answer(|_| None), Duration::ZERO)]
 #[case::the_store_actor_falls(Act::Panic, Duration::ZERO)]
 #[case::the_store_actor_is_stuck(Act::Hang, CACHE_TIMEOUT)]
-fn without_a_cached_score_it_is_computed_in_time_and_then_cached(
+fn a_score_that_is_not_cached_is_computed_in_time_and_cached(
     #[case] cache: Act<CacheGet>,
     #[case] took: Duration,
     #[values(

@@ -131,7 +131,7 @@ async fn timed<T>(call: impl Future<Output = T>) -> (T, Duration) {
 #[case::to_and_fro(|n| set_wall_clock(["2024-06-01T00:00:00Z", "1999-12-31T23:59:59Z"][n % 2]))]
 #[case::into_summer_time(|n| set_wall_clock(["2024-03-31T00:59:59Z", "2024-03-31T01:00:00Z"][n % 2]))]
 #[case::out_of_summer_time(|n| set_wall_clock(["2024-10-27T00:59:59Z", "2024-10-27T01:00:00Z"][n % 2]))]
-fn row_41_an_outage_goes_as_ever_however_the_wall_clock_steps(#[case] step: fn(usize)) {
+fn row_41_steps_of_the_wall_clock_do_not_change_an_outage(#[case] step: fn(usize)) {
     paused(async {
         let script = Script::default();
         let tree = start(&script).await;
@@ -188,7 +188,7 @@ fn row_41_an_outage_goes_as_ever_however_the_wall_clock_steps(#[case] step: fn(u
 }
 
 #[test]
-fn row_41_reconnects_keep_their_pace_however_the_wall_clock_steps() {
+fn row_41_steps_of_the_wall_clock_do_not_change_reconnects() {
     paused(async {
         let script = Script::default();
         let _tree = start(&script).await;

@@ -133,7 +133,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_quoted_reads_back(cells_given in proptest::collection::vec("[a-c\", ]*", 1..4)) {
+        fn a_quoted_cell_reads_back(cells_given in proptest::collection::vec("[a-c\", ]*", 1..4)) {
             let line: Vec<_> = cells_given.iter().map(|cell| format!("\"{}\"", cell.replace('"', "\"\""))).collect();
             prop_assert_eq!(cells(&line.join(",")), Ok(cells_given));
         }

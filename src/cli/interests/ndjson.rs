@@ -86,7 +86,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_exported_is_imported_as_the_same(id: i64, interests: Vec<String>) {
+        fn an_exported_line_is_imported_unchanged(id: i64, interests: Vec<String>) {
             let (id, interests) = (ClientId(id), Interests(interests));
             let mut line = Vec::new();
             record::write(&mut line, id, &interests).unwrap();

@@ -115,7 +115,7 @@ fn later_layers_win() {
 }
 
 #[test]
-fn a_text_becomes_what_the_default_is() {
+fn a_text_is_converted_to_the_type_of_the_default() {
     let settings = given()
         .env("SCORING_AUTH__SALT", "007")
         .env("SCORING_AUTH__ADMIN_SALT", "true")
@@ -131,7 +131,7 @@ fn a_text_becomes_what_the_default_is() {
 }
 
 #[test]
-fn a_key_of_a_section_within_a_section_can_be_set_wherever_others_can() {
+fn a_key_of_a_nested_section_can_be_set_in_every_layer() {
     let section = given().file("[http.tls]\ncert = \"a\"\nkey = \"b\"");
     let dotted = given().file("[http]\ntls.cert = \"a\"\ntls.key = \"b\"");
     let environment = given().env("SCORING_HTTP__TLS__CERT", "a").env("SCORING_HTTP__TLS__KEY", "b");

@@ -32,7 +32,7 @@ fn public_salts_serve_loopback_only(#[case] assignments: &[&str], #[case] valid:
 }
 
 #[test]
-fn public_salts_serve_operators_on_loopback_only_since_they_can_make_calls() {
+fn public_salts_restrict_the_operators_listener_to_loopback() {
     let errors = given().set("admin.bind=0.0.0.0:81").load().unwrap_err().to_string();
     assert_eq!(errors, format!("--set: admin.bind: other hosts may reach 0.0.0.0:81, {PUBLIC}"));
 }

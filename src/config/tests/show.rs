@@ -30,7 +30,7 @@ fn the_settings_in_effect_name_their_origin() {
 }
 
 #[test]
-fn the_settings_in_effect_have_every_key_in_the_order_of_the_default_file() {
+fn the_settings_in_effect_have_every_key_in_the_default_order() {
     let keys = |text: &str| -> Vec<_> {
         let lines =
             text.lines().map(|line| if line.contains("***") { line.trim_start_matches("# ") } else { line });
@@ -49,7 +49,7 @@ fn the_settings_in_effect_are_a_valid_file() {
 }
 
 #[test]
-fn the_settings_in_effect_are_a_valid_file_although_their_secrets_are_hidden() {
+fn the_settings_in_effect_are_a_valid_file_with_hidden_secrets() {
     let settings = given()
         .set("auth.salt=hunter2")
         .set("store.url=redis://app:hunter2@cache")

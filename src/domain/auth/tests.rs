@@ -210,7 +210,7 @@ proptest! {
 
     /// For any instant of a year and any grace: valid for its hour and the grace after it, and not a nanosecond longer.
     #[test]
-    fn an_hours_token_holds_from_its_first_instant_to_the_end_of_the_grace(
+    fn an_hours_token_is_valid_from_the_start_to_the_graces_end(
         grace in 0u64..=3600, hour in 0i64..8_760, later_ns in -3_600_000_000_000i64..10_800_000_000_000,
     ) {
         let auth = Authenticator::new(policy("UTC", Duration::from_secs(grace))).unwrap();

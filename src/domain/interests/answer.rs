@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn clients_stand_in_the_order_given_and_one_with_nothing_stored_has_no_interests() {
+    fn clients_keep_their_order_a_missing_value_is_an_empty_list() {
         let clients = [2, -1, i64::MIN].map(ClientId);
         let values = [Some(br#"["books", "hi-tech"]"#.to_vec()), None, Some(b"[]".to_vec())];
         let answer = InterestsByClient::from_stored(&clients, &values).unwrap();
@@ -171,7 +171,7 @@ mod tests {
     #[case::a_line_break_within_a_string("[\"a\nb\"]")]
     #[case::a_blank_that_json_does_not_know("[\u{a0}\"a\"]")]
     #[case::half_an_escape(r#"["\u12"]"#)]
-    fn what_is_no_list_of_strings_is_refused_with_its_client(#[case] stored: &str) {
+    fn a_value_that_is_not_a_list_of_strings_names_its_client(#[case] stored: &str) {
         assert_eq!(of_one(stored.as_bytes()), taken_apart(stored.as_bytes()));
         assert_eq!(of_one(stored.as_bytes()).unwrap_err().0, ClientId(-7));
     }
@@ -180,7 +180,7 @@ mod tests {
     #[case::not_utf8_before_no_list(b"[\"\xff\"]", b"{}")]
     #[case::no_list_before_not_utf8(b"{}", b"[\"\xff\"]")]
     #[case::half_a_letter_whose_other_half_is_the_next_ones(b"[\"\xd0\"]", b"[\"\xb6\"]")]
-    fn the_first_client_whose_value_is_malformed_is_told(#[case] first: &[u8], #[case] second: &[u8]) {
+    fn the_first_client_with_a_malformed_value_is_named(#[case] first: &[u8], #[case] second: &[u8]) {
         let clients = [3, 2, 1].map(ClientId);
         let values = [br#"["books", "a\\b"]"#, first, second].map(|value| Some(value.to_vec()));
         assert_eq!(InterestsByClient::from_stored(&clients, &values).unwrap_err().0, ClientId(2));
@@ -200,14 +200,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_stored_comes_to_the_same_as_if_it_were_taken_apart(
+        fn copying_a_value_gives_the_same_as_parsing_it(
             stored in prop_oneof![4 => nearly_json(), 1 => any::<Vec<u8>>()],
         ) {
             prop_assert_eq!(of_one(&stored), taken_apart(&stored));
         }
 
         #[test]
-        fn whatever_strings_are_stored_come_out_of_a_json_parser_again(interests: Vec<String>, pretty: bool) {
+        fn any_stored_strings_survive_a_json_parser(interests: Vec<String>, pretty: bool) {
             let text = if pretty {
                 serde_json::to_string_pretty(&interests).unwrap()
             } else {

@@ -92,7 +92,7 @@ fn a_body_that_is_not_utf8_is_named_so(#[case] body: &[u8]) {
 #[case::capital_literal("True")]
 #[case::nul_byte("{}\0")]
 #[case::white_space_of_unicode("\u{a0}")]
-fn what_is_no_json_is_named_so(#[case] body: &str) {
+fn invalid_json_is_rejected_with_its_reason(#[case] body: &str) {
     let error = Json::parse(body.as_bytes()).unwrap_err();
     assert!(matches!(error, BadJson::Syntax { .. }), "{error:?}");
 }

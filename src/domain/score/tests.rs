@@ -158,7 +158,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_the_cache_holds_a_score_is_finite_and_not_negative(cached: Vec<u8>) {
+    fn a_cached_score_is_finite_and_not_negative_for_any_bytes(cached: Vec<u8>) {
         if let Some(score) = Score::from_cached(&cached) {
             prop_assert!(score.value().is_finite() && score.value() >= 0.0);
         }

@@ -80,7 +80,7 @@ mod tests {
     #[case::mapped_peer("10.0.0.0/8", "::ffff:10.1.1.1", &["::ffff:203.0.113.5"], "203.0.113.5")]
     #[case::ipv6("", "2001:db8:1:2:3:4:5:6", &[], "2001:db8:1:2::")]
     #[case::ipv6_behind_a_proxy("::1/128", "::1", &["[2001:db8::5]:1"], "2001:db8::")]
-    fn row_61_the_client_is_the_right_most_element_that_is_not_trusted(
+    fn row_61_the_client_is_the_right_most_untrusted_element(
         #[case] trusted: &str,
         #[case] peer: &str,
         #[case] forwarded: &[&str],

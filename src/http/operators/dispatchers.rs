@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn any_one_that_lives_is_chosen_and_none_that_is_gone() {
+    async fn only_live_actors_are_chosen_and_any_of_them() {
         let weak = WeakAddrs::default();
         assert!(weak.any().is_none());
         let [gone, one, other] = [(); 3].map(|()| Idle.start());

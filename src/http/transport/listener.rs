@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_waits_when_it_closes_is_served_and_who_comes_after_that_is_refused() {
+    async fn waiting_clients_are_served_at_closing_and_later_ones_refused() {
         let listener = listen((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
         let address = listener.local_addr().unwrap();
         let mut waiting = [(); 3].map(|()| TcpStream::connect(address).unwrap());
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_is_never_accepted_does_not_hold_it_open() {
+    async fn a_client_that_is_never_accepted_does_not_hold_it_open() {
         let listener = listen((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
         let address = listener.local_addr().unwrap();
         let mut waiting = TcpStream::connect(address).unwrap();

@@ -25,7 +25,7 @@ async fn get(requests: &CacheClient, budget: Duration) -> Result<Option<Vec<u8>>
 }
 
 #[test]
-fn a_cached_value_is_found_until_there_is_none() {
+fn a_cached_value_is_found_after_it_was_written() {
     paused(async {
         let script = Script::default();
         let (_link, requests) = cache(&script).await;
@@ -36,7 +36,7 @@ fn a_cached_value_is_found_until_there_is_none() {
 }
 
 #[test]
-fn a_cache_read_that_fails_is_sent_once_and_fails_at_once_with_what_the_store_said() {
+fn a_failed_cache_read_is_sent_once_and_keeps_its_error() {
     for error in every_error() {
         paused(async {
             let script = Script::default();
@@ -137,7 +137,7 @@ fn an_open_breaker_keeps_cache_writes_from_the_store() {
 
 /// Fault 23: whatever a write waits for, no look-up waits behind it.
 #[test]
-fn writes_go_over_a_link_of_their_own_whose_failures_are_only_its_own() {
+fn failures_of_a_separate_link_for_writes_affect_only_writes() {
     paused(async {
         let script = Script::default();
         let (reads, writes) = (start_link(&script, Role::Cache), start_link(&script, Role::Cache));

@@ -37,7 +37,7 @@ fn fresh() -> (TempDir, EmbeddedFile) {
 }
 
 #[test]
-fn what_was_put_is_there_after_the_file_is_opened_again() {
+fn written_entries_remain_after_a_reopen() {
     let (folder, file) = fresh();
     let written = Cell::new(0);
     file.put_all(&entries(&[("i:1", "a"), ("i:2", "b")]), &|| {
@@ -51,7 +51,7 @@ fn what_was_put_is_there_after_the_file_is_opened_again() {
 }
 
 #[test]
-fn values_come_in_the_order_of_the_keys_and_missing_ones_are_none() {
+fn values_come_in_the_order_of_the_keys_with_gaps_for_missing() {
     let (_folder, file) = fresh();
     assert_eq!(get(&file, &["i:1", "i:2"]), [None, None], "of an empty file");
     file.put_all(&entries(&[("i:1", "a"), ("i:2", "b")]), &|| {}).unwrap();
@@ -136,7 +136,7 @@ fn a_database_cut_short(path: &Path) {
 }
 
 #[rstest]
-fn what_is_no_database_is_an_error_and_no_panic(
+fn a_file_that_is_not_a_database_is_an_error_not_a_panic(
     #[values(a_folder, a_device, garbage, a_damaged_database, a_database_cut_short)] make: fn(&Path),
 ) {
     let folder = tempdir().unwrap();
@@ -157,7 +157,7 @@ fn a_folder_that_cannot_be_made_is_an_error() {
 
 /// Interests are imported by another process while the service runs.
 #[test]
-fn two_who_have_the_file_open_see_what_the_other_writes() {
+fn two_open_files_see_each_others_writes() {
     let (folder, service) = fresh();
     let import = EmbeddedFile::open(&folder.path().join("scoring.redb")).unwrap();
     import.put_all(&entries(&[("i:1", "a")]), &|| {}).unwrap();
@@ -184,7 +184,7 @@ async fn all_connections_share_one_open_file_and_one_cache() {
 }
 
 #[tokio::test]
-async fn a_cached_value_is_gone_when_its_time_is_over_and_never_in_the_file() {
+async fn a_cached_value_expires_and_is_never_in_the_file() {
     let folder = tempdir().unwrap();
     let connector = EmbeddedConnector::new(folder.path().join("scoring.redb"), 10);
     let connection = connector.connect().await.unwrap();
@@ -198,7 +198,7 @@ async fn a_cached_value_is_gone_when_its_time_is_over_and_never_in_the_file() {
 
 /// The service starts without its store, and uses it once it is there.
 #[tokio::test]
-async fn a_file_that_could_not_be_opened_is_tried_again_at_the_next_connect() {
+async fn the_next_connect_retries_a_file_that_could_not_be_opened() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("scoring.redb");
     a_folder(&path);

@@ -45,7 +45,7 @@ fn a_link_that_ends_takes_its_share_of_the_state_along() {
 }
 
 #[test]
-fn a_link_for_writes_is_counted_in_operations_and_in_nothing_else() {
+fn a_link_for_writes_counts_only_in_operations() {
     let status = status(Role::Cache);
     let link = LinkHealth::new(status.clone());
     link.connected();

@@ -157,7 +157,7 @@ fn a_connector_that_panics_ends_the_keeper_with_that_panic() {
 // ===== silence =====
 
 #[test]
-fn a_connection_that_falls_silent_under_requests_is_rebuilt_within_half_a_second() {
+fn a_connection_silent_under_load_is_rebuilt_in_half_a_second() {
     paused(async {
         let script = Script::default();
         let (_link, cache) = connected(&script).await;
@@ -171,7 +171,7 @@ fn a_connection_that_falls_silent_under_requests_is_rebuilt_within_half_a_second
 }
 
 #[test]
-fn a_connection_that_falls_silent_while_idle_is_rebuilt_within_a_second() {
+fn a_connection_silent_while_idle_is_rebuilt_within_a_second() {
     paused(async {
         let script = Script::default();
         let (_link, cache) = connected(&script).await;
@@ -234,7 +234,7 @@ fn a_replica_is_left_at_most_once_a_second_and_reads_go_on() {
 #[rstest]
 #[case::a_value_of_the_wrong_kind(BackendError::WrongType)]
 #[case::no_memory_left(BackendError::WritesRefused { code: "OOM".to_owned() })]
-fn what_the_link_cannot_help_neither_counts_nor_reconnects(#[case] error: BackendError) {
+fn a_fault_of_a_question_neither_counts_nor_reconnects(#[case] error: BackendError) {
     paused(async {
         let script = Script::default();
         let (link, cache) = connected(&script).await;

@@ -3,7 +3,7 @@ use super::*;
 const HOUR: Duration = Duration::from_secs(3600);
 
 #[tokio::test]
-async fn clones_and_connections_share_what_is_stored() {
+async fn clones_and_connections_share_the_values() {
     let memory = Memory::new(10);
     let connection = memory.clone().connect().await.unwrap();
     memory.insert("i:1".into(), b"a".to_vec());

@@ -41,7 +41,7 @@ async fn read(requests: &PersistentReader, budget: Duration) -> Result<Vec<Optio
 }
 
 #[test]
-fn values_come_in_the_order_of_the_keys_and_missing_ones_are_none() {
+fn values_come_in_the_order_of_the_keys_with_gaps_for_missing() {
     paused(async {
         let script = Script::default();
         let (_link, requests) = persistent(&script).await;
@@ -120,7 +120,7 @@ fn reads_avoid_a_connection_that_is_stalled() {
 
 /// Fault 13: a connection that is given up as silent has cost its reads two time limits by then, and no try.
 #[test]
-fn a_read_whose_connection_fell_silent_is_sent_again_over_another() {
+fn a_read_on_a_silent_connection_is_sent_again_over_another() {
     paused(async {
         let script = Script::default();
         let (_links, requests) = two_links(&script).await;
@@ -231,7 +231,7 @@ fn a_read_without_a_connection_waits_for_the_next_one() {
 }
 
 #[test]
-fn a_breaker_that_opens_fails_those_who_wait_for_a_connection_at_once() {
+fn an_opening_breaker_fails_reads_that_wait_for_a_connection() {
     paused(async {
         let script = Script::default();
         let (link, requests) = persistent(&script).await;
@@ -302,7 +302,7 @@ fn nothing_is_sent_once_the_deadline_has_passed() {
 
 /// Row 27 of the fault table, as far as this layer goes.
 #[test]
-fn every_answer_belongs_to_its_question_among_many_that_are_abandoned() {
+fn every_answer_belongs_to_its_question_among_abandoned_ones() {
     paused(async {
         let script = Script::default();
         let (_link, requests) = persistent(&script).await;
@@ -344,7 +344,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
-    fn whatever_happens_a_read_ends_by_its_deadline_after_at_most_three_tries(
+    fn any_read_ends_by_its_deadline_after_at_most_three_tries(
         history in proptest::collection::vec((any_act(), any_act(), any::<bool>(), 0u64..300), 1..12),
         budget in 0u64..1_000,
     ) {

@@ -36,7 +36,7 @@ async fn connected(door: &Door) -> TcpStream {
 }
 
 #[tokio::test]
-async fn a_shut_door_refuses_until_it_is_opened_and_keeps_old_connections() {
+async fn a_shut_door_refuses_until_opened_and_keeps_old_connections() {
     let door = echo();
     let mut old = connected(&door).await;
     door.shut();
@@ -81,7 +81,7 @@ async fn those_turned_away_hear_the_last_words_and_are_counted() {
 }
 
 #[tokio::test]
-async fn a_flapping_door_refuses_and_accepts_in_turn_and_closes_what_it_accepted() {
+async fn a_flapping_door_refuses_and_accepts_in_turn() {
     let door = echo();
     let mut old = connected(&door).await;
     door.flap(Duration::from_millis(20));
@@ -114,7 +114,7 @@ async fn reset_connections_get_an_rst() {
 }
 
 #[tokio::test]
-async fn frozen_connections_take_bytes_but_never_answer_while_new_ones_work() {
+async fn frozen_connections_never_answer_while_new_ones_work() {
     let door = echo();
     let mut old = connected(&door).await;
     door.freeze_existing();

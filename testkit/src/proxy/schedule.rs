@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loss_holds_up_what_is_behind_it_once_and_doubles_while_it_lasts() {
+    fn a_loss_delays_later_bytes_and_its_timeout_doubles() {
         let conditions =
             |chance| Conditions { loss: Some(Loss { chance, stall: 200 * MS }), ..Conditions::default() };
         assert_eq!(arrivals(conditions(1.0), [0, 1, 6_199]), [6_200, 6_200, 6_200]);

@@ -132,7 +132,7 @@ async fn bandwidth_is_limited() {
 }
 
 #[tokio::test]
-async fn what_fell_into_a_black_hole_is_gone_but_others_recover() {
+async fn bytes_in_a_black_hole_are_lost_and_other_connections_recover() {
     let store = RespServer::start();
     let proxy = Proxy::to(store.addr());
     let (mut struck, mut idle) = (connect(&proxy).await, connect(&proxy).await);
@@ -153,7 +153,7 @@ async fn what_fell_into_a_black_hole_is_gone_but_others_recover() {
 }
 
 #[tokio::test]
-async fn a_connection_is_cut_after_so_many_bytes() {
+async fn a_connection_is_cut_after_a_number_of_bytes() {
     let store = RespServer::start();
     let proxy = Proxy::to(store.addr());
     let mut stream = connect(&proxy).await;

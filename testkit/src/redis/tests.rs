@@ -24,7 +24,7 @@ async fn it_answers_over_tcp_and_over_its_socket() {
 }
 
 #[tokio::test]
-async fn killed_it_refuses_and_restarted_it_is_back_at_the_same_address() {
+async fn a_killed_server_refuses_and_restarts_at_its_address() {
     let server = RedisServer::start().await;
     let mut old = client(&server.url()).await.unwrap();
     server.command::<()>(&["SET", "k", "v"]).await;
@@ -91,7 +91,7 @@ async fn its_writers_can_be_paused_while_readers_go_on() {
 }
 
 #[tokio::test]
-async fn a_dropped_server_leaves_no_process_even_when_it_is_stopped_or_its_test_panics() {
+async fn a_dropped_server_leaves_no_process_even_after_a_panic() {
     let server = RedisServer::start().await;
     let (pid, dir) = (server.process.lock().unwrap().pid(), server.dir.path().to_owned());
     server.sigstop();

@@ -96,7 +96,7 @@ async fn a_transaction_is_carried_out_at_its_end_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn it_records_what_it_was_asked() {
+async fn it_records_the_commands() {
     let server = RespServer::start();
     let mut redis = client(&server.url()).await.unwrap();
     server.forget();
@@ -149,7 +149,7 @@ async fn a_delay_comes_before_each_reply() {
 }
 
 #[tokio::test]
-async fn a_reply_is_cut_after_so_many_bytes_though_the_command_was_carried_out() {
+async fn a_reply_is_cut_although_its_command_was_executed() {
     let server = RespServer::start();
     server.set(Fault::CutMidReply(2).on(WRITES));
     assert_eq!(read_to_end(send(&server, &["SET", "k", "v"]).await).await, "+O");
@@ -177,7 +177,7 @@ async fn garbage_is_a_protocol_error_to_a_client() {
 }
 
 #[tokio::test]
-async fn a_huge_length_is_followed_by_as_much_filler_as_asked_for_then_silence() {
+async fn a_huge_length_is_followed_by_its_filler_then_silence() {
     let server = RespServer::start();
     for filler in [0, 100_000] {
         server.set(Fault::HugeLength(filler as u64));
@@ -220,7 +220,7 @@ async fn an_error_befalls_the_commands_that_it_would_in_a_real_redis(
 }
 
 #[tokio::test]
-async fn a_fault_may_be_for_so_many_commands_or_one_key_or_one_kind_with_others_behind_it() {
+async fn a_fault_may_be_limited_to_a_count_a_key_or_a_command() {
     let server = RespServer::start();
     server.put("good", "1");
     let mut redis = client(&server.url()).await.unwrap();

@@ -104,7 +104,7 @@ async fn a_wrong_command_line_is_told_and_shows_no_secret(#[case] words: &[&str]
 }
 
 #[tokio::test]
-async fn nobody_there_is_a_failure() {
+async fn a_refused_connection_is_a_failure() {
     let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let url = format!("http://{gone}");
     let ended = Sandbox::new().run(&["call", "clients_interests", "1", "--admin", "--url", &url]).await;
@@ -112,7 +112,7 @@ async fn nobody_there_is_a_failure() {
 }
 
 #[tokio::test]
-async fn a_batch_answers_line_by_line_in_order_and_bad_lines_cost_only_themselves() {
+async fn a_batch_answers_in_order_and_a_bad_line_costs_only_itself() {
     let app = TestApp::spawn().await;
     let url = format!("http://{}", app.address());
     let mut lines: Vec<_> = (1..=200).map(score_line).collect();
@@ -183,7 +183,7 @@ async fn a_batch_without_a_fault_is_a_success() {
 #[case::sigint(Signal::INT, 130, "SIGINT")]
 #[case::sigterm(Signal::TERM, 143, "SIGTERM")]
 #[tokio::test]
-async fn a_signal_ends_a_batch_with_what_is_done_so_far(
+async fn a_signal_ends_a_batch_with_the_finished_outcomes(
     #[case] signal: Signal,
     #[case] code: i32,
     #[case] name: &str,
@@ -213,7 +213,7 @@ async fn a_signal_ends_a_batch_with_what_is_done_so_far(
 }
 
 #[tokio::test]
-async fn whoever_has_read_enough_ends_a_batch_quietly() {
+async fn a_reader_that_closes_the_output_ends_a_batch_quietly() {
     let app = TestApp::spawn().await;
     let url = format!("http://{}", app.address());
     let sandbox = Sandbox::new();
@@ -229,7 +229,7 @@ async fn whoever_has_read_enough_ends_a_batch_quietly() {
 }
 
 #[tokio::test]
-async fn https_trusts_whom_the_system_does_and_nobody_else() {
+async fn https_trusts_only_the_systems_certificates() {
     let ours = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let key = PrivateKeyDer::try_from(ours.signing_key.serialize_der()).unwrap();

@@ -96,7 +96,7 @@ fn read_only(sandbox: &Sandbox, arguments: &[&str]) -> Command {
 }
 
 #[tokio::test]
-async fn row_47_reads_that_fail_for_a_while_degrade_and_the_file_is_opened_afresh() {
+async fn row_47_failing_reads_degrade_until_the_file_is_reopened() {
     let sandbox = filled();
     let shim = Shim::new("scoring.redb", Calls::Read, EIO);
     let service = Service::start(&sandbox, with(sandbox.command(&[]), &shim)).await;
@@ -114,7 +114,7 @@ async fn row_47_reads_that_fail_for_a_while_degrade_and_the_file_is_opened_afres
 }
 
 #[tokio::test]
-async fn row_47_an_import_that_finds_the_disk_full_says_so_and_changes_nothing() {
+async fn row_47_an_import_on_a_full_disk_fails_and_changes_nothing() {
     let sandbox = filled();
     sandbox.write("more.ndjson", "{\"id\": 1, \"interests\": [\"films\"]}\n");
     let shim = Shim::new("scoring.redb", Calls::Write, ENOSPC);
@@ -149,7 +149,7 @@ async fn row_49_a_damaged_file_is_one_line_and_no_backtrace() {
 }
 
 #[tokio::test]
-async fn row_51_a_first_start_on_a_full_disk_is_usable_when_there_is_room() {
+async fn row_51_a_first_start_on_a_full_disk_recovers_with_space() {
     let sandbox = Sandbox::new();
     let shim = Shim::new("scoring.redb", Calls::Write, ENOSPC);
     shim.fail();
@@ -161,7 +161,7 @@ async fn row_51_a_first_start_on_a_full_disk_is_usable_when_there_is_room() {
 }
 
 #[tokio::test]
-async fn row_55_a_read_only_file_is_served_and_exported_and_an_import_says_why_it_cannot() {
+async fn row_55_a_read_only_file_is_served_and_an_import_is_an_error() {
     let sandbox = filled();
     sandbox.write("more.ndjson", "{\"id\": 1, \"interests\": [\"films\"]}\n");
     let service = Service::start(&sandbox, read_only(&sandbox, &[])).await;

@@ -28,7 +28,7 @@ async fn score(wire: &mut Wire) -> Reply {
 
 /// The service takes no more connections than it has files for, so it never runs out of them.
 #[tokio::test]
-async fn row_43_out_of_file_descriptors_open_connections_go_on_and_accepts_resume() {
+async fn row_43_without_free_files_open_connections_are_served() {
     alone();
     const LIMIT: usize = 256;
     let sandbox = Sandbox::new();
@@ -124,7 +124,7 @@ async fn answered_while_lines_are_lost(address: SocketAddr, admin: SocketAddr) {
 }
 
 #[tokio::test]
-async fn row_44_standard_output_that_nobody_reads_holds_nothing_up() {
+async fn row_44_an_unread_standard_output_delays_nothing() {
     let sandbox = Sandbox::new();
     let (mut service, [address, admin]) = serve_onto(&sandbox, Stdio::piped());
     let _unread = read_until_listening(service.child.stdout.take().unwrap());
@@ -143,7 +143,7 @@ async fn row_44_standard_output_that_nobody_reads_holds_nothing_up() {
 }
 
 #[tokio::test]
-async fn row_44_a_full_disk_holds_nothing_up() {
+async fn row_44_a_full_disk_delays_nothing() {
     let sandbox = Sandbox::new();
     let full = File::options().write(true).open("/dev/full").unwrap();
     let (_service, [address, admin]) = serve_onto(&sandbox, full.into());

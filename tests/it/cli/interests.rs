@@ -31,7 +31,7 @@ async fn the_sample_can_be_imported_looked_at_and_exported() {
 }
 
 #[tokio::test]
-async fn what_is_exported_can_be_imported_elsewhere_as_the_same() {
+async fn an_export_can_be_imported_elsewhere_unchanged() {
     let sandbox = Sandbox::new();
     let lines: String = (-1_500..1_500)
         .map(|id| format!("{}\n", json!({ "id": id, "interests": ["\u{43a}\n\"\\", id.to_string()] })))
@@ -58,7 +58,7 @@ async fn csv_is_known_by_its_ending_or_by_its_flag() {
 }
 
 #[tokio::test]
-async fn one_bad_line_and_nothing_is_imported_unless_they_are_to_be_skipped() {
+async fn one_bad_line_stops_an_import_unless_skip_bad_is_set() {
     let sandbox = with_old_data().await;
     let input = "{\"id\":1,\"interests\":[\"new\"]}\n\n{\"id\":\"2\",\"interests\":[]}\n{\"id\":1,\"interests\":[]}\n";
     let ended = sandbox.feed(input, &["interests", "import", "-"]).await;
@@ -88,7 +88,7 @@ async fn of_many_bad_lines_the_first_20_are_told_and_the_rest_counted() {
 }
 
 #[tokio::test]
-async fn csv_without_its_header_is_not_imported_even_if_bad_lines_are_to_be_skipped() {
+async fn csv_without_its_header_is_rejected_even_with_skip_bad() {
     let sandbox = with_old_data().await;
     let arguments = ["interests", "import", "-", "--format", "csv", "--skip-bad"];
     let ended = sandbox.feed("1,books\n2,cinema\n", &arguments).await;
@@ -98,7 +98,7 @@ async fn csv_without_its_header_is_not_imported_even_if_bad_lines_are_to_be_skip
 
 /// The file is open in both processes.
 #[tokio::test]
-async fn a_running_service_answers_with_what_is_imported_meanwhile() {
+async fn a_running_service_answers_with_imported_interests() {
     let sandbox = Sandbox::new();
     let (_service, address) = sandbox.serve(&[]).await;
     let answer = |interests: &[&str]| json!({ "code": 200, "response": { "1": interests } });
@@ -136,7 +136,7 @@ async fn a_malformed_value_is_named_and_the_others_come_all_the_same() {
 #[case::import_of_a_folder(&["import", ".", "--format", "csv"], 1, ".: Is a directory")]
 #[case::import_into_a_file_that_is_none(&["import", SAMPLE, "--set", "store.url=embedded:/dev/null"], 1, "store.url = \"embedded:/dev/null\": /dev/null: not a file of this service")]
 #[tokio::test]
-async fn what_cannot_be_opened_is_named_in_one_line(
+async fn a_store_that_cannot_be_opened_is_named_in_one_line(
     #[case] arguments: &[&str],
     #[case] code: i32,
     #[case] line: &str,

@@ -26,7 +26,7 @@ fn many(interest: &str) -> String {
 }
 
 #[tokio::test]
-async fn an_import_that_is_killed_leaves_the_old_data_or_all_of_the_new() {
+async fn a_killed_import_leaves_the_old_data_or_all_of_the_new() {
     let sandbox = Sandbox::new();
     sandbox.feed(&many("old"), &["interests", "import", "-"]).await.succeeded();
     let size = || fs::metadata(sandbox.path("data/scoring.redb")).unwrap().len();

@@ -61,7 +61,7 @@ async fn every_official_case_is_one_line_with_its_context() {
 
 /// A client's address is personal data, so the line does not contain it.
 #[tokio::test]
-async fn a_call_that_is_refused_for_its_address_is_one_line_as_well_and_says_no_address() {
+async fn a_rejected_address_is_one_log_line_without_the_address() {
     let bodies = [sign(json!({})).to_string(), "no JSON".to_owned(), "never read".to_owned()];
     let log = logged(&bodies, &["--set", "limits.address_rate=2/h"]).await;
     let lines = log.lines().filter(|line| line.contains(r#""message":"call""#));

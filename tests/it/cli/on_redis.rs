@@ -46,7 +46,7 @@ async fn thousands_of_clients_go_in_and_come_out_once_each() {
 }
 
 #[tokio::test]
-async fn keys_of_others_are_left_out_and_values_of_another_kind_are_named() {
+async fn foreign_keys_are_skipped_and_values_of_another_kind_named() {
     let (sandbox, redis) = (Sandbox::new(), RedisServer::start().await);
     import(&sandbox, &redis.url(), &lines(3, "books")).await.succeeded();
     redis.command::<()>(&["MSET", "i:x", "[]", "i:01", "[]", "uid:7", "1.5", "i", "x", "j:1", "[]"]).await;
@@ -67,7 +67,7 @@ async fn keys_of_others_are_left_out_and_values_of_another_kind_are_named() {
 }
 
 #[tokio::test]
-async fn a_server_without_room_for_all_of_it_takes_none_of_it() {
+async fn a_server_without_enough_memory_takes_no_entry() {
     let (sandbox, redis) = (Sandbox::new(), RedisServer::start().await);
     import(&sandbox, &redis.url(), &lines(10, "old")).await.succeeded();
     redis.config_set("maxmemory", "4mb").await;
@@ -125,7 +125,7 @@ async fn a_signal_before_the_commit_calls_it_off() {
 }
 
 #[tokio::test]
-async fn a_signal_in_the_commit_waits_for_its_outcome_and_a_second_one_does_not() {
+async fn only_a_second_signal_interrupts_a_commit() {
     let (sandbox, server) = (Sandbox::new(), RespServer::start());
     server.set(Fault::Stall.on(&["EXEC"]));
     sandbox.write("new.ndjson", lines(1, "a"));
@@ -155,7 +155,7 @@ async fn a_key_that_the_scan_comes_by_twice_is_exported_once() {
 }
 
 #[tokio::test]
-async fn what_is_called_off_at_the_last_moment_leaves_the_old_data() {
+async fn an_import_cancelled_before_the_commit_leaves_the_old_data() {
     struct No;
     impl Watch for No {
         fn written(&self, _: usize) {}
@@ -189,7 +189,7 @@ async fn what_is_called_off_at_the_last_moment_leaves_the_old_data() {
 #[case::commit_answered_with_ok(Fault::Raw(b"+OK\r\n").on(&["EXEC"]), "whether it was written is unknown")]
 #[case::commit_answered_with_null(Fault::Raw(b"*-1\r\n").on(&["EXEC"]), "whether it was written is unknown")]
 #[tokio::test]
-async fn row_46_an_import_whose_step_is_answered_otherwise_fails(#[case] fault: Rule, #[case] cause: &str) {
+async fn row_46_an_import_fails_after_an_unexpected_answer(#[case] fault: Rule, #[case] cause: &str) {
     let (sandbox, server) = (Sandbox::new(), RespServer::start());
     server.set(fault);
     let url = format!("{}/3", server.url());
@@ -205,7 +205,7 @@ async fn row_46_an_import_whose_step_is_answered_otherwise_fails(#[case] fault: 
 
 /// Scripts run all the time, and each import goes into the database that it was meant for, or fails.
 #[tokio::test]
-async fn row_46_no_import_and_no_export_beside_scripts_uses_another_database() {
+async fn row_46_bulk_operations_beside_scripts_keep_their_database() {
     let redis = RedisServer::with(&["--busy-reply-threshold", "20"]).await;
     let script = "local t = redis.call('TIME'); local e = t[1] * 1000000 + t[2] + 60000; \
                   repeat t = redis.call('TIME') until t[1] * 1000000 + t[2] >= e";

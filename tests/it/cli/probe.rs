@@ -34,7 +34,7 @@ async fn a_service_that_drains_lives_and_is_not_ready() {
 }
 
 #[tokio::test]
-async fn whoever_takes_connections_and_says_nothing_is_not_waited_for() {
+async fn a_probe_does_not_wait_for_a_silent_service() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let stopwatch = Stopwatch::start();
     let ended = probe(silent.local_addr().unwrap(), &[]).await;
@@ -47,7 +47,11 @@ async fn whoever_takes_connections_and_says_nothing_is_not_waited_for() {
 #[case::turned_off("", 2, "admin.bind: the operators' listener is turned off")]
 #[case::any_port("127.0.0.1:0", 2, "admin.bind: port 0 is any port")]
 #[tokio::test]
-async fn nobody_to_ask_is_a_failure(#[case] address: &str, #[case] code: i32, #[case] line: &str) {
+async fn a_probe_without_a_service_is_a_failure(
+    #[case] address: &str,
+    #[case] code: i32,
+    #[case] line: &str,
+) {
     let ended = probe(address, &[]).await;
     assert!(ended.failed(code)[0].starts_with(line), "{ended:?}");
 }

@@ -33,7 +33,7 @@ async fn serve(sandbox: &Sandbox, config: &str) -> (Process, String) {
 }
 
 #[tokio::test]
-async fn sighup_takes_over_salts_and_level_and_says_what_waits_for_a_restart() {
+async fn sighup_applies_salts_and_level_and_names_the_other_changes() {
     let sandbox = Sandbox::new();
     sandbox.write("salt", "one");
     let (service, address) = serve(&sandbox, "[auth]\nsalt_file = \"salt\"\n").await;
@@ -125,7 +125,7 @@ async fn a_bad_certificate_is_named_in_one_line(#[case] file: &str, #[case] text
 }
 
 #[tokio::test]
-async fn a_key_of_another_certificate_and_a_file_that_is_not_there_are_named() {
+async fn a_wrong_key_and_a_missing_certificate_are_named() {
     let sandbox = Sandbox::new();
     Certificate::new().write(&sandbox.path("."));
     let other = tempfile::tempdir().unwrap();
@@ -174,7 +174,7 @@ async fn call_until_refused(address: SocketAddr, certificate: Arc<Certificate>, 
 }
 
 #[tokio::test]
-async fn row_42_no_accepted_request_fails_over_tls_with_a_reload_in_between() {
+async fn row_42_no_accepted_request_fails_over_tls_after_a_reload() {
     alone();
     let sandbox = Sandbox::new();
     let certificate = Arc::new(Certificate::new());

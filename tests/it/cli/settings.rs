@@ -15,7 +15,7 @@ fn sha512(text: &str) -> String {
 #[case::help_of_a_subcommand(&["interests", "import", "--help"], "id,interests")]
 #[case::version(&["--version"], concat!("scoring-api ", env!("CARGO_PKG_VERSION")))]
 #[tokio::test]
-async fn what_was_asked_for_goes_to_standard_output(#[case] arguments: &[&str], #[case] text: &str) {
+async fn requested_output_goes_to_standard_output(#[case] arguments: &[&str], #[case] text: &str) {
     let ended = Sandbox::new().run(arguments).await;
     assert!(ended.succeeded().contains(text), "{ended:?}");
     assert_eq!(ended.err, "");
@@ -63,7 +63,7 @@ async fn check_config_shows_where_each_value_comes_from_and_no_secret() {
 #[case::token(&["token", "--admin"])]
 #[case::export(&["interests", "export"])]
 #[tokio::test]
-async fn row_45_every_subcommand_names_all_that_is_wrong_with_the_settings(#[case] arguments: &[&str]) {
+async fn row_45_every_subcommand_names_all_faults_of_the_settings(#[case] arguments: &[&str]) {
     let sandbox = Sandbox::new();
     sandbox.write("x.toml", "[store]\ntimeot = \"1s\"\n[auth]\nsalt = 7\nsalt_file = \"hunter2\"\n");
     let given = ["--config", "x.toml", "--set", "store.url=mysql:hunter2", "--set", "x"];

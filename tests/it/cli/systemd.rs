@@ -42,7 +42,7 @@ impl Heard {
 }
 
 #[tokio::test]
-async fn systemd_hears_when_it_is_ready_reloads_and_stops_and_the_watchdog_that_it_is_well() {
+async fn systemd_is_notified_of_each_phase_and_its_watchdog_is_fed() {
     let sandbox = Sandbox::new();
     let heard = Heard(UnixDatagram::bind(sandbox.path("notify")).unwrap());
     let mut command = sandbox.command(&SETTINGS);

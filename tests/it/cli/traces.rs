@@ -151,7 +151,7 @@ const OF_THE_PERSON: [&str; 6] =
 }), "has")]
 #[case::interests("clients_interests", json!({ "client_ids": [1, 2, 2] }), "nclients")]
 #[tokio::test]
-async fn a_calls_span_says_what_its_log_line_says_and_nothing_of_the_person(
+async fn a_calls_span_has_its_log_lines_fields_and_no_personal_data(
     #[case] method: &str,
     #[case] arguments: Value,
     #[case] of_the_method: &str,
@@ -187,7 +187,7 @@ async fn a_calls_span_says_what_its_log_line_says_and_nothing_of_the_person(
 #[case::nobody_says_and_none_are_wanted(None, "0.0", false)]
 #[case::nobody_says_and_all_are_wanted(None, "1", true)]
 #[tokio::test]
-async fn a_trace_is_exported_as_the_caller_says_or_else_as_often_as_is_set(
+async fn a_trace_is_sampled_by_the_caller_or_else_by_the_ratio(
     #[case] flags: Option<&str>,
     #[case] ratio: &str,
     #[case] expected: bool,

@@ -53,7 +53,7 @@ async fn row_05_half_open_connection_is_rebuilt() {
 }
 
 #[tokio::test]
-async fn row_05_half_open_connection_is_rebuilt_while_nobody_asks() {
+async fn row_05_half_open_connection_is_rebuilt_while_idle() {
     let (store, app) = on_resp().await;
     let before = store.door.accepted();
     store.freeze_existing();
@@ -195,7 +195,7 @@ async fn row_18_max_number_of_clients_reached() {
 
 /// A read in twenty is under way when its connection is killed: more than may fail, and fewer than may be sent again.
 #[tokio::test]
-async fn row_21_reads_under_way_on_connections_that_are_killed_are_sent_again() {
+async fn row_21_reads_on_killed_connections_are_sent_again() {
     let (store, app) = on_resp().await;
     store.forget();
     for read in 0..200 {

@@ -35,7 +35,7 @@ fn url(store: &RespServer) -> String {
 #[case::ping_out_of_memory(Fault::Error("OOM").on(&["PING"]))]
 #[case::ping_answered_with_ok(Fault::Raw(b"+OK\r\n").on(&["PING"]))]
 #[tokio::test]
-async fn row_46_a_connection_with_another_answer_at_the_log_in_is_not_used(#[case] fault: Rule) {
+async fn row_46_a_connection_with_a_wrong_log_in_answer_is_not_used(#[case] fault: Rule) {
     let store = another_applications();
     store.set(fault);
     let app = TestApp::on(&url(&store)).await;
@@ -63,7 +63,7 @@ async fn row_46_a_connection_of_another_user_is_not_used(#[case] fault: Rule) {
 
 /// As it was found: the connection is made while a script runs, and lasts.
 #[tokio::test]
-async fn row_46_connections_made_during_a_script_never_serve_another_database() {
+async fn row_46_connections_made_during_a_script_keep_their_database() {
     let store = another_applications();
     let app = TestApp::on(&url(&store)).await;
     app.recovers().await;
@@ -79,7 +79,7 @@ async fn row_46_connections_made_during_a_script_never_serve_another_database() 
 #[case::unwanted_password("secret", Fault::Delay(std::time::Duration::ZERO).times(0), "AUTH", "ERR")]
 #[case::no_such_database("", Fault::Error("ERR DB index is out of range").on(&["SELECT"]), "SELECT", "ERR")]
 #[tokio::test]
-async fn row_56_a_log_in_that_an_operator_must_mend_is_paced_and_named(
+async fn row_56_a_log_in_that_needs_an_operator_is_paced_and_named(
     #[case] password: &str,
     #[case] fault: Rule,
     #[case] step: &str,
@@ -103,7 +103,7 @@ async fn row_56_a_log_in_that_an_operator_must_mend_is_paced_and_named(
 
 /// A write that was not answered with `+OK` was not done, and the next reply may be anything.
 #[tokio::test]
-async fn row_46_a_cache_write_that_is_answered_otherwise_costs_its_connection() {
+async fn row_46_an_unexpected_answer_to_a_write_ends_its_connection() {
     let store = RespServer::start();
     for (key, value) in TestApp::seeds() {
         store.put(key, value);

@@ -115,7 +115,7 @@ async fn row_56_a_name_that_does_not_resolve_is_named_and_tried_again() {
 #[case::drops_packets(Some(1))]
 #[case::never_answers(Some(64))]
 #[tokio::test]
-async fn row_53_a_name_whose_first_address_is_dead_is_served_by_the_second(#[case] backlog: Option<i32>) {
+async fn row_53_a_name_with_a_dead_first_address_uses_the_second(#[case] backlog: Option<i32>) {
     let store = seeded();
     let dead = SocketAddr::from(([127, 0, 0, 2], store.addr().port()));
     let _listening = backlog.map(|backlog| {

@@ -117,7 +117,7 @@ async fn a_store_that_refuses_writes_goes_on_serving_reads(#[case] fault: Rule) 
 #[case::row_16_oom(Fault::oom())]
 #[case::row_16_misconf(Fault::misconf())]
 #[tokio::test]
-async fn writes_that_are_refused_are_dropped_and_counted_and_cost_no_connection(#[case] fault: Rule) {
+async fn rejected_writes_are_dropped_and_counted_on_the_connection(#[case] fault: Rule) {
     let (store, app) = on_resp().await;
     // Writes have a connection of their own, which readiness does not wait for.
     cache_key(&app, &store, &Person::stranger()).await;
@@ -142,7 +142,7 @@ async fn refused_writes(app: &TestApp) -> f64 {
 
 /// It refuses even the `PING` at the log-in.
 #[tokio::test]
-async fn row_16_a_store_that_cannot_save_when_the_service_starts_serves_reads() {
+async fn row_16_a_store_that_cannot_save_at_the_start_serves_reads() {
     let store = seeded();
     store.set(Fault::misconf());
     let app = TestApp::on(&store.url()).await;
@@ -196,7 +196,7 @@ async fn row_23_a_caller_never_waits_for_a_cache_write() {
 }
 
 #[tokio::test]
-async fn row_19_a_key_of_another_type_is_a_miss_for_a_score_and_a_500_for_interests() {
+async fn row_19_another_type_is_a_cache_miss_and_a_500_for_interests() {
     let (store, app) = on_resp().await;
     store.put_wrong_type("i:7");
     let person = Person::full();
@@ -226,7 +226,7 @@ async fn row_19_a_key_of_another_type_is_a_miss_for_a_score_and_a_500_for_intere
 #[case::null("null")]
 #[case::empty("")]
 #[tokio::test]
-async fn row_20_stored_interests_that_are_no_list_of_strings_are_a_500(#[case] value: &str) {
+async fn row_20_interests_that_are_not_a_list_of_strings_are_a_500(#[case] value: &str) {
     let (store, app) = on_resp().await;
     store.put("i:7", value);
     store.forget();
@@ -246,7 +246,7 @@ async fn row_20_stored_interests_that_are_no_list_of_strings_are_a_500(#[case] v
 #[case::empty("")]
 #[case::binary("\u{0}\u{1}")]
 #[tokio::test]
-async fn row_20_a_cached_score_that_is_none_is_computed_again_and_overwritten(#[case] value: &str) {
+async fn row_20_a_cached_value_that_is_not_a_score_is_recomputed(#[case] value: &str) {
     let (store, app) = on_resp().await;
     let person = Person::full();
     let key = cache_key(&app, &store, &person).await;

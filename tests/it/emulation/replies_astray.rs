@@ -54,7 +54,7 @@ fn names(server: &RespServer) -> Vec<String> {
 #[case::a_reply_and_its_seal_are_left_out(Fault::Raw(b"").on(&["MGET", "PING"]).times(2))]
 #[case::all_of_a_read_is_left_out(Fault::Raw(b"").on(&["MGET", "EXISTS", "PING"]).times(3))]
 #[tokio::test]
-async fn row_27_a_reply_that_is_another_reads_is_given_to_nobody(
+async fn row_27_a_reply_to_another_read_reaches_no_caller(
     #[case] fault: Rule,
     #[values(1, 2, MANY)] count: usize,
 ) {
@@ -101,7 +101,7 @@ async fn row_27_a_value_is_never_taken_for_a_seal() {
 }
 
 #[tokio::test]
-async fn a_store_that_refuses_a_ping_since_it_cannot_save_is_read_from_all_the_same() {
+async fn a_store_that_cannot_save_and_rejects_a_ping_serves_reads() {
     let server = server(2);
     let connection = connect(&server).await;
     server.set(Fault::misconf());
@@ -119,7 +119,7 @@ async fn however_many_are_read_it_takes_one_round_trip(#[values(1, MANY)] count:
 
 #[rstest]
 #[tokio::test]
-async fn row_19_a_value_of_another_kind_is_found_out_among_few_and_among_many(
+async fn row_19_a_value_of_another_kind_is_found_among_few_and_many(
     #[values(2, MANY)] count: usize,
     #[values(0, 1)] place: usize,
 ) {

@@ -48,7 +48,7 @@ async fn row_48_a_reply_that_never_ends_is_given_up(
 
 /// The cache's breaker is open, so only a late probe is under way on its connection.
 #[tokio::test]
-async fn row_48_connections_that_stop_behind_a_slow_network_are_replaced() {
+async fn row_48_connections_that_stop_in_a_slow_network_are_replaced() {
     let (_store, proxy, app) = behind_proxy().await;
     let latency = Duration::from_millis(65);
     proxy.set(Conditions { latency, ..Conditions::default() });

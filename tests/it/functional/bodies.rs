@@ -47,7 +47,7 @@ async fn in_flight(app: &TestApp, count: f64) {
 #[case::when_it_is_answered(Over::Answered)]
 #[case::when_its_client_leaves(Over::ClientLeaves)]
 #[tokio::test]
-async fn a_body_that_finds_no_memory_left_is_503_until_others_are_over(#[case] over: Over) {
+async fn a_body_without_memory_is_503_until_other_bodies_end(#[case] over: Over) {
     let app = short_of_memory().await;
     assert_eq!(app.post(large_call()).await.score(), 5.0);
     let mut other = Wire::to(app.address()).await;

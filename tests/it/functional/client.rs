@@ -54,7 +54,7 @@ async fn it_tells_refusals_apart(#[case] salt: &str, #[case] arguments: &str, #[
 }
 
 #[tokio::test]
-async fn a_lost_store_is_told_within_the_deadline_with_the_time_to_come_back() {
+async fn a_lost_store_is_a_503_with_retry_after_within_the_deadline() {
     let gone = ReservedPort::new();
     let app = TestApp::on(&format!("redis://{}", gone.addr())).await;
     let policy = Policy { deadline: Duration::from_millis(900), ..Policy::default() };

@@ -71,7 +71,7 @@ async fn every_example_gets_the_answer_that_is_documented() {
 }
 
 #[tokio::test]
-async fn what_the_service_takes_is_what_the_document_allows() {
+async fn the_service_accepts_exactly_the_documented_requests() {
     let app = TestApp::spawn().await;
     let document = document(&app).await;
     let calls = validator(&document, json!({"$ref": "#/components/schemas/Call"}));
@@ -161,7 +161,7 @@ async fn the_operators_listener_answers_calls_as_the_public_one_does() {
 }
 
 #[tokio::test]
-async fn the_operators_listener_takes_no_calls_once_the_public_one_has_closed() {
+async fn the_operators_listener_rejects_calls_once_the_service_closes() {
     let app = TestApp::with_settings(&["shutdown.grace=0s", "shutdown.drain=20s"]).await;
     let body = call("online_score", Person::full().arguments()).to_string();
     let request = post(&body);

@@ -40,7 +40,7 @@ fn head(lines: &str) -> String {
 #[case::too_long_a_path(format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n", "x".repeat(200_000)), 431)]
 #[case::a_path_of_70_000(format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n", "x".repeat(70_000)), 400)]
 #[tokio::test]
-async fn row_38_a_head_that_is_none_is_refused_and_nothing_behind_it_is_read(
+async fn row_38_a_malformed_head_ends_its_connection(
     #[case] head: String,
     #[case] status: u16,
     #[values(false, true)] after_a_request: bool,
@@ -87,7 +87,7 @@ async fn row_38_a_head_that_just_fits_is_served(#[case] lines: String) {
 #[case::line_feed_behind_the_size("1\nx\r\n0\r\n\r\n")]
 #[case::line_feed_behind_the_data("1\r\nx\n0\r\n\r\n")]
 #[tokio::test]
-async fn row_38_chunks_that_are_none_are_400(#[case] chunks: &str) {
+async fn row_38_malformed_chunks_are_400(#[case] chunks: &str) {
     let app = TestApp::spawn().await;
     let mut wire = Wire::to(app.address()).await;
     wire.send(head("transfer-encoding: chunked\r\n") + chunks + SMUGGLED).await.unwrap();

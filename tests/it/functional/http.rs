@@ -86,7 +86,7 @@ async fn a_request_for_another_protocol_is_answered_in_this_one(#[case] protocol
 }
 
 #[tokio::test]
-async fn a_body_over_the_limit_is_413_whether_its_length_is_announced_or_not() {
+async fn a_body_over_the_limit_is_413_with_any_framing() {
     let app = TestApp::with_settings(&["http.body_limit=2KiB"]).await;
     let fitting = format!("{:2048}", r#"{"a": 1}"#);
     assert_eq!(app.post(fitting).await.status, 422);

@@ -115,7 +115,7 @@ async fn every_promised_metric_is_there_with_its_labels_and_moves() {
 
 /// The service chooses the values of labels, so clients cannot create series.
 #[tokio::test]
-async fn what_clients_send_makes_no_series() {
+async fn clients_cannot_create_series() {
     let app = TestApp::spawn().await;
     app.call("online_score", Person::full().arguments()).await;
     let before = app.scrape().await.lines().count();

@@ -31,7 +31,7 @@ async fn changed_in_the_store(app: &TestApp, store: &RespServer, person: &Person
 }
 
 #[tokio::test]
-async fn a_score_that_is_near_costs_no_look_up_and_is_right_while_the_store_is_dead() {
+async fn a_near_hit_needs_no_look_up_and_is_right_without_a_store() {
     let store = RespServer::start();
     let app = app_on(&store, &["cache.near_capacity=10"]).await;
     let (near, far) = (Person::stranger(), Person::any());

@@ -59,7 +59,7 @@ impl Listener {
 #[case::call_that_is_refused(&[post("no json")], &[400])]
 #[case::many(&[a_call(), get("/x"), post("[]"), in_chunks(), a_call()], &[200, 404, 422, 200, 200])]
 #[tokio::test]
-async fn row_57_a_bad_head_behind_calls_is_refused_after_their_answers(
+async fn row_57_a_bad_head_behind_calls_is_rejected_after_them(
     #[case] calls: &[String],
     #[case] statuses: &[u16],
     #[values(("garbage\r\n\r\n", 400), ("GET /é HTTP/1.1\r\ncontent-length: x\r\nhost: x\r\n\r\n", 400), ("many", 431))]
@@ -106,7 +106,7 @@ async fn with_a_call_under_way(settings: &[&str]) -> (TestApp, Wire) {
 }
 
 #[tokio::test]
-async fn row_57_a_bad_head_while_a_call_is_under_way_is_refused_after_it() {
+async fn row_57_a_bad_head_during_a_call_is_rejected_after_it() {
     let (_app, mut wire) = with_a_call_under_way(&[]).await;
     wire.send(get("/x") + "garbage\r\n\r\n").await.unwrap();
     assert_eq!(wire.answer().await.score(), 5.0);
@@ -172,7 +172,7 @@ async fn row_58_half_a_head_while_a_call_is_under_way_is_408() {
 #[case::empty_line_behind(&[a_call() + "\r\n"])]
 #[case::many(&[a_call(), get("/x"), in_chunks(), post("[]"), a_call()])]
 #[tokio::test]
-async fn row_58_a_client_whose_calls_are_whole_may_rest(#[case] calls: &[String]) {
+async fn row_58_a_client_with_complete_calls_may_idle(#[case] calls: &[String]) {
     let app = TestApp::with_settings(&["http.head_timeout=1s", "http.keep_alive=1h"]).await;
     let mut wire = Wire::to(app.address()).await;
     wire.send(calls.concat()).await.unwrap();

@@ -43,7 +43,7 @@ async fn an_account_that_calls_too_often_is_429_and_others_are_not() {
 }
 
 #[tokio::test]
-async fn an_address_that_calls_too_often_is_429_whatever_it_sends() {
+async fn an_address_that_calls_too_often_is_429_for_any_request() {
     let app = TestApp::with_settings(&["limits.address_rate=3/h"]).await;
     assert_eq!(app.post(of("a", "b")).await.status, 200);
     assert_eq!(app.post("no JSON").await.status, 400);

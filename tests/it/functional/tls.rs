@@ -118,7 +118,7 @@ async fn row_35_a_handshake_that_never_ends_is_hung_up_on(#[case] half: &[u8]) {
 
 /// And it is a good end: had it been called a failure, the service of this test would end by a panic.
 #[tokio::test]
-async fn row_42_a_client_that_never_says_a_word_holds_the_end_up_for_the_drain_at_most() {
+async fn row_42_a_silent_client_delays_the_end_for_the_drain_at_most() {
     let secure = Secure::with(&["http.head_timeout=10m", "shutdown.drain=1s"]).await;
     let _silent = secure.silent().await;
     secure.app.stop();
@@ -129,7 +129,7 @@ async fn row_42_a_client_that_never_says_a_word_holds_the_end_up_for_the_drain_a
 }
 
 #[tokio::test]
-async fn row_42_a_client_that_is_still_shaking_hands_when_the_service_closes_is_served() {
+async fn row_42_a_client_in_its_handshake_at_closing_is_served() {
     let secure = Secure::with(&["http.head_timeout=10m", "shutdown.drain=1m"]).await;
     let silent = secure.silent().await;
     secure.app.stop();
@@ -167,7 +167,7 @@ async fn row_42_a_client_that_is_still_shaking_hands_when_the_service_closes_is_
     "Bad Request: the head is malformed"
 )]
 #[tokio::test]
-async fn what_is_refused_in_the_clear_is_refused_over_tls(
+async fn rejections_are_the_same_over_tls(
     #[case] before: usize,
     #[case] request: &str,
     #[case] status: u16,
@@ -187,7 +187,7 @@ async fn what_is_refused_in_the_clear_is_refused_over_tls(
 }
 
 #[tokio::test]
-async fn row_36_a_body_without_end_is_413_over_tls_and_little_of_it_is_taken() {
+async fn row_36_an_endless_body_is_413_over_tls_and_hardly_read() {
     let secure = Secure::spawn().await;
     let mut wire = secure.wire().await;
     let chunk = format!("8000\r\n{}\r\n", " ".repeat(0x8000));

@@ -115,7 +115,7 @@ async fn row_39_a_wrong_verb_is_405_and_at_an_unknown_path_404(#[case] verb: &st
 #[case::web_socket("GET /method HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")]
 #[case::dots("GET /method/../x HTTP/1.1\r\nhost: x\r\n\r\n")]
 #[tokio::test]
-async fn row_39_what_only_a_proxy_would_serve_is_refused_as_an_envelope(#[case] request: &str) {
+async fn row_39_requests_for_a_proxy_are_rejected_as_an_envelope(#[case] request: &str) {
     let app = TestApp::spawn().await;
     let mut wire = testkit::Wire::to(app.address()).await;
     wire.send(request).await.unwrap();

@@ -82,7 +82,7 @@ fn cell(comment: &[&str]) -> String {
 }
 
 #[test]
-fn the_document_is_what_the_defaults_say() {
+fn the_document_matches_the_defaults() {
     let wanted = document(&text("config/default.toml"));
     if env::var_os("UPDATE_DOCS").is_some() {
         fs::write(path(DOCUMENT), &wanted).unwrap();

@@ -87,7 +87,7 @@ fn loaded(environment: &BTreeMap<String, String>, file: Option<&str>) -> Result<
 #[rstest]
 #[case::compose(of_compose(), None)]
 #[case::kubernetes(of_kubernetes(), Some("deploy/kubernetes/config.toml"))]
-fn what_runs_the_image_makes_settings_that_hold(
+fn the_manifests_set_valid_settings(
     #[case] environment: BTreeMap<String, String>,
     #[case] file: Option<&str>,
 ) {
@@ -123,7 +123,7 @@ fn the_image_alone_refuses_to_start_with_the_public_salts() {
 }
 
 #[test]
-fn whatever_stops_the_service_allows_its_grace_and_drain() {
+fn every_manifest_allows_the_grace_and_the_drain() {
     let shutdown = Settings::load(None, [], &[]).unwrap().shutdown;
     // The last connections are accepted for 1.1 s. Unread spans and log lines are waited for 2 s each.
     let needed = shutdown.grace + shutdown.drain + Duration::from_secs(6);
@@ -224,7 +224,7 @@ fn containers_may_do_no_more_than_they_need() {
 
 /// The image has no shell or other program that could ask.
 #[test]
-fn the_image_and_compose_ask_the_binary_itself_whether_it_is_ready() {
+fn the_image_and_compose_probe_readiness_with_the_binary() {
     let words = ["/usr/local/bin/scoring-api", "probe"];
     let image = text("Dockerfile");
     let check = image.lines().find(|line| line.starts_with("HEALTHCHECK ")).unwrap();
@@ -238,7 +238,7 @@ fn the_image_and_compose_ask_the_binary_itself_whether_it_is_ready() {
 }
 
 #[test]
-fn compose_publishes_on_loopback_only_and_mounts_what_exists() {
+fn compose_publishes_on_loopback_and_mounts_existing_files() {
     let compose = yaml("compose.yaml");
     for (name, service) in compose["services"].as_object().unwrap() {
         for port in each(&service["ports"]) {
@@ -269,6 +269,6 @@ fn compose_publishes_on_loopback_only_and_mounts_what_exists() {
 #[case::may_do_nothing("CapabilityBoundingSet", "")]
 #[case::makes_no_code("MemoryDenyWriteExecute", "yes")]
 #[case::talks_by_sockets("RestrictAddressFamilies", "AF_UNIX AF_INET AF_INET6")]
-fn the_unit_says_what_its_documents_promise(#[case] key: &str, #[case] value: &str) {
+fn the_unit_matches_its_documents(#[case] key: &str, #[case] value: &str) {
     assert_eq!(unit(key), [value], "{key}");
 }

@@ -137,7 +137,7 @@ fn expressions() -> Vec<(String, String)> {
 }
 
 #[tokio::test]
-async fn every_metric_and_label_that_rules_and_dashboard_name_is_in_a_scrape() {
+async fn every_metric_of_rules_and_dashboard_is_in_a_scrape() {
     let scrape = scrape().await;
     let recorded: BTreeSet<_> =
         rules().iter().filter_map(|rule| rule["record"].as_str().map(str::to_owned)).collect();
@@ -188,7 +188,7 @@ async fn the_dashboard_shows_every_metric_of_the_service() {
 }
 
 #[test]
-fn every_alert_has_a_severity_a_text_and_a_section_that_says_what_to_do() {
+fn every_alert_has_a_severity_a_text_and_a_runbook_section() {
     let operations = text("docs/operations.md");
     let sections: BTreeSet<_> = operations
         .lines()

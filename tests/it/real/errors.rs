@@ -139,7 +139,7 @@ async fn an_error_of_a_real_server_is_sorted(
 
 /// Its primary is dead: it refuses writes, and reads as well if it may not serve stale data.
 #[tokio::test]
-async fn readonly_and_masterdown_of_a_replica_whose_primary_is_dead() {
+async fn readonly_and_masterdown_of_a_replica_without_a_primary() {
     let redis = RedisServer::start().await;
     let nobody = ReservedPort::new();
     redis.command::<()>(&["REPLICAOF", "127.0.0.1", &nobody.addr().port().to_string()]).await;

@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn one_call_more_than_may_be_in_flight_is_refused_at_once_and_admitted_when_one_ends() {
+fn a_call_above_max_in_flight_is_rejected_until_another_ends() {
     paused(async {
         let test = start();
         test.scoring.act(Act::Hang);
@@ -61,7 +61,7 @@ fn a_call_gives_its_place_back_however_it_ends() {
 }
 
 #[test]
-fn row_31_a_dispatcher_that_panics_gives_the_place_back_and_runs_again() {
+fn row_31_a_dispatcher_that_panics_returns_its_permit() {
     paused(async {
         let test = start_at(|| panic!("as told"));
         for _ in 0..2 * MAX_IN_FLIGHT {

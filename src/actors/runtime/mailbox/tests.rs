@@ -21,7 +21,7 @@ fn health() -> Arc<ActorHealth> {
 }
 
 #[test]
-fn a_message_counts_until_it_is_taken_and_not_until_it_is_answered() {
+fn a_message_counts_until_it_is_taken_not_until_it_is_answered() {
     paused(async {
         let (health, peer) = (health(), Peer::new(Act::<Ping>::Hang));
         let mailbox = peer.mailbox_of(&health);
@@ -35,7 +35,7 @@ fn a_message_counts_until_it_is_taken_and_not_until_it_is_answered() {
 }
 
 #[test]
-fn a_message_whose_sender_gave_up_is_dropped_unread_and_counts_no_more() {
+fn a_message_is_dropped_and_uncounted_when_its_sender_gives_up() {
     paused(async {
         let (health, peer) = (health(), Peer::new(Act::<Ping>::Hang));
         let mailbox = peer.mailbox_of(&health);

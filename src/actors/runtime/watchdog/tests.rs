@@ -131,9 +131,7 @@ impl Test {
 
 /// The result is the same at any point between two beats.
 #[rstest]
-fn row_32_an_actor_that_is_stuck_is_back_in_time_and_serves_its_queue(
-    #[values(0, 1, 125, 249, 250)] after_ms: u64,
-) {
+fn row_32_a_stuck_actor_restarts_in_time_and_serves_its_queue(#[values(0, 1, 125, 249, 250)] after_ms: u64) {
     paused(async {
         let test = start();
         sleep(SECOND + Duration::from_millis(after_ms)).await;
@@ -149,7 +147,7 @@ fn row_32_an_actor_that_is_stuck_is_back_in_time_and_serves_its_queue(
 }
 
 #[test]
-fn readiness_says_stuck_from_when_it_is_noticed_until_the_actor_has_answered_a_beat() {
+fn an_actor_is_stuck_until_it_answers_a_beat() {
     paused(async {
         let test = start();
         test.gets_stuck().await;
@@ -162,7 +160,7 @@ fn readiness_says_stuck_from_when_it_is_noticed_until_the_actor_has_answered_a_b
 }
 
 #[test]
-fn an_actor_that_gets_stuck_each_time_it_starts_stays_marked_as_stuck_and_then_as_failing() {
+fn an_actor_stuck_at_each_start_stays_stuck_then_failing() {
     paused(async {
         let test = start_told(InStarted { waits: true, ..InStarted::default() });
         sleep(BACK_WITHIN).await;
@@ -190,7 +188,7 @@ fn an_actor_that_gets_stuck_each_time_it_starts_stays_marked_as_stuck_and_then_a
 }
 
 #[test]
-fn a_restart_because_it_was_stuck_is_logged_once_with_its_reason() {
+fn the_restart_of_a_stuck_actor_is_logged_once_with_its_reason() {
     let (log, _guard) = Log::capture();
     paused(async {
         let test = start();
@@ -266,7 +264,7 @@ fn a_fall_while_a_beat_is_owed_leaves_no_trace() {
 // ===== a thread that is blocked =====
 
 #[test]
-fn row_32_a_blocked_thread_is_seen_from_outside_and_cures_itself_without_a_restart() {
+fn row_32_a_blocked_thread_is_reported_without_a_restart() {
     paused(async {
         let test = start();
         sleep(SECOND).await;

@@ -33,7 +33,7 @@ fn a_body_that_is_no_object_is_one_fault(#[case] body: Value) {
 }
 
 #[test]
-fn an_empty_object_lacks_all_that_is_required() {
+fn an_empty_object_lacks_every_required_field() {
     let faults = "login: is required; token: is required; arguments: is required; method: is required";
     assert_eq!(envelope(&json!({})).unwrap_err(), faults);
 }

@@ -145,7 +145,7 @@ fn a_missing_pair_is_named_after_the_other_faults() {
 #[case::invalid_ones_are_present(json!({"gender": "", "phone": 1, "email": []}), &["phone", "email", "gender"])]
 #[case::none(json!({}), &[])]
 #[case::empty_ones_are_not(json!({"email": "a@b", "phone": 79_175_002_040_i64, "first_name": "", "gender": null}), &["phone", "email"])]
-fn lists_what_is_present_in_the_order_of_the_table(#[case] arguments: Value, #[case] names: &[&str]) {
+fn lists_present_fields_in_the_order_of_the_table(#[case] arguments: Value, #[case] names: &[&str]) {
     assert_eq!(OnlineScore::parse_and_list(object(&arguments), &RULES).1, names);
 }
 

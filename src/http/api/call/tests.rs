@@ -95,7 +95,7 @@ fn internal_server_error() -> (u16, Value) {
 }
 
 #[actix_web::test]
-async fn row_31_a_call_that_the_dispatcher_falls_over_is_500_and_the_next_is_answered() {
+async fn row_31_a_call_that_panics_is_500_and_the_next_is_answered() {
     let scoring = Peer::new(Act::answer(|_| Score::new(3.0).unwrap()));
     let service = service(&scoring).await;
     for _ in 0..3 {
@@ -118,6 +118,6 @@ async fn row_30_a_call_that_scoring_falls_over_is_500() {
 #[case::as_long_as_may_be("книгик", "книгик")]
 #[case::longer("книги, books", "книги,")]
 #[case::empty("", "")]
-fn an_account_is_logged_up_to_so_many_characters(#[case] account: &str, #[case] logged: &str) {
+fn a_logged_account_has_a_maximum_length(#[case] account: &str, #[case] logged: &str) {
     assert_eq!(beginning(account, 6), logged);
 }

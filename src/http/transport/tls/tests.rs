@@ -21,7 +21,7 @@ fn shown(tls: &Tls) -> CertificateDer<'static> {
 }
 
 #[test]
-fn what_the_watcher_saw_is_not_taken_over_when_a_reload_has_named_other_files_meanwhile() {
+fn the_watcher_does_not_overwrite_a_reload_of_other_files() {
     let folder = tempdir().unwrap();
     let old = fresh(folder.path(), "old");
     let tls = Tls::from_settings(&old).unwrap().unwrap();
@@ -37,7 +37,7 @@ fn what_the_watcher_saw_is_not_taken_over_when_a_reload_has_named_other_files_me
 }
 
 #[test]
-fn what_the_watcher_saw_is_taken_over_while_the_files_are_the_same() {
+fn the_watcher_applies_changed_files_that_are_still_configured() {
     let folder = tempdir().unwrap();
     let files = fresh(folder.path(), "any");
     let tls = Tls::from_settings(&files).unwrap().unwrap();

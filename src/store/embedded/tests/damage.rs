@@ -112,7 +112,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
 
     #[test]
-    fn row_49_damage_before_the_file_is_opened_never_changes_an_answer(how in damages()) {
+    fn row_49_damage_before_the_open_never_changes_an_answer(how in damages()) {
         let (_folder, path) = in_a_folder();
         filled(&path);
         damage(&path, &how);
@@ -167,7 +167,7 @@ fn one_damaged_copy_of_the_header_costs_nothing() {
 
 /// redb answers nothing after an error of the system until the file is opened again.
 #[tokio::test]
-async fn row_47_an_error_of_the_system_closes_the_file_and_the_next_connect_opens_it_afresh() {
+async fn row_47_a_system_error_closes_the_file_for_a_reopen() {
     let (_folder, path) = in_a_folder();
     filled(&path);
     let errno = Arc::default();
@@ -201,7 +201,7 @@ fn other(path: &Path) {
 }
 
 #[tokio::test]
-async fn row_50_a_file_that_is_replaced_is_given_up_and_the_one_at_the_path_is_served() {
+async fn row_50_a_replaced_file_is_given_up_for_the_one_at_the_path() {
     let (folder, path) = in_a_folder();
     filled(&path);
     let connector = EmbeddedConnector::new(path.clone(), 10);
@@ -254,7 +254,7 @@ fn row_51_files_that_were_left_half_made_are_removed() {
 }
 
 #[test]
-fn a_file_of_zeros_of_another_length_is_not_taken_for_one_that_was_never_made() {
+fn a_file_of_zeros_of_another_length_is_damaged() {
     let (_folder, path) = in_a_folder();
     File::create(&path).unwrap().set_len(200_000).unwrap();
     assert!(EmbeddedFile::open(&path).is_err());
@@ -262,7 +262,7 @@ fn a_file_of_zeros_of_another_length_is_not_taken_for_one_that_was_never_made() 
 }
 
 #[test]
-fn a_file_of_an_older_version_is_read_and_taken_over_when_it_is_written() {
+fn an_older_file_is_read_and_taken_over_at_the_first_write() {
     let (_folder, path) = in_a_folder();
     {
         let older = redb::Database::create(&path).unwrap();

@@ -32,7 +32,7 @@ fn does_not_know_the_command(script: &Script) {
 }
 
 #[rstest]
-fn a_fault_opens_the_breaker_and_within_a_second_of_its_end_requests_are_answered(
+fn requests_are_answered_within_a_second_after_a_fault(
     #[values(
         refuses,
         black_hole,
@@ -70,7 +70,7 @@ fn a_fault_opens_the_breaker_and_within_a_second_of_its_end_requests_are_answere
 
 /// Requests may be rare, and readiness has to tell all the same.
 #[rstest]
-fn a_fault_opens_the_breaker_though_nobody_asks(
+fn a_fault_opens_the_breaker_without_requests(
     #[values(refuses, black_hole, only_greets, is_loading, talks_nonsense)] fault: fn(&Script),
     #[values(Role::Cache, Role::Persistent)] role: Role,
 ) {
@@ -131,7 +131,7 @@ fn probes_go_out_faster_while_the_breaker_is_open() {
 }
 
 #[test]
-fn connections_killed_ten_times_a_second_do_not_open_the_breaker() {
+fn ten_killed_connections_a_second_do_not_open_the_breaker() {
     paused(async {
         let script = Script::default();
         let (link, _) = connected(&script).await;

@@ -19,7 +19,7 @@ fn at_fault(positions: &[usize], cause: StoreError) -> Result<Vec<Option<Vec<u8>
 #[case::another_kind(BackendError::WrongType, StoreError::BadValue, Size::OtherKind, &[1])]
 #[case::too_large(BackendError::TooLarge, StoreError::TooLarge, Size::Bytes(80 * MIB), &[1])]
 #[case::several_slots(BackendError::CrossSlot, StoreError::CrossSlot, Size::Bytes(1), &[0, 1])]
-fn row_54_a_question_at_fault_is_not_asked_again_and_names_its_keys(
+fn row_54_a_question_at_fault_names_its_keys_and_is_not_retried(
     #[case] error: BackendError,
     #[case] cause: StoreError,
     #[case] size: Size,
@@ -37,7 +37,7 @@ fn row_54_a_question_at_fault_is_not_asked_again_and_names_its_keys(
 }
 
 #[test]
-fn row_54_a_value_that_is_too_large_is_refused_for_a_second_unasked() {
+fn row_54_an_oversized_value_is_rejected_unasked_for_a_second() {
     paused(async {
         let script = Script::default();
         let (_link, requests) = persistent(&script).await;
@@ -67,7 +67,7 @@ fn row_54_a_value_that_is_too_large_is_refused_for_a_second_unasked() {
 #[case::over_the_limit_it_is_sent_once(80 * MIB, 1, Err(StoreError::TooLarge))]
 #[case::large_it_is_sent_once_more(2 * MIB, 2, Err(StoreError::TooLarge))]
 #[case::small_it_is_sent_as_often_as_may_be(1, 3, Err(StoreError::Unavailable))]
-fn row_54_a_read_that_loses_its_connections_is_at_fault_if_its_values_are_large(
+fn row_54_a_large_read_that_loses_its_connections_is_at_fault(
     #[case] bytes: u64,
     #[case] sent: usize,
     #[case] expected: Result<Vec<Option<Vec<u8>>>, StoreError>,
@@ -83,7 +83,7 @@ fn row_54_a_read_that_loses_its_connections_is_at_fault_if_its_values_are_large(
 }
 
 #[test]
-fn row_54_large_values_whose_connection_is_lost_once_are_read_again() {
+fn row_54_large_values_are_read_again_after_one_lost_connection() {
     paused(async {
         let script = Script::default();
         let (_links, requests) = two_links(&script).await;
@@ -96,7 +96,7 @@ fn row_54_large_values_whose_connection_is_lost_once_are_read_again() {
 
 /// The reply takes longer than a caller waits.
 #[test]
-fn row_54_a_reply_that_is_too_large_after_its_caller_left_is_remembered() {
+fn row_54_an_oversized_reply_is_remembered_without_its_caller() {
     paused(async {
         let script = Script::default();
         let (_link, requests) = persistent(&script).await;
@@ -110,7 +110,7 @@ fn row_54_a_reply_that_is_too_large_after_its_caller_left_is_remembered() {
 
 /// Else a few callers would cut one connection after the other, and open the breaker for everybody.
 #[test]
-fn row_54_large_reads_that_lost_a_connection_are_sent_again_alone() {
+fn row_54_large_reads_are_retried_one_at_a_time() {
     paused(async {
         let script = Script::default();
         let (links, requests) = two_links(&script).await;

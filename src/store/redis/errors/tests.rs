@@ -198,7 +198,7 @@ fn an_error_reply_is_sorted_by_its_code(#[case] line: &str, #[case] kind: &str, 
 #[case::not_ascii("ПАРОЛЬ value", "unknown")]
 #[case::none_before_the_text(" secret", "unknown")]
 #[case::nothing_at_all("", "unknown")]
-fn only_what_looks_like_a_code_is_passed_on(#[case] line: &str, #[case] code: &str) {
+fn only_a_plausible_error_code_is_passed_on(#[case] line: &str, #[case] code: &str) {
     let text = sort(&reply(line)).to_string();
     assert!(text.ends_with(&format!("({code})")), "{text}");
     assert!(!text.contains("secret"), "{text}");
@@ -209,10 +209,7 @@ fn only_what_looks_like_a_code_is_passed_on(#[case] line: &str, #[case] code: &s
 #[case::broken_pipe(io::ErrorKind::BrokenPipe, "no connection (broken pipe)")]
 #[case::broken_off(io::ErrorKind::UnexpectedEof, "no connection (unexpected end of file)")]
 #[case::a_reply_without_an_end(io::ErrorKind::InvalidData, "protocol error")]
-fn an_error_of_the_socket_asks_for_a_new_connection_and_keeps_its_kind(
-    #[case] kind: io::ErrorKind,
-    #[case] text: &str,
-) {
+fn a_socket_error_needs_a_new_connection_and_keeps_its_kind(#[case] kind: io::ErrorKind, #[case] text: &str) {
     let error = sort(&io::Error::from(kind).into());
     assert_eq!((error.to_string().as_str(), error.remedy()), (text, Reconnect));
 }

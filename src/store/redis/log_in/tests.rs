@@ -93,7 +93,7 @@ async fn row_46_a_step_that_is_answered_otherwise_is_named(
 
 /// As at `maxclients`: that passes, so the next attempt comes soon, although `AUTH` seems to be refused.
 #[tokio::test]
-async fn row_46_a_server_that_hangs_up_before_the_log_in_is_tried_again_soon() {
+async fn row_46_a_disconnect_before_the_log_in_is_retried_soon() {
     let server = Server::start(&[("AUTH", "-ERR max number of clients reached\r\n<end>")]).await;
     let error = connect(&format!("redis://:secret@{}", server.address)).await.err().unwrap();
     assert_eq!(error.remedy(), Remedy::Reconnect, "{error}");

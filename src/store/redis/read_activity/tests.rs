@@ -47,7 +47,7 @@ async fn silence_counts_from_the_first_command_until_its_reply() {
 #[case::of_an_array(b"*2\r\n+PONG\r\n")]
 #[case::of_an_announced_gigabyte(b"$1000000000\r\nx")]
 #[tokio::test(start_paused = true)]
-async fn row_48_silence_counts_from_the_last_byte_of_an_unfinished_reply(#[case] part: &[u8]) {
+async fn row_48_silence_counts_from_the_last_byte_of_a_partial_reply(#[case] part: &[u8]) {
     let (mut near, mut far, activity) = watched(64);
     near.write_all(PING).await.unwrap();
     advance(SECOND).await;
@@ -117,7 +117,7 @@ async fn row_54_a_reply_over_the_limit_breaks_the_connection(#[case] bytes: Vec<
 }
 
 #[tokio::test]
-async fn a_reply_that_no_command_asked_for_is_an_error_behind_those_that_were() {
+async fn a_reply_without_a_command_is_an_error_after_the_valid_ones() {
     let (mut near, mut far, _) = watched(64);
     near.write_all(&PING.repeat(2)).await.unwrap();
     arrive(b"+1\r\n", &mut near, &mut far).await;

@@ -41,7 +41,7 @@ fn instances_and_stores_are_whole(#[case] cost: Cost, #[case] instances: f64, #[
 }
 
 #[test]
-fn what_runs_out_first_comes_first() {
+fn the_first_exhausted_resource_comes_first() {
     let limits: Vec<_> = TERMS.limits(COST).into_iter().map(|limit| (limit.per_second, limit.what)).collect();
     assert_eq!(
         limits,
@@ -56,7 +56,7 @@ fn what_runs_out_first_comes_first() {
 }
 
 #[test]
-fn without_a_redis_none_runs_out() {
+fn without_a_redis_its_limit_is_absent() {
     let limits = TERMS.limits(Cost { redis_cpu_us: 0.0, redis_bytes: 0.0, ..COST });
     assert!(limits.iter().all(|limit| !limit.what.contains("Redis")), "{limits:?}");
     assert_eq!(limits.len(), 2);

@@ -24,7 +24,7 @@ fn growth_is_said_by_name(#[case] now: u64, #[case] expected: &str) {
 }
 
 #[test]
-fn what_was_never_recorded_has_not_changed() {
+fn an_unrecorded_count_has_not_changed() {
     assert_eq!(changes(&counts(&[("a", 10)]), &counts(&[("b", 5), ("a", 11)])).first(), Some(&None));
 }
 

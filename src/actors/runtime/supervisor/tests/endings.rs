@@ -22,7 +22,7 @@ fn an_actor_ends_with_its_last_address_and_that_is_no_restart(#[case] busy: bool
 }
 
 #[test]
-fn what_was_sent_before_the_last_address_went_is_handled() {
+fn messages_sent_before_the_last_address_is_dropped_are_handled() {
     paused(async {
         let Test { address, .. } = start();
         let sent = address.send(Serve(1));

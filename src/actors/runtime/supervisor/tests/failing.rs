@@ -1,7 +1,7 @@
 use super::*;
 
 #[rstest]
-fn an_actor_that_cannot_start_backs_off_is_marked_and_answers_within_a_second_of_the_cures(
+fn an_actor_that_cannot_start_backs_off_and_recovers_soon(
     #[values(Fall::Panic, Fall::Stop)] how: Fall,
     #[values(true, false)] in_started: bool,
 ) {
@@ -72,7 +72,7 @@ fn falls_that_are_far_apart_do_not_mark_an_actor_as_failing() {
 }
 
 #[test]
-fn one_fall_more_than_the_window_allows_marks_an_actor_as_failing() {
+fn one_restart_above_the_limit_marks_an_actor_as_failing() {
     paused(async {
         let test = start();
         for falls in 1..=RestartPolicy::default().max_restarts + 1 {

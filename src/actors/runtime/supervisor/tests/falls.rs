@@ -3,7 +3,7 @@ use super::*;
 #[rstest]
 #[case::panic_in_a_handler(Fall::Panic)]
 #[case::stop_in_a_handler(Fall::Stop)]
-fn an_actor_that_falls_in_a_handler_runs_again_at_once_and_serves_its_queue_in_order(#[case] how: Fall) {
+fn a_panic_in_a_handler_restarts_the_actor_and_keeps_its_queue(#[case] how: Fall) {
     paused(async {
         let test = start();
         let begun = Instant::now();
@@ -21,9 +21,7 @@ fn an_actor_that_falls_in_a_handler_runs_again_at_once_and_serves_its_queue_in_o
 }
 
 #[rstest]
-fn an_actor_that_falls_in_a_future_of_its_own_runs_again_at_once(
-    #[values(Fall::Panic, Fall::Stop)] how: Fall,
-) {
+fn an_actor_that_panics_in_its_own_future_restarts_at_once(#[values(Fall::Panic, Fall::Stop)] how: Fall) {
     paused(async {
         let test = start();
         let (falling, hanging) = (test.address.send(FallInActorFuture(how)), test.address.send(Hang));
@@ -139,7 +137,7 @@ fn a_panics_text_that_was_made_at_run_time_is_not_logged() {
 }
 
 #[test]
-fn an_actor_that_starts_to_fail_and_one_that_is_well_again_are_logged_once() {
+fn the_start_and_the_end_of_failing_are_logged_once() {
     let (log, _guard) = Log::capture();
     paused(async {
         let world = World::shared();
