@@ -1,11 +1,15 @@
-//! A peer that answers as a test tells it to.
+//! A peer that answers as a test tells it to, and the parts of a dispatcher.
 
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
+    sync::Arc,
+    time::Duration,
 };
 
 use actix::prelude::*;
+use arc_swap::ArcSwap;
+use chrono::{DateTime, Utc};
 use prometheus::Registry;
 use tracing::Span;
 
@@ -13,6 +17,39 @@ use super::runtime::{
     health::{ActorHealth, ActorsHealth},
     mailbox::{ActorReply, Mailbox, Sent},
 };
+use crate::{
+    actors::dispatcher::DispatcherPlan,
+    admission::Admission,
+    domain::{AuthPolicy, Authenticator, TimeZoneChoice},
+};
+
+/// The contract's salts.
+pub(crate) fn authenticator(timezone: chrono_tz::Tz, admin_grace: Duration) -> Authenticator {
+    Authenticator::new(AuthPolicy {
+        salt: "Otus".into(),
+        admin_salt: "42".into(),
+        admin_login: "admin".to_owned(),
+        timezone: TimeZoneChoice::Named(timezone),
+        admin_grace,
+    })
+    .unwrap()
+}
+
+/// The parts of a dispatcher with this authenticator.
+pub(crate) fn dispatcher_plan(
+    authenticator: Authenticator,
+    admission: Arc<Admission>,
+    deadline: Duration,
+    clock: fn() -> DateTime<Utc>,
+) -> DispatcherPlan {
+    DispatcherPlan {
+        authenticator: Arc::new(ArcSwap::from_pointee(authenticator)),
+        admission,
+        deadline,
+        max_client_ids: 10,
+        clock,
+    }
+}
 
 type Answer<M> = Box<dyn Fn(&M) -> <M as Message>::Result>;
 

@@ -97,6 +97,11 @@ impl Wire {
         }
     }
 
+    /// The next answer, to a `HEAD`: without the body that its length announces.
+    pub async fn answer_to_head(&mut self) -> Reply {
+        in_time(PATIENCE, self.answer_of(true)).await.expect("an answer").unwrap()
+    }
+
     /// Whether the service hangs up, without another word.
     pub async fn is_closed(&mut self) -> bool {
         let rest = in_time(PATIENCE, self.0.fill_buf()).await.expect("the end of the connection");
@@ -114,6 +119,10 @@ impl Wire {
     }
 
     async fn any_answer(&mut self) -> io::Result<Reply> {
+        self.answer_of(false).await
+    }
+
+    async fn answer_of(&mut self, is_head: bool) -> io::Result<Reply> {
         let stopwatch = Stopwatch::start();
         let mut line = self.line().await?;
         let status = line.split(' ').nth(1).and_then(|status| status.parse().ok());
@@ -127,7 +136,7 @@ impl Wire {
         }
         let length =
             headers.get("content-length").map_or(0, |length| length.to_str().unwrap().parse().unwrap());
-        let mut body = vec![0; length];
+        let mut body = vec![0; if is_head { 0 } else { length }];
         self.0.read_exact(&mut body).await?;
         let body = serde_json::from_slice(&body).unwrap_or_default();
         Ok(Reply { status, headers, body, took: stopwatch.took() })

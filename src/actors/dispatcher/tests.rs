@@ -3,7 +3,6 @@ mod admission;
 use futures_util::future::join_all;
 use prometheus::Registry;
 use rstest::rstest;
-use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio::time::{advance, sleep};
 
@@ -11,13 +10,10 @@ use super::*;
 use crate::{
     actors::{
         runtime::{health::ActorsHealth, restarts::RestartPolicy, supervisor::supervise},
-        testing::{Act, Peer},
+        testing::{self, Act, Peer, dispatcher_plan},
     },
     admission::{Shed, settings::LimitSettings},
-    domain::{
-        AuthPolicy, ClientId, Forbidden, Interests, InterestsByClient, Json, MalformedInterests, Score,
-        TimeZoneChoice,
-    },
+    domain::{ClientId, Forbidden, Interests, InterestsByClient, Json, MalformedInterests, Score},
     store::StoreError,
     testing::{paused, settle},
 };
@@ -38,14 +34,7 @@ fn noon() -> DateTime<Utc> {
 }
 
 fn authenticator() -> Authenticator {
-    Authenticator::new(AuthPolicy {
-        salt: SecretString::from("Otus"),
-        admin_salt: SecretString::from("42"),
-        admin_login: "admin".to_owned(),
-        timezone: TimeZoneChoice::Named(chrono_tz::UTC),
-        admin_grace: Duration::ZERO,
-    })
-    .unwrap()
+    testing::authenticator(chrono_tz::UTC, Duration::ZERO)
 }
 
 /// Each client's interest is its own key.
@@ -66,11 +55,8 @@ fn start_at(clock: fn() -> DateTime<Utc>) -> Test {
     let limits = LimitSettings { max_in_flight: MAX_IN_FLIGHT, ..LimitSettings::default() };
     let admission = Admission::new(&limits, &registry).unwrap();
     let plan = DispatcherPlan {
-        authenticator: Arc::new(ArcSwap::from_pointee(authenticator())),
-        admission: admission.clone(),
-        deadline: DEADLINE,
         max_client_ids: 3,
-        clock,
+        ..dispatcher_plan(authenticator(), admission.clone(), DEADLINE, clock)
     };
     let dispatcher = DispatcherActor::new(plan, scoring.mailbox(), interests.mailbox());
     let metrics = ActorsHealth::register(&registry, &[]).unwrap();

@@ -1,8 +1,7 @@
 //! Row 41 of the fault table: the wall clock steps during calls.
 
-use std::{cell::Cell, sync::Arc, time::Duration};
+use std::{cell::Cell, time::Duration};
 
-use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
 use prometheus::Registry;
 use rstest::rstest;
@@ -15,9 +14,10 @@ use crate::{
         cache_lookups::CacheLookups,
         links::RolePlan,
         runtime::{health::ActorsHealth, restarts::RestartPolicy},
+        testing::{self, dispatcher_plan},
     },
     admission::{Admission, settings::LimitSettings},
-    domain::{Answer, AuthPolicy, Authenticator, CallError, Forbidden, Json, MethodRequest, TimeZoneChoice},
+    domain::{Answer, Authenticator, CallError, Forbidden, Json, MethodRequest},
     store::{
         BackendError, LinkPolicy, Role,
         testing::{Act, Script, status},
@@ -37,14 +37,7 @@ fn set_wall_clock(to: &str) {
 }
 
 fn authenticator() -> Authenticator {
-    Authenticator::new(AuthPolicy {
-        salt: "Otus".into(),
-        admin_salt: "42".into(),
-        admin_login: "admin".to_owned(),
-        timezone: TimeZoneChoice::Named(chrono_tz::Europe::Berlin),
-        admin_grace: 600 * SECOND,
-    })
-    .unwrap()
+    testing::authenticator(chrono_tz::Europe::Berlin, 600 * SECOND)
 }
 
 /// All actors of a worker, on one store for both roles.
@@ -58,13 +51,12 @@ async fn start(script: &Script) -> Tree {
     let lookups = CacheLookups::register(&registry).unwrap();
     let plan = TreePlan {
         near: NearCache::new(0, 3_600 * SECOND, lookups.clone()),
-        dispatcher: DispatcherPlan {
-            authenticator: Arc::new(ArcSwap::from_pointee(authenticator())),
-            admission: Admission::new(&LimitSettings::default(), &registry).unwrap(),
-            deadline: 500 * MILLI,
-            max_client_ids: 10,
-            clock: || WALL_CLOCK.get(),
-        },
+        dispatcher: dispatcher_plan(
+            authenticator(),
+            Admission::new(&LimitSettings::default(), &registry).unwrap(),
+            500 * MILLI,
+            || WALL_CLOCK.get(),
+        ),
         cache: CacheStorePlan { role: role(Role::Cache, 80 * MILLI), ttl: 3_600 * SECOND, lookups },
         persistent: PersistentStorePlan { role: role(Role::Persistent, 100 * MILLI), attempts: 3 },
         runtime: ActorRuntime {

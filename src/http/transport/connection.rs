@@ -19,7 +19,7 @@ use std::{
 use actix_web::{body::MessageBody, http::header::HttpDate};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Instant, Sleep, sleep_until},
+    time::{Instant, Sleep, sleep, sleep_until},
 };
 
 pub(in crate::http) use self::{inbound::BodyLength, state::ConnectionState};
@@ -40,6 +40,10 @@ const AT_ONCE: usize = 16 * 1024;
 /// Maximum bytes that are read of a rejected request. actix would read for as long as the client sends chunks.
 const DISCARDED: usize = 64 * 1024;
 
+/// Maximum time in which a client takes no byte of a response. Without a limit, clients that never read would hold the memory of
+/// their responses for ever.
+const WRITE_STALL: Duration = Duration::from_secs(30);
+
 /// A connection between actix and the socket.
 pub(in crate::http) struct ClientConnection {
     /// `Some` until it is dropped.
@@ -49,6 +53,10 @@ pub(in crate::http) struct ClientConnection {
     refused_heads: Arc<RefusedHeads>,
     /// May fire earlier than the current deadline, because moving it for each request would cost more.
     alarm: Option<Pin<Box<Sleep>>>,
+    /// Fires when a response has stalled for too long.
+    write_alarm: Option<Pin<Box<Sleep>>>,
+    /// Later requests are held back, and actix has not examined the one before them yet.
+    has_cut: bool,
     /// Bytes that were read since they were last examined.
     unseen: usize,
     /// The last write was incomplete, so bytes of a response are still waiting.
@@ -78,6 +86,8 @@ impl ClientConnection {
             head_timeout,
             refused_heads,
             alarm: None,
+            write_alarm: None,
+            has_cut: false,
             unseen: 0,
             write_pending: false,
             discarded: 0,
@@ -106,6 +116,49 @@ impl ClientConnection {
         let count = part.filled().len();
         buf.advance(count);
         read
+    }
+
+    /// Reads bytes before the next request. While a request that has arrived as a whole is being answered, later bytes are
+    /// read and held back, up to a limit.
+    fn poll_next_request(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let state = self.state.clone();
+        let is_answering = || {
+            matches!(state.0.phase.get(), ConnectionPhase::Answering) && state.0.inbound.borrow().is_whole()
+        };
+        let before = buf.filled().len();
+        while is_answering() && state.0.inbound.borrow().held() < AT_ONCE {
+            ready!(self.poll_read_some(cx, buf))?;
+            let new = buf.filled().get(before..).unwrap_or_default();
+            let mut inbound = state.0.inbound.borrow_mut();
+            if new.is_empty() {
+                // The end, which comes after the requests that are held back.
+                return if inbound.held() == 0 { Poll::Ready(Ok(())) } else { Poll::Pending };
+            }
+            inbound.hold(new);
+            buf.set_filled(before);
+        }
+        if is_answering() {
+            return Poll::Pending;
+        }
+        if matches!(state.0.phase.get(), ConnectionPhase::Closing { .. }) {
+            return self.poll_read_some(cx, buf);
+        }
+        if state.0.inbound.borrow().held() > 0 {
+            let mut inbound = state.0.inbound.borrow_mut();
+            buf.put_slice(&inbound.release(buf.remaining().min(AT_ONCE - self.unseen)));
+            self.has_cut = inbound.held() > 0;
+            return Poll::Ready(Ok(()));
+        }
+        ready!(self.poll_read_some(cx, buf))?;
+        let new = buf.filled().get(before..).unwrap_or_default();
+        let mut inbound = state.0.inbound.borrow_mut();
+        let count = inbound.before_next(new);
+        if count < new.len() {
+            inbound.hold(new.get(count..).unwrap_or_default());
+            buf.set_filled(before + count);
+            self.has_cut = inbound.held() > 0;
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Ready once the client has exceeded its time.
@@ -182,8 +235,14 @@ impl AsyncRead for ClientConnection {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
+        // It gets a part of a request's bytes first, to see where the request ends.
+        if std::mem::take(&mut self.has_cut) {
+            self.unseen = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let before = buf.filled().len();
-        let Poll::Ready(read) = self.poll_read_some(cx, buf) else {
+        let Poll::Ready(read) = self.poll_next_request(cx, buf) else {
             self.unseen = 0;
             self.state.0.reader.set(Some(cx.waker().clone()));
             self.start_head_timer();
@@ -242,7 +301,12 @@ impl AsyncWrite for ClientConnection {
             }
         }
         self.write_pending = written.is_pending();
-        written
+        if !self.write_pending {
+            self.write_alarm = None;
+            return written;
+        }
+        let alarm = self.write_alarm.get_or_insert_with(|| Box::pin(sleep(WRITE_STALL)));
+        alarm.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

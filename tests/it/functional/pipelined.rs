@@ -244,3 +244,37 @@ async fn a_client_is_told_to_go_on_where_its_body_is_wanted() {
     wire.send(body).await.unwrap();
     assert_eq!(wire.answer().await.score(), 5.0);
 }
+
+fn head(path: &str) -> String {
+    format!("HEAD {path} HTTP/1.1\r\nhost: x\r\n\r\n")
+}
+
+/// The server's library writes an answer by the request that it has parsed last.
+#[rstest]
+#[case::head_behind_a_call(&[a_call(), head("/method")], &[(200, true), (405, false)])]
+#[case::head_between_calls(&[a_call(), head("/x"), a_call()], &[(200, true), (404, false), (200, true)])]
+#[case::head_first(&[head("/x"), a_call()], &[(404, false), (200, true)])]
+#[case::the_last_one_closes(&[a_call(), a_call(), a_call().replace("host: x", "host: x\r\nconnection: close")], &[(200, true), (200, true), (200, true)])]
+#[case::an_older_version_behind(&[a_call(), a_call().replace("HTTP/1.1", "HTTP/1.0")], &[(200, true), (200, true)])]
+#[tokio::test]
+async fn row_57_an_answer_does_not_depend_on_the_request_behind_it(
+    #[case] requests: &[String],
+    #[case] expected: &[(u16, bool)],
+    #[values(true, false)] at_once: bool,
+) {
+    let (_app, mut wire) = with_a_call_under_way(&[]).await;
+    if at_once {
+        wire.send(requests.concat()).await.unwrap();
+    } else {
+        for byte in requests.concat().bytes() {
+            wire.send([byte]).await.unwrap();
+        }
+    }
+    assert_eq!(wire.answer().await.score(), 5.0);
+    for (number, (status, has_body)) in expected.iter().enumerate() {
+        let reply = if *has_body { wire.answer().await } else { wire.answer_to_head().await };
+        assert_eq!(reply.status, *status, "{number}: {reply:?}");
+        let is_last = number + 1 == expected.len();
+        assert!(is_last || !reply.headers.contains_key("connection"), "{number}: {reply:?}");
+    }
+}

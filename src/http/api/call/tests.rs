@@ -1,5 +1,5 @@
-//! Rows 30 and 31 of the fault table: what a caller is told whose call an actor fell over. And how much of an account is
-//! logged.
+//! Rows 30 and 31 of the fault table: the answer to a call that panics an actor. And the caller's trace, and the logged
+//! account.
 
 use std::cell::Cell;
 
@@ -8,9 +8,9 @@ use actix_web::{
     App, Error,
     body::to_bytes,
     dev::{Service, ServiceResponse},
+    http::header::HeaderValue,
     test::{TestRequest, call_service, init_service},
 };
-use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
 use prometheus::Registry;
 use rstest::rstest;
@@ -19,15 +19,17 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     actors::{
-        dispatcher::{DispatcherActor, DispatcherPlan},
+        dispatcher::DispatcherActor,
         interests::LookUpInterests,
         runtime::{health::ActorsHealth, restarts::RestartPolicy, supervisor::supervise},
         scoring::RateScore,
-        testing::{Act, Peer},
+        testing::{self, Act, Peer, dispatcher_plan},
     },
     admission::settings::LimitSettings,
-    domain::{AuthPolicy, Authenticator, Score, TimeZoneChoice},
+    domain::{Authenticator, Score},
 };
+
+const GIVEN: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
 thread_local! {
     static CLOCK_PANICS: Cell<bool> = const { Cell::new(false) };
@@ -40,14 +42,7 @@ fn clock() -> DateTime<Utc> {
 }
 
 fn authenticator() -> Authenticator {
-    Authenticator::new(AuthPolicy {
-        salt: "Otus".into(),
-        admin_salt: "42".into(),
-        admin_login: "admin".to_owned(),
-        timezone: TimeZoneChoice::Named(chrono_tz::UTC),
-        admin_grace: Duration::ZERO,
-    })
-    .unwrap()
+    testing::authenticator(chrono_tz::UTC, Duration::ZERO)
 }
 
 /// The handler with a dispatcher under its supervisor.
@@ -58,13 +53,7 @@ async fn service(
     let limits = LimitSettings { max_in_flight: 1, ..LimitSettings::default() };
     let admission = Admission::new(&limits, &registry).unwrap();
     let deadline = Duration::from_secs(5);
-    let plan = DispatcherPlan {
-        authenticator: Arc::new(ArcSwap::from_pointee(authenticator())),
-        admission: admission.clone(),
-        deadline,
-        max_client_ids: 1,
-        clock,
-    };
+    let plan = dispatcher_plan(authenticator(), admission.clone(), deadline, clock);
     let health = ActorsHealth::register(&registry, &[]).unwrap().of("dispatcher");
     let interests = Peer::<LookUpInterests>::new(Act::Hang).mailbox();
     let actor = DispatcherActor::new(plan, scoring.mailbox(), interests);
@@ -120,4 +109,19 @@ async fn row_30_a_call_that_scoring_falls_over_is_500() {
 #[case::empty("", "")]
 fn a_logged_account_has_a_maximum_length(#[case] account: &str, #[case] logged: &str) {
     assert_eq!(beginning(account, 6), logged);
+}
+
+/// As W3C's Trace Context demands: two headers cannot both be right.
+#[rstest]
+#[case::one(&[GIVEN], true)]
+#[case::two(&[GIVEN, GIVEN], false)]
+#[case::two_of_which_one_is_invalid(&[GIVEN, "x"], false)]
+#[case::an_invalid_one(&["x"], false)]
+#[case::without_one(&[], false)]
+fn only_a_single_valid_traceparent_is_taken_over(#[case] given: &[&str], #[case] taken: bool) {
+    let mut headers = HeaderMap::new();
+    for value in given {
+        headers.append(TRACEPARENT, HeaderValue::from_str(value).unwrap());
+    }
+    assert_eq!(traced_by(&headers).is_some(), taken);
 }

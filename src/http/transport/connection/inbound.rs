@@ -1,7 +1,12 @@
-//! The bytes of a connection phase request has not begun: the start of the next head, or pipelined calls.
+//! The bytes of a connection, divided into requests.
 //!
-//! actix reads ahead and does not report how far it has parsed. So the connection keeps a copy of these bytes, and
-//! the middleware reports the length of each request's body when the request begins.
+//! actix parses all requests that it has, and writes an answer by the method, version and `Connection` of the request
+//! that it parsed last: behind a call, a `HEAD` would cost the call's answer its body. So actix gets a request only once
+//! the one before it has been answered, and [`Inbound`] holds the bytes of later ones back. The exception is a request
+//! behind a chunked body, whose end only actix knows.
+//!
+//! actix does not report how far it has parsed. So the connection keeps a copy of the bytes of requests that have not
+//! begun, and the middleware reports the length of each request's body when the request begins.
 
 /// Bytes of a growing head that are kept. Above this, only the last bytes are kept, because only the end of a head
 /// matters.
@@ -26,13 +31,15 @@ pub(super) struct Inbound {
     kept: Vec<u8>,
     /// The rest of the body of the last request that has begun.
     body: BodyLength,
+    /// Bytes of later requests, which actix has not got yet.
+    held: Vec<u8>,
 }
 
 // ===== impl Inbound =====
 
 impl Inbound {
     pub(super) fn new() -> Self {
-        Self { kept: Vec::new(), body: BodyLength::Bytes(0) }
+        Self { kept: Vec::new(), body: BodyLength::Bytes(0), held: Vec::new() }
     }
 
     /// The client sent `bytes`.
@@ -50,6 +57,52 @@ impl Inbound {
         if self.body == BodyLength::Unknown || (self.kept.len() > KEPT && head_end(&self.kept).is_none()) {
             self.forget(self.kept.len().saturating_sub(BLANK_LINE));
         }
+    }
+
+    /// The number of bytes of `new`, at least one if there are any, that come before the next request. A body of unknown
+    /// length is only known once its request has begun, so its head counts as a request until then.
+    pub(super) fn before_next(&self, new: &[u8]) -> usize {
+        match self.body {
+            BodyLength::Unknown => return new.len(),
+            BodyLength::Bytes(0) => {}
+            BodyLength::Bytes(left) => {
+                return usize::try_from(left).map_or(new.len(), |left| left.min(new.len()));
+            }
+        }
+        let joined;
+        let bytes = if self.kept.is_empty() {
+            without_empty_lines(new)
+        } else {
+            joined = [&self.kept, new].concat();
+            &joined
+        };
+        let Some(end) = head_end(bytes) else { return new.len() };
+        let length = bytes.get(..end).map_or(0, content_length);
+        let rest = bytes.len().saturating_sub(end.saturating_add(length));
+        new.len() - rest.min(new.len().saturating_sub(1))
+    }
+
+    /// Whether the last request that has begun has arrived as a whole.
+    pub(super) fn is_whole(&self) -> bool {
+        self.body == BodyLength::Bytes(0)
+    }
+
+    /// Holds bytes back, behind those that are held. Empty lines in front of a head mean nothing, and are dropped.
+    pub(super) fn hold(&mut self, bytes: &[u8]) {
+        let bytes = if self.held.is_empty() { without_empty_lines(bytes) } else { bytes };
+        self.held.extend_from_slice(bytes);
+    }
+
+    /// The number of bytes that are held back.
+    pub(super) fn held(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Takes held bytes up to the next request, `most` at the most.
+    pub(super) fn release(&mut self, most: usize) -> Vec<u8> {
+        let part = self.held.get(..most).unwrap_or(&self.held);
+        let count = self.before_next(part);
+        self.held.drain(..count).collect()
     }
 
     /// The head of the oldest request is complete, and a body of the length `body` follows it.
@@ -97,6 +150,22 @@ impl Inbound {
 fn without_empty_lines(bytes: &[u8]) -> &[u8] {
     let begins = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n'));
     begins.and_then(|begins| bytes.get(begins..)).unwrap_or_default()
+}
+
+/// The length of a body, if the head has exactly one `Content-Length` that is a number; else 0.
+fn content_length(head: &[u8]) -> usize {
+    const NAME: &[u8] = b"content-length:";
+    let lines = head.split(|byte| *byte == b'\n');
+    let mut lengths =
+        lines.filter_map(|line| line.split_at_checked(NAME.len())).filter_map(|(name, value)| {
+            let is_named = name.eq_ignore_ascii_case(NAME);
+            is_named
+                .then(|| std::str::from_utf8(value.trim_ascii()).ok().and_then(|value| value.parse().ok()))
+        });
+    match (lengths.next(), lengths.next()) {
+        (Some(Some(length)), None) => length,
+        _ => 0,
+    }
 }
 
 fn ends_with_a_blank_line(bytes: &[u8]) -> bool {

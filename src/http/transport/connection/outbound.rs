@@ -14,7 +14,7 @@ const END: &[u8] = b"\r\n\r\n";
 /// Counts the bytes of responses that are being written.
 #[derive(Debug, Default)]
 pub(super) struct Outbound {
-    /// The lengths of the bodies of responses phase heads have not been written.
+    /// The lengths of the bodies of responses whose heads have not been written.
     bodies: VecDeque<u64>,
     /// Bytes at the front that belong to handlers' responses.
     left: u64,

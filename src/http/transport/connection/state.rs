@@ -114,7 +114,8 @@ impl Drop for Exchange {
         shared.phase.set(self.then);
         shared.inbound.borrow_mut().answered();
         let is_over = matches!(self.then, ConnectionPhase::Closing { .. });
-        if is_over || shared.inbound.borrow().has_begun() {
+        let inbound = shared.inbound.borrow();
+        if is_over || inbound.has_begun() || inbound.held() > 0 {
             self.state.wake_reader();
         }
     }

@@ -101,3 +101,29 @@ async fn row_36_little_is_read_of_a_request_that_was_refused() {
     drop(connection);
     sending.await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_response_that_the_client_does_not_read_is_given_up() {
+    let (mut connection, mut client) = pair(Duration::from_secs(60)).await;
+    let body = vec![b' '; 64 << 20];
+    connection.state().begin(BodyLength::Bytes(0)).respond_with(BodySize::Sized(body.len() as u64), false);
+    let response = [b"HTTP/1.1 200 OK\r\n\r\n", &body[..]].concat();
+    let stalled = Instant::now();
+    assert_eq!(connection.write_all(&response).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    assert!(stalled.elapsed() >= WRITE_STALL);
+
+    // Each byte that the client takes starts the time anew.
+    let (mut connection, mut slow) = pair(Duration::from_secs(60)).await;
+    connection.state().begin(BodyLength::Bytes(0)).respond_with(BodySize::Sized(body.len() as u64), false);
+    let reading = async {
+        let mut room = vec![0; 4 << 20];
+        while slow.read(&mut room).await.is_ok_and(|count| count > 0) {
+            sleep(WRITE_STALL / 3).await;
+        }
+    };
+    tokio::select! {
+        written = connection.write_all(&response) => written.unwrap(),
+        () = reading => panic!("the connection ended"),
+    }
+    _ = client.shutdown().await;
+}
