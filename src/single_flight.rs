@@ -32,7 +32,7 @@ pub(crate) struct SingleFlight<V, E> {
 type Flights<V, E> = HashMap<String, Flight<V, E>>;
 
 enum Flight<V, E> {
-    PendingRead(watch::Sender<Option<Result<V, E>>>),
+    Running(watch::Sender<Option<Result<V, E>>>),
     Kept { value: V, since: Instant },
 }
 
@@ -75,12 +75,12 @@ where
             let mut flights = lock(&self.flights);
             match flights.get(key) {
                 Some(Flight::Kept { value, since }) if since.elapsed() < KEPT => return Ok(value.clone()),
-                Some(Flight::PendingRead(sender)) => sender.subscribe(),
+                Some(Flight::Running(sender)) => sender.subscribe(),
                 Some(Flight::Kept { .. }) | None => {
                     self.start(key.to_owned(), work).map_err(|error| NoResult::NoThread(error.kind()))?;
                     let (sender, receiver) = watch::channel(None);
                     // The thread cannot have finished yet, because it needs this lock.
-                    flights.insert(key.to_owned(), Flight::PendingRead(sender));
+                    flights.insert(key.to_owned(), Flight::Running(sender));
                     receiver
                 }
             }
@@ -96,7 +96,7 @@ where
             let result =
                 catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(NoResult::Panicked.into()));
             let mut flights = lock(&flights);
-            let Some(Flight::PendingRead(sender)) = flights.remove(&key) else { return };
+            let Some(Flight::Running(sender)) = flights.remove(&key) else { return };
             let is_late = sender.receiver_count() == 0 || begun.elapsed() > SLOW;
             if let (Ok(value), true) = (&result, is_late) {
                 flights.insert(key, Flight::Kept { value: value.clone(), since: Instant::now() });
