@@ -24,7 +24,8 @@ async fn short_of_memory() -> TestApp {
     TestApp::with_settings(&[
         "http.body_limit=4KiB",
         "limits.body_memory=4KiB",
-        "http.body_timeout=60s",
+        "http.head_timeout=10m",
+        "http.body_timeout=10m",
         "store.deadline=60s",
     ])
     .await
