@@ -12,7 +12,7 @@
 //! | [`ReverseProxy`] | a real nginx or HAProxy in front of a service |
 //! | [`Browser`] | a real Chromium, to look at pages with |
 //! | [`Shim`] | a disk that fails, for the process of a service |
-//! | [`eventually`], [`in_time`] | the only ways in which a test waits |
+//! | [`eventually()`], [`in_time`] | the only ways in which a test waits |
 //! | [`Stopwatch`] | the only way in which a test holds an upper bound in time |
 //!
 //! No value has a fixed port, and nothing outlives the value that stands for it, so tests can run in parallel and may panic.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::store::{Backoff, BreakerPolicy};
 
-/// The timing of a [`Link`]. With the defaults, which the service uses, a store that has recovered is in use again
+/// The timing of a [`Link`](super::Link). With the defaults, which the service uses, a store that has recovered is in use again
 /// within a second.
 #[derive(Debug, Clone, Copy)]
 pub struct LinkPolicy {

@@ -6,7 +6,7 @@ pub const NOTABLE: f64 = 0.05;
 /// A part's name, and its number of instructions.
 pub type Count = (String, u64);
 
-/// Reads the format of [`write`]. Lines of another form are comments.
+/// Reads the format of [`write()`]. Lines of another form are comments.
 pub fn read(text: &str) -> Vec<Count> {
     let line = |line: &str| {
         let (count, name) = line.split_once(' ')?;
