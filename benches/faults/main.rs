@@ -10,7 +10,7 @@
 //! | `row.rs` | the parts of a row |
 //! | `world.rs` | the store behind the service, and the injection of each fault |
 //! | `measure.rs` | runs a row about the store and judges it |
-//! | `own.rs`, `overload.rs`, `slow.rs`, `redis_rows.rs`, `file_rows.rs` | rows with a procedure of their own |
+//! | `own.rs`, `signals.rs`, `overload.rs`, `slow.rs`, `redis_rows.rs`, `file_rows.rs` | rows with a procedure of their own |
 //! | `names.rs`, `names.c` | a name server that answers as a row demands |
 //! | `outage.rs` | the frame of rows with an outage |
 //! | `soak.rs` | faults at random, for long |
@@ -38,6 +38,7 @@ mod redis_rows;
 mod report;
 mod row;
 mod service;
+mod signals;
 mod slow;
 mod soak;
 mod table;

@@ -11,7 +11,7 @@ use crate::{
         Kind::{Absent, Own, Store, Test},
         Row,
     },
-    slow,
+    signals, slow,
 };
 
 const fn ms(ms: u64) -> Duration {
@@ -296,9 +296,9 @@ pub const ROWS: &[Row] = &[
         "42_once",
         "SIGTERM under load",
         "no accepted call fails; exits within the grace period",
-        Own(own::sigterm),
+        Own(signals::sigterm),
     ),
-    row("42_twice", "a second SIGTERM", "exits at once", Own(own::sigterm_twice)),
+    row("42_twice", "a second SIGTERM", "exits at once", Own(signals::sigterm_twice)),
     row(
         "43",
         "out of file descriptors",

@@ -314,7 +314,7 @@ async fn tree(near_capacity: usize) -> Tree {
     let role = |role| RolePlan {
         connector: memory.clone(),
         policy: LinkPolicy::new(HOUR),
-        status: StoreHealth::new(role, metrics.clone()),
+        health: StoreHealth::new(role, metrics.clone()),
     };
     let lookups = CacheLookups::register(&registry).unwrap();
     let limits = LimitSettings {

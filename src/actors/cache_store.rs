@@ -75,11 +75,11 @@ impl CacheStorePlan {
     pub fn from_settings(
         settings: &CacheSettings,
         connector: Arc<dyn Connector>,
-        status: Arc<StoreHealth>,
+        health: Arc<StoreHealth>,
         lookups: CacheLookups,
     ) -> Self {
         let policy = LinkPolicy::new(settings.timeout * Self::WAITING.0 / Self::WAITING.1);
-        Self { role: RolePlan { connector, policy, status }, ttl: settings.ttl, lookups }
+        Self { role: RolePlan { connector, policy, health }, ttl: settings.ttl, lookups }
     }
 }
 

@@ -16,8 +16,8 @@ pub struct RolePlan {
     pub connector: Arc<dyn Connector>,
     /// How a connection is kept open.
     pub policy: LinkPolicy,
-    /// The role's published state.
-    pub status: Arc<StoreHealth>,
+    /// The role's published health.
+    pub health: Arc<StoreHealth>,
 }
 
 /// The tasks that keep an actor's links. They only end by a panic, and that counts as the actor's panic.
@@ -29,14 +29,14 @@ pub(super) struct Keepers(Vec<JoinHandle<()>>);
 impl RolePlan {
     /// A link that starts to connect at once. It does not wait for the store.
     pub(super) fn link(&self, keepers: &mut Keepers) -> Link {
-        self.start(LinkHealth::new(self.status.clone()), keepers)
+        self.start(LinkHealth::new(self.health.clone()), keepers)
     }
 
     /// A separate link for writes, if the store answers in order: a delayed write would delay the reads behind it.
     pub(super) fn link_for_writes(&self, keepers: &mut Keepers) -> Option<Link> {
         self.connector
             .answers_in_order()
-            .then(|| self.start(LinkHealth::for_writes(self.status.clone()), keepers))
+            .then(|| self.start(LinkHealth::for_writes(self.health.clone()), keepers))
     }
 
     /// Two links, if the store answers in order: a delayed read would delay the reads behind it.

@@ -51,10 +51,10 @@ impl PersistentStorePlan {
     pub fn from_settings(
         settings: &StoreSettings,
         connector: Arc<dyn Connector>,
-        status: Arc<StoreHealth>,
+        health: Arc<StoreHealth>,
     ) -> Self {
         let policy = LinkPolicy::new(settings.timeout);
-        Self { role: RolePlan { connector, policy, status }, attempts: settings.attempts }
+        Self { role: RolePlan { connector, policy, health }, attempts: settings.attempts }
     }
 }
 
@@ -120,7 +120,7 @@ mod tests {
         let role = RolePlan {
             connector: script.connector(),
             policy: LinkPolicy::new(Duration::from_millis(100)),
-            status: status(Role::Persistent),
+            health: status(Role::Persistent),
         };
         let address = PersistentStoreActor::new(PersistentStorePlan { role, attempts: 3 }).start();
         settle().await;

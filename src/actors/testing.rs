@@ -96,7 +96,7 @@ where
         self.mailbox_of(&metrics.of("peer"))
     }
 
-    /// Its mailbox, as that of an actor with these health.
+    /// Its mailbox, as that of an actor with this health.
     pub(crate) fn mailbox_of(&self, health: &ActorHealth) -> Mailbox<M> {
         Mailbox::new(self.clone().start(), health)
     }

@@ -199,7 +199,7 @@ impl PersistentReader {
         })
     }
 
-    /// Prepares a read that failed with `error` for its next try; returns its error, in case that there is none.
+    /// Prepares a read that failed with `error` for its next try. Returns the error that it ends with if no other try follows.
     ///
     /// # Errors
     ///

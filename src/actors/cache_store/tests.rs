@@ -45,7 +45,7 @@ async fn start_on(script: Script) -> Test {
     let role = RolePlan {
         connector: script.connector(),
         policy: LinkPolicy::new(100 * MILLI),
-        status: status.clone(),
+        health: status.clone(),
     };
     let plan = CacheStorePlan { role, ttl: SECOND, lookups: lookups.clone() };
     let health = ActorsHealth::register(&registry, &[]).unwrap().of("store");

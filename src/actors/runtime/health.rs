@@ -160,7 +160,7 @@ impl ActorHealth {
         &self.mailbox_depth
     }
 
-    /// Whether any actor of this name falls too often.
+    /// Whether any actor of this name restarts too often.
     pub fn is_failing(&self) -> bool {
         self.failing() > 0
     }
@@ -170,7 +170,7 @@ impl ActorHealth {
         self.stuck() > 0
     }
 
-    /// The number of actors that fall too often.
+    /// The number of actors that restart too often.
     pub(super) fn failing(&self) -> usize {
         self.failing.load(Relaxed)
     }

@@ -42,7 +42,7 @@ pub struct Restarts {
     recent: VecDeque<Instant>,
 }
 
-/// The reaction to a fall.
+/// The reaction to a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Restart {
     /// The wait before the restart.
@@ -59,8 +59,8 @@ impl Restarts {
         Self { policy, recent: VecDeque::new() }
     }
 
-    /// The actor fell at `now`.
-    pub fn fell(&mut self, now: Instant, random: &mut fastrand::Rng) -> Restart {
+    /// The actor failed at `now` and is restarted.
+    pub fn restarted(&mut self, now: Instant, random: &mut fastrand::Rng) -> Restart {
         let window = self.policy.window;
         self.recent.push_back(now);
         // One more than needed, to know that there were too many and that the longest wait is reached.
@@ -90,7 +90,7 @@ mod tests {
     fn too_many_restarts_within_the_window_mark_it_as_failing() {
         let (mut restarts, now) = (Restarts::new(RestartPolicy::default()), Instant::now());
         let mut random = fastrand::Rng::with_seed(1);
-        let failing: Vec<_> = (0..7).map(|_| restarts.fell(now, &mut random).failing).collect();
+        let failing: Vec<_> = (0..7).map(|_| restarts.restarted(now, &mut random).failing).collect();
         assert_eq!(failing, [false, false, false, false, false, true, true]);
     }
 
@@ -99,7 +99,7 @@ mod tests {
         let (mut restarts, now) = (Restarts::new(RestartPolicy::default()), Instant::now());
         let mut random = fastrand::Rng::with_seed(1);
         for day in 0..1_000 {
-            let restart = restarts.fell(now + SECOND * 86_400 * day, &mut random);
+            let restart = restarts.restarted(now + SECOND * 86_400 * day, &mut random);
             assert!(!restart.failing);
             assert!(restart.delay <= Duration::from_millis(10));
         }
@@ -111,12 +111,12 @@ mod tests {
             let (mut restarts, now) = (Restarts::new(RestartPolicy::default()), Instant::now());
             let mut random = fastrand::Rng::with_seed(seed);
             for _ in 0..4 {
-                assert!(restarts.fell(now, &mut random).delay <= Duration::from_millis(100));
+                assert!(restarts.restarted(now, &mut random).delay <= Duration::from_millis(100));
             }
         }
         let (mut restarts, now) = (Restarts::new(RestartPolicy::default()), Instant::now());
         let mut random = fastrand::Rng::with_seed(1);
-        let total: Duration = (0..100).map(|_| restarts.fell(now, &mut random).delay).sum();
+        let total: Duration = (0..100).map(|_| restarts.restarted(now, &mut random).delay).sum();
         assert!(total > 20 * SECOND, "100 restarts would be over in {total:?}");
     }
 
@@ -125,7 +125,7 @@ mod tests {
         let (mut restarts, now) = (Restarts::new(RestartPolicy::default()), Instant::now());
         let mut random = fastrand::Rng::with_seed(1);
         for _ in 0..100_000 {
-            restarts.fell(now, &mut random);
+            restarts.restarted(now, &mut random);
         }
         assert!(restarts.recent.len() <= 64);
     }
@@ -147,7 +147,7 @@ mod tests {
                 at += Duration::from_millis(gap);
                 falls.push(at);
                 let within = falls.iter().filter(|fall| at - **fall <= policy.window).count();
-                let restart = restarts.fell(start + at, &mut random);
+                let restart = restarts.restarted(start + at, &mut random);
                 prop_assert_eq!(restart.failing, within > policy.max_restarts);
                 let ceiling = policy.backoff.ceiling(u32::try_from(within).unwrap());
                 prop_assert!(restart.delay <= ceiling, "{:?} after {within} falls", restart.delay);

@@ -73,8 +73,8 @@ impl<A: Actor<Context = Context<A>> + Supervised> Supervisor<A> {
         }
     }
 
-    fn fell(&mut self, reason: Reason, panic: Option<&(dyn Any + Send)>) {
-        let restart = self.restarts.fell(Instant::now().into_std(), &mut fastrand::Rng::new());
+    fn schedule_restart(&mut self, reason: Reason, panic: Option<&(dyn Any + Send)>) {
+        let restart = self.restarts.restarted(Instant::now().into_std(), &mut fastrand::Rng::new());
         let was_failing = matches!(
             self.phase,
             ActorPhase::Running { stable: Some(_) } | ActorPhase::Waiting { failing: true, .. }
@@ -105,7 +105,7 @@ impl<A: Actor<Context = Context<A>> + Supervised> Future for Supervisor<A> {
                             this.phase = ActorPhase::Running { stable };
                         }
                         Ok(false) => return Poll::Ready(()),
-                        Err(panic) => this.fell(Reason::Panic, Some(panic.as_ref())),
+                        Err(panic) => this.schedule_restart(Reason::Panic, Some(panic.as_ref())),
                     }
                 }
                 ActorPhase::Running { stable } => {
@@ -116,7 +116,7 @@ impl<A: Actor<Context = Context<A>> + Supervised> Future for Supervisor<A> {
                         // No address is left, so this is the end of the actor, not a fall.
                         Ok(_) if !actor.ctx().connected() => return Poll::Ready(()),
                         Ok(Poll::Pending) if due && this.watchdog.is_stuck() => {
-                            this.fell(Reason::Stuck, None);
+                            this.schedule_restart(Reason::Stuck, None);
                         }
                         Ok(Poll::Pending) => {
                             // An actor that reads no messages is not well, even if it has not fallen for long.
@@ -129,8 +129,8 @@ impl<A: Actor<Context = Context<A>> + Supervised> Future for Supervisor<A> {
                             }
                             return Poll::Pending;
                         }
-                        Ok(Poll::Ready(())) => this.fell(Reason::Stop, None),
-                        Err(panic) => this.fell(Reason::Panic, Some(panic.as_ref())),
+                        Ok(Poll::Ready(())) => this.schedule_restart(Reason::Stop, None),
+                        Err(panic) => this.schedule_restart(Reason::Panic, Some(panic.as_ref())),
                     }
                 }
             }

@@ -46,7 +46,7 @@ async fn start(script: &Script) -> Tree {
     let role = |role, timeout| RolePlan {
         connector: script.connector(),
         policy: LinkPolicy::new(timeout),
-        status: status(role),
+        health: status(role),
     };
     let lookups = CacheLookups::register(&registry).unwrap();
     let plan = TreePlan {

@@ -55,7 +55,7 @@ pub(in crate::http) struct ClientConnection {
     alarm: Option<Pin<Box<Sleep>>>,
     /// Fires when a response has stalled for too long.
     write_alarm: Option<Pin<Box<Sleep>>>,
-    /// Later requests are held back, and actix has not examined the one before them yet.
+    /// Later bytes are held back, and actix has not examined the ones before them yet.
     has_cut: bool,
     /// Bytes that were read since they were last examined.
     unseen: usize,
@@ -143,7 +143,8 @@ impl ClientConnection {
         if matches!(state.0.phase.get(), ConnectionPhase::Closing { .. }) {
             return self.poll_read_some(cx, buf);
         }
-        if state.0.inbound.borrow().held() > 0 {
+        // No room would look like the end of the client's bytes.
+        if state.0.inbound.borrow().held() > 0 && buf.remaining() > 0 {
             let mut inbound = state.0.inbound.borrow_mut();
             buf.put_slice(&inbound.release(buf.remaining().min(AT_ONCE - self.unseen)));
             self.has_cut = inbound.held() > 0;

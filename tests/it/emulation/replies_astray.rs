@@ -82,7 +82,7 @@ async fn row_27_a_reply_to_another_read_reaches_no_caller(
 
 /// Small whole numbers are valid scores, so they must not be taken for an end marker.
 #[tokio::test]
-async fn row_27_a_value_is_never_taken_for_a_seal() {
+async fn row_27_a_value_is_never_taken_for_an_end_marker() {
     let server = RespServer::start();
     let scores: Vec<String> = (0..10).map(|score| score.to_string()).collect();
     scores.iter().for_each(|score| server.put(score, score));

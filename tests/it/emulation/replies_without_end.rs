@@ -17,7 +17,7 @@ const READING: usize = 2;
 #[case::in_the_middle(Fault::StopMidReply(4).into(), CONNECTIONS)]
 #[case::in_the_last_line_end(Fault::StopMidReply(5).into(), CONNECTIONS)]
 #[case::a_wrong_length(Fault::Replace("$", "$100").on(&["MGET"]), READING)]
-#[case::a_wrong_length_of_a_seal(Fault::Replace("$", "$100").on(&["PING"]), READING)]
+#[case::a_wrong_length_of_an_end_marker(Fault::Replace("$", "$100").on(&["PING"]), READING)]
 #[case::a_count_that_is_too_high(Fault::Replace("*1", "*2").on(&["MGET"]), READING)]
 #[case::a_count_that_is_too_low(Fault::Replace("*1", "*0").on(&["MGET"]), READING)]
 #[tokio::test]

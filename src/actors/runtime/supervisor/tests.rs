@@ -204,7 +204,7 @@ fn start() -> Test {
 }
 
 fn start_in(world: Rc<RefCell<World>>) -> Test {
-    let health = ActorsHealth::register(&Registry::new(), &[]).unwrap().of("faller");
+    let health = ActorsHealth::register(&Registry::new(), &[]).unwrap().of("failing_actor");
     let actor = FailingActor { world: world.clone(), state: (0, 0), served: Vec::new() };
     let address = supervise(actor, RestartPolicy::default(), health.clone());
     Test { address, health, world }

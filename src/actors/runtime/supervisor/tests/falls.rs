@@ -117,7 +117,7 @@ fn a_restart_is_logged_once_with_its_reason() {
         test.address.send(State).await.unwrap();
     });
     assert_eq!(log.lines_with("actor restarts"), 1, "{}", log.text());
-    for field in ["actor=\"faller\"", "reason=\"panic\"", "panic=\"as told\"", "delay_ms="] {
+    for field in ["actor=\"failing_actor\"", "reason=\"panic\"", "panic=\"as told\"", "delay_ms="] {
         assert_eq!(log.lines_with(field), 1, "{}", log.text());
     }
 }
