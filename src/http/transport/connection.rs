@@ -162,6 +162,16 @@ impl ClientConnection {
         Poll::Ready(Ok(()))
     }
 
+    /// Makes `outcome` an error once the client has taken no byte for [`WRITE_STALL`].
+    fn limit_stall<T>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if outcome.is_ready() {
+            self.write_alarm = None;
+            return outcome;
+        }
+        let alarm = self.write_alarm.get_or_insert_with(|| Box::pin(sleep(WRITE_STALL)));
+        alarm.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+
     /// Ready once the client has exceeded its time.
     fn poll_timeout(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let (ConnectionPhase::ReadingHead { deadline } | ConnectionPhase::Closing { deadline }) =
@@ -302,20 +312,18 @@ impl AsyncWrite for ClientConnection {
             }
         }
         self.write_pending = written.is_pending();
-        if !self.write_pending {
-            self.write_alarm = None;
-            return written;
-        }
-        let alarm = self.write_alarm.get_or_insert_with(|| Box::pin(sleep(WRITE_STALL)));
-        alarm.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+        self.limit_stall(cx, written)
     }
 
+    /// In TLS, the last bytes of a response may still be waiting here.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.io()?.poll_flush(cx)
+        let flushed = self.io()?.poll_flush(cx);
+        self.limit_stall(cx, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.io()?.poll_shutdown(cx)
+        let shut_down = self.io()?.poll_shutdown(cx);
+        self.limit_stall(cx, shut_down)
     }
 }
 

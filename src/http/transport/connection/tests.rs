@@ -2,21 +2,34 @@ use std::{future::poll_fn, net::Ipv4Addr};
 
 use actix_web::body::BodySize;
 use prometheus::Registry;
+use tempfile::tempdir;
+use testkit::Certificate;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    time::timeout,
+    task::yield_now,
+    time::{advance, timeout},
 };
+use tokio_rustls::TlsConnector;
 
 use super::*;
-use crate::http::HttpMetrics;
+use crate::http::{HttpMetrics, settings::TlsSettings, transport::tls::Tls};
 
-async fn pair(patience: Duration) -> (ClientConnection, TcpStream) {
+/// A connection's two ends: the server's and the client's.
+async fn sockets() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-    let (accepted, _) = listener.accept().await.unwrap();
+    (listener.accept().await.unwrap().0, client)
+}
+
+fn accepted(stream: Stream, patience: Duration) -> ClientConnection {
     let refused_heads = Arc::new(RefusedHeads::new(HttpMetrics::register(&Registry::new()).unwrap()));
-    (ClientConnection::new(Stream::Plain(accepted), Instant::now(), patience, refused_heads), client)
+    ClientConnection::new(stream, Instant::now(), patience, refused_heads)
+}
+
+async fn pair(patience: Duration) -> (ClientConnection, TcpStream) {
+    let (server, client) = sockets().await;
+    (accepted(Stream::Plain(server), patience), client)
 }
 
 /// Reads as actix does: until there is nothing more to read for now, into however much room there is.
@@ -41,7 +54,7 @@ async fn row_36_no_more_is_read_at_once_than_is_looked_at() {
         let part = read_all(&mut connection).await;
         assert!(part <= AT_ONCE, "{part}");
         all += part;
-        tokio::task::yield_now().await;
+        yield_now().await;
     }
 }
 
@@ -113,18 +126,52 @@ async fn a_response_that_the_client_does_not_read_is_given_up() {
     let written = timeout(2 * WRITE_STALL, connection.write_all(&response)).await.expect("an end");
     assert_eq!(written.unwrap_err().kind(), io::ErrorKind::TimedOut);
     assert!(stalled.elapsed() >= WRITE_STALL);
+}
 
-    // Each byte that the client takes starts the time anew.
-    let (mut connection, mut slow) = pair(Duration::from_secs(60)).await;
+/// The clock moves only where the test says so: a task that is always ready keeps it from jumping while bytes are on
+/// their way.
+#[tokio::test(start_paused = true)]
+async fn each_byte_that_the_client_takes_starts_the_stall_anew() {
+    let (mut connection, mut client) = pair(Duration::from_secs(60)).await;
+    let body = vec![b' '; 64 << 20];
     connection.state().begin(BodyLength::Bytes(0)).respond_with(BodySize::Sized(body.len() as u64), false);
-    let reading = async {
-        let mut room = vec![0; 4 << 20];
-        while slow.read(&mut room).await.is_ok_and(|count| count > 0) {
-            sleep(WRITE_STALL / 3).await;
+    let never_idle = tokio::spawn(async {
+        loop {
+            yield_now().await;
         }
-    };
-    tokio::select! {
-        written = connection.write_all(&response) => written.unwrap(),
-        () = reading => panic!("the connection ended"),
+    });
+    let head = b"HTTP/1.1 200 OK\r\n\r\n";
+    connection.write_all(head).await.unwrap();
+    let mut room = vec![0; 64 << 10];
+    for _ in 0..4 {
+        while poll_fn(|cx| Poll::Ready(Pin::new(&mut connection).poll_write(cx, &body))).await.is_ready() {}
+        advance(WRITE_STALL * 2 / 3).await;
+        let reading = async { while client.read(&mut room).await.unwrap() > 0 {} };
+        tokio::select! {
+            written = connection.write(&body) => assert!(written.unwrap() > 0),
+            () = reading => panic!("the connection ended"),
+        }
     }
+    never_idle.abort();
+}
+
+/// In TLS a response may have been taken over as a whole before the client has taken a byte of it.
+#[tokio::test(start_paused = true)]
+async fn a_flush_that_the_client_does_not_read_is_given_up() {
+    let (certificate, folder) = (Certificate::new(), tempdir().unwrap());
+    certificate.write(folder.path());
+    let [cert, key] = ["cert.pem", "key.pem"].map(|name| Some(folder.path().join(name)));
+    let tls = Tls::from_settings(&TlsSettings { cert, key }).unwrap().unwrap();
+    let (server, client) = sockets().await;
+    let connector = TlsConnector::from(Arc::new(certificate.client()));
+    let name = Certificate::NAME.try_into().unwrap();
+    let in_an_hour = Instant::now() + Duration::from_secs(3600);
+    let (stream, _client) = tokio::join!(tls.accept(server, in_an_hour), connector.connect(name, client));
+    let mut connection = accepted(stream.unwrap(), Duration::from_secs(60));
+
+    let body = vec![b' '; 64 << 20];
+    connection.state().begin(BodyLength::Bytes(0)).respond_with(BodySize::Sized(body.len() as u64), false);
+    while poll_fn(|cx| Poll::Ready(Pin::new(&mut connection).poll_write(cx, &body))).await.is_ready() {}
+    let flushed = timeout(2 * WRITE_STALL, connection.flush()).await.expect("an end");
+    assert_eq!(flushed.unwrap_err().kind(), io::ErrorKind::TimedOut);
 }
