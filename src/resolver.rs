@@ -9,18 +9,16 @@ use std::{
     sync::Arc,
 };
 
+use futures_util::{FutureExt, future::BoxFuture};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use crate::single_flight::{NoResult, SingleFlight};
 
-type LookUp = dyn Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync;
+type LookUp = dyn Fn(&str) -> BoxFuture<'static, Result<Arc<[SocketAddr]>, Unresolved>> + Send + Sync;
 
 /// Looks host names up. Clones share their look-ups.
 #[derive(Clone)]
-pub struct Resolver {
-    look_up: Arc<LookUp>,
-    names: SingleFlight<Arc<[SocketAddr]>, Unresolved>,
-}
+pub struct Resolver(Arc<LookUp>);
 
 /// The reason why a name has no address, with the system's text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,9 +33,25 @@ impl Resolver {
         Self::new(|host| Ok((host, 0).to_socket_addrs()?.collect()))
     }
 
-    /// A resolver that asks `look_up`, which may block. Ports in its answers are ignored.
+    /// A resolver that asks `look_up`, which may block: one look-up at a time for each name. Ports in its answers are
+    /// ignored.
     pub fn new(look_up: impl Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync + 'static) -> Self {
-        Self { look_up: Arc::new(look_up), names: SingleFlight::new("resolver") }
+        let (look_up, names) = (Arc::new(look_up), SingleFlight::new("resolver"));
+        Self::of_async(move |host| {
+            let (look_up, names, host) = (look_up.clone(), names.clone(), host.to_owned());
+            async move {
+                let name = host.clone();
+                names.result(&host, move || at_least_one(look_up(&name))).await
+            }
+        })
+    }
+
+    /// A resolver that asks `look_up`, which does not block.
+    pub fn of_async<F>(look_up: impl Fn(&str) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<Arc<[SocketAddr]>, Unresolved>> + Send + 'static,
+    {
+        Self(Arc::new(move |host| look_up(host).boxed()))
     }
 
     /// The addresses of `host`, at least one, in the order in which they should be tried; each with port 0.
@@ -52,13 +66,15 @@ impl Resolver {
         if let Ok(address) = host.parse::<IpAddr>() {
             return Ok(Arc::from([SocketAddr::new(address, 0)]));
         }
-        let (look_up, name) = (self.look_up.clone(), host.to_owned());
-        let work = move || match look_up(&name) {
-            Ok(addresses) if addresses.is_empty() => Err(Unresolved("it has no address".to_owned())),
-            Ok(addresses) => Ok(addresses.into()),
-            Err(error) => Err(Unresolved::from(&error)),
-        };
-        self.names.result(host, work).await
+        (self.0)(host).await
+    }
+}
+
+fn at_least_one(found: io::Result<Vec<SocketAddr>>) -> Result<Arc<[SocketAddr]>, Unresolved> {
+    match found {
+        Ok(addresses) if addresses.is_empty() => Err(Unresolved("it has no address".to_owned())),
+        Ok(addresses) => Ok(addresses.into()),
+        Err(error) => Err(Unresolved::from(&error)),
     }
 }
 

@@ -32,7 +32,7 @@ pub mod settings;
 pub(crate) mod testing;
 pub mod url;
 
-pub use self::redis::RedisConnector;
+pub use self::redis::{Network, OpenFuture, RedisConnector, Socket, SystemNetwork};
 pub use crate::backoff::Backoff;
 pub use attempt::{FailedAttempt, Step};
 pub use backend::{Access, Connection, Connector, ReplyFuture, Size};

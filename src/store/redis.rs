@@ -16,3 +16,4 @@ mod testing;
 
 pub(super) use bulk::RedisBulk;
 pub use connect::RedisConnector;
+pub use socket::{Network, OpenFuture, Socket, SystemNetwork};

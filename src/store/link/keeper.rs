@@ -53,6 +53,7 @@ impl LinkState {
     /// Returns the reason why the connection must be replaced.
     async fn watch(&self, connection: &dyn Connection) -> BackendError {
         select! {
+            biased;
             error = connection.closed() => error,
             () = self.silence(connection) => BackendError::TimedOut,
             error = self.replaced() => error,

@@ -4,7 +4,7 @@
 //! limit, and the log-in is part of an attempt: an address that accepts and never answers delays the next one no
 //! longer than one that drops packets.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use secrecy::SecretString;
@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::{
     connection::RedisConnection,
     log_in::log_in,
-    socket::{self, Socket},
+    socket::{Network, OpenFuture, SystemNetwork},
 };
 use crate::{
     resolver::Resolver,
@@ -34,6 +34,7 @@ pub struct RedisConnector {
     target: Arc<RedisTarget>,
     timeout: Duration,
     resolver: Resolver,
+    network: Arc<dyn Network>,
     passwords: SingleFlight<SecretString, String>,
 }
 
@@ -43,7 +44,14 @@ impl RedisConnector {
     /// A connector to `target`, whose name `resolver` looks up. `timeout` limits reading the password, resolving,
     /// connecting and logging in together.
     pub fn new(target: RedisTarget, timeout: Duration, resolver: Resolver) -> Self {
-        Self { target: Arc::new(target), timeout, resolver, passwords: SingleFlight::new("password") }
+        let passwords = SingleFlight::new("password");
+        Self { target: Arc::new(target), timeout, resolver, network: Arc::new(SystemNetwork), passwords }
+    }
+
+    /// The same connector, over another network than the system's.
+    #[must_use]
+    pub fn over(self, network: Arc<dyn Network>) -> Self {
+        Self { network, ..self }
     }
 
     /// Connects and logs in.
@@ -56,13 +64,13 @@ impl RedisConnector {
                 let addresses = self.resolve(host, *port, deadline).await?;
                 let stagger = stagger(deadline, addresses.len());
                 race(addresses, stagger, |address| {
-                    self.attempt(address.to_string(), socket::tcp(address), password, deadline)
+                    self.attempt(address.to_string(), self.network.tcp(address), password, deadline)
                 })
                 .await
             }
             RedisAddress::Unix(path) => {
                 let server = path.display().to_string();
-                let made = self.attempt(server, socket::unix(path), password, deadline).await;
+                let made = self.attempt(server, self.network.unix(path), password, deadline).await;
                 made.map_err(|failed| vec![failed])
             }
         };
@@ -100,7 +108,7 @@ impl RedisConnector {
     async fn attempt(
         &self,
         server: String,
-        socket: impl Future<Output = io::Result<Box<dyn Socket>>>,
+        socket: OpenFuture,
         password: Option<&SecretString>,
         deadline: Instant,
     ) -> Result<RedisConnection, FailedAttempt> {

@@ -50,7 +50,6 @@ async fn in_flight(app: &TestApp, count: f64) {
 #[tokio::test]
 async fn a_body_without_memory_is_503_until_other_bodies_end(#[case] over: Over) {
     let app = short_of_memory().await;
-    assert_eq!(app.post(large_call()).await.score(), 5.0);
     let mut other = Wire::to(app.address()).await;
     other.send(format!("{HEAD}{}", " ".repeat(3072))).await.unwrap();
     eventually(WITHIN, "the other's bytes have come", async || app.post(large_call()).await.status == 503)
@@ -100,5 +99,6 @@ async fn a_body_takes_memory_until_its_call_is_over() {
     // Nothing is left to be read of the one that waits for the dispatcher.
     assert_eq!(app.post(large_call()).await.status, 503);
     assert_eq!(waits.answer().await.score(), 5.0);
-    assert_eq!(app.post(large_call()).await.score(), 5.0);
+    // The answer may come a moment before the memory is given back.
+    eventually(WITHIN, "its memory is given back", async || app.post(large_call()).await.status == 200).await;
 }

@@ -1,0 +1,226 @@
+//! The script of a run: the world's plan, and the faults with their times. Drawn from a seed, and written as sentences.
+
+mod draw;
+mod excuse;
+
+use std::{fmt, time::Duration};
+
+use chrono::TimeDelta;
+
+use crate::world::{DeadAddress, LogIn, LookUp, Tamper, Then};
+
+pub use self::{draw::draw, excuse::Excuses};
+
+/// Everything that a run does.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Script {
+    /// The world.
+    pub plan: WorldPlan,
+    /// The faults, by the times of their beginnings.
+    pub happenings: Vec<Happening>,
+}
+
+/// The world before anything has happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorldPlan {
+    /// Whether the cache is on a server of its own.
+    pub has_own_cache: bool,
+    /// Whether the servers demand a user and a password.
+    pub has_password: bool,
+    /// The number of the store's database.
+    pub database: usize,
+    /// The number of the cache's database.
+    pub cache_database: usize,
+    /// The time of a byte from one end of the network to the other.
+    pub latency: Duration,
+    /// Whether the near cache is on.
+    pub has_near_cache: bool,
+    /// The number of callers who wait for every answer.
+    pub callers: usize,
+    /// The number of callers who give most calls up after some milliseconds.
+    pub impatient_callers: usize,
+}
+
+/// One fault, and when.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Happening {
+    /// The time of its beginning, from the start of the run.
+    pub at: Duration,
+    /// How long it lasts; faults that are over at once have none.
+    pub lasts: Duration,
+    /// The fault.
+    pub fault: Fault,
+}
+
+/// The actors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ActorName {
+    /// The dispatcher.
+    Dispatcher,
+    /// The scoring actor.
+    Scoring,
+    /// The interests actor.
+    Interests,
+    /// The cache actor.
+    CacheStore,
+    /// The persistent actor.
+    PersistentStore,
+}
+
+/// A fault. Numbers are those of servers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "its sentence says what each is")]
+pub enum Fault {
+    Down { server: usize, loses_data: bool },
+    Unreachable(usize),
+    Frozen(usize),
+    HalfOpen(usize),
+    Cut(usize),
+    Withheld { server: usize, after: usize, then: Then },
+    Tampered { server: usize, tamper: Tamper },
+    Slow { server: usize, by: Duration },
+    Trickles { server: usize, gap: Duration },
+    Loading(usize),
+    Script { server: usize, silent: Duration },
+    WritesRefused { server: usize, error: &'static str },
+    StepRefused { server: usize, step: LogIn, error: &'static str },
+    OtherPassword(usize),
+    Full(usize),
+    Moved(usize),
+    DeadAddress { server: usize, dead: DeadAddress },
+    Name { server: usize, look_up: LookUp },
+    Evicted,
+    Spoiled,
+    OtherKind(i64),
+    WallClock(TimeDelta),
+    Panic(ActorName),
+    Stuck(ActorName),
+}
+
+// ===== impl Script =====
+
+impl Script {
+    /// The time of the last fault's end.
+    pub fn last_end(&self) -> Duration {
+        self.happenings.iter().map(Happening::end).max().unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Script {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plan = &self.plan;
+        let cache = if plan.has_own_cache { "a server of its own" } else { "the store's server" };
+        writeln!(
+            f,
+            "The cache is on {cache}, in database {}; the store is in database {}.",
+            plan.cache_database, plan.database
+        )?;
+        let password = if plan.has_password { "demand" } else { "demand no" };
+        let near = if plan.has_near_cache { "on" } else { "off" };
+        writeln!(f, "Servers {password} password; a byte takes {:?}; the near cache is {near}.", plan.latency)?;
+        writeln!(f, "{} callers are patient, {} are not.", plan.callers, plan.impatient_callers)?;
+        self.happenings.iter().try_for_each(|happening| writeln!(f, "{happening}"))
+    }
+}
+
+// ===== impl Happening =====
+
+impl Happening {
+    /// When it ends.
+    pub fn end(&self) -> Duration {
+        self.at + self.lasts
+    }
+}
+
+impl fmt::Display for Happening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "At {:.3} s", self.at.as_secs_f64())?;
+        if !self.lasts.is_zero() {
+            write!(f, ", for {:.3} s", self.lasts.as_secs_f64())?;
+        }
+        write!(f, ": {}.", self.fault)
+    }
+}
+
+// ===== impl Fault =====
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = |server: &usize| ["server 1 (the store)", "server 2 (the cache)"][*server];
+        match self {
+            Self::Down { server, loses_data: true } => {
+                write!(f, "{} is killed, and loses its data", name(server))
+            }
+            Self::Down { server, loses_data: false } => write!(f, "{} is killed", name(server)),
+            Self::Unreachable(server) => write!(f, "the network loses all packets of {}", name(server)),
+            Self::Frozen(server) => write!(f, "{} is stopped", name(server)),
+            Self::HalfOpen(server) => write!(f, "the open connections of {} go dead", name(server)),
+            Self::Cut(server) => write!(f, "the open connections of {} are cut", name(server)),
+            Self::Withheld { server, after, then } => {
+                let then = match then {
+                    Then::Silence => "nothing more comes",
+                    Then::End => "they are cut",
+                };
+                write!(f, "after {after} more bytes of replies on each connection of {}, {then}", name(server))
+            }
+            Self::Tampered { server, tamper } => {
+                let what = match tamper {
+                    Tamper::WrongLength => "announces a wrong length",
+                    Tamper::Repeat => "comes twice",
+                    Tamper::Drop => "does not come",
+                };
+                write!(f, "one reply on each connection of {} {what}", name(server))
+            }
+            Self::Slow { server, by } => write!(f, "each byte to and from {} takes {by:?} longer", name(server)),
+            Self::Trickles { server, gap } => {
+                write!(f, "replies of {} come byte by byte, one each {gap:?}", name(server))
+            }
+            Self::Loading(server) => write!(f, "{} is loading its data", name(server)),
+            Self::Script { server, silent } => {
+                write!(
+                    f,
+                    "a script runs on {}, which says so after {silent:?}; its connections are cut",
+                    name(server)
+                )
+            }
+            Self::WritesRefused { server, error } => write!(f, "{} answers writes with {error:?}", name(server)),
+            Self::StepRefused { server, step, error } => {
+                let step = match step {
+                    LogIn::Auth => "AUTH",
+                    LogIn::Select => "SELECT",
+                    LogIn::Ping => "PING",
+                };
+                write!(f, "{} answers {step} with {error:?}; its connections are cut", name(server))
+            }
+            Self::OtherPassword(server) => write!(f, "{} demands another password", name(server)),
+            Self::Full(server) => write!(f, "{} takes no more clients; its connections are cut", name(server)),
+            Self::Moved(server) => write!(f, "{} moves to another address", name(server)),
+            Self::DeadAddress { server, dead } => {
+                let dead = match dead {
+                    DeadAddress::Drops => "drops packets",
+                    DeadAddress::Refuses => "refuses",
+                    DeadAddress::NoRoute => "has no route",
+                };
+                write!(
+                    f,
+                    "the name of {} leads to an address that {dead} first; its connections are cut",
+                    name(server)
+                )
+            }
+            Self::Name { server, look_up } => {
+                let how = match look_up {
+                    LookUp::Answers => "is known again",
+                    LookUp::Unknown => "is unknown",
+                    LookUp::Hangs => "is not answered",
+                };
+                write!(f, "the name of {} {how}; its connections are cut", name(server))
+            }
+            Self::Evicted => f.write_str("all cached scores are evicted"),
+            Self::Spoiled => f.write_str("cached scores are replaced by texts"),
+            Self::OtherKind(client) => write!(f, "client {client} has a value of another kind"),
+            Self::WallClock(by) => write!(f, "the wall clock steps by {} s", by.num_seconds()),
+            Self::Panic(actor) => write!(f, "{actor:?} panics"),
+            Self::Stuck(actor) => write!(f, "{actor:?} gets stuck"),
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Draws a script from a seed.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use fastrand::Rng;
+
+use super::{ActorName, Fault, Happening, Script, WorldPlan};
+use crate::{
+    seed::Seed,
+    world::{CLIENTS, DATABASES, DeadAddress, LogIn, LookUp, Tamper, Then},
+};
+
+/// The most faults of a script.
+const MOST_FAULTS: usize = 5;
+
+/// The time in which faults begin, from one second after the start.
+const FAULTY_FOR: Duration = Duration::from_secs(8);
+
+/// The longest fault.
+const LONGEST: Duration = Duration::from_secs(4);
+
+/// Errors that a server may answer to any step of the log-in.
+const STEP_ERRORS: [&str; 4] = [
+    "BUSY Redis is busy running a script.",
+    "LOADING Redis is loading the dataset in memory",
+    "ERR internal error",
+    "MASTERDOWN Link with MASTER is down",
+];
+
+const WRITE_ERRORS: [&str; 3] = [
+    "OOM command not allowed when used memory > 'maxmemory'.",
+    "MISCONF Errors writing to the AOF file: No space left on device",
+    "READONLY You can't write against a read only replica.",
+];
+
+/// The script of `seed`.
+pub fn draw(seed: Seed) -> Script {
+    let random = &mut seed.generator(0);
+    let plan = WorldPlan {
+        has_own_cache: random.bool(),
+        has_password: random.bool(),
+        database: random.usize(..DATABASES),
+        cache_database: random.usize(..DATABASES),
+        latency: Duration::from_micros(random.u64(20..1_000)),
+        has_near_cache: random.u8(..4) == 0,
+        callers: random.usize(1..3),
+        impatient_callers: random.usize(..2),
+    };
+    let mut happenings: Vec<_> =
+        (0..random.usize(1..=MOST_FAULTS)).map(|_| happening(random, &plan)).collect();
+    happenings.sort_by_key(|happening| happening.at);
+    Script { plan, happenings }
+}
+
+fn happening(random: &mut Rng, plan: &WorldPlan) -> Happening {
+    let fault = fault(random, plan);
+    let lasts = match fault {
+        Fault::HalfOpen(_)
+        | Fault::Cut(_)
+        | Fault::Withheld { .. }
+        | Fault::Tampered { .. }
+        | Fault::Moved(_)
+        | Fault::Evicted
+        | Fault::Spoiled
+        | Fault::WallClock(_)
+        | Fault::Panic(_)
+        | Fault::Stuck(_) => Duration::ZERO,
+        _ => time(random, LONGEST),
+    };
+    Happening { at: Duration::from_secs(1) + time(random, FAULTY_FOR), lasts, fault }
+}
+
+/// A time up to `most`, more often a short one.
+fn time(random: &mut Rng, most: Duration) -> Duration {
+    let share = random.f64();
+    Duration::from_millis(u64::try_from(most.mul_f64(share * share).as_millis()).unwrap_or(0).max(1))
+}
+
+fn fault(random: &mut Rng, plan: &WorldPlan) -> Fault {
+    let server = random.usize(..if plan.has_own_cache { 2 } else { 1 });
+    match random.u8(..24) {
+        0 => Fault::Down { server, loses_data: random.bool() },
+        1 => Fault::Unreachable(server),
+        2 => Fault::Frozen(server),
+        3 => Fault::HalfOpen(server),
+        4 => Fault::Cut(server),
+        5 | 6 => {
+            let then = if random.bool() { Then::Silence } else { Then::End };
+            Fault::Withheld { server, after: random.usize(..120), then }
+        }
+        7 | 8 => {
+            let tamper = [Tamper::WrongLength, Tamper::Repeat, Tamper::Drop][random.usize(..3)];
+            Fault::Tampered { server, tamper }
+        }
+        9 => {
+            let most = if random.bool() { 50 } else { 1_000 };
+            Fault::Slow { server, by: Duration::from_millis(random.u64(1..=most)) }
+        }
+        10 => Fault::Trickles { server, gap: Duration::from_micros(random.u64(10..100)) },
+        11 => Fault::Loading(server),
+        12 => Fault::Script { server, silent: Duration::from_millis(random.u64(..1_000)) },
+        13 => Fault::WritesRefused { server, error: WRITE_ERRORS[random.usize(..WRITE_ERRORS.len())] },
+        14 => {
+            let step = [LogIn::Auth, LogIn::Select, LogIn::Ping][random.usize(..3)];
+            Fault::StepRefused { server, step, error: STEP_ERRORS[random.usize(..STEP_ERRORS.len())] }
+        }
+        15 => Fault::OtherPassword(server),
+        16 => Fault::Full(server),
+        17 => Fault::Moved(server),
+        18 => Fault::DeadAddress { server, dead: DeadAddress::ALL[random.usize(..3)] },
+        19 => Fault::Name { server, look_up: [LookUp::Unknown, LookUp::Hangs][random.usize(..2)] },
+        20 => [Fault::Evicted, Fault::Spoiled][random.usize(..2)].clone(),
+        21 => Fault::OtherKind(random.i64(CLIENTS)),
+        22 => Fault::WallClock(TimeDelta::seconds(random.i64(-90_000..90_000))),
+        _ => {
+            let actor = ActorName::ALL[random.usize(..ActorName::ALL.len())];
+            if random.bool() { Fault::Panic(actor) } else { Fault::Stuck(actor) }
+        }
+    }
+}
+
+impl ActorName {
+    const ALL: [Self; 5] =
+        [Self::Dispatcher, Self::Scoring, Self::Interests, Self::CacheStore, Self::PersistentStore];
+}

@@ -1,0 +1,227 @@
+//! When an answer other than the right one is excused, and what health must say: the table of faults, as rules.
+
+use std::time::Duration;
+
+use super::{ActorName, Fault, Happening, Script, WorldPlan};
+use crate::world::LogIn;
+
+/// The service is well this long after most faults have ended.
+const R1: Duration = Duration::from_secs(1);
+
+/// The same, if an operator had to help.
+const R5: Duration = Duration::from_secs(5);
+
+/// The same after an actor's panic.
+const RESTART: Duration = Duration::from_millis(100);
+
+/// The same after an actor got stuck: it is noticed within two seconds, and what waited for it fails by its deadline.
+const STUCK: Duration = Duration::from_millis(2_600);
+
+/// An outage shows in health after this.
+const NOTICED: Duration = Duration::from_secs(2);
+
+/// A delay that the store's time limits allow for, there and back.
+const TOLERABLE: Duration = Duration::from_millis(50);
+
+/// Times from the start of the run.
+type Window = (Duration, Duration);
+
+/// When what is excused.
+#[derive(Debug, Default)]
+pub struct Excuses {
+    interests: Vec<Window>,
+    scores: Vec<Window>,
+    /// When anything was wrong with the store, or with the cache.
+    store_wrong: Vec<Window>,
+    cache_wrong: Vec<Window>,
+    /// When the store, or the cache, must be reported as down.
+    store_down: Vec<Window>,
+    cache_down: Vec<Window>,
+}
+
+// ===== impl Excuses =====
+
+impl Excuses {
+    /// The excuses of a script.
+    pub fn of(script: &Script) -> Self {
+        let mut excuses = Self::default();
+        for happening in &script.happenings {
+            excuses.add(happening, script);
+        }
+        excuses
+    }
+
+    /// Whether a call of `clients_interests` in this time may fail.
+    pub fn interests(&self, from: Duration, to: Duration) -> bool {
+        overlap(&self.interests, from, to)
+    }
+
+    /// Whether a call of `online_score` in this time may fail.
+    pub fn scores(&self, from: Duration, to: Duration) -> bool {
+        overlap(&self.scores, from, to)
+    }
+
+    /// Whether the store's, or the cache's, health may be anything at this time.
+    pub fn wrong(&self, of_cache: bool, at: Duration) -> bool {
+        overlap(if of_cache { &self.cache_wrong } else { &self.store_wrong }, at, at)
+    }
+
+    /// Whether the store, or the cache, must be down in health at this time.
+    pub fn down(&self, of_cache: bool, at: Duration) -> bool {
+        overlap(if of_cache { &self.cache_down } else { &self.store_down }, at, at)
+    }
+
+    /// The end of the last excuse.
+    pub fn last_end(&self) -> Duration {
+        let all = [&self.interests, &self.scores, &self.store_wrong, &self.cache_wrong];
+        all.into_iter().flatten().map(|window| window.1).max().unwrap_or_default()
+    }
+
+    fn add(&mut self, happening: &Happening, script: &Script) {
+        let (at, end) = (happening.at, happening.end());
+        let plan = &script.plan;
+        match happening.fault {
+            Fault::Panic(actor) | Fault::Stuck(actor) => {
+                let grace =
+                    if matches!(happening.fault, Fault::Panic(_)) { RESTART } else { STUCK };
+                // Restarts in a row take longer each.
+                let grace = grace + R1 * restarts_before(script, happening);
+                let window = (at, end + grace);
+                if matches!(actor, ActorName::Dispatcher | ActorName::Scoring) {
+                    self.scores.push(window);
+                }
+                if !matches!(actor, ActorName::Scoring | ActorName::CacheStore) {
+                    self.interests.push(window);
+                }
+                self.store_wrong.push((at, end + grace + R1));
+                self.cache_wrong.push((at, end + grace + R1));
+            }
+            _ => {
+                let Some(server) = happening.fault.server() else { return };
+                let (hits_store, hits_cache) = (server == 0, server == 1 || !plan.has_own_cache);
+                let mut window = (at, end + happening.fault.grace());
+                if let Fault::DeadAddress { .. } = happening.fault {
+                    window.1 = window.1.min(at + R1);
+                }
+                let whole = (at, end + happening.fault.grace());
+                if hits_store {
+                    self.store_wrong.push(whole);
+                    if !happening.fault.is_mild() || is_among_others(script, happening) {
+                        self.interests.push(if is_among_others(script, happening) { whole } else { window });
+                    }
+                }
+                if hits_cache {
+                    self.cache_wrong.push(whole);
+                }
+                if happening.fault.is_an_outage(plan) && at + NOTICED < end {
+                    // Another fault's end may have begun a recovery that this one ends.
+                    let down = (at + NOTICED, end);
+                    if hits_store {
+                        self.store_down.push(down);
+                    }
+                    if hits_cache {
+                        self.cache_down.push(down);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn overlap(windows: &[Window], from: Duration, to: Duration) -> bool {
+    windows.iter().any(|window| window.0 <= to && from <= window.1)
+}
+
+/// The number of actors' faults before this one.
+fn restarts_before(script: &Script, happening: &Happening) -> u32 {
+    let earlier = script.happenings.iter().filter(|other| {
+        matches!(other.fault, Fault::Panic(_) | Fault::Stuck(_)) && other.at <= happening.at && *other != happening
+    });
+    u32::try_from(earlier.count()).unwrap_or(u32::MAX)
+}
+
+/// Whether another fault is not over when this one begins, or begins before this one is over.
+fn is_among_others(script: &Script, happening: &Happening) -> bool {
+    let over = |happening: &Happening| happening.end() + R5;
+    script.happenings.iter().any(|other| {
+        !std::ptr::eq(other, happening)
+            && other.fault.server() != Some(1)
+            && other.at <= over(happening)
+            && happening.at <= over(other)
+    })
+}
+
+// ===== impl Fault =====
+
+impl Fault {
+    /// The server that it is a fault of.
+    pub fn server(&self) -> Option<usize> {
+        match self {
+            Self::Down { server, .. }
+            | Self::Unreachable(server)
+            | Self::Frozen(server)
+            | Self::HalfOpen(server)
+            | Self::Cut(server)
+            | Self::Withheld { server, .. }
+            | Self::Tampered { server, .. }
+            | Self::Slow { server, .. }
+            | Self::Trickles { server, .. }
+            | Self::Loading(server)
+            | Self::Script { server, .. }
+            | Self::WritesRefused { server, .. }
+            | Self::StepRefused { server, .. }
+            | Self::OtherPassword(server)
+            | Self::Full(server)
+            | Self::Moved(server)
+            | Self::DeadAddress { server, .. }
+            | Self::Name { server, .. } => Some(*server),
+            Self::Evicted
+            | Self::Spoiled
+            | Self::OtherKind(_)
+            | Self::WallClock(_)
+            | Self::Panic(_)
+            | Self::Stuck(_) => None,
+        }
+    }
+
+    /// Whether, alone, it costs no call.
+    fn is_mild(&self) -> bool {
+        match self {
+            Self::Cut(_) | Self::Trickles { .. } | Self::WritesRefused { .. } => true,
+            Self::Withheld { then, .. } => *then == crate::world::Then::End,
+            Self::Slow { by, .. } => *by <= TOLERABLE,
+            _ => false,
+        }
+    }
+
+    /// How long after its end it may still be felt.
+    fn grace(&self) -> Duration {
+        match self {
+            Self::OtherPassword(_) => R5,
+            Self::StepRefused { step: LogIn::Auth, .. } => R5,
+            // It begins with the next bytes, which a probe brings.
+            Self::Withheld { .. } | Self::Tampered { .. } => R1 * 2,
+            _ => R1,
+        }
+    }
+
+    /// Whether the server serves nobody while it lasts.
+    fn is_an_outage(&self, plan: &WorldPlan) -> bool {
+        match self {
+            Self::Down { .. }
+            | Self::Unreachable(_)
+            | Self::Frozen(_)
+            | Self::Loading(_)
+            | Self::Script { .. }
+            | Self::OtherPassword(_)
+            | Self::Full(_)
+            | Self::Name { .. } => true,
+            Self::StepRefused { step, .. } => match step {
+                LogIn::Auth => plan.has_password,
+                LogIn::Select => plan.database != 0 && plan.cache_database != 0,
+                LogIn::Ping => true,
+            },
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The real tree of actors, on the simulated network.
+
+use std::{future::pending, sync::Arc, time::Duration};
+
+use actix::prelude::*;
+use arc_swap::ArcSwap;
+use prometheus::Registry;
+use scoring_api::{
+    actors::{
+        Tree, TreePlan,
+        cache_lookups::CacheLookups,
+        cache_store::{CacheStoreActor, CacheStorePlan},
+        dispatcher::{DispatcherActor, DispatcherPlan},
+        interests::InterestsActor,
+        near_cache::NearCache,
+        persistent_store::{PersistentStoreActor, PersistentStorePlan},
+        runtime::{ActorRuntime, health::ActorsHealth, restarts::RestartPolicy},
+        scoring::ScoringActor,
+    },
+    admission::Admission,
+    config::Settings,
+    domain::{AuthPolicy, Authenticator, TimeZoneChoice},
+    store::{Connector, RedisConnector, Role, StoreHealth, StoreMetrics, url::StoreUrl},
+};
+
+use crate::{script::ActorName, script::WorldPlan, world::World, world::wall_clock};
+
+/// The calls that may be in flight.
+pub const IN_FLIGHT: usize = 64;
+
+/// The service, without its HTTP.
+pub struct Service {
+    /// The actors.
+    pub tree: Tree,
+    /// Makes tokens.
+    pub authenticator: Arc<ArcSwap<Authenticator>>,
+    /// Admits calls.
+    pub admission: Arc<Admission>,
+    /// The health of the cache, and of the store.
+    pub roles: [Arc<StoreHealth>; 2],
+    /// The health of the actors.
+    pub actors: ActorsHealth,
+}
+
+/// Makes an actor fail.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub enum Fail {
+    /// It panics.
+    Panic,
+    /// It reads no messages any more.
+    GetStuck,
+}
+
+macro_rules! can_fail {
+    ($($actor:ty),+) => {$(
+        impl Handler<Fail> for $actor {
+            type Result = ();
+
+            fn handle(&mut self, fail: Fail, ctx: &mut Context<Self>) {
+                match fail {
+                    // Without the report of a panic, which would go to the terminal.
+                    Fail::Panic => std::panic::resume_unwind(Box::new("told to panic")),
+                    Fail::GetStuck => ctx.wait(pending().into_actor(self)),
+                }
+            }
+        }
+    )+};
+}
+
+can_fail!(CacheStoreActor, PersistentStoreActor, ScoringActor, InterestsActor, DispatcherActor);
+
+// ===== impl Service =====
+
+impl Service {
+    /// Starts the actors on the current thread.
+    pub fn start(plan: &WorldPlan, world: &World) -> Self {
+        let settings = settings(plan);
+        let registry = Registry::new();
+        let resolver = world.network.resolver();
+        let [store, cache] = world.urls().map(|url| match url.parse() {
+            Ok(StoreUrl::Redis(target)) => target,
+            other => unreachable!("{url}: {other:?}"),
+        });
+        let connector = |target, timeout: Duration| -> Arc<dyn Connector> {
+            let connector = RedisConnector::new(target, timeout, resolver.clone());
+            Arc::new(connector.over(Arc::new(world.network.clone())))
+        };
+        let metrics = expected(StoreMetrics::register(&registry));
+        let roles = [Role::Cache, Role::Persistent].map(|role| StoreHealth::new(role, metrics.clone()));
+        let lookups = expected(CacheLookups::register(&registry));
+        let actors = expected(ActorsHealth::register(&registry, &Tree::NAMES));
+        let admission = expected(Admission::new(&settings.limits, &registry));
+        let authenticator = expected(Authenticator::new(AuthPolicy {
+            salt: "Otus".into(),
+            admin_salt: "42".into(),
+            admin_login: "admin".to_owned(),
+            timezone: TimeZoneChoice::Named(chrono_tz::Tz::UTC),
+            admin_grace: Duration::ZERO,
+        }));
+        let authenticator = Arc::new(ArcSwap::from_pointee(authenticator));
+        let dispatcher = DispatcherPlan::from_settings(
+            &settings.store,
+            &settings.limits,
+            authenticator.clone(),
+            admission.clone(),
+        );
+        let tree = Tree::start(&TreePlan {
+            dispatcher: DispatcherPlan { clock: wall_clock, ..dispatcher },
+            near: NearCache::from_settings(&settings.cache, lookups.clone()),
+            cache: CacheStorePlan::from_settings(
+                &settings.cache,
+                connector(cache, settings.cache.connect_timeout),
+                roles[0].clone(),
+                lookups,
+            ),
+            persistent: PersistentStorePlan::from_settings(
+                &settings.store,
+                connector(store, settings.store.connect_timeout),
+                roles[1].clone(),
+            ),
+            runtime: ActorRuntime { restarts: RestartPolicy::default(), health: actors.clone() },
+        });
+        Self { tree, authenticator, admission, roles, actors }
+    }
+
+    /// Makes an actor fail.
+    pub fn fail(&self, actor: ActorName, fail: Fail) {
+        match actor {
+            ActorName::Dispatcher => self.tree.dispatcher.do_send(fail),
+            ActorName::Scoring => self.tree.scoring.do_send(fail),
+            ActorName::Interests => self.tree.interests.do_send(fail),
+            ActorName::CacheStore => self.tree.cache_store.do_send(fail),
+            ActorName::PersistentStore => self.tree.persistent_store.do_send(fail),
+        }
+    }
+}
+
+/// The defaults, but for what a script chooses.
+fn settings(plan: &WorldPlan) -> Settings {
+    let flags = [
+        format!("limits.max_in_flight={IN_FLIGHT}"),
+        format!("cache.near_capacity={}", if plan.has_near_cache { 1_000 } else { 0 }),
+    ];
+    expected(Settings::load(None, std::iter::empty::<(std::ffi::OsString, std::ffi::OsString)>(), &flags))
+}
+
+/// A part that is always right, because the simulation itself has made it.
+fn expected<T, E: std::fmt::Display>(result: Result<T, E>) -> T {
+    result.unwrap_or_else(|error| unreachable!("{error}"))
+}

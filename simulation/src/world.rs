@@ -1,0 +1,296 @@
+//! The world around the service: servers, the network, and a ledger of everything that was ever stored.
+
+mod ledger;
+mod network;
+mod resp;
+mod server;
+mod wire;
+
+use std::{cell::Cell, time::Duration};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use scoring_api::domain::{Json, OnlineScore, Rules, Score, cache_key};
+use tokio::time::Instant;
+
+use self::server::RunningScript;
+use crate::script::{Fault, WorldPlan};
+
+pub use self::{
+    ledger::{Ledger, Stored},
+    network::{DeadAddress, LookUp, SimulatedNetwork},
+    server::{DATABASES, LogIn, Server, Value},
+    wire::{Tamper, Then},
+};
+
+/// The ids of the clients whose interests are stored.
+pub const CLIENTS: std::ops::RangeInclusive<i64> = 1..=12;
+
+/// The user of a server with a password, and the password.
+const USER: &str = "scoring";
+const PASSWORD: &str = "right";
+
+thread_local! {
+    static WALL_CLOCK: Cell<(DateTime<Utc>, Option<Instant>)> = const { Cell::new((DateTime::UNIX_EPOCH, None)) };
+}
+
+/// The simulated wall clock, which may step.
+pub fn wall_clock() -> DateTime<Utc> {
+    let (at, since) = WALL_CLOCK.get();
+    at + since.map_or(TimeDelta::zero(), |since| TimeDelta::from_std(since.elapsed()).unwrap_or_default())
+}
+
+/// The wall clock when a run starts.
+pub fn start_of_time() -> DateTime<Utc> {
+    DateTime::from_timestamp(1_717_240_000, 0).unwrap_or_default()
+}
+
+/// Sets the wall clock.
+pub fn set_wall_clock(to: DateTime<Utc>) {
+    WALL_CLOCK.set((to, Some(Instant::now())));
+}
+
+/// A person, and their score.
+#[derive(Debug, Clone)]
+pub struct Person {
+    /// The arguments of a call, as JSON.
+    pub arguments: String,
+    /// The right score.
+    pub score: Score,
+    /// The key of the score in the cache.
+    pub key: String,
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct World {
+    /// The servers; the first has the interests.
+    pub servers: Vec<Server>,
+    /// The network.
+    pub network: SimulatedNetwork,
+    /// What was stored when.
+    pub ledger: Ledger,
+    /// All persons that are rated.
+    pub persons: Vec<Person>,
+    plan: WorldPlan,
+}
+
+// ===== impl World =====
+
+impl World {
+    /// The world of `plan`, with something stored in every database.
+    pub fn new(plan: &WorldPlan) -> Self {
+        let network = SimulatedNetwork::default();
+        let log_in = plan.has_password.then(|| (USER, PASSWORD.to_owned()));
+        let names: &[&str] = if plan.has_own_cache { &["the store", "the cache"] } else { &["the server"] };
+        let servers: Vec<_> =
+            names.iter().map(|name| Server::new(name, log_in.clone(), plan.latency)).collect();
+        for (index, server) in servers.iter().enumerate() {
+            network.add(host_name(index), server.clone());
+        }
+        let world =
+            Self { servers, network, ledger: Ledger::default(), persons: persons(), plan: plan.clone() };
+        for client in CLIENTS {
+            let interests = (client % 3 != 0).then(|| Stored::interests(&format!("first of {client}")));
+            world.store(client, interests.unwrap_or(Stored::Nothing));
+        }
+        world.fill_other_databases();
+        world
+    }
+
+    /// The URL of the store, and that of the cache.
+    pub fn urls(&self) -> [String; 2] {
+        let log_in = if self.plan.has_password { format!("{USER}:{PASSWORD}@") } else { String::new() };
+        [(0, self.plan.database), (self.cache_index(), self.plan.cache_database)]
+            .map(|(index, database)| format!("redis://{log_in}{}/{database}", host_name(index)))
+    }
+
+    /// Stores the interests of a client.
+    pub fn store(&self, client: i64, stored: Stored) {
+        let value = match &stored {
+            Stored::Nothing => None,
+            Stored::Interests(interests) => Some(Value::Text(interests.clone().into_bytes())),
+            Stored::OtherKind => Some(Value::OtherKind),
+        };
+        self.servers[0].put(self.plan.database, format!("i:{client}"), value);
+        self.ledger.record(client, stored);
+    }
+
+    /// Removes all cached scores.
+    fn evict(&self) {
+        self.cache().lose(self.plan.cache_database, |key| key.starts_with("uid:"));
+    }
+
+    /// Replaces a person's cached score by a text that is none.
+    fn spoil(&self) {
+        for person in self.persons.iter().step_by(2) {
+            let value = Value::Text(b"not a score".to_vec());
+            self.cache().put(self.plan.cache_database, person.key.clone(), Some(value));
+        }
+    }
+
+    fn lose_interests(&self) {
+        CLIENTS.for_each(|client| self.store(client, Stored::Nothing));
+    }
+
+    fn cache(&self) -> &Server {
+        &self.servers[self.cache_index()]
+    }
+
+    fn cache_index(&self) -> usize {
+        usize::from(self.plan.has_own_cache)
+    }
+
+    /// Other applications have values under the same keys, in the databases that are not ours.
+    fn fill_other_databases(&self) {
+        for (index, server) in self.servers.iter().enumerate() {
+            for database in 0..DATABASES {
+                if index != 0 || database != self.plan.database {
+                    for client in CLIENTS {
+                        let foreign = Value::Text(br#"["foreign"]"#.to_vec());
+                        server.put(database, format!("i:{client}"), Some(foreign));
+                    }
+                }
+                if index != self.cache_index() || database != self.plan.cache_database {
+                    for person in &self.persons {
+                        server.put(database, person.key.clone(), Some(Value::Text(b"4.75".to_vec())));
+                    }
+                }
+            }
+        }
+    }
+
+    /// A fault begins.
+    pub fn begin(&self, fault: &Fault) {
+        let server = |index: &usize| &self.servers[*index];
+        match fault {
+            Fault::Down { server: index, loses_data } => {
+                server(index).change(|state| state.is_down = true);
+                server(index).each_wire(wire::Wire::cut);
+                if *loses_data {
+                    if *index == 0 {
+                        self.lose_interests();
+                    }
+                    if *index == self.cache_index() {
+                        self.evict();
+                    }
+                }
+            }
+            Fault::Unreachable(index) => {
+                server(index).change(|state| state.is_unreachable = true);
+                server(index).each_wire(wire::Wire::stall);
+            }
+            Fault::Frozen(index) => server(index).change(|state| state.is_frozen = true),
+            Fault::HalfOpen(index) => server(index).each_wire(wire::Wire::stall),
+            Fault::Cut(index) => server(index).each_wire(wire::Wire::cut),
+            Fault::Withheld { server: index, after, then } => {
+                server(index).each_wire(|wire| wire.end_after(*after, *then));
+            }
+            Fault::Tampered { server: index, tamper } => server(index).each_wire(|wire| wire.tamper(*tamper)),
+            Fault::Slow { server: index, by } => server(index).change(|state| state.latency += *by),
+            Fault::Trickles { server: index, gap } => server(index).change(|state| state.gap = *gap),
+            Fault::Loading(index) => server(index).change(|state| state.is_loading = true),
+            Fault::Script { server: index, silent } => {
+                let busy_from = Instant::now() + *silent;
+                server(index).change(|state| state.script = Some(RunningScript { busy_from }));
+                server(index).each_wire(wire::Wire::cut);
+            }
+            Fault::WritesRefused { server: index, error } => {
+                server(index).change(|state| state.refuses_writes = Some(error));
+            }
+            Fault::StepRefused { server: index, step, error } => {
+                server(index).change(|state| state.refuses_step = Some((*step, error)));
+                server(index).each_wire(wire::Wire::cut);
+            }
+            Fault::OtherPassword(index) => {
+                server(index).change(|state| {
+                    state.log_in = Some((USER, "another".to_owned()));
+                });
+                server(index).each_wire(wire::Wire::cut);
+            }
+            Fault::Full(index) => {
+                server(index).change(|state| state.is_full = true);
+                server(index).each_wire(wire::Wire::cut);
+            }
+            Fault::Moved(index) => {
+                server(index).each_wire(wire::Wire::stall);
+                self.network.move_host(*index);
+            }
+            Fault::DeadAddress { server: index, dead } => {
+                self.network.lead_to(*index, Some(*dead));
+                server(index).each_wire(wire::Wire::cut);
+            }
+            Fault::Name { server: index, look_up } => {
+                self.network.look_up(*index, *look_up);
+                server(index).each_wire(wire::Wire::cut);
+            }
+            Fault::Evicted => self.evict(),
+            Fault::Spoiled => self.spoil(),
+            Fault::OtherKind(client) => self.store(*client, Stored::OtherKind),
+            Fault::WallClock(by) => set_wall_clock(wall_clock() + *by),
+            // The tree of actors is told these.
+            Fault::Panic(_) | Fault::Stuck(_) => {}
+        }
+    }
+
+    /// A fault ends.
+    pub fn end(&self, fault: &Fault) {
+        let change = |index: &usize, change: &dyn Fn(&mut server::State)| self.servers[*index].change(change);
+        match fault {
+            Fault::Down { server: index, .. } => change(index, &|state| state.is_down = false),
+            Fault::Unreachable(index) => change(index, &|state| state.is_unreachable = false),
+            Fault::Frozen(index) => change(index, &|state| state.is_frozen = false),
+            Fault::Slow { server: index, by } => {
+                change(index, &|state| state.latency = state.latency.saturating_sub(*by));
+            }
+            Fault::Trickles { server: index, .. } => change(index, &|state| state.gap = Duration::ZERO),
+            Fault::Loading(index) => change(index, &|state| state.is_loading = false),
+            Fault::Script { server: index, .. } => change(index, &|state| state.script = None),
+            Fault::WritesRefused { server: index, .. } => change(index, &|state| state.refuses_writes = None),
+            Fault::StepRefused { server: index, .. } => change(index, &|state| state.refuses_step = None),
+            Fault::OtherPassword(index) => change(index, &|state| {
+                state.log_in = self.plan.has_password.then(|| (USER, PASSWORD.to_owned()));
+            }),
+            Fault::Full(index) => change(index, &|state| state.is_full = false),
+            Fault::DeadAddress { server: index, .. } => self.network.lead_to(*index, None),
+            Fault::Name { server: index, .. } => self.network.look_up(*index, LookUp::Answers),
+            Fault::OtherKind(client) => self.store(*client, Stored::interests("whole again")),
+            Fault::HalfOpen(_)
+            | Fault::Cut(_)
+            | Fault::Withheld { .. }
+            | Fault::Tampered { .. }
+            | Fault::Moved(_)
+            | Fault::Evicted
+            | Fault::Spoiled
+            | Fault::WallClock(_)
+            | Fault::Panic(_)
+            | Fault::Stuck(_) => {}
+        }
+    }
+}
+
+fn host_name(index: usize) -> String {
+    ["store.test", "cache.test"][index].to_owned()
+}
+
+/// Persons with every kind of score.
+fn persons() -> Vec<Person> {
+    let rules = Rules { today: start_of_time().date_naive(), max_client_ids: 1 };
+    let all = [
+        r#"{"phone": "79175002040", "email": "a@b"}"#,
+        r#"{"phone": "79175002041", "email": "a@b", "first_name": "a", "last_name": "b"}"#,
+        r#"{"first_name": "a", "last_name": "b"}"#,
+        r#"{"gender": 1, "birthday": "01.01.1980", "first_name": "a", "last_name": "c"}"#,
+        r#"{"gender": 1, "birthday": "01.01.1980", "phone": "79175002042", "email": "c@d"}"#,
+        r#"{"gender": 2, "birthday": "02.01.1980", "phone": "79175002043", "email": "c@d", "first_name": "a", "last_name": "b"}"#,
+    ];
+    let read = |arguments: &str| {
+        let Ok(Json::Object(object)) = Json::parse(arguments.as_bytes()) else { unreachable!("{arguments}") };
+        let person = OnlineScore::parse(object, &rules).unwrap_or_else(|faults| unreachable!("{faults}"));
+        Person {
+            arguments: arguments.to_owned(),
+            score: Score::compute(&person),
+            key: cache_key(&person),
+        }
+    };
+    all.map(read).into()
+}

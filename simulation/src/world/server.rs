@@ -1,0 +1,341 @@
+//! A simulated Redis server: its data, its users, and everything that can be wrong with it.
+
+use std::{
+    collections::BTreeMap,
+    fmt, io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex, split},
+    sync::Notify,
+    time::{Instant, sleep_until},
+};
+
+use super::{
+    resp,
+    wire::{Direction, Wire},
+};
+
+/// The databases of a server.
+pub const DATABASES: usize = 4;
+
+/// Bytes that a socket's buffer holds.
+const SOCKET_BUFFER: usize = 64 << 10;
+
+/// A step of the log-in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogIn {
+    /// The password.
+    Auth,
+    /// The choice of the database.
+    Select,
+    /// The proof that it answers.
+    Ping,
+}
+
+/// A stored value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    /// A string.
+    Text(Vec<u8>),
+    /// Any other kind.
+    OtherKind,
+}
+
+/// A script that runs: the server answers nothing at first, and then that it is busy.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RunningScript {
+    pub(super) busy_from: Instant,
+}
+
+/// A server. Clones are the same one.
+#[derive(Clone)]
+pub struct Server(Arc<Shared>);
+
+struct Shared {
+    name: &'static str,
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+/// The state of a server, to be changed by the faults.
+#[derive(Default)]
+pub(super) struct State {
+    /// Connections are refused.
+    pub(super) is_down: bool,
+    /// Packets to and from it get lost, and so does every connection that there is.
+    pub(super) is_unreachable: bool,
+    /// It answers nothing; the kernel still accepts.
+    pub(super) is_frozen: bool,
+    pub(super) script: Option<RunningScript>,
+    pub(super) is_loading: bool,
+    /// The error that a write gets.
+    pub(super) refuses_writes: Option<&'static str>,
+    /// The step of new log-ins that is answered with this error.
+    pub(super) refuses_step: Option<(LogIn, &'static str)>,
+    pub(super) is_full: bool,
+    /// The user and password that it demands.
+    pub(super) log_in: Option<(&'static str, String)>,
+    pub(super) latency: Duration,
+    /// The time between two bytes that it sends.
+    pub(super) gap: Duration,
+    databases: [BTreeMap<String, Entry>; DATABASES],
+    wires: Vec<Weak<Wire>>,
+}
+
+struct Entry {
+    value: Value,
+    expires: Option<Instant>,
+}
+
+struct Session {
+    database: usize,
+    has_logged_in: bool,
+}
+
+// ===== impl Server =====
+
+impl Server {
+    pub(super) fn new(name: &'static str, log_in: Option<(&'static str, String)>, latency: Duration) -> Self {
+        let state = State { log_in, latency, ..State::default() };
+        Self(Arc::new(Shared { name, state: Mutex::new(state), changed: Notify::new() }))
+    }
+
+    /// Its name in sentences.
+    pub fn name(&self) -> &'static str {
+        self.0.name
+    }
+
+    /// Changes its state.
+    pub(super) fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.lock());
+        self.0.changed.notify_waiters();
+    }
+
+    /// Stores a value that never expires, or removes it.
+    pub(crate) fn put(&self, database: usize, key: String, value: Option<Value>) {
+        let entries = &mut self.lock().databases[database];
+        match value {
+            Some(value) => _ = entries.insert(key, Entry { value, expires: None }),
+            None => _ = entries.remove(&key),
+        }
+    }
+
+    /// Removes the keys for which `lost` says so.
+    pub(super) fn lose(&self, database: usize, lost: impl Fn(&str) -> bool) {
+        self.lock().databases[database].retain(|key, _| !lost(key));
+    }
+
+    /// Does something to each connection.
+    pub(super) fn each_wire(&self, act: impl Fn(&Wire)) {
+        let wires = self.wires();
+        wires.iter().for_each(|wire| act(wire));
+    }
+
+    /// The number of connections.
+    pub fn connections(&self) -> usize {
+        self.wires().len()
+    }
+
+    fn wires(&self) -> Vec<Arc<Wire>> {
+        let mut state = self.lock();
+        state.wires.retain(|wire| wire.strong_count() > 0);
+        state.wires.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A new connection.
+    pub(super) async fn accept(self) -> io::Result<DuplexStream> {
+        let latency = self.lock().latency;
+        tokio::time::sleep(latency).await;
+        if self.lock().is_unreachable {
+            return std::future::pending().await;
+        }
+        if self.lock().is_down {
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        }
+        let (client, near) = duplex(SOCKET_BUFFER);
+        let (far, served) = duplex(SOCKET_BUFFER);
+        let wire = Arc::new(Wire::default());
+        self.lock().wires.push(Arc::downgrade(&wire));
+        tokio::spawn(async move {
+            let ((near_read, near_write), (far_read, far_write)) = (split(near), split(far));
+            let delay = || {
+                let state = self.lock();
+                (state.latency, Duration::ZERO)
+            };
+            let delay_back = || {
+                let state = self.lock();
+                (state.latency, state.gap)
+            };
+            tokio::join!(
+                wire.carry(near_read, far_write, Direction::ToServer, delay),
+                wire.carry(far_read, near_write, Direction::ToClient, delay_back),
+                self.serve(&wire, served),
+            );
+        });
+        Ok(client)
+    }
+
+    async fn serve(&self, wire: &Wire, mut stream: DuplexStream) {
+        if self.lock().is_full {
+            _ = stream.write_all(&resp::error("ERR max number of clients reached")).await;
+            return;
+        }
+        let mut session = Session { database: 0, has_logged_in: self.lock().log_in.is_none() };
+        let mut received = Vec::new();
+        loop {
+            while let Some(command) = resp::take_command(&mut received) {
+                self.is_free().await;
+                if wire.is_cut() {
+                    return;
+                }
+                let words: Vec<_> = command.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect();
+                let words: Vec<_> = words.iter().map(String::as_str).collect();
+                let reply = wire.tampered(self.lock().execute(&mut session, &words));
+                if stream.write_all(&reply).await.is_err() {
+                    return;
+                }
+            }
+            if stream.read_buf(&mut received).await.is_ok_and(|count| count > 0) {
+                continue;
+            }
+            return;
+        }
+    }
+
+    /// Waits while the server executes nothing.
+    async fn is_free(&self) {
+        loop {
+            let changed = self.0.changed.notified();
+            let busy_from = {
+                let state = self.lock();
+                match state.script {
+                    _ if state.is_frozen => None,
+                    Some(script) if script.busy_from > Instant::now() => Some(script.busy_from),
+                    _ => return,
+                }
+            };
+            match busy_from {
+                None => changed.await,
+                Some(busy_from) => {
+                    tokio::select! {
+                        biased;
+                        () = changed => {}
+                        () = sleep_until(busy_from) => {}
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.name)
+    }
+}
+
+// ===== impl State =====
+
+impl State {
+    fn execute(&mut self, session: &mut Session, words: &[&str]) -> Vec<u8> {
+        let step = match words[0] {
+            "AUTH" => Some(LogIn::Auth),
+            "SELECT" => Some(LogIn::Select),
+            "PING" if words.len() == 1 => Some(LogIn::Ping),
+            _ => None,
+        };
+        if let Some((refused, error)) = self.refuses_step
+            && step == Some(refused)
+        {
+            return resp::error(error);
+        }
+        if !session.has_logged_in && step != Some(LogIn::Auth) {
+            return resp::error("NOAUTH Authentication required.");
+        }
+        if self.script.is_some() && step != Some(LogIn::Auth) {
+            return resp::error("BUSY Redis is busy running a script.");
+        }
+        if self.is_loading && !matches!(step, Some(LogIn::Auth | LogIn::Select)) {
+            return resp::error("LOADING Redis is loading the dataset in memory");
+        }
+        match (words, self.refuses_writes) {
+            (["SET", ..], Some(error)) => return resp::error(error),
+            (["PING", ..], Some(error)) if error.starts_with("MISCONF") => return resp::error(error),
+            _ => {}
+        }
+        match words {
+            ["AUTH", login @ ..] => self.log_in(session, login),
+            ["SELECT", database] => match database.parse() {
+                Ok(database) if database < DATABASES => {
+                    session.database = database;
+                    resp::simple("OK")
+                }
+                _ => resp::error("ERR DB index is out of range"),
+            },
+            ["PING"] => resp::simple("PONG"),
+            ["PING", text] => resp::bulk(Some(text.as_bytes())),
+            ["GET", key] => self.get(session.database, key),
+            ["MGET", keys @ ..] => {
+                let value = |key: &&str| match self.find(session.database, key) {
+                    Some(Value::Text(text)) => resp::bulk(Some(text)),
+                    Some(Value::OtherKind) | None => resp::bulk(None),
+                };
+                resp::array(&keys.iter().map(value).collect::<Vec<_>>())
+            }
+            ["EXISTS", keys @ ..] => {
+                resp::integer(keys.iter().filter(|key| self.find(session.database, key).is_some()).count())
+            }
+            ["STRLEN", key] => match self.find(session.database, key) {
+                Some(Value::Text(text)) => resp::integer(text.len()),
+                Some(Value::OtherKind) => resp::error(WRONG_TYPE),
+                None => resp::integer(0),
+            },
+            ["SET", key, value, "PX", millis] => {
+                let lasts = Duration::from_millis(millis.parse().unwrap_or(0));
+                let value = Value::Text(value.as_bytes().to_vec());
+                let entry = Entry { value, expires: Some(Instant::now() + lasts) };
+                self.databases[session.database].insert((*key).to_owned(), entry);
+                resp::simple("OK")
+            }
+            _ => resp::error("ERR unknown command"),
+        }
+    }
+
+    fn log_in(&self, session: &mut Session, login: &[&str]) -> Vec<u8> {
+        let Some((user, password)) = &self.log_in else {
+            return resp::error("ERR AUTH called without any password configured for the default user");
+        };
+        let is_right = match login {
+            [given] => *user == "default" && given == password,
+            [name, given] => name == user && given == password,
+            _ => false,
+        };
+        if !is_right {
+            return resp::error("WRONGPASS invalid username-password pair or user is disabled.");
+        }
+        session.has_logged_in = true;
+        resp::simple("OK")
+    }
+
+    fn get(&self, database: usize, key: &str) -> Vec<u8> {
+        match self.find(database, key) {
+            Some(Value::Text(text)) => resp::bulk(Some(text)),
+            Some(Value::OtherKind) => resp::error(WRONG_TYPE),
+            None => resp::bulk(None),
+        }
+    }
+
+    fn find(&self, database: usize, key: &str) -> Option<&Value> {
+        let entry = self.databases[database].get(key)?;
+        entry.expires.is_none_or(|at| at > Instant::now()).then_some(&entry.value)
+    }
+}
+
+const WRONG_TYPE: &str = "WRONGTYPE Operation against a key holding the wrong kind of value";
