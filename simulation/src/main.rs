@@ -35,7 +35,9 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let failures = match arguments.seed {
         Some(seed) => one(seed),
-        None => many(Duration::from_secs(arguments.seconds), arguments.from.unwrap_or_else(|| fastrand::u64(..))),
+        None => {
+            many(Duration::from_secs(arguments.seconds), arguments.from.unwrap_or_else(|| fastrand::u64(..)))
+        }
     };
     if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

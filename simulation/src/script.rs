@@ -3,7 +3,7 @@
 mod draw;
 mod excuse;
 
-use std::{fmt, time::Duration};
+use std::{fmt, mem::discriminant, time::Duration};
 
 use chrono::TimeDelta;
 
@@ -117,7 +117,11 @@ impl fmt::Display for Script {
         )?;
         let password = if plan.has_password { "demand" } else { "demand no" };
         let near = if plan.has_near_cache { "on" } else { "off" };
-        writeln!(f, "Servers {password} password; a byte takes {:?}; the near cache is {near}.", plan.latency)?;
+        writeln!(
+            f,
+            "Servers {password} password; a byte takes {:?}; the near cache is {near}.",
+            plan.latency
+        )?;
         writeln!(f, "{} callers are patient, {} are not.", plan.callers, plan.impatient_callers)?;
         self.happenings.iter().try_for_each(|happening| writeln!(f, "{happening}"))
     }
@@ -129,6 +133,13 @@ impl Happening {
     /// When it ends.
     pub fn end(&self) -> Duration {
         self.at + self.lasts
+    }
+
+    /// Whether this fault's end would end `later` as well, which begins after it.
+    fn undoes(&self, later: &Self) -> bool {
+        discriminant(&self.fault) == discriminant(&later.fault)
+            && self.fault.server() == later.fault.server()
+            && later.at <= self.end()
     }
 }
 
@@ -161,7 +172,11 @@ impl fmt::Display for Fault {
                     Then::Silence => "nothing more comes",
                     Then::End => "they are cut",
                 };
-                write!(f, "after {after} more bytes of replies on each connection of {}, {then}", name(server))
+                write!(
+                    f,
+                    "after {after} more bytes of replies on each connection of {}, {then}",
+                    name(server)
+                )
             }
             Self::Tampered { server, tamper } => {
                 let what = match tamper {
@@ -171,7 +186,9 @@ impl fmt::Display for Fault {
                 };
                 write!(f, "one reply on each connection of {} {what}", name(server))
             }
-            Self::Slow { server, by } => write!(f, "each byte to and from {} takes {by:?} longer", name(server)),
+            Self::Slow { server, by } => {
+                write!(f, "each byte to and from {} takes {by:?} longer", name(server))
+            }
             Self::Trickles { server, gap } => {
                 write!(f, "replies of {} come byte by byte, one each {gap:?}", name(server))
             }
@@ -183,7 +200,9 @@ impl fmt::Display for Fault {
                     name(server)
                 )
             }
-            Self::WritesRefused { server, error } => write!(f, "{} answers writes with {error:?}", name(server)),
+            Self::WritesRefused { server, error } => {
+                write!(f, "{} answers writes with {error:?}", name(server))
+            }
             Self::StepRefused { server, step, error } => {
                 let step = match step {
                     LogIn::Auth => "AUTH",
@@ -193,7 +212,9 @@ impl fmt::Display for Fault {
                 write!(f, "{} answers {step} with {error:?}; its connections are cut", name(server))
             }
             Self::OtherPassword(server) => write!(f, "{} demands another password", name(server)),
-            Self::Full(server) => write!(f, "{} takes no more clients; its connections are cut", name(server)),
+            Self::Full(server) => {
+                write!(f, "{} takes no more clients; its connections are cut", name(server))
+            }
             Self::Moved(server) => write!(f, "{} moves to another address", name(server)),
             Self::DeadAddress { server, dead } => {
                 let dead = match dead {

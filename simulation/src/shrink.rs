@@ -59,7 +59,8 @@ mod tests {
 
     #[test]
     fn only_what_the_failure_needs_is_left() {
-        let long = (1..).map(Seed::new).map(draw).find(|script| script.happenings.len() > 3 && freezes(script));
+        let long =
+            (1..).map(Seed::new).map(draw).find(|script| script.happenings.len() > 3 && freezes(script));
         let shortest = shrink(long.unwrap(), freezes);
         assert_eq!(shortest.happenings.len(), 1);
         assert!(shortest.happenings[0].lasts.is_zero());

@@ -286,11 +286,7 @@ fn persons() -> Vec<Person> {
     let read = |arguments: &str| {
         let Ok(Json::Object(object)) = Json::parse(arguments.as_bytes()) else { unreachable!("{arguments}") };
         let person = OnlineScore::parse(object, &rules).unwrap_or_else(|faults| unreachable!("{faults}"));
-        Person {
-            arguments: arguments.to_owned(),
-            score: Score::compute(&person),
-            key: cache_key(&person),
-        }
+        Person { arguments: arguments.to_owned(), score: Score::compute(&person), key: cache_key(&person) }
     };
     all.map(read).into()
 }

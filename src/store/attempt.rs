@@ -41,15 +41,20 @@ impl FailedAttempt {
     /// An unspecific error is about the password of `AUTH`, or the database of `SELECT`.
     fn remedy(&self) -> Remedy {
         match (self.step, self.error.remedy()) {
-            (Step::Auth | Step::Select, Remedy::Configuration) | (_, Remedy::Wait) => Remedy::Wait,
+            (Step::Auth | Step::Select, Remedy::Configuration) => Remedy::Configuration,
+            (_, Remedy::Wait) => Remedy::Wait,
             _ => Remedy::Reconnect,
         }
     }
 
     /// The remedy for all `attempts`: if one of them may be temporary, a new attempt soon is worthwhile.
     pub(super) fn remedy_of(attempts: &[Self]) -> Remedy {
-        if attempts.iter().all(|attempt| attempt.remedy() == Remedy::Wait) {
+        let all_are =
+            |remedies: &[Remedy]| attempts.iter().all(|attempt| remedies.contains(&attempt.remedy()));
+        if all_are(&[Remedy::Wait]) {
             Remedy::Wait
+        } else if all_are(&[Remedy::Wait, Remedy::Configuration]) {
+            Remedy::Configuration
         } else {
             Remedy::Reconnect
         }
@@ -117,8 +122,8 @@ mod tests {
     #[case::nothing_listens(Step::Open, refused(), "disconnected", Remedy::Reconnect)]
     #[case::silent(Step::Ping, BackendError::TimedOut, "timed_out", Remedy::Reconnect)]
     #[case::wrong_password(Step::Auth, wrong_password(), "denied", Remedy::Wait)]
-    #[case::unwanted_password(Step::Auth, BackendError::Refused { code: code("ERR") }, "refused", Remedy::Wait)]
-    #[case::no_such_database(Step::Select, BackendError::Refused { code: code("ERR") }, "refused", Remedy::Wait)]
+    #[case::unwanted_password(Step::Auth, BackendError::Refused { code: code("ERR") }, "refused", Remedy::Configuration)]
+    #[case::no_such_database(Step::Select, BackendError::Refused { code: code("ERR") }, "refused", Remedy::Configuration)]
     #[case::full(Step::Greeting, BackendError::Refused { code: code("ERR") }, "refused", Remedy::Reconnect)]
     #[case::full_without_a_password(Step::Ping, BackendError::Refused { code: code("ERR") }, "refused", Remedy::Reconnect)]
     #[case::busy(Step::Select, BackendError::NotServing { code: code("BUSY") }, "not_serving", Remedy::Reconnect)]

@@ -4,7 +4,7 @@
 //! A pure state machine over a clock that is passed in. It opens after consecutive failures. Failures that overlap in
 //! time count as one, because one stall fails all requests in flight and may be over the next moment. It closes after
 //! consecutive successful *probes*, which the link sends itself: user requests are never used as probes. Each state
-//! lasts at least [`BreakerPolicy::hold`], so a store that flaps does not make the breaker flap.
+//! lasts for a minimum time, so a store that flaps does not make the breaker flap.
 
 use std::time::{Duration, Instant};
 
@@ -15,13 +15,24 @@ pub struct BreakerPolicy {
     pub failures: u32,
     /// The number of consecutive successful probes that close it; at least 1.
     pub probes: u32,
-    /// The minimum time in a state. Half a second means at most two changes in any second.
-    pub hold: Duration,
+    /// The minimum time that it stays open. The less, the sooner a store that has recovered is in use again.
+    pub hold_open: Duration,
+    /// The minimum time that it stays closed after it was open. With the time above at least a second, so that there are at most
+    /// two changes in any second.
+    pub hold_closed: Duration,
 }
 
 impl Default for BreakerPolicy {
     fn default() -> Self {
-        Self { failures: 4, probes: 3, hold: Duration::from_millis(500) }
+        let (hold_open, hold_closed) = (Duration::from_millis(300), Duration::from_millis(700));
+        Self { failures: 4, probes: 3, hold_open, hold_closed }
+    }
+}
+
+impl BreakerPolicy {
+    /// The minimum time open, or closed.
+    pub fn hold(&self, is_open: bool) -> Duration {
+        if is_open { self.hold_open } else { self.hold_closed }
     }
 }
 
@@ -92,6 +103,14 @@ impl Breaker {
         }
     }
 
+    /// The store rejects this service itself. Attempts are few then, and more of them would prove nothing more.
+    pub fn rejected(&mut self, now: Instant) -> Option<Change> {
+        if let State::Closed { failures, last } = &mut self.state {
+            (*failures, *last) = (self.policy.failures.saturating_sub(1), None);
+        }
+        self.failed(now, now)
+    }
+
     /// The store answered a probe in time.
     pub fn probed(&mut self, now: Instant) -> Option<Change> {
         match &mut self.state {
@@ -108,7 +127,8 @@ impl Breaker {
     }
 
     fn held(&self, now: Instant) -> bool {
-        self.changed.is_none_or(|changed| now.saturating_duration_since(changed) >= self.policy.hold)
+        let hold = self.policy.hold(self.is_open());
+        self.changed.is_none_or(|changed| now.saturating_duration_since(changed) >= hold)
     }
 
     fn change(&mut self, to: State, now: Instant, change: Change) -> Change {

@@ -6,7 +6,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{Access, BackendError, Change, Operation, Role, StoreMetrics};
+use tokio::time::Instant;
+
+use super::{Access, BackendError, BreakerPolicy, Change, Operation, Role, StoreMetrics};
 use crate::wall_clock;
 
 /// The health of one role over all workers.
@@ -25,8 +27,16 @@ struct State {
     since: SystemTime,
     last_error: Option<LastError>,
     access: Option<Access>,
-    /// The last logged state: up or down. Links come and go with workers and restarts, and that is not logged.
-    logged: Option<bool>,
+    /// The last logged state. Links come and go with workers and restarts, and that is not logged.
+    logged: Option<Logged>,
+}
+
+/// A state that was logged.
+#[derive(Debug, Clone, Copy)]
+struct Logged {
+    up: bool,
+    /// It is not changed before this time, because the links of a role may change in turn.
+    until: Instant,
 }
 
 /// The number of links in each phase.
@@ -127,17 +137,24 @@ impl StoreHealth {
         self.metrics.set_state(self.role, up, open);
     }
 
-    /// Logs that the role is up or down, unless that was logged last. One link that refuses is an outage; a recovery is
-    /// logged when all links serve.
-    fn log_transition(&self, serving: bool) {
+    /// Logs that the role is up or down, unless that was logged last, or a change was logged a moment ago. One link that
+    /// refuses is an outage; a recovery is logged when all links serve.
+    fn log_transition(&self) {
+        let now = Instant::now();
         let mut state = self.lock();
-        if (serving && !state.links.are_up()) || state.logged == Some(serving) {
+        let up = state.links.are_up();
+        if !up && state.links.refusing == 0 {
             return;
         }
-        state.logged = Some(serving);
+        let hold = match state.logged {
+            Some(logged) if logged.up == up || now < logged.until => return,
+            Some(_) => BreakerPolicy::default().hold(!up),
+            None => Duration::ZERO,
+        };
+        state.logged = Some(Logged { up, until: now + hold });
         let last = state.last_error.clone();
         drop(state);
-        if serving {
+        if up {
             tracing::info!(role = %self.role, "store is up");
         } else {
             let (error, cause) = last.map_or(("none", None), |last| (last.kind, Some(last.cause)));
@@ -220,6 +237,13 @@ impl LinkHealth {
         tracing::debug!(role = %self.role(), %error, "store failure");
     }
 
+    /// A probe was sent and answered, or not: the time for a line of the log that came too soon after another one.
+    pub fn probed(&self) {
+        if !self.is_for_writes {
+            self.store.log_transition();
+        }
+    }
+
     /// The connection ended.
     pub fn connection_lost(&self, error: &BackendError) {
         if self.is_for_writes {
@@ -238,7 +262,7 @@ impl LinkHealth {
             *links.of(before) -= 1;
             *links.of(phase) += 1;
         });
-        self.store.log_transition(phase == LinkPhase::Serving);
+        self.store.log_transition();
     }
 }
 

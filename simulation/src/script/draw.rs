@@ -50,6 +50,14 @@ pub fn draw(seed: Seed) -> Script {
     let mut happenings: Vec<_> =
         (0..random.usize(1..=MOST_FAULTS)).map(|_| happening(random, &plan)).collect();
     happenings.sort_by_key(|happening| happening.at);
+    // The end of one would end the other as well.
+    let mut apart: Vec<Happening> = Vec::new();
+    for happening in happenings {
+        if !apart.iter().any(|earlier| earlier.undoes(&happening)) {
+            apart.push(happening);
+        }
+    }
+    let happenings = apart;
     Script { plan, happenings }
 }
 

@@ -82,8 +82,7 @@ impl Excuses {
         let plan = &script.plan;
         match happening.fault {
             Fault::Panic(actor) | Fault::Stuck(actor) => {
-                let grace =
-                    if matches!(happening.fault, Fault::Panic(_)) { RESTART } else { STUCK };
+                let grace = if matches!(happening.fault, Fault::Panic(_)) { RESTART } else { STUCK };
                 // Restarts in a row take longer each.
                 let grace = grace + R1 * restarts_before(script, happening);
                 let window = (at, end + grace);
@@ -135,7 +134,9 @@ fn overlap(windows: &[Window], from: Duration, to: Duration) -> bool {
 /// The number of actors' faults before this one.
 fn restarts_before(script: &Script, happening: &Happening) -> u32 {
     let earlier = script.happenings.iter().filter(|other| {
-        matches!(other.fault, Fault::Panic(_) | Fault::Stuck(_)) && other.at <= happening.at && *other != happening
+        matches!(other.fault, Fault::Panic(_) | Fault::Stuck(_))
+            && other.at <= happening.at
+            && *other != happening
     });
     u32::try_from(earlier.count()).unwrap_or(u32::MAX)
 }

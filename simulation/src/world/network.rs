@@ -116,8 +116,7 @@ impl SimulatedNetwork {
     }
 
     async fn connect(self, address: IpAddr) -> io::Result<Box<dyn Socket>> {
-        let server =
-            self.lock().iter().find(|host| host.address == address).map(|host| host.server.clone());
+        let server = self.lock().iter().find(|host| host.address == address).map(|host| host.server.clone());
         match (server, DeadAddress::at(address)) {
             (Some(server), _) => Ok(Box::new(server.accept().await?)),
             (None, Some(DeadAddress::Refuses)) => Err(io::ErrorKind::ConnectionRefused.into()),

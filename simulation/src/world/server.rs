@@ -195,7 +195,8 @@ impl Server {
                 if wire.is_cut() {
                     return;
                 }
-                let words: Vec<_> = command.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect();
+                let words: Vec<_> =
+                    command.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect();
                 let words: Vec<_> = words.iter().map(String::as_str).collect();
                 let reply = wire.tampered(self.lock().execute(&mut session, &words));
                 if stream.write_all(&reply).await.is_err() {

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const HOLD: Duration = Duration::from_millis(500);
+const HOLD: Duration = Duration::from_millis(300);
 
 fn opened(now: Instant) -> Breaker {
     let mut breaker = Breaker::new(BreakerPolicy::default());

@@ -1,3 +1,5 @@
+use tokio::time::advance;
+
 use super::*;
 use crate::{store::testing::status, testing::Log};
 
@@ -104,8 +106,8 @@ fn operations_are_counted_by_outcome_and_only_answers_are_timed() {
 
 // ===== the log =====
 
-#[test]
-fn each_change_of_the_store_is_logged_once_over_all_links() {
+#[tokio::test(start_paused = true)]
+async fn each_change_of_the_store_is_logged_once_over_all_links() {
     let (log, _guard) = Log::capture();
     let status = status(Role::Cache);
     let links: Vec<_> = (0..4).map(|_| LinkHealth::new(status.clone())).collect();
@@ -127,7 +129,30 @@ fn each_change_of_the_store_is_logged_once_over_all_links() {
     for link in &links {
         link.breaker_changed(Change::Closed);
     }
+    assert_eq!(log.lines_with("store is up"), 1, "so soon after the other: {}", log.text());
+    advance(BreakerPolicy::default().hold_open).await;
+    links.iter().for_each(LinkHealth::probed);
     assert_eq!(log.lines_with("store is up"), 2, "{}", log.text());
+}
+
+/// Row 10 of the fault table, for links that open and close in turn.
+#[tokio::test(start_paused = true)]
+async fn row_10_links_in_turn_are_not_logged_as_a_store_that_flaps() {
+    let (log, _guard) = Log::capture();
+    let status = status(Role::Cache);
+    let links: Vec<_> = (0..10).map(|_| LinkHealth::new(status.clone())).collect();
+    links.iter().for_each(LinkHealth::connected);
+    for _ in 0..10 {
+        for link in &links {
+            link.breaker_changed(Change::Opened);
+            advance(Duration::from_millis(50)).await;
+            link.breaker_changed(Change::Closed);
+            advance(Duration::from_millis(50)).await;
+            links.iter().for_each(LinkHealth::probed);
+        }
+    }
+    let changes = log.lines_with("store is");
+    assert!((10..=21).contains(&changes), "{changes} in 10 s");
 }
 
 #[test]

@@ -40,10 +40,18 @@ pub(super) async fn keep(shared: Rc<LinkState>, connector: Arc<dyn Connector>) {
                 error
             }
         };
+        let slowly = match ended.remedy() {
+            Remedy::Wait => Some(policy.denied),
+            Remedy::Configuration => Some(policy.misconfigured),
+            _ => None,
+        };
+        if let Some(wait) = slowly {
+            shared.count_rejection(&ended);
+            sleep(wait + wait.mul_f64(random.f64())).await;
+            continue;
+        }
         shared.count_failure(&ended, Instant::now());
-        if ended.remedy() == Remedy::Wait {
-            sleep(policy.denied + policy.denied.mul_f64(random.f64())).await;
-        } else if failures > 0 {
+        if failures > 0 {
             sleep(policy.reconnect.delay(failures, &mut random)).await;
         }
     }
@@ -80,6 +88,7 @@ impl LinkState {
             let is_late = answered.is_err();
             let outcome = answered.unwrap_or(Err(BackendError::TimedOut));
             self.health.count(Operation::Probe, outcome.as_ref().err(), begun.elapsed());
+            self.health.probed();
             match outcome {
                 Ok(()) => {
                     self.probed();

@@ -26,6 +26,9 @@ pub struct LinkPolicy {
     pub reconnect: Backoff,
     /// The minimum wait when only an operator can help (wrong password, missing rights); a random wait is added.
     pub denied: Duration,
+    /// The same if the server answers the log-in with an error that says neither that it is temporary nor that the
+    /// credentials are wrong. It is short enough for a server that is well again within a second.
+    pub misconfigured: Duration,
 }
 
 impl LinkPolicy {
@@ -40,6 +43,7 @@ impl LinkPolicy {
             patience: Duration::from_secs(6),
             reconnect: Backoff::new(Duration::from_millis(20), Duration::from_millis(200)),
             denied: Duration::from_secs(1),
+            misconfigured: Duration::from_millis(300),
         }
     }
 }

@@ -151,6 +151,13 @@ impl LinkState {
         self.report(change);
     }
 
+    /// The server has rejected the log-in, and only an operator can help.
+    pub(super) fn count_rejection(&self, error: &BackendError) {
+        let change = self.breaker.borrow_mut().rejected(Instant::now().into_std());
+        self.health.failed(error);
+        self.report(change);
+    }
+
     fn report(&self, change: Option<Change>) {
         if let Some(change) = change {
             self.health.breaker_changed(change);
