@@ -30,7 +30,7 @@ type Found = std::collections::BTreeMap<String, Vec<String>>;
 /// Calls again and again, until the run is over.
 pub async fn call_on(run: Rc<Run>, mut random: Rng, is_patient: bool) {
     while !run.is_over() {
-        sleep(Duration::from_millis(random.u64(5..150))).await;
+        sleep(Duration::from_millis(random.u64(5..250))).await;
         let patience = if is_patient { PATIENCE } else { Duration::from_millis(random.u64(1..30)) };
         if random.bool() {
             score(&run, &mut random, patience).await;

@@ -14,6 +14,10 @@ use simulation::{
 };
 use tracing::Level;
 
+/// As in the service.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Seeds that failed once. They are run before new ones.
 const FAILED_SEEDS: &str = include_str!("../failed-seeds.txt");
 
@@ -63,7 +67,7 @@ fn many(time: Duration, first: u64) -> usize {
         simulated += outcome.simulated;
         if !outcome.failures.is_empty() {
             failures += 1;
-            report(seed, &script, &outcome.failures, begun.elapsed());
+            report(seed, &script, &outcome.failures, simulated);
         }
     };
     for line in old {
@@ -88,7 +92,7 @@ fn many(time: Duration, first: u64) -> usize {
 }
 
 fn report(seed: Seed, script: &Script, failures: &[String], after: Duration) {
-    println!("Seed {seed} failed, {:.1} s after the start:", after.as_secs_f64());
+    println!("Seed {seed} failed, after {:.0} simulated seconds:", after.as_secs_f64());
     failures.iter().take(5).for_each(|failure| println!("  {failure}"));
     let fails = |script: &Script| !run(script, seed, Level::INFO).failures.is_empty();
     let shortest = shrink(script.clone(), fails);

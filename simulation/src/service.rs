@@ -1,6 +1,10 @@
 //! The real tree of actors, on the simulated network.
 
-use std::{future::pending, sync::Arc, time::Duration};
+use std::{
+    future::pending,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use actix::prelude::*;
 use arc_swap::ArcSwap;
@@ -136,13 +140,17 @@ impl Service {
     }
 }
 
-/// The defaults, but for what a script chooses.
-fn settings(plan: &WorldPlan) -> Settings {
-    let flags = [
-        format!("limits.max_in_flight={IN_FLIGHT}"),
-        format!("cache.near_capacity={}", if plan.has_near_cache { 1_000 } else { 0 }),
-    ];
-    expected(Settings::load(None, std::iter::empty::<(std::ffi::OsString, std::ffi::OsString)>(), &flags))
+/// The defaults, but for what a script chooses. Read once, because that takes as long as some simulated seconds.
+fn settings(plan: &WorldPlan) -> &'static Settings {
+    static SETTINGS: LazyLock<[Settings; 2]> = LazyLock::new(|| {
+        [0, 1_000].map(|near_capacity| {
+            let flags =
+                [format!("limits.max_in_flight={IN_FLIGHT}"), format!("cache.near_capacity={near_capacity}")];
+            let environment = std::iter::empty::<(std::ffi::OsString, std::ffi::OsString)>();
+            expected(Settings::load(None, environment, &flags))
+        })
+    });
+    &SETTINGS[usize::from(plan.has_near_cache)]
 }
 
 /// A part that is always right, because the simulation itself has made it.
