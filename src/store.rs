@@ -39,7 +39,7 @@ pub use backend::{Access, Connection, Connector, ReplyFuture, Size};
 pub use breaker::{Breaker, BreakerPolicy, Change};
 pub use bulk::{Bulk, OpenBulkError, Purpose, PutError, Stored, Watch, open_bulk};
 pub use cache_client::CacheClient;
-pub use embedded::{EmbeddedConnector, EmbeddedFile};
+pub use embedded::{Disk, EmbeddedConnector, EmbeddedFile, SystemDisk};
 pub use error::{BackendError, Remedy, StoreError};
 pub use health::{HealthReport, LastError, LinkHealth, StoreHealth};
 pub use in_process_cache::InProcessCache;

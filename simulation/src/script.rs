@@ -23,6 +23,8 @@ pub struct Script {
 /// The world before anything has happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorldPlan {
+    /// Whether the store is a file; then a cache without a server of its own is in the process.
+    pub is_embedded: bool,
     /// Whether the cache is on a server of its own.
     pub has_own_cache: bool,
     /// Whether the servers demand a user and a password.
@@ -80,6 +82,7 @@ pub enum Fault {
     Tampered { server: usize, tamper: Tamper },
     Slow { server: usize, by: Duration },
     Trickles { server: usize, gap: Duration },
+    Dribbles { server: usize, gap: Duration },
     Loading(usize),
     Script { server: usize, silent: Duration },
     WritesRefused { server: usize, error: &'static str },
@@ -89,6 +92,11 @@ pub enum Fault {
     Moved(usize),
     DeadAddress { server: usize, dead: DeadAddress },
     Name { server: usize, look_up: LookUp },
+    DiskFails,
+    DiskSlow(u32),
+    FileAway,
+    FileReplaced,
+    FileDamaged(u64),
     Evicted,
     Spoiled,
     OtherKind(i64),
@@ -109,12 +117,13 @@ impl Script {
 impl fmt::Display for Script {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plan = &self.plan;
-        let cache = if plan.has_own_cache { "a server of its own" } else { "the store's server" };
-        writeln!(
-            f,
-            "The cache is on {cache}, in database {}; the store is in database {}.",
-            plan.cache_database, plan.database
-        )?;
+        let cache = match (plan.has_own_cache, plan.is_embedded) {
+            (true, _) => format!("on a server of its own, in database {}", plan.cache_database),
+            (false, true) => "in the process".to_owned(),
+            (false, false) => format!("on the store's server, in database {}", plan.cache_database),
+        };
+        let store = if plan.is_embedded { "a file" } else { "on a server" };
+        writeln!(f, "The cache is {cache}; the store is {store}, in database {}.", plan.database)?;
         let password = if plan.has_password { "demand" } else { "demand no" };
         let near = if plan.has_near_cache { "on" } else { "off" };
         writeln!(
@@ -137,7 +146,8 @@ impl Happening {
 
     /// Whether this fault's end would end `later` as well, which begins after it.
     fn undoes(&self, later: &Self) -> bool {
-        discriminant(&self.fault) == discriminant(&later.fault)
+        let are_of_the_file = [&self.fault, &later.fault].into_iter().all(Fault::changes_the_file);
+        (discriminant(&self.fault) == discriminant(&later.fault) || are_of_the_file)
             && self.fault.server() == later.fault.server()
             && later.at <= self.end()
     }
@@ -154,6 +164,12 @@ impl fmt::Display for Happening {
 }
 
 // ===== impl Fault =====
+
+impl Fault {
+    fn changes_the_file(&self) -> bool {
+        matches!(self, Self::FileAway | Self::FileReplaced | Self::FileDamaged(_))
+    }
+}
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -191,6 +207,9 @@ impl fmt::Display for Fault {
             }
             Self::Trickles { server, gap } => {
                 write!(f, "replies of {} come byte by byte, one each {gap:?}", name(server))
+            }
+            Self::Dribbles { server, gap } => {
+                write!(f, "the open connections of {} bring a byte each {gap:?}, for ever", name(server))
             }
             Self::Loading(server) => write!(f, "{} is loading its data", name(server)),
             Self::Script { server, silent } => {
@@ -236,6 +255,11 @@ impl fmt::Display for Fault {
                 };
                 write!(f, "the name of {} {how}; its connections are cut", name(server))
             }
+            Self::DiskFails => f.write_str("the disk answers every read with an I/O error"),
+            Self::DiskSlow(millis) => write!(f, "the disk takes {millis} ms for each operation"),
+            Self::FileAway => f.write_str("the file is moved away"),
+            Self::FileReplaced => f.write_str("the file is replaced"),
+            Self::FileDamaged(at) => write!(f, "64 bytes of the file, from byte {at}, are overwritten"),
             Self::Evicted => f.write_str("all cached scores are evicted"),
             Self::Spoiled => f.write_str("cached scores are replaced by texts"),
             Self::OtherKind(client) => write!(f, "client {client} has a value of another kind"),

@@ -24,7 +24,7 @@ use scoring_api::{
     admission::Admission,
     config::Settings,
     domain::{AuthPolicy, Authenticator, TimeZoneChoice},
-    store::{Connector, RedisConnector, Role, StoreHealth, StoreMetrics, url::StoreUrl},
+    store::{Connector, EmbeddedConnector, RedisConnector, Role, StoreHealth, StoreMetrics, url::StoreUrl},
 };
 
 use crate::{script::ActorName, script::WorldPlan, world::World, world::wall_clock};
@@ -82,13 +82,20 @@ impl Service {
         let settings = settings(plan);
         let registry = Registry::new();
         let resolver = world.network.resolver();
-        let [store, cache] = world.urls().map(|url| match url.parse() {
-            Ok(StoreUrl::Redis(target)) => target,
-            other => unreachable!("{url}: {other:?}"),
-        });
-        let connector = |target, timeout: Duration| -> Arc<dyn Connector> {
+        let connector = |url: &str, timeout: Duration| -> Arc<dyn Connector> {
+            let Ok(StoreUrl::Redis(target)) = url.parse() else { unreachable!("{url}") };
             let connector = RedisConnector::new(target, timeout, resolver.clone());
             Arc::new(connector.over(Arc::new(world.network.clone())))
+        };
+        let [store, cache] = world.urls();
+        let store = match &world.disk {
+            None => connector(&store, settings.store.connect_timeout),
+            Some(disk) => Arc::new(EmbeddedConnector::new(disk.path(), 1_000).on(Arc::new(disk.clone()))),
+        };
+        let cache = if plan.is_embedded && !plan.has_own_cache {
+            store.clone()
+        } else {
+            connector(&cache, settings.cache.connect_timeout)
         };
         let metrics = expected(StoreMetrics::register(&registry));
         let roles = [Role::Cache, Role::Persistent].map(|role| StoreHealth::new(role, metrics.clone()));
@@ -112,17 +119,8 @@ impl Service {
         let tree = Tree::start(&TreePlan {
             dispatcher: DispatcherPlan { clock: wall_clock, ..dispatcher },
             near: NearCache::from_settings(&settings.cache, lookups.clone()),
-            cache: CacheStorePlan::from_settings(
-                &settings.cache,
-                connector(cache, settings.cache.connect_timeout),
-                roles[0].clone(),
-                lookups,
-            ),
-            persistent: PersistentStorePlan::from_settings(
-                &settings.store,
-                connector(store, settings.store.connect_timeout),
-                roles[1].clone(),
-            ),
+            cache: CacheStorePlan::from_settings(&settings.cache, cache, roles[0].clone(), lookups),
+            persistent: PersistentStorePlan::from_settings(&settings.store, store, roles[1].clone()),
             runtime: ActorRuntime { restarts: RestartPolicy::default(), health: actors.clone() },
         });
         Self { tree, authenticator, admission, roles, actors }

@@ -1,5 +1,6 @@
 //! The world around the service: servers, the network, and a ledger of everything that was ever stored.
 
+mod disk;
 mod ledger;
 mod network;
 mod resp;
@@ -16,6 +17,7 @@ use self::server::RunningScript;
 use crate::script::{Fault, WorldPlan};
 
 pub use self::{
+    disk::SimulatedDisk,
     ledger::{Ledger, Stored},
     network::{DeadAddress, LookUp, SimulatedNetwork},
     server::{DATABASES, LogIn, Server, Value},
@@ -67,8 +69,12 @@ pub struct World {
     pub servers: Vec<Server>,
     /// The network.
     pub network: SimulatedNetwork,
+    /// The disk of the embedded store, if the store is embedded.
+    pub disk: Option<SimulatedDisk>,
     /// What was stored when.
     pub ledger: Ledger,
+    /// The file cannot be written at the moment.
+    is_broken: Cell<bool>,
     /// All persons that are rated.
     pub persons: Vec<Person>,
     plan: WorldPlan,
@@ -87,8 +93,18 @@ impl World {
         for (index, server) in servers.iter().enumerate() {
             network.add(host_name(index), server.clone());
         }
-        let world =
-            Self { servers, network, ledger: Ledger::default(), persons: persons(), plan: plan.clone() };
+        let disk = plan.is_embedded.then(|| {
+            SimulatedDisk::new().unwrap_or_else(|error| unreachable!("no folder for the file: {error}"))
+        });
+        let world = Self {
+            servers,
+            network,
+            disk,
+            ledger: Ledger::default(),
+            is_broken: Cell::new(false),
+            persons: persons(),
+            plan: plan.clone(),
+        };
         for client in CLIENTS {
             let interests = (client % 3 != 0).then(|| Stored::interests(&format!("first of {client}")));
             world.store(client, interests.unwrap_or(Stored::Nothing));
@@ -104,15 +120,28 @@ impl World {
             .map(|(index, database)| format!("redis://{log_in}{}/{database}", host_name(index)))
     }
 
-    /// Stores the interests of a client.
+    /// Stores the interests of a client, unless nothing can be stored at the moment.
     pub fn store(&self, client: i64, stored: Stored) {
-        let value = match &stored {
-            Stored::Nothing => None,
-            Stored::Interests(interests) => Some(Value::Text(interests.clone().into_bytes())),
-            Stored::OtherKind => Some(Value::OtherKind),
-        };
-        self.servers[0].put(self.plan.database, format!("i:{client}"), value);
+        match &self.disk {
+            None => self.servers[0].put(self.plan.database, format!("i:{client}"), stored.value()),
+            Some(_) if self.is_broken.get() => return,
+            Some(disk) => disk.put_all(&[entry(client, &stored)]),
+        }
         self.ledger.record(client, stored);
+    }
+
+    /// Puts a new file in the place of the embedded store's.
+    fn replace_file(&self) {
+        if let Some(disk) = &self.disk {
+            let entries: Vec<_> =
+                self.ledger.now().iter().map(|(client, stored)| entry(*client, stored)).collect();
+            disk.replace(&entries);
+            self.ledger.replaced();
+        }
+    }
+
+    fn on_disk(&self, act: impl FnOnce(&SimulatedDisk)) {
+        self.disk.iter().next().map(act);
     }
 
     /// Removes all cached scores.
@@ -188,6 +217,7 @@ impl World {
             Fault::Tampered { server: index, tamper } => server(index).each_wire(|wire| wire.tamper(*tamper)),
             Fault::Slow { server: index, by } => server(index).change(|state| state.latency += *by),
             Fault::Trickles { server: index, gap } => server(index).change(|state| state.gap = *gap),
+            Fault::Dribbles { server: index, gap } => server(index).each_wire(|wire| wire.dribble(*gap)),
             Fault::Loading(index) => server(index).change(|state| state.is_loading = true),
             Fault::Script { server: index, silent } => {
                 let busy_from = Instant::now() + *silent;
@@ -223,6 +253,17 @@ impl World {
                 self.network.look_up(*index, *look_up);
                 server(index).each_wire(wire::Wire::cut);
             }
+            Fault::DiskFails => self.on_disk(|disk| disk.fails(true)),
+            Fault::DiskSlow(millis) => self.on_disk(|disk| disk.takes(*millis)),
+            Fault::FileAway => {
+                self.is_broken.set(true);
+                self.on_disk(|disk| disk.is_away(true));
+            }
+            Fault::FileReplaced => self.replace_file(),
+            Fault::FileDamaged(at) => {
+                self.is_broken.set(true);
+                self.on_disk(|disk| disk.damage(*at));
+            }
             Fault::Evicted => self.evict(),
             Fault::Spoiled => self.spoil(),
             Fault::OtherKind(client) => self.store(*client, Stored::OtherKind),
@@ -254,11 +295,23 @@ impl World {
             Fault::DeadAddress { server: index, .. } => self.network.lead_to(*index, None),
             Fault::Name { server: index, .. } => self.network.look_up(*index, LookUp::Answers),
             Fault::OtherKind(client) => self.store(*client, Stored::interests("whole again")),
+            Fault::DiskFails => self.on_disk(|disk| disk.fails(false)),
+            Fault::DiskSlow(_) => self.on_disk(|disk| disk.takes(0)),
+            Fault::FileAway => {
+                self.on_disk(|disk| disk.is_away(false));
+                self.is_broken.set(false);
+            }
+            Fault::FileDamaged(_) => {
+                self.replace_file();
+                self.is_broken.set(false);
+            }
             Fault::HalfOpen(_)
             | Fault::Cut(_)
             | Fault::Withheld { .. }
             | Fault::Tampered { .. }
             | Fault::Moved(_)
+            | Fault::Dribbles { .. }
+            | Fault::FileReplaced
             | Fault::Evicted
             | Fault::Spoiled
             | Fault::WallClock(_)
@@ -266,6 +319,16 @@ impl World {
             | Fault::Stuck(_) => {}
         }
     }
+}
+
+/// An entry of the embedded store's file. It cannot remove one, so a client without interests has none of them.
+fn entry(client: i64, stored: &Stored) -> (String, Vec<u8>) {
+    let value = match stored {
+        Stored::Nothing => "[]",
+        Stored::Interests(text) => text,
+        Stored::OtherKind => "not a list",
+    };
+    (format!("i:{client}"), value.as_bytes().to_vec())
 }
 
 fn host_name(index: usize) -> String {

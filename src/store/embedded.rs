@@ -7,11 +7,13 @@
 //! - `blocks`: the checksums below redb, which verify each read
 //! - `file`: the open file; `walk`: all of its entries, even if it is damaged
 //! - `create`: the creation of the file
+//! - `disk`: what the open file needs of the operating system
 //! - `watch`: one open file for all connections, and the reasons to reopen it; `identity`: device and inode
 //! - `fault`: texts of errors
 
 mod blocks;
 mod create;
+mod disk;
 mod fault;
 mod file;
 mod identity;
@@ -24,18 +26,22 @@ use futures_util::{
     FutureExt,
     future::{BoxFuture, ready},
 };
-use tokio::{sync::Mutex, task::spawn_blocking};
+use tokio::sync::{Mutex, oneshot};
 
 use self::{identity::Identity, watch::OpenFile};
 use super::{Access, BackendError, Connection, Connector, InProcessCache, Remedy, ReplyFuture};
 
-pub use self::file::EmbeddedFile;
+pub use self::{
+    disk::{Disk, SystemDisk},
+    file::EmbeddedFile,
+};
 
 /// Opens the file once for all workers, and again after it has failed.
 #[derive(Debug)]
 pub struct EmbeddedConnector {
     path: PathBuf,
     cache: InProcessCache,
+    disk: Arc<dyn Disk>,
     opened: Arc<Mutex<Opened>>,
 }
 
@@ -50,6 +56,7 @@ struct Opened {
 struct Embedded {
     open: Arc<OpenFile>,
     cache: InProcessCache,
+    disk: Arc<dyn Disk>,
 }
 
 // ===== impl EmbeddedConnector =====
@@ -58,22 +65,31 @@ impl EmbeddedConnector {
     /// A store in the file at `path`, which the first connect creates. Its cache holds at most `cache_capacity`
     /// entries.
     pub fn new(path: PathBuf, cache_capacity: u64) -> Self {
-        Self { path, cache: InProcessCache::new(cache_capacity), opened: Arc::default() }
+        let cache = InProcessCache::new(cache_capacity);
+        Self { path, cache, disk: Arc::new(SystemDisk), opened: Arc::default() }
+    }
+
+    /// The same connector, on another disk than the system's.
+    #[must_use]
+    pub fn on(self, disk: Arc<dyn Disk>) -> Self {
+        Self { disk, ..self }
     }
 }
 
 impl Connector for EmbeddedConnector {
     fn connect(&self) -> ReplyFuture<Arc<dyn Connection>> {
         let (path, cache, opened) = (self.path.clone(), self.cache.clone(), self.opened.clone());
+        let disk = self.disk.clone();
         async move {
             // Locked while the file is opened, so that the others wait for it.
             let mut opened = opened.lock_owned().await;
             if opened.open.as_ref().is_none_or(|open| open.has_failed()) {
                 let verified = opened.verified;
-                let open = blocking(move || {
-                    let file = OpenFile::open(&path, verified.is_none())?;
+                let its_disk = disk.clone();
+                let open = blocking(disk.as_ref(), move || {
+                    let file = OpenFile::open(&path, verified.is_none(), its_disk.clone())?;
                     let is_new = verified != Some(file.identity());
-                    OpenFile::share(file, is_new)
+                    OpenFile::share(file, is_new, its_disk.as_ref())
                 });
                 opened.open = None;
                 let open = open.await?;
@@ -81,7 +97,7 @@ impl Connector for EmbeddedConnector {
                 opened.open = Some(open);
             }
             let open = opened.open.clone().ok_or(BackendError::TimedOut)?;
-            let connection: Arc<dyn Connection> = Arc::new(Embedded { open, cache });
+            let connection: Arc<dyn Connection> = Arc::new(Embedded { open, cache, disk });
             Ok(connection)
         }
         .boxed()
@@ -101,7 +117,7 @@ impl Connection for Embedded {
 
     fn get_many(&self, keys: Arc<[String]>) -> ReplyFuture<Vec<Option<Vec<u8>>>> {
         let open = self.open.clone();
-        blocking(move || {
+        blocking(self.disk.as_ref(), move || {
             let found = open.file.get_many(&keys);
             // After a system error redb serves nothing until the file is reopened.
             if let Err(error) = &found
@@ -111,7 +127,6 @@ impl Connection for Embedded {
             }
             found
         })
-        .boxed()
     }
 
     fn set(&self, key: String, value: Vec<u8>, ttl: Duration) -> ReplyFuture<()> {
@@ -134,11 +149,19 @@ impl Connection for Embedded {
     fn close(&self) {}
 }
 
-/// Disk reads leave the worker's thread, which all its connections and actors share.
-async fn blocking<T: Send + 'static>(
+/// Starts `work` on the disk at once, and returns its outcome.
+fn blocking<T: Send + 'static>(
+    disk: &dyn Disk,
     work: impl FnOnce() -> Result<T, BackendError> + Send + 'static,
-) -> Result<T, BackendError> {
-    spawn_blocking(work).await.map_err(|error| BackendError::Storage(error.to_string()))?
+) -> ReplyFuture<T> {
+    let (sender, outcome) = oneshot::channel();
+    // This fails if the caller no longer waits.
+    let running = disk.run(Box::new(move || _ = sender.send(work())));
+    async move {
+        running.await;
+        outcome.await.unwrap_or_else(|_| Err(BackendError::Storage("an internal error".to_owned())))
+    }
+    .boxed()
 }
 
 #[cfg(test)]

@@ -38,6 +38,7 @@ const WRITE_ERRORS: [&str; 3] = [
 pub fn draw(seed: Seed) -> Script {
     let random = &mut seed.generator(0);
     let plan = WorldPlan {
+        is_embedded: random.u8(..6) == 0,
         has_own_cache: random.bool(),
         has_password: random.bool(),
         database: random.usize(..DATABASES),
@@ -69,6 +70,8 @@ fn happening(random: &mut Rng, plan: &WorldPlan) -> Happening {
         | Fault::Withheld { .. }
         | Fault::Tampered { .. }
         | Fault::Moved(_)
+        | Fault::Dribbles { .. }
+        | Fault::FileReplaced
         | Fault::Evicted
         | Fault::Spoiled
         | Fault::WallClock(_)
@@ -86,8 +89,11 @@ fn time(random: &mut Rng, most: Duration) -> Duration {
 }
 
 fn fault(random: &mut Rng, plan: &WorldPlan) -> Fault {
-    let server = random.usize(..if plan.has_own_cache { 2 } else { 1 });
-    match random.u8(..24) {
+    if plan.is_embedded && (!plan.has_own_cache || random.bool()) {
+        return fault_of_a_file(random);
+    }
+    let server = if plan.is_embedded { 1 } else { random.usize(..if plan.has_own_cache { 2 } else { 1 }) };
+    match random.u8(..25) {
         0 => Fault::Down { server, loses_data: random.bool() },
         1 => Fault::Unreachable(server),
         2 => Fault::Frozen(server),
@@ -121,11 +127,26 @@ fn fault(random: &mut Rng, plan: &WorldPlan) -> Fault {
         20 => [Fault::Evicted, Fault::Spoiled][random.usize(..2)].clone(),
         21 => Fault::OtherKind(random.i64(CLIENTS)),
         22 => Fault::WallClock(TimeDelta::seconds(random.i64(-90_000..90_000))),
-        _ => {
-            let actor = ActorName::ALL[random.usize(..ActorName::ALL.len())];
-            if random.bool() { Fault::Panic(actor) } else { Fault::Stuck(actor) }
-        }
+        23 => Fault::Dribbles { server, gap: Duration::from_millis(random.u64(50..300)) },
+        _ => fault_of_an_actor(random),
     }
+}
+
+fn fault_of_a_file(random: &mut Rng) -> Fault {
+    match random.u8(..7) {
+        0 | 1 => Fault::DiskFails,
+        2 => Fault::DiskSlow(random.u32(1..2_000)),
+        3 => Fault::FileAway,
+        4 => Fault::FileReplaced,
+        // Behind both copies of the header.
+        5 => Fault::FileDamaged(random.u64(8_192..40_000)),
+        _ => fault_of_an_actor(random),
+    }
+}
+
+fn fault_of_an_actor(random: &mut Rng) -> Fault {
+    let actor = ActorName::ALL[random.usize(..ActorName::ALL.len())];
+    if random.bool() { Fault::Panic(actor) } else { Fault::Stuck(actor) }
 }
 
 impl ActorName {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use scoring_api::store::LinkPolicy;
+
 use super::{ActorName, Fault, Happening, Script, WorldPlan};
 use crate::world::LogIn;
 
@@ -97,7 +99,8 @@ impl Excuses {
             }
             _ => {
                 let Some(server) = happening.fault.server() else { return };
-                let (hits_store, hits_cache) = (server == 0, server == 1 || !plan.has_own_cache);
+                let hits_cache = server == 1 || !plan.has_own_cache;
+                let hits_store = server == 0;
                 let mut window = (at, end + happening.fault.grace());
                 if let Fault::DeadAddress { .. } = happening.fault {
                     window.1 = window.1.min(at + R1);
@@ -155,7 +158,7 @@ fn is_among_others(script: &Script, happening: &Happening) -> bool {
 // ===== impl Fault =====
 
 impl Fault {
-    /// The server that it is a fault of.
+    /// The server that it is a fault of; a file counts as the store's server.
     pub fn server(&self) -> Option<usize> {
         match self {
             Self::Down { server, .. }
@@ -167,6 +170,7 @@ impl Fault {
             | Self::Tampered { server, .. }
             | Self::Slow { server, .. }
             | Self::Trickles { server, .. }
+            | Self::Dribbles { server, .. }
             | Self::Loading(server)
             | Self::Script { server, .. }
             | Self::WritesRefused { server, .. }
@@ -176,6 +180,11 @@ impl Fault {
             | Self::Moved(server)
             | Self::DeadAddress { server, .. }
             | Self::Name { server, .. } => Some(*server),
+            Self::DiskFails
+            | Self::DiskSlow(_)
+            | Self::FileAway
+            | Self::FileReplaced
+            | Self::FileDamaged(_) => Some(0),
             Self::Evicted
             | Self::Spoiled
             | Self::OtherKind(_)
@@ -198,6 +207,8 @@ impl Fault {
     /// How long after its end it may still be felt.
     fn grace(&self) -> Duration {
         match self {
+            // A connection that brings bytes is not dead, and is given up only when a probe has waited for seconds.
+            Self::Dribbles { .. } => LinkPolicy::new(R1).patience + R1 * 2,
             Self::OtherPassword(_) => R5,
             Self::StepRefused { step: LogIn::Auth, .. } => R5,
             // It begins with the next bytes, which a probe brings.
@@ -216,6 +227,8 @@ impl Fault {
             | Self::Script { .. }
             | Self::OtherPassword(_)
             | Self::Full(_)
+            | Self::DiskFails
+            | Self::FileAway
             | Self::Name { .. } => true,
             Self::StepRefused { step, .. } => match step {
                 LogIn::Auth => plan.has_password,

@@ -1,8 +1,14 @@
 //! What was stored when: the model that every answer is compared with.
 
-use std::{cell::RefCell, collections::BTreeMap};
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    time::Duration,
+};
 
 use tokio::time::Instant;
+
+use super::Value;
 
 /// A client's stored value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,9 +21,16 @@ pub enum Stored {
     OtherKind,
 }
 
+/// A replaced file is served for this long at most.
+const STALE: Duration = Duration::from_secs(1);
+
 /// All values of each client, with the times from which they were stored.
 #[derive(Debug, Default)]
-pub struct Ledger(RefCell<BTreeMap<i64, Vec<(Instant, Stored)>>>);
+pub struct Ledger {
+    values: RefCell<BTreeMap<i64, Vec<(Instant, Stored)>>>,
+    /// The time at which the last file was replaced.
+    replaced: Cell<Option<Instant>>,
+}
 
 // ===== impl Stored =====
 
@@ -26,6 +39,15 @@ impl Stored {
     pub fn interests(interest: &str) -> Self {
         Self::Interests(format!("[\"{interest}\"]"))
     }
+
+    /// What a server has under the client's key.
+    pub(super) fn value(&self) -> Option<Value> {
+        match self {
+            Self::Nothing => None,
+            Self::Interests(interests) => Some(Value::Text(interests.clone().into_bytes())),
+            Self::OtherKind => Some(Value::OtherKind),
+        }
+    }
 }
 
 // ===== impl Ledger =====
@@ -33,12 +55,27 @@ impl Stored {
 impl Ledger {
     /// From now on, `stored` is stored for `client`.
     pub(super) fn record(&self, client: i64, stored: Stored) {
-        self.0.borrow_mut().entry(client).or_default().push((Instant::now(), stored));
+        self.values.borrow_mut().entry(client).or_default().push((Instant::now(), stored));
+    }
+
+    /// The file was replaced: what was stored before may be answered for a moment.
+    pub(super) fn replaced(&self) {
+        self.replaced.set(Some(Instant::now()));
+    }
+
+    /// The values that are stored now.
+    pub(super) fn now(&self) -> Vec<(i64, Stored)> {
+        let values = self.values.borrow();
+        values.iter().filter_map(|(client, values)| Some((*client, values.last()?.1.clone()))).collect()
     }
 
     /// The values that were stored for `client` at any time from `begun` to now.
     pub fn since(&self, client: i64, begun: Instant) -> Vec<Stored> {
-        let values = self.0.borrow();
+        let values = self.values.borrow();
+        let begun = match self.replaced.get() {
+            Some(replaced) if begun < replaced + STALE => begun.min(replaced),
+            _ => begun,
+        };
         let Some(values) = values.get(&client) else { return vec![Stored::Nothing] };
         // The last one from before is the first that counts. What was stored at `begun` itself may be seen or not.
         let before = values.iter().take_while(|(at, _)| *at < begun).count().saturating_sub(1);
@@ -48,8 +85,6 @@ impl Ledger {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use tokio::time::advance;
 
     use super::*;

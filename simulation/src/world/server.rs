@@ -171,7 +171,7 @@ impl Server {
             };
             let delay_back = || {
                 let state = self.lock();
-                (state.latency, state.gap)
+                (state.latency, state.gap.max(wire.gap()))
             };
             tokio::join!(
                 wire.carry(near_read, far_write, Direction::ToServer, delay),

@@ -52,10 +52,14 @@ pub(super) struct Wire {
 #[derive(Debug, Default)]
 struct State {
     is_cut: bool,
+    /// The client has closed its end, so nothing arrives there.
+    has_no_client: bool,
     is_stalled: bool,
     /// The number of bytes that the client still gets.
     last_bytes: Option<(usize, Then)>,
     tamper: Option<Tamper>,
+    /// The time between two bytes to the client.
+    gap: Duration,
 }
 
 // ===== impl Wire =====
@@ -75,6 +79,16 @@ impl Wire {
     /// The client gets only `count` more bytes.
     pub(super) fn end_after(&self, count: usize, then: Then) {
         self.lock().last_bytes = Some((count, then));
+    }
+
+    /// From now on the client gets a byte each `gap`.
+    pub(super) fn dribble(&self, gap: Duration) {
+        self.lock().gap = gap;
+    }
+
+    /// The time between two bytes to the client.
+    pub(super) fn gap(&self) -> Duration {
+        self.lock().gap
     }
 
     /// The next reply that can be changed this way is.
@@ -120,7 +134,7 @@ impl Wire {
                 break;
             }
             let changed = self.changed.notified();
-            if self.is_cut() {
+            if self.is_over(direction) {
                 break;
             }
             let arrives = under_way.front().map(|(at, _)| *at);
@@ -138,6 +152,10 @@ impl Wire {
                 read = from.read_buf(&mut piece), if !has_ended => {
                     if read.is_err() || piece.is_empty() {
                         has_ended = true;
+                        if direction == Direction::ToServer {
+                            self.lock().has_no_client = true;
+                            self.changed.notify_waiters();
+                        }
                         continue;
                     }
                     let (latency, gap) = delay();
@@ -179,6 +197,11 @@ impl Wire {
             }
         }
         true
+    }
+
+    fn is_over(&self, direction: Direction) -> bool {
+        let state = self.lock();
+        state.is_cut || (direction == Direction::ToClient && state.has_no_client)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -18,10 +18,13 @@ use std::{
     io::{self, ErrorKind},
     ops::Bound,
     os::unix::fs::FileExt,
+    sync::Arc,
 };
 
 use redb::{BackendError, StorageBackend, backends::FileBackend};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+use super::disk::Disk;
 
 /// The first bytes of both copies of the header.
 pub(super) const MAGIC: &[u8; 16] = b"scoring\x1a\r\nblock1";
@@ -51,32 +54,24 @@ pub(super) struct Blocks {
     /// The same open file, for its locks.
     locks: FileBackend,
     is_for_reading: bool,
-    #[cfg(test)]
-    pub(super) errno: std::sync::Arc<std::sync::atomic::AtomicI32>,
+    disk: Arc<dyn Disk>,
 }
 
 // ===== impl Blocks =====
 
 impl Blocks {
-    pub(super) fn new(file: File, is_for_reading: bool) -> io::Result<Self> {
+    pub(super) fn new(file: File, is_for_reading: bool, disk: Arc<dyn Disk>) -> io::Result<Self> {
         let locks = FileBackend::new(file.try_clone()?).map_err(io::Error::other)?;
-        Ok(Self {
-            file,
-            locks,
-            is_for_reading,
-            #[cfg(test)]
-            errno: std::sync::Arc::default(),
-        })
+        Ok(Self { file, locks, is_for_reading, disk })
     }
 
-    /// The errors that tests inject.
-    fn injected(&self) -> io::Result<()> {
-        #[cfg(test)]
-        match self.errno.load(std::sync::atomic::Ordering::Relaxed) {
-            0 => {}
-            errno => return Err(io::Error::from_raw_os_error(errno)),
+    /// Reads into `out`. A file that ends too early is damaged, which is not a system error.
+    fn read_whole(&self, out: &mut [u8], at: u64) -> io::Result<bool> {
+        match self.disk.read_exact_at(&self.file, out, at) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(false),
+            Err(error) => Err(error),
         }
-        Ok(())
     }
 
     /// The number and contents of the header's newest valid copy.
@@ -84,7 +79,7 @@ impl Blocks {
         let mut newest: Option<(u64, [u8; HEADER])> = None;
         for at in COPIES {
             let mut copy = [0; COPY];
-            if !read_whole(&self.file, &mut copy, at)? {
+            if !self.read_whole(&mut copy, at)? {
                 continue;
             }
             let Some((number, header)) = verified(&copy) else { continue };
@@ -133,15 +128,6 @@ fn verified(copy: &[u8; COPY]) -> Option<(u64, [u8; HEADER])> {
     Some((u64::from_le_bytes(number), contents.get(HEADER_AT..)?.try_into().ok()?))
 }
 
-/// Reads into `out`. A file that ends too early is damaged, which is not a system error.
-fn read_whole(file: &File, out: &mut [u8], at: u64) -> io::Result<bool> {
-    match file.read_exact_at(out, at) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
 /// The number of the first block of a page at `offset` in redb's view, counted from 1, and its place in the file.
 fn place(offset: u64) -> io::Result<(u64, u64)> {
     let number = offset / BLOCK as u64;
@@ -168,20 +154,18 @@ fn poison(page: &mut [u8]) {
 
 impl StorageBackend for Blocks {
     fn len(&self) -> io::Result<u64> {
-        self.injected()?;
         let length = self.file.metadata()?.len();
         let blocks = length.saturating_sub(BLOCKS_AT) / STRIDE as u64;
         Ok(if length == 0 { 0 } else { (1 + blocks) * BLOCK as u64 })
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.injected()?;
         if offset < BLOCK as u64 {
             return self.read_header(usize::try_from(offset).unwrap_or(usize::MAX), out);
         }
         let (first, at) = place(offset)?;
         let mut stored = vec![0; out.len().div_ceil(BLOCK) * STRIDE];
-        let mut is_whole = read_whole(&self.file, &mut stored, at)?;
+        let mut is_whole = self.read_whole(&mut stored, at)?;
         for ((number, stored), out) in (first..).zip(stored.chunks_exact(STRIDE)).zip(out.chunks_mut(BLOCK)) {
             let (sum, block) = stored.split_at(SUM);
             is_whole =
@@ -198,18 +182,15 @@ impl StorageBackend for Blocks {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.injected()?;
         let (_, end) = place(len)?;
         self.file.set_len(end)
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.injected()?;
         self.file.sync_data()
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.injected()?;
         if offset < BLOCK as u64 {
             return self.write_header(usize::try_from(offset).unwrap_or(usize::MAX), data);
         }

@@ -4,6 +4,7 @@ use std::{
     fs::{File, OpenOptions},
     ops::ControlFlow,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use redb::{
@@ -14,6 +15,7 @@ use redb::{
 use super::{
     blocks::Blocks,
     create::{self, Kind},
+    disk::{Disk, SystemDisk},
     fault::{damaged, guarded, of_system, opened, storage},
     identity::Identity,
     walk,
@@ -59,7 +61,7 @@ pub(super) fn builder() -> Builder {
 
 /// The database of an open `file`, created if the file is empty.
 pub(super) fn database(file: File) -> Result<Database, redb::Error> {
-    builder().create_with_backend(Blocks::new(file, false)?).map_err(opened)
+    builder().create_with_backend(Blocks::new(file, false, Arc::new(SystemDisk))?).map_err(opened)
 }
 
 // ===== impl EmbeddedFile =====
@@ -89,10 +91,14 @@ impl EmbeddedFile {
     ///
     /// As [`Self::open`], and if the file does not exist.
     pub fn open_to_read(path: &Path) -> Result<Self, BackendError> {
+        Self::open_to_read_from(path, Arc::new(SystemDisk))
+    }
+
+    pub(super) fn open_to_read_from(path: &Path, disk: Arc<dyn Disk>) -> Result<Self, BackendError> {
         let file = File::open(path).map_err(|error| of_system(path, &error))?;
         let identity = Identity::of(&file).map_err(|error| of_system(path, &error))?;
         let database = match Kind::of(&file).map_err(|error| of_system(path, &error))? {
-            Kind::Ours => Self::reader(path, Blocks::new(file, true))?,
+            Kind::Ours => Self::reader(path, Blocks::new(file, true, disk))?,
             Kind::Older => Handle::Writer(guarded(path, || create::load_older(&file))?),
             Kind::Empty | Kind::NeverMade => return Err(storage(path, "the file is empty")),
             Kind::Foreign => return Err(storage(path, "not a file of this service")),
@@ -100,20 +106,6 @@ impl EmbeddedFile {
         let file = Self { database, path: path.to_owned(), identity };
         file.show_that_it_serves()?;
         Ok(file)
-    }
-
-    #[cfg(test)]
-    pub(super) fn open_with(
-        path: &Path,
-        errno: std::sync::Arc<std::sync::atomic::AtomicI32>,
-    ) -> Result<Self, BackendError> {
-        let file = File::open(path).map_err(|error| of_system(path, &error))?;
-        let identity = Identity::of(&file).map_err(|error| of_system(path, &error))?;
-        let blocks = Blocks::new(file, true).map(|mut blocks| {
-            blocks.errno = errno;
-            blocks
-        });
-        Ok(Self { database: Self::reader(path, blocks)?, path: path.to_owned(), identity })
     }
 
     fn reader(path: &Path, blocks: std::io::Result<Blocks>) -> Result<Handle, BackendError> {

@@ -3,18 +3,15 @@
 use std::{
     ops::ControlFlow,
     path::Path,
-    sync::{
-        Arc, Weak,
-        mpsc::{self, Receiver, RecvTimeoutError},
-    },
-    thread,
-    time::{Duration, Instant},
+    sync::{Arc, Weak},
+    time::Duration,
 };
 
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 use super::{
     EmbeddedFile, create,
+    disk::Disk,
     fault::{of_system, storage},
     identity::{Identity, access_to},
 };
@@ -32,8 +29,6 @@ pub(super) struct OpenFile {
     pub(super) file: EmbeddedFile,
     pub(super) access: Access,
     failed: watch::Sender<Option<BackendError>>,
-    /// Ends the threads that watch the file.
-    _alive: mpsc::Sender<()>,
 }
 
 // ===== impl OpenFile =====
@@ -41,7 +36,11 @@ pub(super) struct OpenFile {
 impl OpenFile {
     /// Opens the file at `path` for reading. If `may_make`, creates a missing file, and takes over a file of an older
     /// version if it can be written. Blocks.
-    pub(super) fn open(path: &Path, may_make: bool) -> Result<EmbeddedFile, BackendError> {
+    pub(super) fn open(
+        path: &Path,
+        may_make: bool,
+        disk: Arc<dyn Disk>,
+    ) -> Result<EmbeddedFile, BackendError> {
         if may_make || Identity::at(path).is_ok() {
             let prepared = create::prepare(path);
             // A file without write access is served as it is.
@@ -50,23 +49,29 @@ impl OpenFile {
                 prepared?;
             }
         }
-        EmbeddedFile::open_to_read(path)
+        EmbeddedFile::open_to_read_from(path, disk)
     }
 
     /// Shares `file`, and starts to watch it.
-    pub(super) fn share(file: EmbeddedFile, verify: bool) -> Result<Arc<Self>, BackendError> {
-        let (alive, ended) = mpsc::channel();
+    pub(super) fn share(
+        file: EmbeddedFile,
+        verify: bool,
+        disk: &dyn Disk,
+    ) -> Result<Arc<Self>, BackendError> {
         let access = access_to(file.path());
         let (path, identity) = (file.path().to_owned(), file.identity());
-        let open = Arc::new(Self { file, access, failed: watch::Sender::new(None), _alive: alive });
+        let open = Arc::new(Self { file, access, failed: watch::Sender::new(None) });
+        let of_system = |error| of_system(open.file.path(), &error);
         let weak = Arc::downgrade(&open);
-        let look = move || look_after(&path, identity, access, &weak, &ended);
-        let named = |name: &str| thread::Builder::new().name(name.to_owned());
-        named("store-file").spawn(look).map_err(|error| of_system(open.file.path(), &error))?;
+        let look = move || look_after(&path, identity, access, &weak);
+        disk.start("store-file", Box::new(look)).map_err(of_system)?;
         if verify {
             let weak = Arc::downgrade(&open);
-            let verifying = named("store-verify").spawn(move || verify_all(&weak));
-            verifying.map_err(|error| of_system(open.file.path(), &error))?;
+            let verify = move || {
+                verify_all(&weak);
+                None
+            };
+            disk.start("store-verify", Box::new(verify)).map_err(of_system)?;
         }
         Ok(open)
     }
@@ -92,20 +97,18 @@ impl OpenFile {
     }
 }
 
-/// Gives the open file up once the path leads to another file, or the right to write it changes.
-fn look_after(path: &Path, identity: Identity, access: Access, open: &Weak<OpenFile>, ended: &Receiver<()>) {
-    while ended.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
-        let error = match Identity::at(path) {
-            Ok(there) if there != identity => storage(path, "the file was replaced"),
-            Ok(_) if access_to(path) != access => storage(path, "the right to write the file changed"),
-            Ok(_) => continue,
-            Err(error) => of_system(path, &error),
-        };
-        if let Some(open) = open.upgrade() {
-            open.fail(&error);
-        }
-        return;
-    }
+/// Gives the open file up once the path leads to another file, or the right to write it changes. Returns the time until
+/// the next look, while the file is open.
+fn look_after(path: &Path, identity: Identity, access: Access, open: &Weak<OpenFile>) -> Option<Duration> {
+    let open = open.upgrade()?;
+    let error = match Identity::at(path) {
+        Ok(there) if there != identity => storage(path, "the file was replaced"),
+        Ok(_) if access_to(path) != access => storage(path, "the right to write the file changed"),
+        Ok(_) => return Some(LOOK_EVERY),
+        Err(error) => of_system(path, &error),
+    };
+    open.fail(&error);
+    None
 }
 
 /// Reads all entries once, so that damage is reported before a client meets it. Calls are served meanwhile.

@@ -81,18 +81,20 @@ impl LinkState {
     /// The first probe is sent at once: a new connection proves nothing, because a proxy accepts and greets even if
     /// its store is lost.
     async fn beat(&self, connection: &dyn Connection) -> BackendError {
+        let mut last_in_time = Instant::now();
         loop {
             let begun = Instant::now();
             let mut answer = probe(self.health.role(), connection);
             let answered = timeout(self.policy.timeout, &mut answer).await;
             let is_late = answered.is_err();
+            if !is_late {
+                last_in_time = Instant::now();
+            }
             let outcome = answered.unwrap_or(Err(BackendError::TimedOut));
             self.health.count(Operation::Probe, outcome.as_ref().err(), begun.elapsed());
             self.health.probed();
             match outcome {
-                Ok(()) => {
-                    self.probed();
-                }
+                Ok(()) => self.probed(),
                 Err(error) if matches!(error.remedy(), Remedy::Reconnect | Remedy::Reresolve) => {
                     return error;
                 }
@@ -100,8 +102,9 @@ impl LinkState {
                 Err(error) if error.remedy() == Remedy::Wait && self.is_open() => return error,
                 Err(error) => {
                     self.count_failure(&error, begun);
-                    // Slow is not dead: the next probe is sent when this one is answered, but the wait is limited.
-                    if is_late && timeout_at(begun + self.policy.patience, answer).await.is_err() {
+                    // Slow is not dead: the next probe is sent when this one is answered. But a new connection may be
+                    // faster than one that has been slow for long.
+                    if is_late && timeout_at(last_in_time + self.policy.patience, answer).await.is_err() {
                         return BackendError::TimedOut;
                     }
                 }

@@ -19,8 +19,8 @@ pub struct LinkPolicy {
     /// Maximum time without a byte while an answer, or the rest of one, is owed. After that the connection is
     /// replaced.
     pub silence: Duration,
-    /// Maximum delay of a probe's answer while bytes keep coming. After that the connection is replaced. Replies come
-    /// in order, so this limits the time of every reply, also of one that trickles for ever.
+    /// Maximum time without a probe that was answered in time, while bytes keep coming. After that the connection is replaced.
+    /// Replies come in order, so this limits the time of every reply, also of one that trickles for ever.
     pub patience: Duration,
     /// The wait between attempts to connect.
     pub reconnect: Backoff,

@@ -2,17 +2,20 @@
 
 use std::{
     fs::{File, OpenOptions},
+    io,
     os::unix::fs::{FileExt, PermissionsExt},
-    sync::atomic::Ordering::Relaxed,
+    sync::{
+        Arc,
+        atomic::{AtomicI32, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
+use futures_util::future::BoxFuture;
 use proptest::prelude::*;
 
 use super::*;
-use crate::store::{
-    Stored,
-    embedded::{create::Kind, watch::OpenFile},
-};
+use crate::store::{Stored, embedded::create::Kind};
 
 const CLIENTS: u32 = 300;
 const EIO: i32 = 5;
@@ -165,19 +168,38 @@ fn one_damaged_copy_of_the_header_costs_nothing() {
 
 // ===== disks that fail =====
 
+/// The system's disk, until it is told to fail.
+#[derive(Debug, Clone, Default)]
+struct FailingDisk {
+    errno: Arc<AtomicI32>,
+}
+
+impl Disk for FailingDisk {
+    fn read_exact_at(&self, file: &File, out: &mut [u8], at: u64) -> io::Result<()> {
+        match self.errno.load(Relaxed) {
+            0 => SystemDisk.read_exact_at(file, out, at),
+            errno => Err(io::Error::from_raw_os_error(errno)),
+        }
+    }
+
+    fn run(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
+        SystemDisk.run(work)
+    }
+
+    fn start(&self, name: &str, work: Box<dyn FnMut() -> Option<Duration> + Send>) -> io::Result<()> {
+        SystemDisk.start(name, work)
+    }
+}
+
 /// redb answers nothing after an error of the system until the file is opened again.
 #[tokio::test]
 async fn row_47_a_system_error_closes_the_file_for_a_reopen() {
     let (_folder, path) = in_a_folder();
     filled(&path);
-    let errno = Arc::default();
-    let file = EmbeddedFile::open_with(&path, Arc::clone(&errno)).unwrap();
-    let open = OpenFile::share(file, false).unwrap();
-    let connector = EmbeddedConnector::new(path, 10);
-    connector.opened.lock().await.open = Some(open);
-
+    let disk = FailingDisk::default();
+    let connector = EmbeddedConnector::new(path, 10).on(Arc::new(disk.clone()));
     let connection = connector.connect().await.unwrap();
-    errno.store(EIO, Relaxed);
+    disk.errno.store(EIO, Relaxed);
     // Pages that are in memory are served on.
     let mut failed = None;
     for id in 0..CLIENTS {
@@ -189,6 +211,7 @@ async fn row_47_a_system_error_closes_the_file_for_a_reopen() {
     let closed = closed(&connection).await;
     assert!(closed.to_string().contains("scoring.redb: Input/output error"), "{closed}");
 
+    disk.errno.store(0, Relaxed);
     let connection = connector.connect().await.unwrap();
     let found = connection.get_many(Arc::from(["i:7".to_owned()])).await.unwrap();
     assert_eq!(found, [Some(value(7))]);

@@ -1,5 +1,5 @@
 use std::{
-    fs,
+    fs, io,
     net::Ipv4Addr,
     sync::{
         Mutex,
