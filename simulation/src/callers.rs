@@ -3,6 +3,7 @@
 use std::{rc::Rc, time::Duration};
 
 use fastrand::Rng;
+use futures_util::future::join_all;
 use scoring_api::{
     actors::dispatcher::CallMethod,
     deadline::Deadline,
@@ -30,13 +31,20 @@ type Found = std::collections::BTreeMap<String, Vec<String>>;
 /// Calls again and again, until the run is over.
 pub async fn call_on(run: Rc<Run>, mut random: Rng, is_patient: bool) {
     while !run.is_over() {
-        sleep(Duration::from_millis(random.u64(5..250))).await;
+        sleep(Duration::from_millis(random.u64(5..600))).await;
         let patience = if is_patient { PATIENCE } else { Duration::from_millis(random.u64(1..30)) };
-        if random.bool() {
-            score(&run, &mut random, patience).await;
-        } else {
-            interests(&run, &mut random, patience).await;
-        }
+        // Sometimes several at once, so that replies follow each other on a connection.
+        let calls = [1, 1, 1, 8][random.usize(..4)];
+        let calls = (0..calls).map(|_| one_call(&run, random.fork(), patience));
+        join_all(calls).await;
+    }
+}
+
+async fn one_call(run: &Run, mut random: Rng, patience: Duration) {
+    if random.bool() {
+        score(run, &mut random, patience).await;
+    } else {
+        interests(run, &mut random, patience).await;
     }
 }
 

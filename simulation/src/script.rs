@@ -199,6 +199,13 @@ impl fmt::Display for Fault {
                     Tamper::WrongLength => "announces a wrong length",
                     Tamper::Repeat => "comes twice",
                     Tamper::Drop => "does not come",
+                    Tamper::Again(count) => {
+                        return write!(
+                            f,
+                            "the last {count} replies come again, once, on each connection of {}",
+                            name(server)
+                        );
+                    }
                 };
                 write!(f, "one reply on each connection of {} {what}", name(server))
             }

@@ -43,7 +43,7 @@ pub fn draw(seed: Seed) -> Script {
         has_password: random.bool(),
         database: random.usize(..DATABASES),
         cache_database: random.usize(..DATABASES),
-        latency: Duration::from_micros(random.u64(20..1_000)),
+        latency: latency(random),
         has_near_cache: random.u8(..4) == 0,
         callers: random.usize(1..3),
         impatient_callers: random.usize(..2),
@@ -60,6 +60,12 @@ pub fn draw(seed: Seed) -> Script {
     }
     let happenings = apart;
     Script { plan, happenings }
+}
+
+/// The time of a byte: a server in the same room, or far away.
+fn latency(random: &mut Rng) -> Duration {
+    let most = if random.u8(..4) == 0 { 20_000 } else { 1_000 };
+    Duration::from_micros(random.u64(20..most))
 }
 
 fn happening(random: &mut Rng, plan: &WorldPlan) -> Happening {
@@ -104,7 +110,8 @@ fn fault(random: &mut Rng, plan: &WorldPlan) -> Fault {
             Fault::Withheld { server, after: random.usize(..120), then }
         }
         7 | 8 => {
-            let tamper = [Tamper::WrongLength, Tamper::Repeat, Tamper::Drop][random.usize(..3)];
+            let again = Tamper::Again(random.usize(1..4));
+            let tamper = [Tamper::WrongLength, Tamper::Repeat, Tamper::Drop, again, again][random.usize(..5)];
             Fault::Tampered { server, tamper }
         }
         9 => {

@@ -15,6 +15,9 @@ use tokio::{
 
 use super::resp;
 
+/// The most replies of a round of reads: values, their number, and the end marker.
+const LONGEST_ROUND: usize = 3;
+
 /// A change of one reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tamper {
@@ -22,6 +25,8 @@ pub enum Tamper {
     WrongLength,
     /// It comes twice.
     Repeat,
+    /// At the end of a round, the last replies come again.
+    Again(usize),
     /// It does not come.
     Drop,
 }
@@ -58,6 +63,8 @@ struct State {
     /// The number of bytes that the client still gets.
     last_bytes: Option<(usize, Then)>,
     tamper: Option<Tamper>,
+    /// The last replies, the newest last.
+    recent: VecDeque<Vec<u8>>,
     /// The time between two bytes to the client.
     gap: Duration,
 }
@@ -103,8 +110,18 @@ impl Wire {
     /// The bytes to send in place of `reply`.
     pub(super) fn tampered(&self, reply: Vec<u8>) -> Vec<u8> {
         let mut state = self.lock();
+        state.recent.push_back(reply.clone());
+        if state.recent.len() > LONGEST_ROUND {
+            state.recent.pop_front();
+        }
         let changed = match state.tamper {
             None => None,
+            // Only an end marker has a colon.
+            Some(Tamper::Again(count)) => (reply[0] == b'$' && reply.contains(&b':')).then(|| {
+                let skipped = state.recent.len().saturating_sub(count);
+                let again: Vec<_> = state.recent.iter().skip(skipped).flatten().copied().collect();
+                [&reply[..], &again].concat()
+            }),
             Some(Tamper::WrongLength) => resp::with_wrong_length(&reply),
             Some(Tamper::Repeat) => Some(reply.repeat(2)),
             Some(Tamper::Drop) => Some(Vec::new()),

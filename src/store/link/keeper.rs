@@ -47,6 +47,8 @@ pub(super) async fn keep(shared: Rc<LinkState>, connector: Arc<dyn Connector>) {
         };
         if let Some(wait) = slowly {
             shared.count_rejection(&ended);
+            // A breaker that has just closed cannot open at once, so the next attempt must open it soon.
+            let wait = if shared.is_open() { wait } else { wait.min(policy.breaker.hold_closed) };
             sleep(wait + wait.mul_f64(random.f64())).await;
             continue;
         }
@@ -104,12 +106,28 @@ impl LinkState {
                     self.count_failure(&error, begun);
                     // Slow is not dead: the next probe is sent when this one is answered. But a new connection may be
                     // faster than one that has been slow for long.
-                    if is_late && timeout_at(last_in_time + self.policy.patience, answer).await.is_err() {
+                    let limit = last_in_time + self.policy.patience;
+                    if is_late && !self.is_answered(&mut answer, limit).await {
                         return BackendError::TimedOut;
                     }
                 }
             }
             sleep(if self.is_open() { self.policy.probe } else { self.policy.heartbeat }).await;
+        }
+    }
+
+    /// Waits for a late answer, until `limit` at the latest. Each further timeout is a failure: without requests, nothing
+    /// else would open the breaker.
+    async fn is_answered(&self, answer: &mut (impl Future + Unpin), limit: Instant) -> bool {
+        loop {
+            let begun = Instant::now();
+            if timeout_at(limit.min(begun + self.policy.timeout), &mut *answer).await.is_ok() {
+                return true;
+            }
+            if Instant::now() >= limit {
+                return false;
+            }
+            self.count_failure(&BackendError::TimedOut, begun);
         }
     }
 }
