@@ -1,4 +1,4 @@
-//! Callers of both methods, who compare every answer with the model.
+//! Callers of both methods. They compare every answer with the model.
 
 use std::{rc::Rc, time::Duration};
 

@@ -1,4 +1,4 @@
-//! `simulate`: runs seeds for a time, or one seed, and prints what failed.
+//! `simulate`: runs seeds for a time, or one seed, and prints the failures.
 
 use std::{
     process::ExitCode,
@@ -8,7 +8,7 @@ use std::{
 use clap::Parser;
 use simulation::{
     run::run,
-    script::{Script, draw},
+    script::{Script, draw, draw_long},
     seed::Seed,
     shrink::shrink,
 };
@@ -21,6 +21,12 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Seeds that failed once. They are run before new ones.
 const FAILED_SEEDS: &str = include_str!("../failed-seeds.txt");
 
+/// The most time for making one script shorter.
+const SHRINK_FOR: Duration = Duration::from_secs(30);
+
+/// From this time on, one of the runs takes 10,000 simulated seconds.
+const LONG_ENOUGH: Duration = Duration::from_secs(60);
+
 /// Runs the actors of scoring-api among faults that are drawn from seeds, in simulated time.
 #[derive(Debug, Parser)]
 struct Arguments {
@@ -30,7 +36,7 @@ struct Arguments {
     /// Run this seed alone, and print its script and its log
     #[arg(long)]
     seed: Option<Seed>,
-    /// The first of the new seeds, instead of one that nobody has chosen
+    /// The first of the new seeds, instead of a random one
     #[arg(long, conflicts_with = "seed")]
     from: Option<u64>,
 }
@@ -60,8 +66,7 @@ fn many(time: Duration, first: u64) -> usize {
     let old = FAILED_SEEDS.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     let (mut failures, mut simulated, mut runs) = (0, Duration::ZERO, 0);
     let begun = Instant::now();
-    let mut play = |seed: Seed| {
-        let script = draw(seed);
+    let mut play = |script: Script, seed: Seed| {
         let outcome = run(&script, seed, Level::INFO);
         runs += 1;
         simulated += outcome.simulated;
@@ -72,7 +77,7 @@ fn many(time: Duration, first: u64) -> usize {
     };
     for line in old {
         match line.parse() {
-            Ok(seed) => play(seed),
+            Ok(seed) => play(draw(seed), seed),
             Err(error) => {
                 eprintln!("failed-seeds.txt: {error}");
                 return 1;
@@ -80,9 +85,12 @@ fn many(time: Duration, first: u64) -> usize {
         }
     }
     println!("New seeds from {}", Seed::new(first));
+    if time >= LONG_ENOUGH {
+        play(draw_long(Seed::new(first)), Seed::new(first));
+    }
     let mut number = first;
     while begun.elapsed() < time {
-        play(Seed::new(number));
+        play(draw(Seed::new(number)), Seed::new(number));
         number = number.wrapping_add(1);
     }
     let rate = simulated.as_secs_f64() / begun.elapsed().as_secs_f64();
@@ -94,7 +102,9 @@ fn many(time: Duration, first: u64) -> usize {
 fn report(seed: Seed, script: &Script, failures: &[String], after: Duration) {
     println!("Seed {seed} failed, after {:.0} simulated seconds:", after.as_secs_f64());
     failures.iter().take(5).for_each(|failure| println!("  {failure}"));
-    let fails = |script: &Script| !run(script, seed, Level::INFO).failures.is_empty();
+    let begun = Instant::now();
+    let fails =
+        |script: &Script| begun.elapsed() < SHRINK_FOR && !run(script, seed, Level::INFO).failures.is_empty();
     let shortest = shrink(script.clone(), fails);
     println!("The shortest script that still fails:\n{shortest}");
 }

@@ -17,7 +17,7 @@ use crate::{
     script::{Excuses, Fault, Script},
     seed::Seed,
     service::{Fail, IN_FLIGHT, Service},
-    world::{CLIENTS, Stored, World, set_wall_clock, start_of_time},
+    world::{CLIENTS, SimulatedDisk, Stored, World, set_wall_clock, start_of_time},
 };
 
 /// The service has this long to start.
@@ -29,6 +29,12 @@ const CALM: Duration = Duration::from_secs(2);
 /// The interval at which health is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
+/// A longer run is one in which memory is looked at: after a tenth of it, and at its end.
+const LONG: Duration = Duration::from_secs(1_000);
+
+/// The most bytes that memory may grow in that time. The log of the run is a part of it.
+const MOST_GROWTH: u64 = 32 << 20;
+
 /// A measured time may exceed its bound by the clock's resolution.
 const RESOLUTION: Duration = Duration::from_millis(2);
 
@@ -38,7 +44,7 @@ const MOST_CHANGES: usize = 2;
 /// The outcome of a run.
 #[derive(Debug)]
 pub struct Outcome {
-    /// What was wrong, each with its simulated time.
+    /// The failures, each with its simulated time.
     pub failures: Vec<String>,
     /// The log, which is the same for the same seed and script.
     pub log: String,
@@ -52,7 +58,7 @@ pub struct Run {
     pub world: World,
     /// The service.
     pub service: Service,
-    /// What is excused.
+    /// The excuses of the script.
     pub excuses: Excuses,
     log: Log,
     start: Instant,
@@ -100,12 +106,15 @@ async fn play(script: &Script, seed: Seed, level: Level, change: impl FnOnce(&Wo
     }
     run.check_changes();
     let log = run.log.clone();
+    let folder = run.world.disk.as_ref().map(SimulatedDisk::folder);
     let (mut failures, simulated) = (run.failures.take(), run.now());
     match Rc::try_unwrap(run) {
         Ok(run) => failures.extend(leftovers(run).await),
         Err(_) => failures.push("a task of the simulation goes on".to_owned()),
     }
-    Outcome { failures, log: log.text(), simulated }
+    // The system chose its name.
+    let log = folder.map_or_else(|| log.text(), |folder| log.text().replace(&folder, "FOLDER"));
+    Outcome { failures, log, simulated }
 }
 
 /// Begins and ends the faults.
@@ -150,11 +159,16 @@ async fn change_interests(run: Rc<Run>, mut random: Rng) {
     }
 }
 
-/// Compares health with what the script says.
+/// Compares health with the script.
 async fn look_on(run: Rc<Run>) {
+    let whole = run.time_of(run.end);
+    let mut resident_early = None;
     while !run.is_over() {
         sleep(LOOK_EVERY).await;
         let at = run.now();
+        if at > whole / 10 && whole > LONG {
+            resident_early.get_or_insert_with(resident);
+        }
         if at < START * 2 {
             continue;
         }
@@ -175,9 +189,21 @@ async fn look_on(run: Rc<Run>) {
             }
         }
     }
+    if let Some(early) = resident_early
+        && resident() > early + MOST_GROWTH
+    {
+        run.failed(&format!("memory grew from {early} to {} bytes", resident()));
+    }
 }
 
-/// What is left over once the service has ended.
+/// The bytes of memory that this process uses.
+fn resident() -> u64 {
+    let pages = std::fs::read_to_string("/proc/self/statm").ok();
+    let pages = pages.and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok());
+    pages.unwrap_or(0) * 4096
+}
+
+/// The leftovers once the service has ended.
 async fn leftovers(run: Run) -> Vec<String> {
     let mut left = Vec::new();
     // A call that its caller has given up ends by its deadline.

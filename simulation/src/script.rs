@@ -9,7 +9,10 @@ use chrono::TimeDelta;
 
 use crate::world::{DeadAddress, LogIn, LookUp, Tamper, Then};
 
-pub use self::{draw::draw, excuse::Excuses};
+pub use self::{
+    draw::{draw, draw_long},
+    excuse::Excuses,
+};
 
 /// Everything that a run does.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,9 +40,9 @@ pub struct WorldPlan {
     pub latency: Duration,
     /// Whether the near cache is on.
     pub has_near_cache: bool,
-    /// The number of callers who wait for every answer.
+    /// The number of callers that wait for every answer.
     pub callers: usize,
-    /// The number of callers who give most calls up after some milliseconds.
+    /// The number of callers that give most calls up after some milliseconds.
     pub impatient_callers: usize,
 }
 
@@ -48,7 +51,7 @@ pub struct WorldPlan {
 pub struct Happening {
     /// The time of its beginning, from the start of the run.
     pub at: Duration,
-    /// How long it lasts; faults that are over at once have none.
+    /// Its duration; zero for faults that are over at once.
     pub lasts: Duration,
     /// The fault.
     pub fault: Fault,

@@ -33,7 +33,7 @@ impl Seed {
         Self(NonZeroU64::new(number).unwrap_or(NonZeroU64::MIN))
     }
 
-    /// A seed that nobody has chosen.
+    /// A random seed.
     pub fn random() -> Self {
         Self::new(fastrand::u64(..))
     }

@@ -138,7 +138,7 @@ impl Service {
     }
 }
 
-/// The defaults, but for what a script chooses. Read once, because that takes as long as some simulated seconds.
+/// The defaults, except the settings that a script chooses. Read once, because reading takes as long as some simulated seconds.
 fn settings(plan: &WorldPlan) -> &'static Settings {
     static SETTINGS: LazyLock<[Settings; 2]> = LazyLock::new(|| {
         [0, 1_000].map(|near_capacity| {

@@ -71,7 +71,7 @@ pub struct World {
     pub network: SimulatedNetwork,
     /// The disk of the embedded store, if the store is embedded.
     pub disk: Option<SimulatedDisk>,
-    /// What was stored when.
+    /// The values that were stored, with their times.
     pub ledger: Ledger,
     /// The file cannot be written at the moment.
     is_broken: Cell<bool>,
@@ -149,7 +149,7 @@ impl World {
         self.cache().lose(self.plan.cache_database, |key| key.starts_with("uid:"));
     }
 
-    /// Replaces a person's cached score by a text that is none.
+    /// Replaces the cached scores of some persons by texts.
     fn spoil(&self) {
         for person in self.persons.iter().step_by(2) {
             let value = Value::Text(b"not a score".to_vec());
@@ -321,7 +321,7 @@ impl World {
     }
 }
 
-/// An entry of the embedded store's file. It cannot remove one, so a client without interests has none of them.
+/// An entry of the embedded store's file. Entries are never removed, so a client without interests has an empty list.
 fn entry(client: i64, stored: &Stored) -> (String, Vec<u8>) {
     let value = match stored {
         Stored::Nothing => "[]",

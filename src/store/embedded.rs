@@ -7,7 +7,7 @@
 //! - `blocks`: the checksums below redb, which verify each read
 //! - `file`: the open file; `walk`: all of its entries, even if it is damaged
 //! - `create`: the creation of the file
-//! - `disk`: what the open file needs of the operating system
+//! - `disk`: the operating system's part
 //! - `watch`: one open file for all connections, and the reasons to reopen it; `identity`: device and inode
 //! - `fault`: texts of errors
 

@@ -36,6 +36,15 @@ const WRITE_ERRORS: [&str; 3] = [
 
 /// The script of `seed`.
 pub fn draw(seed: Seed) -> Script {
+    draw_with(seed, MOST_FAULTS, FAULTY_FOR)
+}
+
+/// A script of `seed` that takes 10,000 simulated seconds.
+pub fn draw_long(seed: Seed) -> Script {
+    draw_with(seed, 600, Duration::from_secs(10_000))
+}
+
+fn draw_with(seed: Seed, most_faults: usize, faulty_for: Duration) -> Script {
     let random = &mut seed.generator(0);
     let plan = WorldPlan {
         is_embedded: random.u8(..6) == 0,
@@ -48,8 +57,18 @@ pub fn draw(seed: Seed) -> Script {
         callers: random.usize(1..3),
         impatient_callers: random.usize(..2),
     };
-    let mut happenings: Vec<_> =
-        (0..random.usize(1..=MOST_FAULTS)).map(|_| happening(random, &plan)).collect();
+    // A long run has as many faults as it may, at any time; a short one has few, and close together.
+    let count = if most_faults > MOST_FAULTS { most_faults } else { random.usize(1..=most_faults) };
+    let mut happenings: Vec<_> = (0..count)
+        .map(|_| {
+            let at = if most_faults > MOST_FAULTS {
+                faulty_for.mul_f64(random.f64())
+            } else {
+                time(random, faulty_for)
+            };
+            happening(random, &plan, Duration::from_secs(1) + at)
+        })
+        .collect();
     happenings.sort_by_key(|happening| happening.at);
     // The end of one would end the other as well.
     let mut apart: Vec<Happening> = Vec::new();
@@ -68,7 +87,7 @@ fn latency(random: &mut Rng) -> Duration {
     Duration::from_micros(random.u64(20..most))
 }
 
-fn happening(random: &mut Rng, plan: &WorldPlan) -> Happening {
+fn happening(random: &mut Rng, plan: &WorldPlan, at: Duration) -> Happening {
     let fault = fault(random, plan);
     let lasts = match fault {
         Fault::HalfOpen(_)
@@ -85,7 +104,7 @@ fn happening(random: &mut Rng, plan: &WorldPlan) -> Happening {
         | Fault::Stuck(_) => Duration::ZERO,
         _ => time(random, LONGEST),
     };
-    Happening { at: Duration::from_secs(1) + time(random, FAULTY_FOR), lasts, fault }
+    Happening { at, lasts, fault }
 }
 
 /// A time up to `most`, more often a short one.
@@ -134,7 +153,7 @@ fn fault(random: &mut Rng, plan: &WorldPlan) -> Fault {
         20 => [Fault::Evicted, Fault::Spoiled][random.usize(..2)].clone(),
         21 => Fault::OtherKind(random.i64(CLIENTS)),
         22 => Fault::WallClock(TimeDelta::seconds(random.i64(-90_000..90_000))),
-        23 => Fault::Dribbles { server, gap: Duration::from_millis(random.u64(50..300)) },
+        23 => Fault::Dribbles { server, gap: Duration::from_millis(random.u64(250..340)) },
         _ => fault_of_an_actor(random),
     }
 }

@@ -1,4 +1,4 @@
-//! When an answer other than the right one is excused, and what health must say: the table of faults, as rules.
+//! The times at which a failure is excused, and those at which health must report an outage: the table of faults, as rules.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ const R5: Duration = Duration::from_secs(5);
 /// The same after an actor's panic.
 const RESTART: Duration = Duration::from_millis(100);
 
-/// The same after an actor got stuck: it is noticed within two seconds, and what waited for it fails by its deadline.
+/// The same after an actor got stuck: the watchdog notices within two seconds, and waiting calls fail by their deadline.
 const STUCK: Duration = Duration::from_millis(2_600);
 
 /// An outage shows in health after this.
@@ -28,7 +28,7 @@ const TOLERABLE: Duration = Duration::from_millis(50);
 /// Times from the start of the run.
 type Window = (Duration, Duration);
 
-/// When what is excused.
+/// The excuses of a script.
 #[derive(Debug, Default)]
 pub struct Excuses {
     interests: Vec<Window>,
@@ -115,8 +115,9 @@ impl Excuses {
                 if hits_cache {
                     self.cache_wrong.push(whole);
                 }
-                if happening.fault.is_an_outage(plan) && at + NOTICED < end {
-                    // Another fault's end may have begun a recovery that this one ends.
+                // Without calls only the probes notice, and another fault may keep one of them waiting.
+                let is_noticed = at + NOTICED < end && !is_among_others(script, happening);
+                if happening.fault.is_an_outage(plan) && is_noticed {
                     let down = (at + NOTICED, end);
                     if hits_store {
                         self.store_down.push(down);
@@ -134,11 +135,11 @@ fn overlap(windows: &[Window], from: Duration, to: Duration) -> bool {
     windows.iter().any(|window| window.0 <= to && from <= window.1)
 }
 
-/// The number of actors' faults before this one.
+/// The number of actors' faults in the minute before this one.
 fn restarts_before(script: &Script, happening: &Happening) -> u32 {
     let earlier = script.happenings.iter().filter(|other| {
         matches!(other.fault, Fault::Panic(_) | Fault::Stuck(_))
-            && other.at <= happening.at
+            && (other.at..=other.at + R1 * 60).contains(&happening.at)
             && *other != happening
     });
     u32::try_from(earlier.count()).unwrap_or(u32::MAX)
@@ -217,7 +218,7 @@ impl Fault {
         }
     }
 
-    /// Whether the server serves nobody while it lasts.
+    /// Whether the server serves no client while it lasts.
     fn is_an_outage(&self, plan: &WorldPlan) -> bool {
         match self {
             Self::Down { .. }

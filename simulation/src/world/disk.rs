@@ -30,7 +30,7 @@ pub struct SimulatedDisk(Arc<State>);
 #[derive(Debug)]
 struct State {
     folder: TempDir,
-    /// The error of each read; 0 is none.
+    /// The error of each read; 0 if reads succeed.
     errno: AtomicI32,
     /// The time of each operation, in milliseconds.
     takes: AtomicU32,
@@ -52,6 +52,11 @@ impl SimulatedDisk {
             takes: AtomicU32::new(0),
             changed: Notify::new(),
         })))
+    }
+
+    /// The folder of the file.
+    pub fn folder(&self) -> String {
+        self.0.folder.path().display().to_string()
     }
 
     /// The path of the file.

@@ -1,4 +1,4 @@
-//! What was stored when: the model that every answer is compared with.
+//! All stored values with their times: the model that every answer is compared with.
 
 use std::{
     cell::{Cell, RefCell},
@@ -13,7 +13,7 @@ use super::Value;
 /// A client's stored value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stored {
-    /// There is none.
+    /// No value is stored.
     Nothing,
     /// A JSON array of strings, without blanks.
     Interests(String),
@@ -40,7 +40,7 @@ impl Stored {
         Self::Interests(format!("[\"{interest}\"]"))
     }
 
-    /// What a server has under the client's key.
+    /// The value under the client's key on a server.
     pub(super) fn value(&self) -> Option<Value> {
         match self {
             Self::Nothing => None,
@@ -58,7 +58,7 @@ impl Ledger {
         self.values.borrow_mut().entry(client).or_default().push((Instant::now(), stored));
     }
 
-    /// The file was replaced: what was stored before may be answered for a moment.
+    /// The file was replaced: for a moment, answers may still come from the old one.
     pub(super) fn replaced(&self) {
         self.replaced.set(Some(Instant::now()));
     }
@@ -77,7 +77,7 @@ impl Ledger {
             _ => begun,
         };
         let Some(values) = values.get(&client) else { return vec![Stored::Nothing] };
-        // The last one from before is the first that counts. What was stored at `begun` itself may be seen or not.
+        // The last one from before is the first that counts. A value stored at `begun` itself may be seen or not.
         let before = values.iter().take_while(|(at, _)| *at < begun).count().saturating_sub(1);
         values[before..].iter().map(|(_, stored)| stored.clone()).collect()
     }

@@ -20,7 +20,7 @@ use super::server::Server;
 /// The time of a look-up.
 const LOOK_UP: Duration = Duration::from_millis(1);
 
-/// What an address without a server does with a connect.
+/// The reaction of an address without a server to a connect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeadAddress {
     /// Packets get lost.
@@ -52,7 +52,7 @@ pub struct SimulatedNetwork(Arc<Mutex<Vec<Host>>>);
 struct Host {
     name: String,
     server: Server,
-    /// Its address. Nobody is at an address that it has left.
+    /// Its address. An address that it has left is dead.
     address: Ipv4Addr,
     look_up: LookUp,
     /// An address that its name leads to first.

@@ -47,7 +47,7 @@ pub(super) fn array(items: &[Vec<u8>]) -> Vec<u8> {
     [format!("*{}\r\n", items.len()).into_bytes(), items.concat()].concat()
 }
 
-/// The reply with another length or count than its first; `None` if it has none that is more than 0.
+/// The reply with a wrong first length or count; `None` without a length or count above 0.
 pub(super) fn with_wrong_length(reply: &[u8]) -> Option<Vec<u8>> {
     let mut lines = 0;
     while let Some(end) = reply[lines..].windows(2).position(|pair| pair == b"\r\n") {

@@ -1,4 +1,4 @@
-//! One connection's bytes on their way, and what may happen to them.
+//! The bytes of one connection on their way, and their faults.
 
 use std::{
     collections::VecDeque,
@@ -31,7 +31,7 @@ pub enum Tamper {
     Drop,
 }
 
-/// What follows the last bytes of a connection.
+/// The event after the last bytes of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Then {
     /// Nothing, for ever.
@@ -47,7 +47,7 @@ pub(super) enum Direction {
     ToClient,
 }
 
-/// What happens to the bytes of one connection.
+/// The faults of one connection's bytes.
 #[derive(Debug, Default)]
 pub(super) struct Wire {
     state: Mutex<State>,
@@ -191,7 +191,7 @@ impl Wire {
         _ = to.shutdown().await;
     }
 
-    /// Keeps of `piece` what arrives. Returns whether the connection goes on.
+    /// Removes the bytes of `piece` that do not arrive. Returns whether the connection goes on.
     fn pass(&self, direction: Direction, piece: &mut Vec<u8>) -> bool {
         let mut state = self.lock();
         if state.is_stalled {

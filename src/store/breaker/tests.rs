@@ -92,6 +92,7 @@ fn over_a_month_of_outages_it_opens_and_closes_each_time() {
     let mut breaker = Breaker::new(BreakerPolicy::default());
     let mut now = Instant::now();
     for _ in 0..30 * 24 {
+        now += BreakerPolicy::default().hold_closed;
         for _ in 0..random.u32(..100) {
             now += Duration::from_secs(random.u64(..60));
             breaker.succeeded();

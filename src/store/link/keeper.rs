@@ -104,30 +104,15 @@ impl LinkState {
                 Err(error) if error.remedy() == Remedy::Wait && self.is_open() => return error,
                 Err(error) => {
                     self.count_failure(&error, begun);
-                    // Slow is not dead: the next probe is sent when this one is answered. But a new connection may be
-                    // faster than one that has been slow for long.
-                    let limit = last_in_time + self.policy.patience;
-                    if is_late && !self.is_answered(&mut answer, limit).await {
+                    // Slow is not dead: the next probe is sent when this one is answered. But the wait is limited, and a new
+                    // connection may be faster than one that has been slow for long.
+                    let limit = (begun + self.policy.patience).min(last_in_time + self.policy.slow_for);
+                    if is_late && timeout_at(limit, answer).await.is_err() {
                         return BackendError::TimedOut;
                     }
                 }
             }
             sleep(if self.is_open() { self.policy.probe } else { self.policy.heartbeat }).await;
-        }
-    }
-
-    /// Waits for a late answer, until `limit` at the latest. Each further timeout is a failure: without requests, nothing
-    /// else would open the breaker.
-    async fn is_answered(&self, answer: &mut (impl Future + Unpin), limit: Instant) -> bool {
-        loop {
-            let begun = Instant::now();
-            if timeout_at(limit.min(begun + self.policy.timeout), &mut *answer).await.is_ok() {
-                return true;
-            }
-            if Instant::now() >= limit {
-                return false;
-            }
-            self.count_failure(&BackendError::TimedOut, begun);
         }
     }
 }

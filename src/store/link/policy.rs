@@ -19,9 +19,12 @@ pub struct LinkPolicy {
     /// Maximum time without a byte while an answer, or the rest of one, is owed. After that the connection is
     /// replaced.
     pub silence: Duration,
-    /// Maximum time without a probe that was answered in time, while bytes keep coming. After that the connection is replaced.
-    /// Replies come in order, so this limits the time of every reply, also of one that trickles for ever.
+    /// Maximum delay of a probe's answer while bytes keep coming. After that the connection is replaced. Replies come
+    /// in order, so this limits the time of every reply, also of one that trickles for ever.
     pub patience: Duration,
+    /// Maximum time without a probe that was answered in time. After that the connection is replaced, because the fault may be its
+    /// own and not the server's.
+    pub slow_for: Duration,
     /// The wait between attempts to connect.
     pub reconnect: Backoff,
     /// The minimum wait when only an operator can help (wrong password, missing rights); a random wait is added.
@@ -41,6 +44,7 @@ impl LinkPolicy {
             probe: Duration::from_millis(50),
             silence: Duration::from_millis(350),
             patience: Duration::from_secs(6),
+            slow_for: Duration::from_secs(60),
             reconnect: Backoff::new(Duration::from_millis(20), Duration::from_millis(200)),
             denied: Duration::from_secs(1),
             misconfigured: Duration::from_millis(300),

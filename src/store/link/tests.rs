@@ -210,6 +210,34 @@ fn row_48_a_reply_that_trickles_for_ever_is_given_up() {
     });
 }
 
+/// Each reply takes longer than it may and less than the patience with a reply, for ever.
+#[test]
+fn a_connection_that_is_slow_for_a_minute_is_replaced() {
+    paused(async {
+        let script = Script::default();
+        let (_link, cache) = connected(&script).await;
+        script.state().only_connection = 1;
+        script.commands(&Act::Trickle(5 * SECOND));
+        sleep(59 * SECOND).await;
+        assert_eq!(script.connects(), 1);
+        sleep(3 * SECOND).await;
+        assert_eq!((script.connects(), script.open()), (2, 1));
+        get(&cache).await.unwrap();
+    });
+}
+
+#[test]
+fn a_rejected_log_in_opens_the_breaker_at_once() {
+    paused(async {
+        let script = Script::default();
+        script.state().connect = Act::Fail(denied());
+        let link = start(&script, Role::Cache);
+        settle().await;
+        assert!(link.state().is_open());
+        assert_eq!(script.connects(), 1);
+    });
+}
+
 // ===== what is no fault of the store =====
 
 #[test]

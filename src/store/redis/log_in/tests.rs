@@ -32,7 +32,7 @@ async fn row_46_a_log_in_that_is_answered_exactly_is_used(#[case] answers: &[(&'
     "AUTH",
     "-ERR AUTH without any\r\n",
     "AUTH: the server answered with an error (ERR)",
-    Remedy::Wait
+    Remedy::Configuration
 )]
 #[case::auth_queued("AUTH", "+QUEUED\r\n", "AUTH: protocol error", Remedy::Reconnect)]
 #[case::auth_bulk("AUTH", "$2\r\nOK\r\n", "AUTH: protocol error", Remedy::Reconnect)]
@@ -64,7 +64,7 @@ async fn row_46_a_log_in_that_is_answered_exactly_is_used(#[case] answers: &[(&'
     "SELECT",
     "-ERR out of range\r\n",
     "SELECT: the server answered with an error (ERR)",
-    Remedy::Wait
+    Remedy::Configuration
 )]
 #[case::select_forbidden("SELECT", "-NOPERM no\r\n", "SELECT: access refused (NOPERM)", Remedy::Wait)]
 #[case::select_pong("SELECT", "+PONG\r\n", "SELECT: protocol error", Remedy::Reconnect)]
