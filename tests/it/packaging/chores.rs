@@ -1,4 +1,4 @@
-//! Only tests and lints decide whether CI passes.
+//! Only tests, lints and the simulation decide whether CI passes.
 
 use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
@@ -19,10 +19,11 @@ fn ci(failing: &str) -> (bool, String) {
 }
 
 #[rstest]
-#[case::nothing_fails("nothing", true, "test\nlint\ninstructions\n")]
+#[case::nothing_fails("nothing", true, "test\nlint\nsimulate\ninstructions\n")]
 #[case::tests_fail("test", false, "test\n")]
 #[case::lints_fail("lint", false, "test\nlint\n")]
-#[case::instructions_are_not_counted("instructions", true, "test\nlint\ninstructions\n")]
-fn ci_passes_if_tests_and_lints_do(#[case] failing: &str, #[case] passes: bool, #[case] asked: &str) {
+#[case::the_simulation_fails("simulate", false, "test\nlint\nsimulate\n")]
+#[case::instructions_are_not_counted("instructions", true, "test\nlint\nsimulate\ninstructions\n")]
+fn ci_passes_if_its_checks_do(#[case] failing: &str, #[case] passes: bool, #[case] asked: &str) {
     assert_eq!(ci(failing), (passes, asked.to_owned()));
 }

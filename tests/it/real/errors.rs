@@ -90,10 +90,10 @@ async fn sorted_over(connection: &dyn Connection, what: Ask) -> (String, Remedy)
     "reader:pass@", Ask::Get, "access refused (NOPERM)", Wait
 )]
 #[case::password_where_none_is_set(
-    Ill::Always(&[]), ":pass@", Ask::Connect, "AUTH: the server answered with an error (ERR)", Wait
+    Ill::Always(&[]), ":pass@", Ask::Connect, "AUTH: the server answered with an error (ERR)", Configuration
 )]
 #[case::a_database_that_is_not_there(
-    Ill::After(&[&["SET", "uid:1", "1"]]), "99", Ask::Connect, "SELECT: the server answered with an error (ERR)", Wait
+    Ill::After(&[&["SET", "uid:1", "1"]]), "99", Ask::Connect, "SELECT: the server answered with an error (ERR)", Configuration
 )]
 #[case::unknown_command(
     Ill::Always(&["--rename-command", "MGET", ""]),
