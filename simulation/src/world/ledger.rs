@@ -28,8 +28,8 @@ const STALE: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub struct Ledger {
     values: RefCell<BTreeMap<i64, Vec<(Instant, Stored)>>>,
-    /// The time at which the last file was replaced.
-    replaced: Cell<Option<Instant>>,
+    /// From the first to the second time, answers may come from a file that was replaced at the first.
+    stale: Cell<Option<(Instant, Instant)>>,
 }
 
 // ===== impl Stored =====
@@ -60,7 +60,9 @@ impl Ledger {
 
     /// The file was replaced: for a moment, answers may still come from the old one.
     pub(super) fn replaced(&self) {
-        self.replaced.set(Some(Instant::now()));
+        let now = Instant::now();
+        let since = self.stale.get().filter(|(_, until)| now < *until).map_or(now, |(since, _)| since);
+        self.stale.set(Some((since, now + STALE)));
     }
 
     /// The values that are stored now.
@@ -72,8 +74,8 @@ impl Ledger {
     /// The values that were stored for `client` at any time from `begun` to now.
     pub fn since(&self, client: i64, begun: Instant) -> Vec<Stored> {
         let values = self.values.borrow();
-        let begun = match self.replaced.get() {
-            Some(replaced) if begun < replaced + STALE => begun.min(replaced),
+        let begun = match self.stale.get() {
+            Some((since, until)) if begun < until => begun.min(since),
             _ => begun,
         };
         let Some(values) = values.get(&client) else { return vec![Stored::Nothing] };
@@ -88,6 +90,21 @@ mod tests {
     use tokio::time::advance;
 
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_replaced_file_may_be_read_for_a_moment() {
+        let ledger = Ledger::default();
+        let [one, two, three] = ["one", "two", "three"].map(Stored::interests);
+        for value in [&one, &two, &three] {
+            ledger.record(1, value.clone());
+            advance(Duration::from_millis(100)).await;
+            ledger.replaced();
+        }
+        let now = Instant::now();
+        assert_eq!(ledger.since(1, now), [one, two, three.clone()]);
+        advance(STALE).await;
+        assert_eq!(ledger.since(1, Instant::now()), [three]);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn every_value_of_the_time_of_a_call_counts() {
