@@ -3,11 +3,11 @@
 use std::{
     ops::ControlFlow,
     path::Path,
-    sync::{Arc, Weak},
+    sync::{Arc, OnceLock, Weak},
     time::Duration,
 };
 
-use tokio::{sync::watch, time::Instant};
+use tokio::{sync::Notify, time::Instant};
 
 use super::{
     EmbeddedFile, create,
@@ -28,7 +28,15 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 pub(super) struct OpenFile {
     pub(super) file: EmbeddedFile,
     pub(super) access: Access,
-    failed: watch::Sender<Option<BackendError>>,
+    failure: Arc<Failure>,
+}
+
+/// The reason why a file is not usable any more, once there is one.
+#[derive(Debug, Default)]
+struct Failure {
+    error: OnceLock<BackendError>,
+    /// Wakes in the order of waiting.
+    happened: Notify,
 }
 
 // ===== impl OpenFile =====
@@ -60,7 +68,7 @@ impl OpenFile {
     ) -> Result<Arc<Self>, BackendError> {
         let access = access_to(file.path());
         let (path, identity) = (file.path().to_owned(), file.identity());
-        let open = Arc::new(Self { file, access, failed: watch::Sender::new(None) });
+        let open = Arc::new(Self { file, access, failure: Arc::default() });
         let of_system = |error| of_system(open.file.path(), &error);
         let weak = Arc::downgrade(&open);
         let look = move || look_after(&path, identity, access, &weak);
@@ -78,22 +86,27 @@ impl OpenFile {
 
     /// The file is not usable any more; only the first reason counts.
     pub(super) fn fail(&self, error: &BackendError) {
-        self.failed.send_if_modified(|failed| {
-            let is_first = failed.is_none();
-            failed.get_or_insert_with(|| error.clone());
-            is_first
-        });
+        if self.failure.error.set(error.clone()).is_ok() {
+            self.failure.happened.notify_waiters();
+        }
     }
 
     pub(super) fn has_failed(&self) -> bool {
-        self.failed.borrow().is_some()
+        self.failure.error.get().is_some()
     }
 
     /// Resolves when the file is not usable any more.
     pub(super) fn failure(&self) -> impl Future<Output = BackendError> + Send + 'static {
-        let mut failed = self.failed.subscribe();
-        let gone = storage(self.file.path(), "closed");
-        async move { failed.wait_for(Option::is_some).await.ok().and_then(|error| error.clone()).unwrap_or(gone) }
+        let failure = self.failure.clone();
+        async move {
+            loop {
+                let happened = failure.happened.notified();
+                match failure.error.get() {
+                    Some(error) => return error.clone(),
+                    None => happened.await,
+                }
+            }
+        }
     }
 }
 
