@@ -208,8 +208,9 @@ impl Fault {
     /// How long after its end it may still be felt.
     fn grace(&self) -> Duration {
         match self {
-            // A connection that brings bytes is not dead, and is given up only when a probe has waited for seconds.
-            Self::Dribbles { .. } => LinkPolicy::new(R1).patience + R1 * 2,
+            // A connection that brings bytes is not dead, and is given up only when a probe has waited for seconds. The first
+            // probe may be answered by bytes that were on their way.
+            Self::Dribbles { .. } => LinkPolicy::new(R1).patience * 2 + R1 * 2,
             Self::OtherPassword(_) => R5,
             Self::StepRefused { step: LogIn::Auth, .. } => R5,
             // It begins with the next bytes, which a probe brings.
