@@ -51,11 +51,12 @@ instructions: ## count the instructions of each part of a call, and report which
 pgo: ## build the profile-guided release binary: target/pgo/scoring-api; 9 minutes
 	scripts/pgo
 
-lint: ## format, clippy, documentation, and the direction of imports
+lint: ## format, clippy, documentation, the direction of imports, and plain words
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --locked --no-deps --document-private-items
 	scripts/layers
+	scripts/prose
 
 lint-packaging: ## hadolint, and the schemas of Kubernetes, compose files and systemd; needs PyPI, so CI does not run it
 	scripts/lint-packaging

@@ -70,7 +70,13 @@ pub async fn score(run: &Run, random: &mut Rng, patience: Duration) {
 
 /// One call of `clients_interests`.
 pub async fn interests(run: &Run, random: &mut Rng, patience: Duration) {
-    let wanted: Vec<i64> = (0..random.usize(1..=4)).map(|_| random.i64(CLIENTS)).collect();
+    let mut wanted: Vec<i64> = (0..random.usize(1..=4)).map(|_| random.i64(CLIENTS)).collect();
+    // Some callers ask for nothing but a value that cannot be answered.
+    if let Some(at_fault) = run.world.ledger.at_fault()
+        && random.bool()
+    {
+        wanted = vec![at_fault];
+    }
     let arguments = format!("{{\"client_ids\": {wanted:?}}}");
     let (begun, outcome) = call(run, "clients_interests", &arguments, patience).await;
     let could_be = |client: &i64| run.world.ledger.since(*client, begun);

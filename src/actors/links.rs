@@ -55,11 +55,11 @@ impl RolePlan {
 // ===== impl Keepers =====
 
 impl Keepers {
-    /// From now on, the actor falls when one of its keepers does.
+    /// From now on, the actor panics when one of its keepers does.
     pub(super) fn join<A: Actor<Context = Context<A>>>(&mut self, actor: &A, ctx: &mut Context<A>) {
         for keeper in self.0.drain(..) {
             ctx.spawn(keeper.into_actor(actor).map(|ended, _, ctx| match ended {
-                Err(fallen) if fallen.is_panic() => resume_unwind(fallen.into_panic()),
+                Err(ended) if ended.is_panic() => resume_unwind(ended.into_panic()),
                 Ok(()) | Err(_) => ctx.stop(),
             }));
         }

@@ -118,7 +118,7 @@ fn fault(random: &mut Rng, plan: &WorldPlan) -> Fault {
         return fault_of_a_file(random);
     }
     let server = if plan.is_embedded { 1 } else { random.usize(..if plan.has_own_cache { 2 } else { 1 }) };
-    match random.u8(..25) {
+    match random.u8(..26) {
         0 => Fault::Down { server, loses_data: random.bool() },
         1 => Fault::Unreachable(server),
         2 => Fault::Frozen(server),
@@ -151,7 +151,7 @@ fn fault(random: &mut Rng, plan: &WorldPlan) -> Fault {
         18 => Fault::DeadAddress { server, dead: DeadAddress::ALL[random.usize(..3)] },
         19 => Fault::Name { server, look_up: [LookUp::Unknown, LookUp::Hangs][random.usize(..2)] },
         20 => [Fault::Evicted, Fault::Spoiled][random.usize(..2)].clone(),
-        21 => Fault::OtherKind(random.i64(CLIENTS)),
+        21 | 25 => Fault::OtherKind(random.i64(CLIENTS)),
         22 => Fault::WallClock(TimeDelta::seconds(random.i64(-90_000..90_000))),
         23 => Fault::Dribbles { server, gap: Duration::from_millis(random.u64(250..340)) },
         _ => fault_of_an_actor(random),

@@ -65,6 +65,11 @@ impl Ledger {
         self.stale.set(Some((since, now + STALE)));
     }
 
+    /// A client whose value cannot be answered now.
+    pub fn at_fault(&self) -> Option<i64> {
+        self.now().into_iter().find(|(_, stored)| *stored == Stored::OtherKind).map(|(client, _)| client)
+    }
+
     /// The values that are stored now.
     pub(super) fn now(&self) -> Vec<(i64, Stored)> {
         let values = self.values.borrow();

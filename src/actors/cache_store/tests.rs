@@ -168,7 +168,7 @@ fn a_score_is_not_written_after_its_deadline() {
     });
 }
 
-/// The link's keeper is part of the actor: if the keeper falls, the actor falls.
+/// The link's keeper is part of the actor: if the keeper panics, the actor does.
 #[test]
 fn a_panicking_connector_restarts_the_actor_with_one_connection() {
     paused(async {

@@ -21,7 +21,7 @@ pub(super) struct HealthGauge {
 
 impl HealthGauge {
     pub(super) fn new(actors: ActorsHealth) -> prometheus::Result<Self> {
-        let help = "Actors that fall again and again (failing), or that read no messages (stuck).";
+        let help = "Actors that are restarted again and again (failing), or that read no messages (stuck).";
         let gauge = IntGaugeVec::new(Opts::new("scoring_actors_unwell", help), &["actor", "state"])?;
         Ok(Self { gauge, actors })
     }

@@ -131,7 +131,7 @@ mod tests {
     }
 
     proptest! {
-        /// Days of falls, some in bursts, against the rule as written: more than the maximum within the window.
+        /// Days of failures, some in bursts, against the rule as written: more than the maximum within the window.
         #[test]
         fn it_is_failing_exactly_with_too_many_restarts_in_the_window(
             gaps_ms in proptest::collection::vec(
@@ -142,15 +142,15 @@ mod tests {
             let policy = RestartPolicy::default();
             let (mut restarts, start) = (Restarts::new(policy), Instant::now());
             let mut random = fastrand::Rng::with_seed(seed);
-            let (mut at, mut falls) = (Duration::ZERO, Vec::new());
+            let (mut at, mut failures) = (Duration::ZERO, Vec::new());
             for gap in gaps_ms {
                 at += Duration::from_millis(gap);
-                falls.push(at);
-                let within = falls.iter().filter(|fall| at - **fall <= policy.window).count();
+                failures.push(at);
+                let within = failures.iter().filter(|failure| at - **failure <= policy.window).count();
                 let restart = restarts.restarted(start + at, &mut random);
                 prop_assert_eq!(restart.failing, within > policy.max_restarts);
                 let ceiling = policy.backoff.ceiling(u32::try_from(within).unwrap());
-                prop_assert!(restart.delay <= ceiling, "{:?} after {within} falls", restart.delay);
+                prop_assert!(restart.delay <= ceiling, "{:?} after {within} failures", restart.delay);
             }
         }
     }

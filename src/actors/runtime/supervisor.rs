@@ -113,13 +113,13 @@ impl<A: Actor<Context = Context<A>> + Supervised> Future for Supervisor<A> {
                         this.watchdog.beat(actor.ctx());
                     }
                     match catch_unwind(AssertUnwindSafe(|| Pin::new(&mut *actor).poll(cx))) {
-                        // No address is left, so this is the end of the actor, not a fall.
+                        // No address is left, so this is the end of the actor, not a failure.
                         Ok(_) if !actor.ctx().connected() => return Poll::Ready(()),
                         Ok(Poll::Pending) if due && this.watchdog.is_stuck() => {
                             this.schedule_restart(Reason::Stuck, None);
                         }
                         Ok(Poll::Pending) => {
-                            // An actor that reads no messages is not well, even if it has not fallen for long.
+                            // An actor that reads no messages is not well, even if it has not been restarted for long.
                             if let Some(timer) = stable
                                 && this.watchdog.is_answered()
                             {

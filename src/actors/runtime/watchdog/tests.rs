@@ -46,7 +46,7 @@ struct Wait(BoxFuture<'static, ()>);
 #[rtype(result = "()")]
 struct Hello;
 
-/// Makes the actor fall.
+/// Makes the actor fail.
 #[derive(Message)]
 #[rtype(result = "()")]
 struct Panic;
@@ -168,9 +168,13 @@ fn an_actor_stuck_at_each_start_stays_stuck_then_failing() {
         let (mut failing, mut restarts, mut ever_failing) = (false, 0, false);
         while marked.elapsed() < 20 * SECOND {
             assert!(test.health.is_stuck(), "after {:?}", marked.elapsed());
-            // Only a fall shows how often the actor falls. A while without one is not a sign of health.
-            let fell = test.health.restarts() > restarts;
-            assert!(test.health.is_failing() || !failing || fell, "well again after {:?}", marked.elapsed());
+            // Only a restart shows how often the actor fails. A while without one is not a sign of health.
+            let restarted = test.health.restarts() > restarts;
+            assert!(
+                test.health.is_failing() || !failing || restarted,
+                "well again after {:?}",
+                marked.elapsed()
+            );
             (failing, restarts) = (test.health.is_failing(), test.health.restarts());
             ever_failing |= failing;
             sleep(MILLI).await;
@@ -247,7 +251,7 @@ fn an_actor_that_waits_to_be_restarted_is_not_stuck() {
     });
 }
 
-/// A beat that was owed when the actor fell is not owed by the restarted actor.
+/// A beat that was owed when the actor failed is not owed by the restarted actor.
 #[test]
 fn a_fall_while_a_beat_is_owed_leaves_no_trace() {
     paused(async {
