@@ -120,7 +120,7 @@ mod tests {
             advance(Duration::from_secs(1)).await;
         }
         let now = Instant::now();
-        assert_eq!(ledger.since(1, now), [three.clone()]);
+        assert_eq!(ledger.since(1, now), std::slice::from_ref(&three));
         assert_eq!(ledger.since(1, now - Duration::from_millis(1_500)), [two.clone(), three.clone()]);
         assert_eq!(ledger.since(1, now - Duration::from_secs(2)), [one, two, three]);
         assert_eq!(ledger.since(2, now), [Stored::Nothing]);

@@ -43,7 +43,9 @@ pub(super) async fn keep(shared: Rc<LinkState>, connector: Arc<dyn Connector>) {
         let slowly = match ended.remedy() {
             Remedy::Wait => Some(policy.denied),
             Remedy::Configuration => Some(policy.misconfigured),
-            _ => None,
+            Remedy::Retry | Remedy::Reconnect | Remedy::Reresolve | Remedy::DropWrite | Remedy::BadValue => {
+                None
+            }
         };
         if let Some(wait) = slowly {
             shared.count_rejection(&ended);

@@ -212,7 +212,7 @@ fn row_48_a_reply_that_trickles_for_ever_is_given_up() {
 
 /// Each reply takes longer than it may and less than the patience with a reply, for ever.
 #[test]
-fn a_connection_that_is_slow_for_a_minute_is_replaced() {
+fn row_63_a_connection_slow_for_a_minute_is_replaced() {
     paused(async {
         let script = Script::default();
         let (_link, cache) = connected(&script).await;
@@ -227,7 +227,7 @@ fn a_connection_that_is_slow_for_a_minute_is_replaced() {
 }
 
 #[test]
-fn a_rejected_log_in_opens_the_breaker_at_once() {
+fn row_62_a_rejected_log_in_opens_the_breaker_at_once() {
     paused(async {
         let script = Script::default();
         script.state().connect = Act::Fail(denied());
