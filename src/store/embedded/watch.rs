@@ -113,14 +113,17 @@ impl OpenFile {
 /// Gives the open file up once the path leads to another file, or the right to write it changes. Returns the time until
 /// the next look, while the file is open.
 fn look_after(path: &Path, identity: Identity, access: Access, open: &Weak<OpenFile>) -> Option<Duration> {
-    let open = open.upgrade()?;
+    // Not held meanwhile, because a look may take any time.
+    if open.strong_count() == 0 {
+        return None;
+    }
     let error = match Identity::at(path) {
         Ok(there) if there != identity => storage(path, "the file was replaced"),
         Ok(_) if access_to(path) != access => storage(path, "the right to write the file changed"),
         Ok(_) => return Some(LOOK_EVERY),
         Err(error) => of_system(path, &error),
     };
-    open.fail(&error);
+    open.upgrade()?.fail(&error);
     None
 }
 
