@@ -80,53 +80,53 @@ impl Excuses {
     }
 
     fn add(&mut self, happening: &Happening, script: &Script) {
-        let (at, end) = (happening.at, happening.end());
-        let plan = &script.plan;
         match happening.fault {
-            Fault::Panic(actor) | Fault::Stuck(actor) => {
-                let grace = if matches!(happening.fault, Fault::Panic(_)) { RESTART } else { STUCK };
-                // Restarts in a row take longer each.
-                let grace = grace + R1 * restarts_before(script, happening);
-                let window = (at, end + grace);
-                if matches!(actor, ActorName::Dispatcher | ActorName::Scoring) {
-                    self.scores.push(window);
-                }
-                if !matches!(actor, ActorName::Scoring | ActorName::CacheStore) {
-                    self.interests.push(window);
-                }
-                self.store_wrong.push((at, end + grace + R1));
-                self.cache_wrong.push((at, end + grace + R1));
-            }
+            Fault::Panic(actor) => self.add_of_actor(actor, RESTART, happening, script),
+            Fault::Stuck(actor) => self.add_of_actor(actor, STUCK, happening, script),
             _ => {
-                let Some(server) = happening.fault.server() else { return };
-                let hits_cache = server == 1 || !plan.has_own_cache;
-                let hits_store = server == 0;
-                let mut window = (at, end + happening.fault.grace());
-                if let Fault::DeadAddress { .. } = happening.fault {
-                    window.1 = window.1.min(at + R1);
-                }
-                let whole = (at, end + happening.fault.grace());
-                if hits_store {
-                    self.store_wrong.push(whole);
-                    if !happening.fault.is_mild() || is_among_others(script, happening) {
-                        self.interests.push(if is_among_others(script, happening) { whole } else { window });
-                    }
-                }
-                if hits_cache {
-                    self.cache_wrong.push(whole);
-                }
-                // Without calls only the probes notice, and another fault may keep one of them waiting.
-                let is_noticed = at + NOTICED < end && !is_among_others(script, happening);
-                if happening.fault.is_an_outage(plan) && is_noticed {
-                    let down = (at + NOTICED, end);
-                    if hits_store {
-                        self.store_down.push(down);
-                    }
-                    if hits_cache {
-                        self.cache_down.push(down);
-                    }
+                if let Some(server) = happening.fault.server() {
+                    self.add_of_server(server, happening, script);
                 }
             }
+        }
+    }
+
+    fn add_of_actor(&mut self, actor: ActorName, grace: Duration, happening: &Happening, script: &Script) {
+        // Restarts in a row take longer each.
+        let over = happening.end() + grace + R1 * restarts_before(script, happening);
+        let window = (happening.at, over);
+        if matches!(actor, ActorName::Dispatcher | ActorName::Scoring) {
+            self.scores.push(window);
+        }
+        if !matches!(actor, ActorName::Scoring | ActorName::CacheStore) {
+            self.interests.push(window);
+        }
+        self.store_wrong.push((happening.at, over + R1));
+        self.cache_wrong.push((happening.at, over + R1));
+    }
+
+    fn add_of_server(&mut self, server: usize, happening: &Happening, script: &Script) {
+        let (at, end) = (happening.at, happening.end());
+        let (fault, plan) = (&happening.fault, &script.plan);
+        let is_alone = !is_among_others(script, happening);
+        let whole = (at, end + fault.grace());
+        // Without calls only the probes notice, and another fault may keep one of them waiting.
+        let must_be_down = fault.is_an_outage(plan) && at + NOTICED < end && is_alone;
+        let down = must_be_down.then_some((at + NOTICED, end));
+        if server == 0 {
+            self.store_wrong.push(whole);
+            self.store_down.extend(down);
+            if !is_alone {
+                self.interests.push(whole);
+            } else if matches!(fault, Fault::DeadAddress { .. }) {
+                self.interests.push((at, whole.1.min(at + R1)));
+            } else if !fault.is_mild() {
+                self.interests.push(whole);
+            }
+        }
+        if server == 1 || !plan.has_own_cache {
+            self.cache_wrong.push(whole);
+            self.cache_down.extend(down);
         }
     }
 }
