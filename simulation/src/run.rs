@@ -206,6 +206,12 @@ fn resident() -> u64 {
 /// The leftovers once the service has ended.
 async fn leftovers(run: Run) -> Vec<String> {
     let mut left = Vec::new();
+    for (gauge, expected) in [("scoring_store_up", 1.0), ("scoring_store_breaker_state", 0.0)] {
+        let values = run.service.gauge(gauge);
+        if values != [expected; 2] {
+            left.push(format!("{gauge} is {values:?} when all is well"));
+        }
+    }
     // A call that its caller has given up ends by its deadline.
     sleep(Duration::from_secs(1)).await;
     let deadline = Deadline::after(Instant::now(), Duration::from_secs(1));

@@ -8,7 +8,7 @@ use std::{
 
 use actix::prelude::*;
 use arc_swap::ArcSwap;
-use prometheus::Registry;
+use prometheus::{Registry, proto::MetricFamily};
 use scoring_api::{
     actors::{
         Tree, TreePlan,
@@ -44,6 +44,8 @@ pub struct Service {
     pub roles: [Arc<StoreHealth>; 2],
     /// The health of the actors.
     pub actors: ActorsHealth,
+    /// The metrics.
+    registry: Registry,
 }
 
 /// Makes an actor fail.
@@ -123,7 +125,15 @@ impl Service {
             persistent: PersistentStorePlan::from_settings(&settings.store, store, roles[1].clone()),
             runtime: ActorRuntime { restarts: RestartPolicy::default(), health: actors.clone() },
         });
-        Self { tree, authenticator, admission, roles, actors }
+        Self { tree, authenticator, admission, roles, actors, registry }
+    }
+
+    /// The values of a gauge, one for each of its series.
+    pub fn gauge(&self, name: &str) -> Vec<f64> {
+        let families = self.registry.gather();
+        let series =
+            families.iter().filter(|family| family.name() == name).flat_map(MetricFamily::get_metric);
+        series.map(|series| series.get_gauge().get_value()).collect()
     }
 
     /// Makes an actor fail.
