@@ -108,10 +108,11 @@ impl Excuses {
     fn add_of_server(&mut self, server: usize, happening: &Happening, script: &Script) {
         let (at, end) = (happening.at, happening.end());
         let (fault, plan) = (&happening.fault, &script.plan);
-        let is_alone = !is_among_others(script, happening);
+        let is_alone = !is_among(script, happening, |other| other.fault.server() != Some(1));
         let whole = (at, end + fault.grace());
         // Without calls only the probes notice, and another fault may keep one of them waiting.
-        let must_be_down = fault.is_an_outage(plan) && at + NOTICED < end && is_alone;
+        let must_be_down =
+            fault.is_an_outage(plan) && at + NOTICED < end && !is_among(script, happening, |_| true);
         let down = must_be_down.then_some((at + NOTICED, end));
         if server == 0 {
             self.store_wrong.push(whole);
@@ -145,12 +146,12 @@ fn restarts_before(script: &Script, happening: &Happening) -> u32 {
     u32::try_from(earlier.count()).unwrap_or(u32::MAX)
 }
 
-/// Whether another fault is not over when this one begins, or begins before this one is over.
-fn is_among_others(script: &Script, happening: &Happening) -> bool {
-    let over = |happening: &Happening| happening.end() + R5;
+/// Whether another fault that `counts` is not over when this one begins, or begins before this one is over.
+fn is_among(script: &Script, happening: &Happening, counts: impl Fn(&Happening) -> bool) -> bool {
+    let over = |happening: &Happening| happening.end() + happening.fault.grace().max(R5);
     script.happenings.iter().any(|other| {
         !std::ptr::eq(other, happening)
-            && other.fault.server() != Some(1)
+            && counts(other)
             && other.at <= over(happening)
             && happening.at <= over(other)
     })
@@ -198,8 +199,8 @@ impl Fault {
     /// Whether, alone, it costs no call.
     fn is_mild(&self) -> bool {
         match self {
+            // A call that is sent again after a cut finds a new connection. `Withheld` may cut that one, too.
             Self::Cut(_) | Self::Trickles { .. } | Self::WritesRefused { .. } => true,
-            Self::Withheld { then, .. } => *then == crate::world::Then::End,
             Self::Slow { by, .. } => *by <= TOLERABLE,
             _ => false,
         }
