@@ -31,7 +31,7 @@ type Found = std::collections::BTreeMap<String, Vec<String>>;
 /// Calls again and again, until the run is over.
 pub async fn call_on(run: Rc<Run>, mut random: Rng, is_patient: bool) {
     while !run.is_over() {
-        sleep(Duration::from_millis(random.u64(5..600))).await;
+        sleep(Duration::from_millis(random.u64(5..1_000))).await;
         let patience = if is_patient { PATIENCE } else { Duration::from_millis(random.u64(1..30)) };
         // Sometimes several at once, so that replies follow each other on a connection.
         let calls = [1, 1, 1, 8][random.usize(..4)];

@@ -146,8 +146,10 @@ async fn bring_about(run: Rc<Run>, script: Script) {
 /// Stores new interests again and again.
 async fn change_interests(run: Rc<Run>, mut random: Rng) {
     let mut number = 0;
+    // A file is opened and closed by each writer.
+    let most_millis = if run.world.disk.is_some() { 2_000 } else { 400 };
     while !run.is_over() {
-        sleep(Duration::from_millis(random.u64(20..400))).await;
+        sleep(Duration::from_millis(random.u64(20..most_millis))).await;
         number += 1;
         let client = random.i64(CLIENTS);
         // A value that a fault has put there is its own to change.

@@ -105,10 +105,11 @@ impl World {
             persons: persons(),
             plan: plan.clone(),
         };
-        for client in CLIENTS {
-            let interests = (client % 3 != 0).then(|| Stored::interests(&format!("first of {client}")));
-            world.store(client, interests.unwrap_or(Stored::Nothing));
-        }
+        let first = |client| match client % 3 {
+            0 => Stored::Nothing,
+            _ => Stored::interests(&format!("first of {client}")),
+        };
+        world.store_all(CLIENTS.map(|client| (client, first(client))).collect());
         world.fill_other_databases();
         world
     }
@@ -122,19 +123,29 @@ impl World {
 
     /// Stores the interests of a client, unless nothing can be stored at the moment.
     pub fn store(&self, client: i64, stored: Stored) {
+        self.store_all(vec![(client, stored)]);
+    }
+
+    fn store_all(&self, entries: Vec<(i64, Stored)>) {
         match &self.disk {
-            None => self.servers[0].put(self.plan.database, format!("i:{client}"), stored.value()),
+            None => {
+                for (client, stored) in &entries {
+                    self.servers[0].put(self.plan.database, format!("i:{client}"), stored.value());
+                }
+            }
             Some(_) if self.is_broken.get() => return,
-            Some(disk) => disk.put_all(&[entry(client, &stored)]),
+            Some(disk) => disk.put_all(&entries.iter().map(entry).collect::<Vec<_>>()),
         }
-        self.ledger.record(client, stored);
+        for (client, stored) in entries {
+            self.ledger.record(client, stored);
+        }
     }
 
     /// Puts a new file in the place of the embedded store's.
     fn replace_file(&self) {
         if let Some(disk) = &self.disk {
             let entries: Vec<_> =
-                self.ledger.now().iter().map(|(client, stored)| entry(*client, stored)).collect();
+                self.ledger.now().iter().map(entry).collect();
             disk.replace(&entries);
             self.ledger.replaced();
         }
@@ -322,7 +333,7 @@ impl World {
 }
 
 /// An entry of the embedded store's file. Entries are never removed, so a client without interests has an empty list.
-fn entry(client: i64, stored: &Stored) -> (String, Vec<u8>) {
+fn entry((client, stored): &(i64, Stored)) -> (String, Vec<u8>) {
     let value = match stored {
         Stored::Nothing => "[]",
         Stored::Interests(text) => text,
