@@ -144,8 +144,7 @@ impl World {
     /// Puts a new file in the place of the embedded store's.
     fn replace_file(&self) {
         if let Some(disk) = &self.disk {
-            let entries: Vec<_> =
-                self.ledger.now().iter().map(entry).collect();
+            let entries: Vec<_> = self.ledger.now().iter().map(entry).collect();
             disk.replace(&entries);
             self.ledger.replaced();
         }
