@@ -39,6 +39,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use self::{
     about::{CompletionsArgs, ManArgs},
     call::CallArgs,
+    check_config::CheckConfigArgs,
     failure::Failure,
     interests::InterestsCommand,
     probe::ProbeArgs,
@@ -63,7 +64,7 @@ enum Command {
     /// Run the service (the default). SIGTERM stops it gracefully, a second one at once; SIGHUP reloads the settings.
     Serve,
     /// Print the settings in effect as TOML, with the origin of each, and with secrets hidden.
-    CheckConfig,
+    CheckConfig(CheckConfigArgs),
     /// Ask the service on this host, at admin.bind, whether it is ready. Exits with 0 if it is and 1 if not.
     Probe(ProbeArgs),
     /// Print a token for a partner, or for the admin.
@@ -103,7 +104,7 @@ fn execute(command: Command, source: &Source) -> Result<(), Failure> {
     let settings = || source.load();
     match command {
         Command::Serve => serve::run(settings()?, source),
-        Command::CheckConfig => check_config::run(&settings()?),
+        Command::CheckConfig(args) => check_config::run(&args, &settings()?),
         Command::Probe(args) => probe::run(&args, &settings()?),
         Command::Token(args) => token::run(&args, &settings()?),
         Command::Call(args) => call::run(*args, &settings()?),

@@ -124,9 +124,9 @@ impl Settings {
     /// own key, even if it comes from a file. A password file counts by its path: its text is read again at each connect.
     pub fn differing(&self, other: &Self) -> Vec<&str> {
         let differs = |key: &str| match key {
-            "store.url" => self.store.url.without_password_file() != other.store.url.without_password_file(),
+            "store.url" => self.store.url.without_files() != other.store.url.without_files(),
             "cache.url" => {
-                let url = |settings: &Self| settings.cache.url.as_ref().map(StoreUrl::without_password_file);
+                let url = |settings: &Self| settings.cache.url.as_ref().map(StoreUrl::without_files);
                 url(self) != url(other)
             }
             "auth.salt" => self.auth.salt.expose_secret() != other.auth.salt.expose_secret(),

@@ -32,6 +32,7 @@ pub mod settings;
 pub(crate) mod testing;
 pub mod url;
 
+pub(crate) use self::redis::check_tls;
 pub use self::redis::{Network, OpenFuture, RedisConnector, Socket, SystemNetwork};
 pub use crate::backoff::Backoff;
 pub use attempt::{FailedAttempt, Step};

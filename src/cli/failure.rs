@@ -60,6 +60,8 @@ pub(super) enum Failure {
     Call { source: ClientError, request_id: String },
     #[error("GET http://{address}{path}: {source}")]
     Probe { address: SocketAddr, path: &'static str, source: io::Error },
+    #[error("{failed} of {steps} steps failed")]
+    Connect { failed: usize, steps: usize },
     #[error("{failed} of {lines} calls failed")]
     Batch { failed: u64, lines: u64 },
     #[error("standard output: {0}")]
@@ -123,6 +125,7 @@ impl Failure {
             | Self::Malformed(_)
             | Self::Call { .. }
             | Self::Probe { .. }
+            | Self::Connect { .. }
             | Self::Batch { .. }
             | Self::Output(_) => FAILED,
             Self::Stopped { stop, .. } => stop.exit_code(),

@@ -63,10 +63,15 @@ pub(super) fn check(settings: &Settings, layers: &Layers, errors: &mut ConfigErr
     for key in ["store.url", "cache.url"] {
         rule(&[key], !hides_its_password(layers, key), &|| HIDDEN_IS_NO_SECRET.to_owned());
     }
-    let (cert, key) = (http.tls.cert.is_some(), http.tls.key.is_some());
-    rule(&["http.tls.cert", "http.tls.key"], cert == key, &|| {
-        "http.tls.cert and http.tls.key belong together; set both".to_owned()
-    });
+    for (keys, cert, key) in [
+        (["http.tls.cert", "http.tls.key"], &http.tls.cert, &http.tls.key),
+        (["store.tls_cert", "store.tls_key"], &store.tls_cert, &store.tls_key),
+        (["cache.tls_cert", "cache.tls_key"], &cache.tls_cert, &cache.tls_key),
+    ] {
+        rule(&keys, cert.is_some() == key.is_some(), &|| {
+            format!("{} and {} belong together; set both", keys[0], keys[1])
+        });
+    }
     rule(
         &["cache.url", "cache.password_file"],
         !cache.url.as_ref().is_some_and(StoreUrl::lacks_password),

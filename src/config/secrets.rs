@@ -8,7 +8,8 @@ use super::Settings;
 use super::error::{ConfigErrors, Problem};
 use super::layers::{Entry, Layers};
 use crate::secret_file;
-use crate::store::url::StoreUrl;
+use crate::store::check_tls;
+use crate::store::url::{StoreUrl, TlsTarget};
 
 /// Reads the salts and passwords from the files that the `…_file` keys name.
 pub(super) fn resolve(settings: &mut Settings, layers: &Layers, errors: &mut ConfigErrors) {
@@ -19,12 +20,25 @@ pub(super) fn resolve(settings: &mut Settings, layers: &Layers, errors: &mut Con
         store.password_file.as_deref().filter(|_| !errors.concern("store.url")),
         cache.password_file.as_deref().filter(|_| !errors.concern("cache.url")),
     );
+    let (store_tls, cache_tls) = (
+        store.tls().filter(|_| !errors.concern("store.url")),
+        cache.tls().filter(|_| !errors.concern("cache.url")),
+    );
+    // The first key that is set stands for all.
+    let tls_key = |keys: [&'static str; 4]| keys.into_iter().find(|key| is_set(key)).unwrap_or(keys[0]);
+    let [store_tls_key, cache_tls_key] = [
+        ["store.tls_ca", "store.tls_name", "store.tls_cert", "store.tls_key"],
+        ["cache.tls_ca", "cache.tls_name", "cache.tls_cert", "cache.tls_key"],
+    ]
+    .map(tls_key);
     let outcomes = [
         ("auth.salt_file", fill_salt(&mut auth.salt, auth.salt_file.as_deref(), "auth.salt", is_set)),
         (
             "auth.admin_salt_file",
             fill_salt(&mut auth.admin_salt, auth.admin_salt_file.as_deref(), "auth.admin_salt", is_set),
         ),
+        (store_tls_key, fill_tls(Some(&mut store.url), store_tls, "store.url")),
+        (cache_tls_key, fill_tls(cache.url.as_mut(), cache_tls, "cache.url")),
         ("store.password_file", fill_password(Some(&mut store.url), store_file, "store.url")),
         ("cache.password_file", fill_password(cache.url.as_mut(), cache_file, "cache.url")),
     ];
@@ -55,5 +69,14 @@ fn fill_password(url: Option<&mut StoreUrl>, file: Option<&Path>, key: &str) -> 
     // It is read again at each connect, and must be usable at the start.
     secret_file::read(file)?;
     *url = url.clone().with_password_file(file.to_owned()).map_err(|refused| format!("{key} {refused}"))?;
+    Ok(())
+}
+
+fn fill_tls(url: Option<&mut StoreUrl>, tls: Option<TlsTarget>, key: &str) -> Result<(), String> {
+    let Some(tls) = tls else { return Ok(()) };
+    let url = url.ok_or_else(|| format!("{key} is not set; set it, or leave this out as well"))?;
+    // They are read again at each connect, and must be usable at the start.
+    check_tls(&tls)?;
+    *url = url.clone().with_tls(tls).map_err(|refused| format!("{key} {refused}"))?;
     Ok(())
 }

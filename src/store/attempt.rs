@@ -24,6 +24,8 @@ pub struct FailedAttempt {
 pub enum Step {
     /// The socket.
     Open,
+    /// The TLS handshake.
+    Tls,
     /// The server rejected the connection before it read anything, and closed it: `ERR max number of clients
     /// reached`.
     Greeting,
@@ -83,6 +85,7 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Open => "",
+            Self::Tls => "TLS handshake: ",
             Self::Greeting => "before the log-in: ",
             Self::Auth => "AUTH: ",
             Self::Select => "SELECT: ",

@@ -29,6 +29,9 @@ pub enum BackendError {
     /// The file with the password cannot be read, or is empty. The text names the file.
     #[error("no password: {0}")]
     NoPassword(String),
+    /// TLS: one side does not accept the other's certificate, or a certificate's file cannot be used.
+    #[error("{0}")]
+    Tls(String),
     /// The reply does not follow the store's protocol, or does not belong to the command.
     #[error("protocol error")]
     Protocol,
@@ -113,7 +116,7 @@ impl BackendError {
             Self::ReadOnly => Remedy::Reresolve,
             Self::TimedOut | Self::NotServing { .. } => Remedy::Retry,
             Self::Refused { .. } => Remedy::Configuration,
-            Self::Denied { .. } | Self::NoPassword(_) => Remedy::Wait,
+            Self::Denied { .. } | Self::NoPassword(_) | Self::Tls(_) => Remedy::Wait,
             Self::WritesRefused { .. } => Remedy::DropWrite,
             Self::WrongType | Self::CrossSlot | Self::TooLarge | Self::Damaged(_) => Remedy::BadValue,
         }
@@ -127,6 +130,7 @@ impl BackendError {
             Self::Connect(attempts) => FailedAttempt::kind_of(attempts),
             Self::Unresolved { .. } => "unresolved",
             Self::NoPassword(_) => "no_password",
+            Self::Tls(_) => "tls",
             Self::Protocol => "protocol",
             Self::TimedOut => "timed_out",
             Self::NotServing { .. } => "not_serving",
@@ -186,6 +190,7 @@ impl From<&BackendError> for StoreError {
             | BackendError::Connect(_)
             | BackendError::Unresolved { .. }
             | BackendError::NoPassword(_)
+            | BackendError::Tls(_)
             | BackendError::Protocol
             | BackendError::NotServing { .. }
             | BackendError::ReadOnly

@@ -1,4 +1,4 @@
-//! `redis://` and `redis+unix://` — the store on a Redis or Valkey server.
+//! `redis://`, `rediss://` and `redis+unix://` — the store on a Redis or Valkey server.
 //!
 //! Only this module uses the `redis` crate. It opens the sockets itself, to see facts that the client does not
 //! report: when the last byte arrived, and how many.
@@ -13,7 +13,9 @@ mod read_activity;
 mod socket;
 #[cfg(test)]
 mod testing;
+mod tls;
 
 pub(super) use bulk::RedisBulk;
 pub use connect::RedisConnector;
 pub use socket::{Network, OpenFuture, Socket, SystemNetwork};
+pub(crate) use tls::check as check_tls;

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rustls::pki_types::ServerName;
 use serde::{Deserialize, Deserializer};
 
-use crate::store::url::StoreUrl;
+use crate::store::url::{StoreUrl, StoreUrlError, TlsTarget};
 use crate::units::{self, DAY, MINUTE, SECOND, parsed, parsed_unless_empty};
 
 /// The longest `store.deadline`, in milliseconds.
@@ -23,6 +24,19 @@ pub struct StoreSettings {
     /// The file with the password, unless the URL contains it; read again at each connect.
     #[serde(deserialize_with = "units::path")]
     pub password_file: Option<PathBuf>,
+    /// PEM file with the only issuers to trust for `rediss://`; the system's by default. Read again at each connect, as
+    /// are the other two.
+    #[serde(deserialize_with = "units::path")]
+    pub tls_ca: Option<PathBuf>,
+    /// The name in the servers' certificates; the host of the URL by default.
+    #[serde(deserialize_with = "name_or_none")]
+    pub tls_name: Option<String>,
+    /// PEM file with this service's certificate, if the server demands one.
+    #[serde(deserialize_with = "units::path")]
+    pub tls_cert: Option<PathBuf>,
+    /// PEM file with the key of that certificate.
+    #[serde(deserialize_with = "units::path")]
+    pub tls_key: Option<PathBuf>,
     /// Time for one try, 1 ms to 1 min; 150 ms by default.
     #[serde(deserialize_with = "units::duration::<_, 1, MINUTE>")]
     pub timeout: Duration,
@@ -47,6 +61,19 @@ pub struct CacheSettings {
     /// The file with the password, unless the URL contains it; read again at each connect.
     #[serde(deserialize_with = "units::path")]
     pub password_file: Option<PathBuf>,
+    /// PEM file with the only issuers to trust for `rediss://`; the system's by default. Read again at each connect, as
+    /// are the other two.
+    #[serde(deserialize_with = "units::path")]
+    pub tls_ca: Option<PathBuf>,
+    /// The name in the servers' certificates; the host of the URL by default.
+    #[serde(deserialize_with = "name_or_none")]
+    pub tls_name: Option<String>,
+    /// PEM file with this service's certificate, if the server demands one.
+    #[serde(deserialize_with = "units::path")]
+    pub tls_cert: Option<PathBuf>,
+    /// PEM file with the key of that certificate.
+    #[serde(deserialize_with = "units::path")]
+    pub tls_key: Option<PathBuf>,
     /// Time for the one try, 1 ms to 1 min; 100 ms by default.
     #[serde(deserialize_with = "units::duration::<_, 1, MINUTE>")]
     pub timeout: Duration,
@@ -64,10 +91,43 @@ pub struct CacheSettings {
     pub connect_timeout: Duration,
 }
 
+// ===== impls =====
+
+impl StoreSettings {
+    /// The settings of TLS; `None` if none is set.
+    pub fn tls(&self) -> Option<TlsTarget> {
+        tls(&self.tls_ca, &self.tls_name, &self.tls_cert, &self.tls_key)
+    }
+}
+
+impl CacheSettings {
+    /// As [`StoreSettings::tls`].
+    pub fn tls(&self) -> Option<TlsTarget> {
+        tls(&self.tls_ca, &self.tls_name, &self.tls_cert, &self.tls_key)
+    }
+}
+
+fn tls(
+    ca: &Option<PathBuf>,
+    name: &Option<String>,
+    cert: &Option<PathBuf>,
+    key: &Option<PathBuf>,
+) -> Option<TlsTarget> {
+    let tls = TlsTarget { ca: ca.clone(), name: name.clone(), cert_and_key: cert.clone().zip(key.clone()) };
+    Some(tls).filter(|tls| *tls != TlsTarget::default())
+}
+
 fn url<'de, D: Deserializer<'de>>(input: D) -> Result<StoreUrl, D::Error> {
     parsed(input, str::parse)
 }
 
 fn url_or_none<'de, D: Deserializer<'de>>(input: D) -> Result<Option<StoreUrl>, D::Error> {
     parsed_unless_empty(input, str::parse)
+}
+
+fn name_or_none<'de, D: Deserializer<'de>>(input: D) -> Result<Option<String>, D::Error> {
+    parsed_unless_empty(input, |name| match ServerName::try_from(name) {
+        Ok(_) => Ok(name.to_owned()),
+        Err(_) => Err(StoreUrlError::TlsName),
+    })
 }

@@ -9,7 +9,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-pub use target::{Password, RedisAddress, RedisTarget};
+pub use target::{Password, RedisAddress, RedisTarget, TlsTarget};
 
 /// The place of a store. Equal URLs are the same place: both roles then share a store inside this process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub enum StoreUrl {
     Embedded(PathBuf),
     /// `memory:`: gone with the process.
     Memory,
-    /// `redis://…` or `redis+unix://…`: one Redis server.
+    /// `redis://…`, `rediss://…` or `redis+unix://…`: one Redis server.
     Redis(RedisTarget),
 }
 
@@ -26,10 +26,12 @@ pub enum StoreUrl {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum StoreUrlError {
     /// The scheme is unknown.
-    #[error("expected a URL that starts with embedded:, memory:, redis:// or redis+unix://")]
+    #[error("expected a URL that starts with embedded:, memory:, redis://, rediss:// or redis+unix://")]
     UnknownScheme,
     /// The scheme is only known to other versions.
-    #[error("{0} is not supported by this version; use embedded:, memory:, redis:// or redis+unix://")]
+    #[error(
+        "{0} is not supported by this version; use embedded:, memory:, redis://, rediss:// or redis+unix://"
+    )]
     Unsupported(&'static str),
     /// `embedded:` without a path, or with one that was meant as a host.
     #[error("expected embedded:PATH with a path and no // before it")]
@@ -40,9 +42,9 @@ pub enum StoreUrlError {
     /// Blanks or control characters, which a URL parser would drop silently.
     #[error("a redis URL has no blanks; percent-encode those of a password")]
     Blank,
-    /// `redis://` that does not parse.
+    /// `redis://` or `rediss://` that does not parse.
     #[error(
-        "expected redis://[[user]:password@]host[:port][/db]; percent-encode special characters in a password"
+        "expected redis[s]://[[user]:password@]host[:port][/db]; percent-encode special characters in a password"
     )]
     Redis,
     /// `redis+unix://` that does not parse.
@@ -62,6 +64,12 @@ pub enum StoreUrlError {
     /// Only Redis has a password.
     #[error("takes no password")]
     NoPasswordTaken,
+    /// Only `rediss://` has certificates and names.
+    #[error("does not use TLS; use rediss://, or leave this out")]
+    NoTls,
+    /// A name that no certificate can have.
+    #[error("expected a host name or an IP address, as a certificate has it")]
+    TlsName,
 }
 
 // ===== impl StoreUrl =====
@@ -82,6 +90,20 @@ impl StoreUrl {
         }
     }
 
+    /// The same place, with other certificates or another name than the usual ones.
+    ///
+    /// # Errors
+    ///
+    /// The scheme is not that of TLS.
+    pub fn with_tls(self, tls: TlsTarget) -> Result<Self, StoreUrlError> {
+        match self {
+            Self::Redis(target) if target.tls.is_some() => {
+                Ok(Self::Redis(RedisTarget { tls: Some(tls), ..target }))
+            }
+            Self::Redis(_) | Self::Embedded(_) | Self::Memory => Err(StoreUrlError::NoTls),
+        }
+    }
+
     /// Whether the store is inside this process: two roles with the same URL then share it.
     pub fn is_in_process(&self) -> bool {
         match self {
@@ -90,13 +112,18 @@ impl StoreUrl {
         }
     }
 
-    /// The place according to the URL alone, without a password from a file.
-    pub fn without_password_file(&self) -> Self {
+    /// The place according to the URL alone, without a password or certificates from files.
+    pub fn without_files(&self) -> Self {
         match self {
-            Self::Redis(target) if matches!(target.password, Some(Password::File(_))) => {
-                Self::Redis(RedisTarget { password: None, ..target.clone() })
+            Self::Redis(target) => {
+                let is_given = |password: &Password| matches!(password, Password::Given(_));
+                Self::Redis(RedisTarget {
+                    password: target.password.clone().filter(is_given),
+                    tls: target.tls.as_ref().map(|_| TlsTarget::default()),
+                    ..target.clone()
+                })
             }
-            Self::Redis(_) | Self::Embedded(_) | Self::Memory => self.clone(),
+            Self::Embedded(_) | Self::Memory => self.clone(),
         }
     }
 
@@ -118,9 +145,9 @@ impl FromStr for StoreUrl {
             "embedded" => Ok(Self::Embedded(rest.into())),
             "memory" if rest.is_empty() => Ok(Self::Memory),
             "memory" => Err(StoreUrlError::MemoryArgument),
-            "redis" => RedisTarget::tcp(text).map(Self::Redis),
+            "redis" => RedisTarget::tcp(text, None).map(Self::Redis),
+            "rediss" => RedisTarget::tcp(text, Some(TlsTarget::default())).map(Self::Redis),
             "redis+unix" => RedisTarget::unix(rest).map(Self::Redis),
-            "rediss" => Err(StoreUrlError::Unsupported("rediss://")),
             "redis+cluster" => Err(StoreUrlError::Unsupported("redis+cluster://")),
             "redis+sentinel" => Err(StoreUrlError::Unsupported("redis+sentinel://")),
             _ => Err(StoreUrlError::UnknownScheme),

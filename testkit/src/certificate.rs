@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, sync::Arc};
 
-use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
+use rcgen::{CertificateParams, CertifiedKey, KeyPair, date_time_ymd, generate_simple_self_signed};
 use rustls::{
     ClientConfig, RootCertStore, SupportedProtocolVersion, crypto::ring, pki_types::CertificateDer,
 };
@@ -18,6 +18,15 @@ impl Certificate {
 
     pub fn new() -> Self {
         Self(generate_simple_self_signed([Self::NAME.to_owned()]).unwrap())
+    }
+
+    /// One that has expired.
+    pub fn expired() -> Self {
+        let mut parameters = CertificateParams::new([Self::NAME.to_owned()]).unwrap();
+        (parameters.not_before, parameters.not_after) =
+            (date_time_ymd(2001, 1, 1), date_time_ymd(2002, 1, 1));
+        let signing_key = KeyPair::generate().unwrap();
+        Self(CertifiedKey { cert: parameters.self_signed(&signing_key).unwrap(), signing_key })
     }
 
     /// Writes `cert.pem` and `key.pem`, and returns the settings that name them.

@@ -13,6 +13,7 @@ use redis::{AsyncConnectionConfig, Client, FromRedisValue, RedisResult, cmd};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use tempfile::TempDir;
 
+use super::certificate::Certificate;
 use super::port::ReservedPort;
 use super::{eventually, in_time};
 
@@ -47,8 +48,24 @@ impl RedisServer {
     ///
     /// When `redis-server` is not installed, or does not answer within 10 s.
     pub async fn with(options: &[&str]) -> Self {
-        let port = ReservedPort::new();
-        let dir = tempfile::tempdir().unwrap();
+        Self::at(ReservedPort::new(), tempfile::tempdir().unwrap(), options).await
+    }
+
+    /// Starts one that speaks only TLS on its port, with this certificate. It demands none of clients.
+    ///
+    /// # Panics
+    ///
+    /// As [`RedisServer::with`].
+    pub async fn over_tls(certificate: &Certificate, options: &[&str]) -> Self {
+        let (port, dir) = (ReservedPort::new(), tempfile::tempdir().unwrap());
+        certificate.write(dir.path());
+        let number = port.addr().port().to_string();
+        let tls = ["--port", "0", "--tls-port", &number, "--tls-auth-clients", "no"];
+        let files = ["--tls-cert-file", "cert.pem", "--tls-key-file", "key.pem"];
+        Self::at(port, dir, &[&tls[..], &files, options].concat()).await
+    }
+
+    async fn at(port: ReservedPort, dir: TempDir, options: &[&str]) -> Self {
         let options: Vec<_> = options.iter().map(|&option| option.to_owned()).collect();
         let process = Mutex::new(Process::spawn("redis-server", &port, dir.path(), &options));
         let server = Self { port, dir, options, process };

@@ -3,6 +3,7 @@
 mod errors;
 mod log_in;
 mod questions;
+mod tls;
 
 use std::{
     collections::BTreeSet,

@@ -108,6 +108,28 @@ fn a_missing_secret_file_is_named(#[case] key: &str) {
     );
 }
 
+#[rstest]
+#[case::missing_ca("store.tls_ca=/nonexistent/ca.pem", "store.tls_ca: /nonexistent/ca.pem: cannot be read: ")]
+#[case::missing_key(
+    "cache.tls_key=/nonexistent/key.pem",
+    "cache.tls_key: cache.tls_cert and cache.tls_key belong"
+)]
+#[case::no_certificate("store.tls_ca=/dev/null", "store.tls_ca: /dev/null: holds no PEM certificate")]
+#[case::name("cache.tls_name=no name", "cache.tls_name: expected a host name or an IP address")]
+fn certificates_that_cannot_be_used_are_named(#[case] assignment: &str, #[case] expected: &str) {
+    let errors = given().set("store.url=rediss://a").set("cache.url=rediss://b").set(assignment).errors();
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert!(errors[0].contains(expected), "{}", errors[0]);
+}
+
+#[rstest]
+#[case::in_the_clear("redis://a", "store.url does not use TLS; use rediss://, or leave this out")]
+#[case::embedded("embedded:a", "store.url does not use TLS; use rediss://, or leave this out")]
+fn settings_of_tls_need_a_url_of_tls(#[case] url: &str, #[case] expected: &str) {
+    let errors = given().set(&format!("store.url={url}")).set("store.tls_name=a").errors();
+    assert_eq!(errors, [format!("--set: store.tls_name: {expected}")]);
+}
+
 /// The file that `--config` names may repeat all defaults, including the public salts; secrets still come from files.
 #[test]
 fn a_salt_file_goes_with_a_file_that_repeats_the_defaults() {

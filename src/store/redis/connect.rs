@@ -14,6 +14,7 @@ use super::{
     connection::RedisConnection,
     log_in::log_in,
     socket::{Network, OpenFuture, SystemNetwork},
+    tls::Tls,
 };
 use crate::{
     resolver::Resolver,
@@ -36,16 +37,18 @@ pub struct RedisConnector {
     resolver: Resolver,
     network: Arc<dyn Network>,
     passwords: SingleFlight<SecretString, String>,
+    tls: Option<Tls>,
 }
 
 // ===== impl RedisConnector =====
 
 impl RedisConnector {
-    /// A connector to `target`, whose name `resolver` looks up. `timeout` limits reading the password, resolving,
-    /// connecting and logging in together.
+    /// A connector to `target`, whose name `resolver` looks up. `timeout` limits reading the password and the
+    /// certificates, resolving, connecting, the TLS handshake and logging in together.
     pub fn new(target: RedisTarget, timeout: Duration, resolver: Resolver) -> Self {
         let passwords = SingleFlight::new("password");
-        Self { target: Arc::new(target), timeout, resolver, network: Arc::new(SystemNetwork), passwords }
+        let tls = target.tls.clone().map(Tls::new);
+        Self { target: Arc::new(target), timeout, resolver, network: Arc::new(SystemNetwork), passwords, tls }
     }
 
     /// The same connector, over another network than the system's.
@@ -113,17 +116,27 @@ impl RedisConnector {
         deadline: Instant,
     ) -> Result<RedisConnection, FailedAttempt> {
         let made = async {
-            let socket = timeout_at(deadline, socket).await.map_err(|_| BackendError::TimedOut)?;
-            RedisConnection::over(socket.map_err(|error| BackendError::Disconnected(error.kind()))?).await
-        };
-        let outcome = match made.await {
-            Err(error) => Err((Step::Open, error)),
-            Ok(connection) => {
-                let logged_in = log_in(&connection.commands, &self.target, password, deadline).await;
-                logged_in.map(|()| connection)
+            let late = |_| BackendError::TimedOut;
+            let opened = timeout_at(deadline, socket).await.map_err(late);
+            let opened =
+                opened.and_then(|socket| socket.map_err(|error| BackendError::Disconnected(error.kind())));
+            let mut socket = opened.map_err(|error| (Step::Open, error))?;
+            if let Some((tls, host)) = self.tls.as_ref().zip(self.host()) {
+                let made = timeout_at(deadline, tls.handshake(socket, host)).await;
+                socket = made.map_err(late).flatten().map_err(|error| (Step::Tls, error))?;
             }
+            let connection = RedisConnection::over(socket).await.map_err(|error| (Step::Open, error))?;
+            log_in(&connection.commands, &self.target, password, deadline).await?;
+            Ok(connection)
         };
-        outcome.map_err(|(step, error)| FailedAttempt { server, step, error })
+        made.await.map_err(|(step, error)| FailedAttempt { server, step, error })
+    }
+
+    fn host(&self) -> Option<&str> {
+        match &self.target.address {
+            RedisAddress::Tcp { host, .. } => Some(host),
+            RedisAddress::Unix(_) => None,
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::{error::Error, io, sync::Arc};
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
+use super::tls;
 use crate::store::BackendError;
 
 /// The table from the client's errors to ours.
@@ -46,14 +47,13 @@ fn by_code(error: &RedisError) -> BackendError {
 }
 
 fn io_error(error: &RedisError) -> BackendError {
-    let kind = io_kind(error).unwrap_or(io::ErrorKind::Other);
-    if kind == io::ErrorKind::InvalidData { BackendError::Protocol } else { BackendError::Disconnected(kind) }
+    cause(error).map_or(BackendError::Disconnected(io::ErrorKind::Other), tls::sort)
 }
 
 /// The client shares its cause behind an `Arc`, which a downcast meets first.
-fn io_kind(error: &RedisError) -> Option<io::ErrorKind> {
+fn cause(error: &RedisError) -> Option<&io::Error> {
     let shared = error.source()?.downcast_ref::<Arc<dyn Error + Send + Sync>>()?;
-    shared.downcast_ref().map(io::Error::kind)
+    shared.downcast_ref()
 }
 
 /// The code at the start of an error reply. Other text is not passed on, because it could contain anything.

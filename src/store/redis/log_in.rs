@@ -62,7 +62,7 @@ fn steps(target: &RedisTarget, password: Option<&SecretString>) -> Vec<(Step, Cm
 fn expected(step: Step) -> Value {
     match step {
         Step::Ping => Value::SimpleString("PONG".to_owned()),
-        Step::Open | Step::Greeting | Step::Auth | Step::Select => Value::Okay,
+        Step::Open | Step::Tls | Step::Greeting | Step::Auth | Step::Select => Value::Okay,
     }
 }
 

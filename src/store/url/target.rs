@@ -21,6 +21,19 @@ pub struct RedisTarget {
     pub password: Option<Password>,
     /// The number of the database, 0 by default, never negative.
     pub database: i64,
+    /// `None` for a server in the clear; always `None` over a Unix socket.
+    pub tls: Option<TlsTarget>,
+}
+
+/// Whom to trust, and who this service is, in TLS.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TlsTarget {
+    /// PEM file with the only issuers to trust; `None` means those of the system.
+    pub ca: Option<PathBuf>,
+    /// The name in the server's certificate; `None` means the host of the URL.
+    pub name: Option<String>,
+    /// PEM files with this service's certificate and its key, for servers that demand one.
+    pub cert_and_key: Option<(PathBuf, PathBuf)>,
 }
 
 /// The password of a Redis user, or its place.
@@ -49,8 +62,8 @@ pub enum RedisAddress {
 // ===== impl RedisTarget =====
 
 impl RedisTarget {
-    /// From `redis://…`.
-    pub(super) fn tcp(text: &str) -> Result<Self, StoreUrlError> {
+    /// From `redis://…`, or with `tls` from `rediss://…`.
+    pub(super) fn tcp(text: &str, tls: Option<TlsTarget>) -> Result<Self, StoreUrlError> {
         let url = parse(text, StoreUrlError::Redis)?;
         let host = match url.host() {
             // The URL standard does not know this scheme, so it allows any character in a host.
@@ -68,7 +81,7 @@ impl RedisTarget {
             number if url.path().len() == number.len() + 1 => database(number)?,
             _ => return Err(StoreUrlError::Redis),
         };
-        Self::new(RedisAddress::Tcp { host, port }, &url, database)
+        Self::new(RedisAddress::Tcp { host, port }, &url, database, tls)
     }
 
     /// From what follows `redis+unix:`.
@@ -89,10 +102,15 @@ impl RedisTarget {
         if path.ends_with('/') || path.contains('\0') {
             return Err(refused);
         }
-        Self::new(RedisAddress::Unix(path.into()), &url, database)
+        Self::new(RedisAddress::Unix(path.into()), &url, database, None)
     }
 
-    fn new(address: RedisAddress, url: &Url, database: i64) -> Result<Self, StoreUrlError> {
+    fn new(
+        address: RedisAddress,
+        url: &Url,
+        database: i64,
+        tls: Option<TlsTarget>,
+    ) -> Result<Self, StoreUrlError> {
         let username = Some(url.username()).filter(|name| !name.is_empty()).map(decoded).transpose()?;
         let password = url.password().filter(|password| !password.is_empty()).map(decoded).transpose()?;
         Ok(Self {
@@ -100,6 +118,7 @@ impl RedisTarget {
             username,
             password: password.map(|password| Password::Given(password.into())),
             database,
+            tls,
         })
     }
 }
@@ -120,6 +139,7 @@ impl Eq for Password {}
 impl fmt::Display for RedisTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.address {
+            RedisAddress::Tcp { .. } if self.tls.is_some() => "rediss://",
             RedisAddress::Tcp { .. } => "redis://",
             RedisAddress::Unix(_) => "redis+unix://",
         })?;

@@ -22,6 +22,7 @@ fn redis(text: &str) -> RedisTarget {
 #[case::password("redis://:hunter2@cache/1", "redis://:***@cache:6379/1")]
 #[case::user_and_password("redis://app:hunter2@cache", "redis://app:***@cache:6379/0")]
 #[case::user("redis://app@cache", "redis://app@cache:6379/0")]
+#[case::tls("rediss://:hunter2@cache/1", "rediss://:***@cache:6379/1")]
 #[case::unix("redis+unix:///run/redis.sock", "redis+unix:///run/redis.sock?db=0")]
 #[case::unix_database("redis+unix:///run/redis.sock?db=3", "redis+unix:///run/redis.sock?db=3")]
 #[case::unix_login("redis+unix://a:hunter2@/r.sock", "redis+unix://a:***@/r.sock?db=0")]
@@ -39,7 +40,6 @@ fn a_url_is_shown_without_its_password(#[case] given: &str, #[case] shown: &str)
 #[case::no_scheme("localhost/hunter2", StoreUrlError::UnknownScheme)]
 #[case::unknown("mysql://hunter2", StoreUrlError::UnknownScheme)]
 #[case::upper_case("REDIS://hunter2", StoreUrlError::UnknownScheme)]
-#[case::tls("rediss://cache", StoreUrlError::Unsupported("rediss://"))]
 #[case::cluster("redis+cluster://a,b", StoreUrlError::Unsupported("redis+cluster://"))]
 #[case::sentinel("redis+sentinel://a", StoreUrlError::Unsupported("redis+sentinel://"))]
 #[case::no_path("embedded:", StoreUrlError::EmbeddedPath)]
@@ -98,6 +98,7 @@ fn a_socket_path_is_decoded() {
 #[case::password("redis://:a@cache", "redis://:b@cache", false)]
 #[case::user("redis://a:x@cache", "redis://b:x@cache", false)]
 #[case::host("redis://a", "redis://b", false)]
+#[case::tls("redis://a", "rediss://a", false)]
 fn urls_of_the_same_place_are_equal(#[case] one: &str, #[case] other: &str, #[case] equal: bool) {
     assert_eq!(redis(one) == redis(other), equal);
 }
@@ -112,12 +113,24 @@ fn a_password_fits_redis_only(#[case] url: &str, #[case] expected: Result<&str, 
     assert_eq!(filled.map(|url| url.to_string()), expected.map(str::to_owned));
 }
 
+#[rstest]
+#[case::tls("rediss://cache", Ok(()))]
+#[case::in_the_clear("redis://cache", Err(StoreUrlError::NoTls))]
+#[case::unix("redis+unix:///r.sock", Err(StoreUrlError::NoTls))]
+#[case::embedded("embedded:a", Err(StoreUrlError::NoTls))]
+fn certificates_fit_tls_only(#[case] url: &str, #[case] expected: Result<(), StoreUrlError>) {
+    let tls = TlsTarget { ca: Some("ca.pem".into()), ..TlsTarget::default() };
+    let filled = url.parse::<StoreUrl>().unwrap().with_tls(tls.clone());
+    let held = filled.map(|url| matches!(url, StoreUrl::Redis(target) if target.tls == Some(tls)));
+    assert_eq!(held, expected.map(|()| true));
+}
+
 proptest! {
     #[test]
     fn no_text_makes_it_panic_and_a_shown_url_is_valid(text in prop_oneof![
         "\\PC*",
-        "(redis|redis\\+unix|embedded|memory):/{0,3}[^x]{0,40}",
-        "redis://[^/?#]{0,9}(:[^/?#]{0,9})?@[a-z.:]{1,9}(/[0-9]{1,3})?",
+        "(rediss?|redis\\+unix|embedded|memory):/{0,3}[^x]{0,40}",
+        "rediss?://[^/?#]{0,9}(:[^/?#]{0,9})?@[a-z.:]{1,9}(/[0-9]{1,3})?",
         "redis\\+unix://(\\PC{0,9}:\\PC{0,9}@)?(/[^/?#]{1,9}){1,3}(\\?db=[0-9])?",
     ]) {
         if let Ok(mut url) = text.parse::<StoreUrl>() {

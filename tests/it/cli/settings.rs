@@ -3,6 +3,7 @@
 use rstest::rstest;
 use scoring_api::wall_clock;
 use sha2::{Digest, Sha512};
+use testkit::RedisServer;
 
 use super::process::Sandbox;
 
@@ -55,6 +56,53 @@ async fn check_config_shows_where_each_value_comes_from_and_no_secret() {
     }
     assert!(!shown.contains("hunter2"));
     assert_eq!(ended.err, "");
+}
+
+#[tokio::test]
+async fn check_config_tries_each_step_of_each_store() {
+    let redis = RedisServer::start().await;
+    let user = [
+        "ACL",
+        "SETUSER",
+        "default",
+        "resetkeys",
+        "~i:*",
+        "~uid:*",
+        "-@all",
+        "+ping",
+        "+get",
+        "+mget",
+        "+exists",
+    ];
+    redis.command::<()>(&user).await;
+    let url = format!("store.url={}", redis.url());
+    let lacks_set = Sandbox::new().run(&["--set", &url, "check-config", "--connect"]).await;
+    let steps: Vec<_> =
+        lacks_set.out.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).collect();
+    let outcomes: Vec<_> =
+        steps.iter().map(|step| (step[0], step[1], step[3].trim_end_matches(','))).collect();
+    let expected = [
+        ("persistent", "connect", "ok"),
+        ("persistent", "read", "ok"),
+        ("cache", "connect", "ok"),
+        ("cache", "read", "ok"),
+        ("cache", "write", "FAILED:"),
+    ];
+    assert_eq!(outcomes, expected, "{lacks_set:?}");
+    assert!(lacks_set.out.ends_with("FAILED: access refused (NOPERM)\n"), "{lacks_set:?}");
+    assert_eq!(lacks_set.failed(1), ["1 of 5 steps failed"]);
+
+    redis.command::<()>(&["ACL", "SETUSER", "default", "+set"]).await;
+    Sandbox::new().run(&["--set", &url, "check-config", "--connect"]).await.succeeded();
+
+    redis.kill9();
+    let gone = Sandbox::new().run(&["--set", &url, "check-config", "--connect"]).await;
+    let refused = format!("FAILED: {}: no connection (connection refused)", redis.addr());
+    assert!(
+        gone.out.lines().count() == 2 && gone.out.lines().all(|line| line.ends_with(&refused)),
+        "{gone:?}"
+    );
+    assert_eq!(gone.failed(1), ["2 of 2 steps failed"]);
 }
 
 #[rstest]
