@@ -1,4 +1,4 @@
-//! TLS to a server: whom to trust, the client's own certificate, and the handshake.
+//! TLS to a server: the trusted issuers, the client's own certificate, and the handshake.
 
 use std::{
     fmt, io,

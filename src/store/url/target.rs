@@ -25,7 +25,7 @@ pub struct RedisTarget {
     pub tls: Option<TlsTarget>,
 }
 
-/// Whom to trust, and who this service is, in TLS.
+/// The certificates of TLS: the trusted issuers, and this service.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TlsTarget {
     /// PEM file with the only issuers to trust; `None` means those of the system.
@@ -84,7 +84,7 @@ impl RedisTarget {
         Self::new(RedisAddress::Tcp { host, port }, &url, database, tls)
     }
 
-    /// From what follows `redis+unix:`.
+    /// From the rest of a URL after `redis+unix:`.
     pub(super) fn unix(rest: &str) -> Result<Self, StoreUrlError> {
         let refused = StoreUrlError::RedisUnix;
         // The URL standard allows no user without a host, so the parser gets one.
