@@ -117,6 +117,7 @@ impl Application {
 
         let lookups = CacheLookups::register(&registry)?;
         let Stores { cache, persistent } = stores;
+        let stores = [cache.clone(), persistent.clone()];
         let tree = TreePlan {
             dispatcher: DispatcherPlan::from_settings(
                 &settings.store,
@@ -160,6 +161,7 @@ impl Application {
         let plan = AdminPlan {
             lifecycle: lifecycle.clone(),
             roles: [cache_health, persistent_health],
+            stores,
             health: health.clone(),
             registry: registry.clone(),
             call: admin_call,

@@ -9,7 +9,7 @@ use super::error::{ConfigErrors, Problem};
 use super::layers::{Entry, Layers};
 use crate::secret_file;
 use crate::store::check_tls;
-use crate::store::url::{StoreUrl, TlsTarget};
+use crate::store::url::{SentinelLogIn, StoreUrl, TlsTarget};
 
 /// Reads the salts and passwords from the files that the `…_file` keys name.
 pub(super) fn resolve(settings: &mut Settings, layers: &Layers, errors: &mut ConfigErrors) {
@@ -24,13 +24,16 @@ pub(super) fn resolve(settings: &mut Settings, layers: &Layers, errors: &mut Con
         store.tls().filter(|_| !errors.concern("store.url")),
         cache.tls().filter(|_| !errors.concern("cache.url")),
     );
+    let (store_sentinels, cache_sentinels) = (
+        store.sentinel_log_in().filter(|_| !errors.concern("store.url")),
+        cache.sentinel_log_in().filter(|_| !errors.concern("cache.url")),
+    );
     // The first key that is set stands for all.
-    let tls_key = |keys: [&'static str; 4]| keys.into_iter().find(|key| is_set(key)).unwrap_or(keys[0]);
-    let [store_tls_key, cache_tls_key] = [
-        ["store.tls_ca", "store.tls_name", "store.tls_cert", "store.tls_key"],
-        ["cache.tls_ca", "cache.tls_name", "cache.tls_cert", "cache.tls_key"],
-    ]
-    .map(tls_key);
+    let first_set = |keys: &[&'static str]| keys.iter().copied().find(|key| is_set(key)).unwrap_or_default();
+    let store_tls_key = first_set(&["store.tls_ca", "store.tls_name", "store.tls_cert", "store.tls_key"]);
+    let cache_tls_key = first_set(&["cache.tls_ca", "cache.tls_name", "cache.tls_cert", "cache.tls_key"]);
+    let store_log_in_key = first_set(&["store.sentinel_password_file", "store.sentinel_user"]);
+    let cache_log_in_key = first_set(&["cache.sentinel_password_file", "cache.sentinel_user"]);
     let outcomes = [
         ("auth.salt_file", fill_salt(&mut auth.salt, auth.salt_file.as_deref(), "auth.salt", is_set)),
         (
@@ -39,6 +42,8 @@ pub(super) fn resolve(settings: &mut Settings, layers: &Layers, errors: &mut Con
         ),
         (store_tls_key, fill_tls(Some(&mut store.url), store_tls, "store.url")),
         (cache_tls_key, fill_tls(cache.url.as_mut(), cache_tls, "cache.url")),
+        (store_log_in_key, fill_sentinel_log_in(Some(&mut store.url), store_sentinels, "store.url")),
+        (cache_log_in_key, fill_sentinel_log_in(cache.url.as_mut(), cache_sentinels, "cache.url")),
         ("store.password_file", fill_password(Some(&mut store.url), store_file, "store.url")),
         ("cache.password_file", fill_password(cache.url.as_mut(), cache_file, "cache.url")),
     ];
@@ -78,5 +83,19 @@ fn fill_tls(url: Option<&mut StoreUrl>, tls: Option<TlsTarget>, key: &str) -> Re
     // They are read again at each connect, and must be usable at the start.
     check_tls(&tls)?;
     *url = url.clone().with_tls(tls).map_err(|refused| format!("{key} {refused}"))?;
+    Ok(())
+}
+
+fn fill_sentinel_log_in(
+    url: Option<&mut StoreUrl>,
+    log_in: Option<SentinelLogIn>,
+    key: &str,
+) -> Result<(), String> {
+    let Some(log_in) = log_in else { return Ok(()) };
+    let url = url.ok_or_else(|| format!("{key} is not set; set it, or leave this out as well"))?;
+    let file = log_in.password.as_deref().ok_or("the sentinels' user needs a password file")?;
+    // It is read again at each connect, and must be usable at the start.
+    secret_file::read(file)?;
+    *url = url.clone().with_sentinel_log_in(log_in).map_err(|refused| format!("{key} {refused}"))?;
     Ok(())
 }

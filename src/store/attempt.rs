@@ -33,6 +33,8 @@ pub enum Step {
     Auth,
     /// `SELECT`.
     Select,
+    /// `ROLE`, of a server that sentinels name.
+    Role,
     /// `PING`, the last step.
     Ping,
 }
@@ -89,6 +91,7 @@ impl fmt::Display for Step {
             Self::Greeting => "before the log-in: ",
             Self::Auth => "AUTH: ",
             Self::Select => "SELECT: ",
+            Self::Role => "ROLE: ",
             Self::Ping => "PING: ",
         })
     }

@@ -46,6 +46,11 @@ pub trait Connector: fmt::Debug + Send + Sync {
     /// store gets several connections: one for writes beside one for reads, and two for persistent reads. False for a
     /// store inside this process.
     fn answers_in_order(&self) -> bool;
+
+    /// A fault of the store's surroundings that costs no call, in words for operators: most sentinels do not answer.
+    fn note(&self) -> Option<String> {
+        None
+    }
 }
 
 /// The result of [`Connection::sizes`] for one key.

@@ -26,6 +26,12 @@ pub enum BackendError {
         /// The system's text.
         cause: String,
     },
+    /// The sentinels name no primary. The text has each one's reason.
+    #[error("no sentinel names a primary: {0}")]
+    NoPrimary(String),
+    /// The sentinels name another primary than the server of this connection.
+    #[error("the sentinels name another primary")]
+    Demoted,
     /// The file with the password cannot be read, or is empty. The text names the file.
     #[error("no password: {0}")]
     NoPassword(String),
@@ -109,9 +115,12 @@ impl BackendError {
     /// The table from errors to remedies.
     pub fn remedy(&self) -> Remedy {
         match self {
-            Self::Disconnected(_) | Self::Protocol | Self::Unresolved { .. } | Self::Storage(_) => {
-                Remedy::Reconnect
-            }
+            Self::Disconnected(_)
+            | Self::Protocol
+            | Self::Unresolved { .. }
+            | Self::NoPrimary(_)
+            | Self::Demoted
+            | Self::Storage(_) => Remedy::Reconnect,
             Self::Connect(attempts) => FailedAttempt::remedy_of(attempts),
             Self::ReadOnly => Remedy::Reresolve,
             Self::TimedOut | Self::NotServing { .. } => Remedy::Retry,
@@ -129,6 +138,8 @@ impl BackendError {
             Self::Disconnected(_) => "disconnected",
             Self::Connect(attempts) => FailedAttempt::kind_of(attempts),
             Self::Unresolved { .. } => "unresolved",
+            Self::NoPrimary(_) => "no_primary",
+            Self::Demoted => "demoted",
             Self::NoPassword(_) => "no_password",
             Self::Tls(_) => "tls",
             Self::Protocol => "protocol",
@@ -189,6 +200,8 @@ impl From<&BackendError> for StoreError {
             BackendError::Disconnected(_)
             | BackendError::Connect(_)
             | BackendError::Unresolved { .. }
+            | BackendError::NoPrimary(_)
+            | BackendError::Demoted
             | BackendError::NoPassword(_)
             | BackendError::Tls(_)
             | BackendError::Protocol

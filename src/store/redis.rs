@@ -1,4 +1,4 @@
-//! `redis://`, `rediss://` and `redis+unix://` — the store on a Redis or Valkey server.
+//! `redis://`, `rediss://`, `redis+unix://` and `redis+sentinel://` — the store on a Redis or Valkey server.
 //!
 //! Only this module uses the `redis` crate. It opens the sockets itself, to see facts that the client does not
 //! report: when the last byte arrived, and how many.
@@ -10,6 +10,7 @@ mod errors;
 mod frames;
 mod log_in;
 mod read_activity;
+mod sentinel;
 mod socket;
 #[cfg(test)]
 mod testing;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rustls::pki_types::ServerName;
 use serde::{Deserialize, Deserializer};
 
-use crate::store::url::{StoreUrl, StoreUrlError, TlsTarget};
+use crate::store::url::{SentinelLogIn, StoreUrl, StoreUrlError, TlsTarget};
 use crate::units::{self, DAY, MINUTE, SECOND, parsed, parsed_unless_empty};
 
 /// The longest `store.deadline`, in milliseconds.
@@ -24,6 +24,12 @@ pub struct StoreSettings {
     /// The file with the password, unless the URL contains it; read again at each connect.
     #[serde(deserialize_with = "units::path")]
     pub password_file: Option<PathBuf>,
+    /// The user of the sentinels of `redis+sentinel://`; Redis' own `default` by default.
+    #[serde(deserialize_with = "text_or_none")]
+    pub sentinel_user: Option<String>,
+    /// The file with the sentinels' password; read again at each connect.
+    #[serde(deserialize_with = "units::path")]
+    pub sentinel_password_file: Option<PathBuf>,
     /// PEM file with the only issuers to trust for `rediss://`; the system's by default. Read again at each connect, as
     /// are the other two.
     #[serde(deserialize_with = "units::path")]
@@ -61,6 +67,12 @@ pub struct CacheSettings {
     /// The file with the password, unless the URL contains it; read again at each connect.
     #[serde(deserialize_with = "units::path")]
     pub password_file: Option<PathBuf>,
+    /// The user of the sentinels of `redis+sentinel://`; Redis' own `default` by default.
+    #[serde(deserialize_with = "text_or_none")]
+    pub sentinel_user: Option<String>,
+    /// The file with the sentinels' password; read again at each connect.
+    #[serde(deserialize_with = "units::path")]
+    pub sentinel_password_file: Option<PathBuf>,
     /// PEM file with the only issuers to trust for `rediss://`; the system's by default. Read again at each connect, as
     /// are the other two.
     #[serde(deserialize_with = "units::path")]
@@ -98,6 +110,11 @@ impl StoreSettings {
     pub fn tls(&self) -> Option<TlsTarget> {
         tls(&self.tls_ca, &self.tls_name, &self.tls_cert, &self.tls_key)
     }
+
+    /// The log-in of sentinels; `None` if it is not set.
+    pub fn sentinel_log_in(&self) -> Option<SentinelLogIn> {
+        sentinel_log_in(&self.sentinel_user, &self.sentinel_password_file)
+    }
 }
 
 impl CacheSettings {
@@ -105,6 +122,16 @@ impl CacheSettings {
     pub fn tls(&self) -> Option<TlsTarget> {
         tls(&self.tls_ca, &self.tls_name, &self.tls_cert, &self.tls_key)
     }
+
+    /// The log-in of sentinels; `None` if it is not set.
+    pub fn sentinel_log_in(&self) -> Option<SentinelLogIn> {
+        sentinel_log_in(&self.sentinel_user, &self.sentinel_password_file)
+    }
+}
+
+fn sentinel_log_in(username: &Option<String>, password: &Option<PathBuf>) -> Option<SentinelLogIn> {
+    let log_in = SentinelLogIn { username: username.clone(), password: password.clone() };
+    Some(log_in).filter(|log_in| *log_in != SentinelLogIn::default())
 }
 
 fn tls(
@@ -130,4 +157,8 @@ fn name_or_none<'de, D: Deserializer<'de>>(input: D) -> Result<Option<String>, D
         Ok(_) => Ok(name.to_owned()),
         Err(_) => Err(StoreUrlError::TlsName),
     })
+}
+
+fn text_or_none<'de, D: Deserializer<'de>>(input: D) -> Result<Option<String>, D::Error> {
+    parsed_unless_empty(input, |text| Ok::<_, StoreUrlError>(text.to_owned()))
 }

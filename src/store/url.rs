@@ -9,16 +9,17 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-pub use target::{Password, RedisAddress, RedisTarget, TlsTarget};
+pub use target::{HostAndPort, Password, RedisAddress, RedisTarget, SentinelLogIn, TlsTarget};
 
 /// The place of a store. Equal URLs are the same place: both roles then share a store inside this process.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "a process has two")]
 pub enum StoreUrl {
     /// `embedded:PATH`: a database file of our own.
     Embedded(PathBuf),
     /// `memory:`: gone with the process.
     Memory,
-    /// `redis://…`, `rediss://…` or `redis+unix://…`: one Redis server.
+    /// `redis://…`, `rediss://…`, `redis+unix://…`: one Redis server. `redis+sentinel://…`: the one that sentinels name.
     Redis(RedisTarget),
 }
 
@@ -26,11 +27,13 @@ pub enum StoreUrl {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum StoreUrlError {
     /// The scheme is unknown.
-    #[error("expected a URL that starts with embedded:, memory:, redis://, rediss:// or redis+unix://")]
+    #[error(
+        "expected a URL that starts with embedded:, memory:, redis://, rediss://, redis+unix:// or redis+sentinel://"
+    )]
     UnknownScheme,
     /// The scheme is only known to other versions.
     #[error(
-        "{0} is not supported by this version; use embedded:, memory:, redis://, rediss:// or redis+unix://"
+        "{0} is not supported by this version; use embedded:, memory:, redis://, rediss://, redis+unix:// or redis+sentinel://"
     )]
     Unsupported(&'static str),
     /// `embedded:` without a path, or with one that was meant as a host.
@@ -52,6 +55,12 @@ pub enum StoreUrlError {
         "expected redis+unix://[[user]:password@]/path/to.sock[?db=N]; percent-encode special characters in a password"
     )]
     RedisUnix,
+    /// `redis+sentinel://` or `rediss+sentinel://` that does not parse.
+    #[error(
+        "expected redis[s]+sentinel://[[user]:password@]host[:port][,host[:port]…]/NAME[/db]; the user and the password are \
+         those of the servers; percent-encode special characters in a password"
+    )]
+    RedisSentinel,
     /// The database is not a number of at least 0.
     #[error("the database must be a number such as 0")]
     Database,
@@ -64,6 +73,9 @@ pub enum StoreUrlError {
     /// Only Redis has a password.
     #[error("takes no password")]
     NoPasswordTaken,
+    /// Only `redis+sentinel://` has sentinels.
+    #[error("names no sentinels; use redis+sentinel://, or leave this out")]
+    NoSentinels,
     /// Only `rediss://` has certificates and names.
     #[error("does not use TLS; use rediss://, or leave this out")]
     NoTls,
@@ -104,6 +116,21 @@ impl StoreUrl {
         }
     }
 
+    /// The same place, with a log-in of the sentinels.
+    ///
+    /// # Errors
+    ///
+    /// The scheme is not that of sentinels.
+    pub fn with_sentinel_log_in(mut self, given: SentinelLogIn) -> Result<Self, StoreUrlError> {
+        match &mut self {
+            Self::Redis(RedisTarget { address: RedisAddress::Sentinel { log_in, .. }, .. }) => {
+                *log_in = given;
+                Ok(self)
+            }
+            Self::Redis(_) | Self::Embedded(_) | Self::Memory => Err(StoreUrlError::NoSentinels),
+        }
+    }
+
     /// Whether the store is inside this process: two roles with the same URL then share it.
     pub fn is_in_process(&self) -> bool {
         match self {
@@ -116,12 +143,13 @@ impl StoreUrl {
     pub fn without_files(&self) -> Self {
         match self {
             Self::Redis(target) => {
-                let is_given = |password: &Password| matches!(password, Password::Given(_));
-                Self::Redis(RedisTarget {
-                    password: target.password.clone().filter(is_given),
-                    tls: target.tls.as_ref().map(|_| TlsTarget::default()),
-                    ..target.clone()
-                })
+                let mut target = target.clone();
+                target.password = target.password.filter(|password| matches!(password, Password::Given(_)));
+                target.tls = target.tls.map(|_| TlsTarget::default());
+                if let RedisAddress::Sentinel { log_in, .. } = &mut target.address {
+                    *log_in = SentinelLogIn::default();
+                }
+                Self::Redis(target)
             }
             Self::Embedded(_) | Self::Memory => self.clone(),
         }
@@ -149,7 +177,8 @@ impl FromStr for StoreUrl {
             "rediss" => RedisTarget::tcp(text, Some(TlsTarget::default())).map(Self::Redis),
             "redis+unix" => RedisTarget::unix(rest).map(Self::Redis),
             "redis+cluster" => Err(StoreUrlError::Unsupported("redis+cluster://")),
-            "redis+sentinel" => Err(StoreUrlError::Unsupported("redis+sentinel://")),
+            "redis+sentinel" => RedisTarget::sentinel(rest, None).map(Self::Redis),
+            "rediss+sentinel" => RedisTarget::sentinel(rest, Some(TlsTarget::default())).map(Self::Redis),
             _ => Err(StoreUrlError::UnknownScheme),
         }
     }

@@ -33,6 +33,7 @@ mod redis;
 mod resp;
 mod reverse_proxy;
 mod rows;
+mod sentinel;
 mod share;
 mod shim;
 mod stopwatch;
@@ -54,6 +55,7 @@ pub use self::{
     resp::{Command, DATA, Fault, READS, RespServer, Rule, WRITES},
     reverse_proxy::ReverseProxy,
     rows::{ALL_IS_OK_WITHIN, INTERESTS_BOUND, SCORE_BOUND, SLACK},
+    sentinel::SentinelGroup,
     share::{alone, share},
     shim::{Calls, EIO, ENOSPC, Shim, compile},
     stopwatch::Stopwatch,

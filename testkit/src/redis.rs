@@ -32,7 +32,7 @@ pub struct RedisServer {
 
 /// A child that does not outlive its owner. `None` once it is reaped, because another process may then have its id.
 #[derive(Debug)]
-struct Process(Option<Child>);
+pub(crate) struct Process(Option<Child>);
 
 // ===== impl RedisServer =====
 
@@ -168,12 +168,21 @@ impl RedisServer {
 
 impl Process {
     fn spawn(program: &str, port: &ReservedPort, dir: &Path, options: &[String]) -> Self {
+        let number = port.addr().port().to_string();
+        let arguments = [
+            &["--bind", "127.0.0.1", "--port", &number][..],
+            &["--unixsocket", "redis.sock", "--logfile", "log", "--daemonize", "no"],
+            &["--save", "", "--appendonly", "no"],
+            &TOOLS_USER,
+            &options.iter().map(String::as_str).collect::<Vec<_>>(),
+        ];
+        Self::run(program, &arguments.concat(), dir)
+    }
+
+    /// Runs a program of Redis in `dir`.
+    pub(crate) fn run(program: &str, arguments: &[&str], dir: &Path) -> Self {
         let child = Command::new(program)
-            .args(["--bind", "127.0.0.1", "--port", &port.addr().port().to_string()])
-            .args(["--unixsocket", "redis.sock", "--logfile", "log", "--daemonize", "no"])
-            .args(["--save", "", "--appendonly", "no"])
-            .args(TOOLS_USER)
-            .args(options)
+            .args(arguments)
             .current_dir(dir)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -196,7 +205,7 @@ impl Process {
     }
 
     /// This kills a stopped process too. One that has already ended is only reaped.
-    fn kill9(&mut self) {
+    pub(crate) fn kill9(&mut self) {
         if let Some(mut child) = self.0.take() {
             _ = child.kill();
             _ = child.wait();

@@ -3,6 +3,7 @@
 mod errors;
 mod log_in;
 mod questions;
+mod sentinel;
 mod tls;
 
 use std::{

@@ -123,6 +123,29 @@ fn certificates_that_cannot_be_used_are_named(#[case] assignment: &str, #[case] 
 }
 
 #[rstest]
+#[case::user_alone(
+    &["store.url=redis+sentinel://a/b", "store.sentinel_user=x"],
+    "store.sentinel_user: the sentinels' user needs a password file"
+)]
+#[case::no_sentinels(
+    &["store.url=redis://a", "store.sentinel_password_file=/dev/stdin"],
+    "store.sentinel_password_file: store.url names no sentinels; use redis+sentinel://, or leave this out"
+)]
+fn a_log_in_of_sentinels_needs_sentinels_and_a_password(
+    #[case] assignments: &[&str],
+    #[case] expected: &str,
+) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("password");
+    fs::write(&file, "hunter2").unwrap();
+    let given = assignments.iter().fold(given(), |given, assignment| {
+        given.set(&assignment.replace("/dev/stdin", &file.display().to_string()))
+    });
+    let errors = given.errors();
+    assert_eq!(errors, [format!("--set: {expected}")]);
+}
+
+#[rstest]
 #[case::in_the_clear("redis://a", "store.url does not use TLS; use rediss://, or leave this out")]
 #[case::embedded("embedded:a", "store.url does not use TLS; use rediss://, or leave this out")]
 fn settings_of_tls_need_a_url_of_tls(#[case] url: &str, #[case] expected: &str) {

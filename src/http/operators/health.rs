@@ -14,7 +14,7 @@ use crate::{
         api::CallPlan,
         lifecycle::{Lifecycle, Phase},
     },
-    store::{Access, StoreHealth},
+    store::{Access, Connector, StoreHealth},
 };
 
 /// The parts that these endpoints report.
@@ -24,6 +24,8 @@ pub struct AdminPlan {
     pub lifecycle: Lifecycle,
     /// Both roles of the store.
     pub roles: [Arc<StoreHealth>; 2],
+    /// Their stores.
+    pub stores: [Arc<dyn Connector>; 2],
     /// All actors.
     pub health: ActorsHealth,
     /// All metrics.
@@ -50,6 +52,7 @@ enum Part {
         last_error: Option<&'static str>,
         cause: Option<String>,
         access: Option<&'static str>,
+        note: Option<String>,
     },
     Actor {
         status: &'static str,
@@ -68,7 +71,7 @@ pub(super) async fn healthz() -> HttpResponse {
 pub(super) async fn readyz(plan: web::Data<AdminPlan>) -> HttpResponse {
     let mut parts = BTreeMap::new();
     let (mut degraded, mut stuck) = (false, false);
-    for role in &plan.roles {
+    for (role, store) in plan.roles.iter().zip(&plan.stores) {
         let state = role.report();
         degraded |= !state.up;
         let part = Part::Store {
@@ -78,6 +81,7 @@ pub(super) async fn readyz(plan: web::Data<AdminPlan>) -> HttpResponse {
             last_error: state.last_error.as_ref().map(|error| error.kind),
             cause: state.last_error.map(|error| error.cause),
             access: state.access.map(Access::as_str),
+            note: store.note(),
         };
         parts.insert(role.role().as_str(), part);
     }

@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::{
     connection::RedisConnection,
     log_in::log_in,
+    sentinel::Sentinels,
     socket::{Network, OpenFuture, SystemNetwork},
     tls::Tls,
 };
@@ -38,6 +39,7 @@ pub struct RedisConnector {
     network: Arc<dyn Network>,
     passwords: SingleFlight<SecretString, String>,
     tls: Option<Tls>,
+    sentinels: Option<Sentinels>,
 }
 
 // ===== impl RedisConnector =====
@@ -48,7 +50,13 @@ impl RedisConnector {
     pub fn new(target: RedisTarget, timeout: Duration, resolver: Resolver) -> Self {
         let passwords = SingleFlight::new("password");
         let tls = target.tls.clone().map(Tls::new);
-        Self { target: Arc::new(target), timeout, resolver, network: Arc::new(SystemNetwork), passwords, tls }
+        let sentinels = target.sentinels().map(|(name, targets)| {
+            let connector = |target| Self::new(target, timeout, resolver.clone());
+            let each = targets.into_iter().map(|(place, target)| (place, connector(target)));
+            Sentinels::new(name, each.collect())
+        });
+        let network = Arc::new(SystemNetwork);
+        Self { target: Arc::new(target), timeout, resolver, network, passwords, tls, sentinels }
     }
 
     /// The same connector, over another network than the system's.
@@ -62,22 +70,28 @@ impl RedisConnector {
         let deadline = Instant::now() + self.timeout;
         let password = self.password(deadline).await?;
         let password = password.as_ref();
-        let made = match &self.target.address {
-            RedisAddress::Tcp { host, port } => {
-                let addresses = self.resolve(host, *port, deadline).await?;
-                let stagger = stagger(deadline, addresses.len());
-                race(addresses, stagger, |address| {
-                    self.attempt(address.to_string(), self.network.tcp(address), password, deadline)
-                })
-                .await
-            }
-            RedisAddress::Unix(path) => {
+        let (place, named) = match (&self.target.address, &self.sentinels) {
+            (RedisAddress::Unix(path), _) => {
                 let server = path.display().to_string();
-                let made = self.attempt(server, self.network.unix(path), password, deadline).await;
-                made.map_err(|failed| vec![failed])
+                let made = self.attempt(server, self.network.unix(path), None, password, deadline).await;
+                return made.map_err(|failed| BackendError::Connect(vec![failed]));
             }
+            (RedisAddress::Tcp(place), _) => (place.clone(), None),
+            (RedisAddress::Sentinel { .. }, Some(sentinels)) => {
+                let (place, named) = sentinels.primary(deadline).await?;
+                (place, Some(named))
+            }
+            (RedisAddress::Sentinel { .. }, None) => return Err(BackendError::NoPrimary(String::new())),
         };
-        made.map_err(BackendError::Connect)
+        let addresses = self.resolve(&place.host, place.port, deadline).await?;
+        let stagger = stagger(deadline, addresses.len());
+        let made = race(addresses, stagger, |address| {
+            let socket = self.network.tcp(address);
+            self.attempt(address.to_string(), socket, Some(&place.host), password, deadline)
+        });
+        let mut connection = made.await.map_err(BackendError::Connect)?;
+        connection.named = named;
+        Ok(connection)
     }
 
     /// The current password. A file on a disk that hangs costs one thread, but no worker's time.
@@ -112,6 +126,7 @@ impl RedisConnector {
         &self,
         server: String,
         socket: OpenFuture,
+        host: Option<&str>,
         password: Option<&SecretString>,
         deadline: Instant,
     ) -> Result<RedisConnection, FailedAttempt> {
@@ -121,7 +136,7 @@ impl RedisConnector {
             let opened =
                 opened.and_then(|socket| socket.map_err(|error| BackendError::Disconnected(error.kind())));
             let mut socket = opened.map_err(|error| (Step::Open, error))?;
-            if let Some((tls, host)) = self.tls.as_ref().zip(self.host()) {
+            if let Some((tls, host)) = self.tls.as_ref().zip(host) {
                 let made = timeout_at(deadline, tls.handshake(socket, host)).await;
                 socket = made.map_err(late).flatten().map_err(|error| (Step::Tls, error))?;
             }
@@ -130,13 +145,6 @@ impl RedisConnector {
             Ok(connection)
         };
         made.await.map_err(|(step, error)| FailedAttempt { server, step, error })
-    }
-
-    fn host(&self) -> Option<&str> {
-        match &self.target.address {
-            RedisAddress::Tcp { host, .. } => Some(host),
-            RedisAddress::Unix(_) => None,
-        }
     }
 }
 
@@ -152,6 +160,10 @@ impl Connector for RedisConnector {
 
     fn answers_in_order(&self) -> bool {
         true
+    }
+
+    fn note(&self) -> Option<String> {
+        self.sentinels.as_ref().and_then(Sentinels::note)
     }
 }
 

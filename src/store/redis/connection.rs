@@ -13,16 +13,20 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{FutureExt, future::BoxFuture};
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, pending},
+};
 use redis::{
     AsyncConnectionConfig, Cmd, FromRedisValue, Pipeline, RedisConnectionInfo, Value,
     aio::MultiplexedConnection, from_redis_value,
 };
-use tokio::{sync::watch, task::AbortHandle};
+use tokio::{select, sync::watch, task::AbortHandle};
 
 use super::{
     errors::{cannot_save, sort},
     read_activity::{ReadActivity, Watched},
+    sentinel::Named,
     socket::Socket,
 };
 use crate::{
@@ -38,6 +42,8 @@ pub(super) struct RedisConnection {
     pub(super) commands: Commands,
     driver: AbortHandle,
     closed: watch::Receiver<()>,
+    /// The sentinels' choice, if this is a connection to it.
+    pub(super) named: Option<Named>,
 }
 
 #[derive(Clone)]
@@ -81,7 +87,7 @@ impl RedisConnection {
             nonce: format!("{:016x}:", fastrand::u64(..)).into(),
             rounds: Arc::default(),
         };
-        Ok(Self { commands, driver, closed })
+        Ok(Self { commands, driver, closed, named: None })
     }
 }
 
@@ -206,10 +212,21 @@ impl Connection for RedisConnection {
 
     fn closed(&self) -> BoxFuture<'static, BackendError> {
         let mut closed = self.closed.clone();
+        let named = self.named.clone();
         async move {
+            let is_demoted = async {
+                match named {
+                    Some(mut named) => named.is_replaced().await,
+                    None => pending().await,
+                }
+            };
             // The sender is only ever dropped: the error is the signal.
-            while closed.changed().await.is_ok() {}
-            BackendError::Disconnected(std::io::ErrorKind::ConnectionAborted)
+            let is_closed = async { while closed.changed().await.is_ok() {} };
+            select! {
+                biased;
+                () = is_closed => BackendError::Disconnected(std::io::ErrorKind::ConnectionAborted),
+                () = is_demoted => BackendError::Demoted,
+            }
         }
         .boxed()
     }

@@ -9,7 +9,10 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::time::{Instant, timeout_at};
 
 use super::{connection::Commands, errors::cannot_save};
-use crate::store::{BackendError, Step, url::RedisTarget};
+use crate::store::{
+    BackendError, Step,
+    url::{RedisAddress, RedisTarget},
+};
 
 /// Logs in and selects the database, in one round trip, and verifies that the server answers, by `deadline`.
 pub(super) async fn log_in(
@@ -19,7 +22,7 @@ pub(super) async fn log_in(
     deadline: Instant,
 ) -> Result<(), (Step, BackendError)> {
     let answers = steps(target, password).into_iter().map(|(step, command)| async move {
-        let answer = timeout_at(deadline, commands.run_for(command, &expected(step))).await;
+        let answer = timeout_at(deadline, verified(commands, step, command)).await;
         (step, answer.unwrap_or(Err(BackendError::TimedOut)))
     });
     let mut hung_up = false;
@@ -55,14 +58,24 @@ fn steps(target: &RedisTarget, password: Option<&SecretString>) -> Vec<(Step, Cm
     if target.database != 0 {
         steps.push((Step::Select, cmd("SELECT").arg(target.database).take()));
     }
+    if matches!(target.address, RedisAddress::Sentinel { .. }) {
+        steps.push((Step::Role, cmd("ROLE")));
+    }
     steps.push((Step::Ping, cmd("PING")));
     steps
 }
 
-fn expected(step: Step) -> Value {
+async fn verified(commands: &Commands, step: Step, command: Cmd) -> Result<(), BackendError> {
     match step {
-        Step::Ping => Value::SimpleString("PONG".to_owned()),
-        Step::Open | Step::Tls | Step::Greeting | Step::Auth | Step::Select => Value::Okay,
+        Step::Ping => commands.run_for(command, &Value::SimpleString("PONG".to_owned())).await,
+        Step::Role => match commands.run::<Vec<Value>>(command).await?.first() {
+            Some(Value::BulkString(role)) if role == b"master" => Ok(()),
+            Some(Value::BulkString(role)) if role == b"slave" => Err(BackendError::ReadOnly),
+            Some(_) | None => Err(BackendError::Protocol),
+        },
+        Step::Open | Step::Tls | Step::Greeting | Step::Auth | Step::Select => {
+            commands.run_for(command, &Value::Okay).await
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use url::{Host, Url};
 use super::StoreUrlError;
 
 const REDIS_PORT: u16 = 6379;
+const SENTINEL_PORT: u16 = 26379;
 
 /// One Redis server, and the log-in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,14 +50,36 @@ pub enum Password {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RedisAddress {
     /// Over TCP.
-    Tcp {
-        /// A name or an IP address, an IPv6 one without brackets.
-        host: String,
-        /// Never 0.
-        port: u16,
+    Tcp(HostAndPort),
+    /// The server that sentinels name.
+    Sentinel {
+        /// The sentinels, at least one.
+        sentinels: Vec<HostAndPort>,
+        /// The name of the primary in the sentinels' configuration.
+        name: String,
+        /// The log-in of the sentinels themselves.
+        log_in: SentinelLogIn,
     },
     /// Over a Unix socket, at this path.
     Unix(PathBuf),
+}
+
+/// A server's address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostAndPort {
+    /// A name or an IP address, an IPv6 one without brackets.
+    pub host: String,
+    /// Never 0.
+    pub port: u16,
+}
+
+/// The log-in of sentinels, which is apart from that of the servers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SentinelLogIn {
+    /// The ACL user; `None` means Redis' own `default`.
+    pub username: Option<String>,
+    /// The file with the password; `None` for sentinels without one.
+    pub password: Option<PathBuf>,
 }
 
 // ===== impl RedisTarget =====
@@ -65,15 +88,8 @@ impl RedisTarget {
     /// From `redis://…`, or with `tls` from `rediss://…`.
     pub(super) fn tcp(text: &str, tls: Option<TlsTarget>) -> Result<Self, StoreUrlError> {
         let url = parse(text, StoreUrlError::Redis)?;
-        let host = match url.host() {
-            // The URL standard does not know this scheme, so it allows any character in a host.
-            Some(Host::Domain(name)) if !name.is_empty() && name.chars().all(is_host_char) => name.to_owned(),
-            Some(Host::Ipv6(address)) => address.to_string(),
-            Some(Host::Ipv4(address)) => address.to_string(),
-            Some(Host::Domain(_)) | None => return Err(StoreUrlError::Redis),
-        };
-        let port = url.port().unwrap_or(REDIS_PORT);
-        if port == 0 || url.query().is_some() {
+        let place = HostAndPort::of(&url, REDIS_PORT).ok_or(StoreUrlError::Redis)?;
+        if url.query().is_some() {
             return Err(StoreUrlError::Redis);
         }
         let database = match url.path().trim_start_matches('/') {
@@ -81,7 +97,7 @@ impl RedisTarget {
             number if url.path().len() == number.len() + 1 => database(number)?,
             _ => return Err(StoreUrlError::Redis),
         };
-        Self::new(RedisAddress::Tcp { host, port }, &url, database, tls)
+        Self::new(RedisAddress::Tcp(place), &url, database, tls)
     }
 
     /// From the rest of a URL after `redis+unix:`.
@@ -103,6 +119,44 @@ impl RedisTarget {
             return Err(refused);
         }
         Self::new(RedisAddress::Unix(path.into()), &url, database, None)
+    }
+
+    /// From the rest of a URL after `redis+sentinel:`, or with `tls` after `rediss+sentinel:`.
+    pub(super) fn sentinel(rest: &str, tls: Option<TlsTarget>) -> Result<Self, StoreUrlError> {
+        let refused = StoreUrlError::RedisSentinel;
+        let (authority, path) =
+            rest.strip_prefix("//").and_then(|rest| rest.split_once('/')).ok_or(refused)?;
+        let (login, hosts) =
+            authority.rsplit_once('@').map_or(("", authority), |(login, hosts)| (login, hosts));
+        let sentinels = hosts.split(',').map(|host| {
+            let url = parse(&format!("redis://{host}"), refused)?;
+            let is_alone = url.username().is_empty() && url.password().is_none() && url.path().is_empty();
+            HostAndPort::of(&url, SENTINEL_PORT).filter(|_| is_alone && url.query().is_none()).ok_or(refused)
+        });
+        let sentinels = sentinels.collect::<Result<Vec<_>, _>>()?;
+        let (name, number) = path.split_once('/').unwrap_or((path, "0"));
+        // Each sentinel with a log-in of its own is a misunderstanding.
+        if name.is_empty() || !name.chars().all(is_host_char) || login.contains('@') {
+            return Err(refused);
+        }
+        // The parser of URLs knows no list of hosts, so it gets one.
+        let url = parse(&format!("redis://{login}@localhost"), refused)?;
+        let log_in = SentinelLogIn::default();
+        let address = RedisAddress::Sentinel { sentinels, name: name.to_owned(), log_in };
+        Self::new(address, &url, database(number)?, tls)
+    }
+
+    /// The name of the primary, and each sentinel as a server of its own.
+    pub(in crate::store) fn sentinels(&self) -> Option<(&str, Vec<(HostAndPort, Self)>)> {
+        let RedisAddress::Sentinel { sentinels, name, log_in } = &self.address else { return None };
+        let target = |place: &HostAndPort| Self {
+            address: RedisAddress::Tcp(place.clone()),
+            username: log_in.username.clone(),
+            password: log_in.password.clone().map(Password::File),
+            database: 0,
+            tls: self.tls.clone(),
+        };
+        Some((name, sentinels.iter().map(|place| (place.clone(), target(place))).collect()))
     }
 
     fn new(
@@ -138,10 +192,12 @@ impl Eq for Password {}
 
 impl fmt::Display for RedisTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.address {
-            RedisAddress::Tcp { .. } if self.tls.is_some() => "rediss://",
-            RedisAddress::Tcp { .. } => "redis://",
-            RedisAddress::Unix(_) => "redis+unix://",
+        f.write_str(match (&self.address, &self.tls) {
+            (RedisAddress::Tcp(_), None) => "redis://",
+            (RedisAddress::Tcp(_), Some(_)) => "rediss://",
+            (RedisAddress::Sentinel { .. }, None) => "redis+sentinel://",
+            (RedisAddress::Sentinel { .. }, Some(_)) => "rediss+sentinel://",
+            (RedisAddress::Unix(_), _) => "redis+unix://",
         })?;
         let username = self.username.as_deref().unwrap_or_default();
         f.write_str(&encoded(username).replace('/', "%2F"))?;
@@ -151,14 +207,37 @@ impl fmt::Display for RedisTarget {
             (_, Some(_)) => f.write_str(":***@")?,
         }
         match &self.address {
-            RedisAddress::Tcp { host, port } if host.contains(':') => {
-                write!(f, "[{host}]:{port}/{}", self.database)
+            RedisAddress::Tcp(place) => write!(f, "{place}/{}", self.database),
+            RedisAddress::Sentinel { sentinels, name, .. } => {
+                let sentinels: Vec<_> = sentinels.iter().map(ToString::to_string).collect();
+                write!(f, "{}/{name}/{}", sentinels.join(","), self.database)
             }
-            RedisAddress::Tcp { host, port } => write!(f, "{host}:{port}/{}", self.database),
             RedisAddress::Unix(path) => {
                 write!(f, "{}?db={}", encoded(&path.to_string_lossy()), self.database)
             }
         }
+    }
+}
+
+// ===== impl HostAndPort =====
+
+impl HostAndPort {
+    fn of(url: &Url, usual_port: u16) -> Option<Self> {
+        let host = match url.host()? {
+            // The URL standard does not know this scheme, so it allows any character in a host.
+            Host::Domain(name) if !name.is_empty() && name.chars().all(is_host_char) => name.to_owned(),
+            Host::Domain(_) => return None,
+            Host::Ipv6(address) => address.to_string(),
+            Host::Ipv4(address) => address.to_string(),
+        };
+        Some(Self { host, port: url.port().unwrap_or(usual_port) }).filter(|place| place.port != 0)
+    }
+}
+
+impl fmt::Display for HostAndPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port } = self;
+        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
     }
 }
 

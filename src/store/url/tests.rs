@@ -23,6 +23,11 @@ fn redis(text: &str) -> RedisTarget {
 #[case::user_and_password("redis://app:hunter2@cache", "redis://app:***@cache:6379/0")]
 #[case::user("redis://app@cache", "redis://app@cache:6379/0")]
 #[case::tls("rediss://:hunter2@cache/1", "rediss://:***@cache:6379/1")]
+#[case::sentinel("redis+sentinel://a/scores", "redis+sentinel://a:26379/scores/0")]
+#[case::sentinels(
+    "rediss+sentinel://u:hunter2@a:1,[::1]/scores/3",
+    "rediss+sentinel://u:***@a:1,[::1]:26379/scores/3"
+)]
 #[case::unix("redis+unix:///run/redis.sock", "redis+unix:///run/redis.sock?db=0")]
 #[case::unix_database("redis+unix:///run/redis.sock?db=3", "redis+unix:///run/redis.sock?db=3")]
 #[case::unix_login("redis+unix://a:hunter2@/r.sock", "redis+unix://a:***@/r.sock?db=0")]
@@ -41,7 +46,14 @@ fn a_url_is_shown_without_its_password(#[case] given: &str, #[case] shown: &str)
 #[case::unknown("mysql://hunter2", StoreUrlError::UnknownScheme)]
 #[case::upper_case("REDIS://hunter2", StoreUrlError::UnknownScheme)]
 #[case::cluster("redis+cluster://a,b", StoreUrlError::Unsupported("redis+cluster://"))]
-#[case::sentinel("redis+sentinel://a", StoreUrlError::Unsupported("redis+sentinel://"))]
+#[case::sentinel_without_a_name("redis+sentinel://a", StoreUrlError::RedisSentinel)]
+#[case::sentinel_with_an_empty_name("redis+sentinel://a/", StoreUrlError::RedisSentinel)]
+#[case::sentinel_with_an_odd_name("redis+sentinel://a/b%20c", StoreUrlError::RedisSentinel)]
+#[case::sentinel_with_an_empty_host("redis+sentinel://a,/b", StoreUrlError::RedisSentinel)]
+#[case::sentinel_with_two_log_ins("redis+sentinel://x:hunter2@a,y:hunter2@b/c", StoreUrlError::RedisSentinel)]
+#[case::sentinel_port("redis+sentinel://a:0/b", StoreUrlError::RedisSentinel)]
+#[case::sentinel_database("redis+sentinel://a/b/c", StoreUrlError::Database)]
+#[case::sentinel_query("redis+sentinel://a/b?db=1", StoreUrlError::RedisSentinel)]
 #[case::no_path("embedded:", StoreUrlError::EmbeddedPath)]
 #[case::path_like_a_host("embedded://data/s.redb", StoreUrlError::EmbeddedPath)]
 #[case::memory_with_a_name("memory:hunter2", StoreUrlError::MemoryArgument)]
@@ -129,6 +141,7 @@ proptest! {
     #[test]
     fn no_text_makes_it_panic_and_a_shown_url_is_valid(text in prop_oneof![
         "\\PC*",
+        "rediss?\\+sentinel://(\\PC{0,9}:\\PC{0,9}@)?[a-z.:0-9]{1,9}(,[a-z.:]{1,9}){0,2}/[a-z]{1,5}(/[0-9])?",
         "(rediss?|redis\\+unix|embedded|memory):/{0,3}[^x]{0,40}",
         "rediss?://[^/?#]{0,9}(:[^/?#]{0,9})?@[a-z.:]{1,9}(/[0-9]{1,3})?",
         "redis\\+unix://(\\PC{0,9}:\\PC{0,9}@)?(/[^/?#]{1,9}){1,3}(\\?db=[0-9])?",

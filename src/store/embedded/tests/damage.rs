@@ -186,8 +186,9 @@ impl Disk for FailingDisk {
         SystemDisk.run(work)
     }
 
-    fn start(&self, name: &str, work: Box<dyn FnMut() -> Option<Duration> + Send>) -> io::Result<()> {
-        SystemDisk.start(name, work)
+    /// The file is not watched: the watch could meet the error before the reads do.
+    fn start(&self, _: &str, _: Box<dyn FnMut() -> Option<Duration> + Send>) -> io::Result<()> {
+        Ok(())
     }
 }
 
