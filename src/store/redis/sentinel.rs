@@ -40,7 +40,7 @@ pub(super) struct Sentinels {
     view: Arc<Mutex<Option<watch::Receiver<View>>>>,
 }
 
-/// What the sentinels said so far.
+/// The answers of the sentinels so far, and the claim among them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct View {
     claim: Option<Claim>,

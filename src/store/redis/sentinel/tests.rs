@@ -40,7 +40,7 @@ fn row_25c_a_sentinel_with_old_news_does_not_decide_at_the_start() {
     assert!(view.claim.is_none() && !view.is_decided());
     view.hear("name", 1, says("new", 2));
     assert_eq!(view.claim, Some(claim("new", 2)));
-    // Answers that change nothing wake nobody.
+    // An answer that changes nothing does not wake a reader.
     assert!(!view.hear("name", 1, says("new", 2)));
 }
 
