@@ -115,7 +115,7 @@ impl Sentinels {
         each.collect::<Vec<_>>().join("; ")
     }
 
-    /// The view of the running thread; starts it, if there is none.
+    /// The view of the thread; starts it, if it does not run yet.
     fn start(&self) -> Result<watch::Receiver<View>, BackendError> {
         let mut running = self.view.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(view) = running.as_ref() {
@@ -207,7 +207,7 @@ async fn claim(name: &str, commands: &Commands) -> Result<Claim, String> {
 // ===== impl View =====
 
 impl View {
-    /// Whether so many sentinels have been asked that one with old news does not decide.
+    /// Whether enough sentinels have been asked, so one with old news does not decide.
     fn is_decided(&self) -> bool {
         let is_claim = |answer: &&Answer| matches!(answer, Answer::Claim(_));
         2 * self.answers.iter().filter(is_claim).count() > self.answers.len()
