@@ -1,6 +1,6 @@
 # One target for every chore; CI runs the same.
 
-.PHONY: run simulate test test-unit test-functional test-emulation test-real faults soak bench scale instructions pgo lint lint-packaging format docs config-docs
+.PHONY: run simulate test test-unit test-functional test-emulation test-real test-servers faults soak bench scale instructions pgo lint lint-packaging format docs config-docs
 
 run: ## serve on 127.0.0.1:8080 with the embedded store
 	cargo run -- --config config/default.toml
@@ -24,6 +24,10 @@ test-real: ## real redis-server processes, killed and stopped
 	scripts/need redis-server
 	cargo test --locked --test it -- real::
 	cargo test --locked -p scoring-api-testkit -- redis
+
+test-servers: ## the tests of real servers on Redis 6.2 and Valkey 9.1, whose binaries come from PyPI, so CI does not run it
+	scripts/need redis-server
+	scripts/test-servers
 
 simulate: ## run the actors among faults that are drawn from new seeds, in simulated time; SECONDS=60, or SEED=… for one run
 	cargo run --locked --profile simulation -p scoring-api-simulation -- $(if $(SEED),--seed $(SEED),--seconds $(or $(SECONDS),60))

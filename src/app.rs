@@ -31,7 +31,7 @@ use crate::{
         self, AdminPlan, CallPlan, Dispatchers, HttpMetrics, Lifecycle, PublicPlan,
         tls::{Tls, TlsError},
     },
-    store::{Role, StoreHealth, StoreMetrics},
+    store::{Role, SentinelMetrics, StoreHealth, StoreMetrics},
 };
 
 pub use self::{reload::Reloader, stores::Stores};
@@ -118,6 +118,8 @@ impl Application {
         let lookups = CacheLookups::register(&registry)?;
         let Stores { cache, persistent } = stores;
         let stores = [cache.clone(), persistent.clone()];
+        let by_role = [(Role::Cache, cache.clone()), (Role::Persistent, persistent.clone())];
+        SentinelMetrics::register(&registry, by_role)?;
         let tree = TreePlan {
             dispatcher: DispatcherPlan::from_settings(
                 &settings.store,

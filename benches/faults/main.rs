@@ -42,6 +42,7 @@ mod signals;
 mod slow;
 mod soak;
 mod table;
+mod topology_rows;
 mod world;
 
 use std::{panic::AssertUnwindSafe, process::ExitCode};

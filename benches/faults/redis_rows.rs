@@ -35,7 +35,7 @@ pub fn bulk_beside_scripts() -> LocalBoxFuture<'static, Outcome> {
     const IMPORTS: usize = 32;
     Box::pin(async {
         let mut out = Outcome::default();
-        let redis = RedisServer::with(&["--busy-reply-threshold", "20"]).await;
+        let redis = RedisServer::with(&["--lua-time-limit", "20"]).await;
         let url = format!("store.url={}/3", redis.url());
         let folder = tempfile::tempdir().unwrap();
         let source = folder.path().join("interests.ndjson").display().to_string();
@@ -153,10 +153,7 @@ pub fn the_first_address_is_silent() -> LocalBoxFuture<'static, Outcome> {
 pub fn keys_of_two_slots() -> LocalBoxFuture<'static, Outcome> {
     Box::pin(async {
         let redis = RedisServer::with(&["--cluster-enabled", "yes"]).await;
-        redis.command::<()>(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]).await;
-        let serves =
-            async || redis.command::<String>(&["CLUSTER", "INFO"]).await.contains("cluster_state:ok");
-        eventually(Duration::from_secs(10), "the cluster serves", serves).await;
+        redis.owns_all_slots().await;
         for (key, value) in stored() {
             redis.command::<()>(&["SET", &key, &value]).await;
         }

@@ -13,7 +13,7 @@ use crate::{
         Kind::{Absent, Own, Store, Test},
         Row,
     },
-    signals, slow,
+    signals, slow, topology_rows,
 };
 
 const fn ms(ms: u64) -> Duration {
@@ -207,7 +207,44 @@ const ROWS: &[Row] = &[
         "D, then OK at the new address",
         Absent("without a test; names are resolved at each connect"),
     ),
-    row("25", "Sentinel failover", "D until a primary is promoted", Absent("no Sentinel URLs yet")),
+    row(
+        "24b",
+        "TLS: an unknown issuer, until it is added",
+        "D; named; slow retries; 5 s",
+        Own(topology_rows::an_unknown_issuer),
+    ),
+    row(
+        "24c_half_open",
+        "TLS: open connections go dead below it",
+        "rebuilt; R1",
+        Own(topology_rows::half_open_below_tls),
+    ),
+    row("24c_plain", "TLS: a server in the clear", "D; named", Own(topology_rows::a_server_in_the_clear)),
+    row(
+        "25a_killed",
+        "Sentinel: the primary is killed",
+        "D; 1 s after most sentinels name another",
+        Own(topology_rows::the_primary_is_killed),
+    ),
+    row(
+        "25a_stopped",
+        "Sentinel: the primary is stopped; it comes back and says that it is primary",
+        "D; 1 s after most sentinels name another; the old one is not asked",
+        Own(topology_rows::the_primary_is_stopped),
+    ),
+    row(
+        "25b",
+        "SENTINEL FAILOVER",
+        "at most the calls in flight fail; R1",
+        Own(topology_rows::an_ordered_failover),
+    ),
+    row("25c", "a sentinel with old news", "the greatest epoch wins", Test("row_25c_*")),
+    row(
+        "25d",
+        "all sentinels gone, the primary alive, connections cut",
+        "OK; readiness says so",
+        Own(topology_rows::no_sentinels),
+    ),
     row("26", "cluster: slot moved, primary killed", "OK through redirects", Absent("no cluster URLs yet")),
     row(
         "27",

@@ -45,7 +45,7 @@ impl World {
     /// The store that `cause` needs, healthy and filled, or in its state before the service starts.
     pub async fn new(cause: Cause) -> Self {
         if matches!(cause, Cause::ScriptOnDatabase3) {
-            let redis = RedisServer::with(&["--busy-reply-threshold", "1000"]).await;
+            let redis = RedisServer::with(&["--lua-time-limit", "1000"]).await;
             fill(&redis).await;
             redis.command::<()>(&["SWAPDB", "0", "3"]).await;
             for (key, _) in stored() {

@@ -35,6 +35,17 @@ impl Access {
     }
 }
 
+/// The sentinels of a store at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SentinelReport {
+    /// The number of those that answer.
+    pub answering: usize,
+    /// The number of those that do not.
+    pub silent: usize,
+    /// The reason of each of these, in words for operators.
+    pub faults: String,
+}
+
 /// Creates connections to one store, for one role.
 pub trait Connector: fmt::Debug + Send + Sync {
     /// Creates a connection: resolves the address again, and verifies that the store serves.
@@ -47,8 +58,8 @@ pub trait Connector: fmt::Debug + Send + Sync {
     /// store inside this process.
     fn answers_in_order(&self) -> bool;
 
-    /// A fault of the store's surroundings that costs no call, in words for operators: most sentinels do not answer.
-    fn note(&self) -> Option<String> {
+    /// The sentinels that name the store's primary; `None` for a store without any, or before the first connect.
+    fn sentinels(&self) -> Option<SentinelReport> {
         None
     }
 }

@@ -1,10 +1,14 @@
 //! The store's metrics.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
+use prometheus::{
+    HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry,
+    core::{Collector, Desc},
+    proto::MetricFamily,
+};
 
-use super::{BackendError, Operation, Role};
+use super::{BackendError, Connector, Operation, Role};
 use crate::units::LATENCY_BUCKETS;
 
 /// The store's metrics. Clones share them.
@@ -67,5 +71,51 @@ impl StoreMetrics {
     pub(super) fn set_state(&self, role: Role, up: bool, open: bool) {
         self.up.with_label_values(&[role.as_str()]).set(up.into());
         self.breaker.with_label_values(&[role.as_str()]).set(open.into());
+    }
+}
+
+/// The numbers of sentinels that answer and that do not, read when the metrics are. A store without sentinels has no series.
+pub(crate) struct SentinelMetrics {
+    gauge: IntGaugeVec,
+    stores: [(Role, Arc<dyn Connector>); 2],
+}
+
+// ===== impl SentinelMetrics =====
+
+impl SentinelMetrics {
+    /// Registers the metric.
+    ///
+    /// # Errors
+    ///
+    /// If it is already registered.
+    pub(crate) fn register(
+        registry: &Registry,
+        stores: [(Role, Arc<dyn Connector>); 2],
+    ) -> prometheus::Result<()> {
+        let gauge = IntGaugeVec::new(
+            Opts::new(
+                "scoring_store_sentinels",
+                "The sentinels that name the store's primary, and answer or not.",
+            ),
+            &["answers", "role"],
+        )?;
+        registry.register(Box::new(Self { gauge, stores }))
+    }
+}
+
+impl Collector for SentinelMetrics {
+    fn desc(&self) -> Vec<&Desc> {
+        self.gauge.desc()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        for (role, store) in &self.stores {
+            let Some(sentinels) = store.sentinels() else { continue };
+            for (answers, count) in [("true", sentinels.answering), ("false", sentinels.silent)] {
+                let count = i64::try_from(count).unwrap_or(i64::MAX);
+                self.gauge.with_label_values(&[answers, role.as_str()]).set(count);
+            }
+        }
+        self.gauge.collect()
     }
 }

@@ -21,6 +21,11 @@ const START_WITHIN: Duration = Duration::from_secs(10);
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 const TOOLS_USER: [&str; 6] = ["--user", "tools", "on", "nopass", "~*", "+@all"];
 
+/// The program: `redis-server`, or another one that `TEST_REDIS_SERVER` names: see `scripts/test-servers`.
+pub(crate) fn program() -> String {
+    std::env::var("TEST_REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned())
+}
+
 /// A running, stopped or killed Redis at one address. Dropping it kills and reaps the process.
 #[derive(Debug)]
 pub struct RedisServer {
@@ -67,7 +72,7 @@ impl RedisServer {
 
     async fn at(port: ReservedPort, dir: TempDir, options: &[&str]) -> Self {
         let options: Vec<_> = options.iter().map(|&option| option.to_owned()).collect();
-        let process = Mutex::new(Process::spawn("redis-server", &port, dir.path(), &options));
+        let process = Mutex::new(Process::spawn(&program(), &port, dir.path(), &options));
         let server = Self { port, dir, options, process };
         server.answers().await;
         server
@@ -103,6 +108,18 @@ impl RedisServer {
         self.command::<()>(&["CONFIG", "SET", key, value]).await;
     }
 
+    /// Gives a server that was started with `--cluster-enabled yes` all slots, and waits until it serves them.
+    pub async fn owns_all_slots(&self) {
+        let slots: Vec<_> = (0..16_384).map(|slot: u16| slot.to_string()).collect();
+        let add: Vec<_> =
+            ["CLUSTER", "ADDSLOTS"].into_iter().chain(slots.iter().map(String::as_str)).collect();
+        self.command::<()>(&add).await;
+        eventually(START_WITHIN, "the cluster serves", async || {
+            self.command::<String>(&["CLUSTER", "INFO"]).await.contains("cluster_state:ok")
+        })
+        .await;
+    }
+
     /// Closes the connections of all clients, and returns their number.
     pub async fn client_kill(&self) -> usize {
         self.command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]).await
@@ -123,7 +140,7 @@ impl RedisServer {
     pub async fn restart(&self) {
         self.kill9();
         *self.process.lock().unwrap() =
-            Process::spawn("redis-server", &self.port, self.dir.path(), &self.options);
+            Process::spawn(&program(), &self.port, self.dir.path(), &self.options);
         self.answers().await;
     }
 

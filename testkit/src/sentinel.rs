@@ -5,7 +5,11 @@ use std::{fs, net::SocketAddr, sync::Mutex, time::Duration};
 use redis::{Client, FromRedisValue, RedisResult, cmd};
 use tempfile::TempDir;
 
-use super::{RedisServer, eventually, port::ReservedPort, redis::Process};
+use super::{
+    RedisServer, eventually,
+    port::ReservedPort,
+    redis::{Process, program},
+};
 
 /// The name of the primary in the sentinels' configuration.
 pub const NAME: &str = "scores";
@@ -136,7 +140,7 @@ impl Sentinel {
             format!("sentinel failover-timeout {NAME} 3000"),
         ];
         fs::write(dir.path().join("sentinel.conf"), settings.join("\n")).unwrap();
-        let process = Mutex::new(Process::run("redis-server", &["sentinel.conf", "--sentinel"], dir.path()));
+        let process = Mutex::new(Process::run(&program(), &["sentinel.conf", "--sentinel"], dir.path()));
         Self { port, process, _dir: dir }
     }
 

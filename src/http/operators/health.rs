@@ -14,7 +14,7 @@ use crate::{
         api::CallPlan,
         lifecycle::{Lifecycle, Phase},
     },
-    store::{Access, Connector, StoreHealth},
+    store::{Access, Connector, SentinelReport, StoreHealth},
 };
 
 /// The parts that these endpoints report.
@@ -81,7 +81,7 @@ pub(super) async fn readyz(plan: web::Data<AdminPlan>) -> HttpResponse {
             last_error: state.last_error.as_ref().map(|error| error.kind),
             cause: state.last_error.map(|error| error.cause),
             access: state.access.map(Access::as_str),
-            note: store.note(),
+            note: store.sentinels().and_then(few),
         };
         parts.insert(role.role().as_str(), part);
     }
@@ -103,6 +103,12 @@ pub(super) async fn readyz(plan: web::Data<AdminPlan>) -> HttpResponse {
         Phase::Serving => ("ready", HttpResponse::Ok()),
     };
     response.json(Readiness { status, parts })
+}
+
+/// In words, if most sentinels do not answer. It costs no call: the last primary stays in use.
+fn few(sentinels: SentinelReport) -> Option<String> {
+    let SentinelReport { answering, silent, faults } = sentinels;
+    (silent >= answering).then(|| format!("{answering} of {} sentinels answer: {faults}", answering + silent))
 }
 
 /// All metrics, in Prometheus' text format.

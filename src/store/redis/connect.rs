@@ -22,7 +22,7 @@ use crate::{
     secret_file,
     single_flight::SingleFlight,
     store::{
-        BackendError, Connection, Connector, FailedAttempt, ReplyFuture, Step,
+        BackendError, Connection, Connector, FailedAttempt, ReplyFuture, SentinelReport, Step,
         url::{Password, RedisAddress, RedisTarget},
     },
 };
@@ -162,8 +162,8 @@ impl Connector for RedisConnector {
         true
     }
 
-    fn note(&self) -> Option<String> {
-        self.sentinels.as_ref().and_then(Sentinels::note)
+    fn sentinels(&self) -> Option<SentinelReport> {
+        self.sentinels.as_ref().and_then(Sentinels::report)
     }
 }
 

@@ -23,7 +23,7 @@ use super::{
     connect::RedisConnector,
     connection::{Commands, RedisConnection},
 };
-use crate::store::{BackendError, url::HostAndPort};
+use crate::store::{BackendError, SentinelReport, url::HostAndPort};
 
 /// The time between two questions to a sentinel. A failover takes a second or more.
 const ASK_EVERY: Duration = Duration::from_millis(250);
@@ -97,13 +97,16 @@ impl Sentinels {
         }
     }
 
-    /// The faults of sentinels in words; `None` if most of them answer.
-    pub(super) fn note(&self) -> Option<String> {
+    /// The sentinels' last answers; `None` if nothing has been asked yet.
+    pub(super) fn report(&self) -> Option<SentinelReport> {
         let view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
         let answers = view.as_ref()?.borrow().answers.clone();
-        let answering = answers.iter().filter(|answer| matches!(answer, Answer::Claim(_))).count();
-        let few = 2 * answering <= answers.len() && !answers.contains(&Answer::Outstanding);
-        few.then(|| format!("{answering} of {} sentinels answer: {}", answers.len(), self.faults(&answers)))
+        let count = |is: fn(&Answer) -> bool| answers.iter().filter(|answer| is(answer)).count();
+        Some(SentinelReport {
+            answering: count(|answer| matches!(answer, Answer::Claim(_))),
+            silent: count(|answer| matches!(answer, Answer::Failed(_))),
+            faults: self.faults(&answers),
+        })
     }
 
     fn faults(&self, answers: &[Answer]) -> String {

@@ -206,7 +206,7 @@ async fn row_46_an_import_fails_after_an_unexpected_answer(#[case] fault: Rule, 
 /// Scripts run all the time, and each import goes into the database that it was meant for, or fails.
 #[tokio::test]
 async fn row_46_bulk_operations_beside_scripts_keep_their_database() {
-    let redis = RedisServer::with(&["--busy-reply-threshold", "20"]).await;
+    let redis = RedisServer::with(&["--lua-time-limit", "20"]).await;
     let script = "local t = redis.call('TIME'); local e = t[1] * 1000000 + t[2] + 60000; \
                   repeat t = redis.call('TIME') until t[1] * 1000000 + t[2] >= e";
     let url = format!("{}/3", redis.url());

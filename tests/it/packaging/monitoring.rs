@@ -9,7 +9,7 @@ use std::{
 use reqwest::Method;
 use rstest::rstest;
 use serde_json::{Value, json};
-use testkit::{Person, call, eventually, http_client};
+use testkit::{Person, TestApp, call, eventually, http_client};
 
 use super::{each, path, text, yaml};
 use crate::cli::process::Sandbox;
@@ -107,6 +107,19 @@ async fn scrape() -> Scrape {
         exposition.contains(r#"scoring_store_operations_total{op="set""#)
     })
     .await;
+    // Only a store with sentinels has these. The sentinel need not exist.
+    let app = TestApp::on("redis+sentinel://127.0.0.1:1/none").await;
+    let mut of_sentinels = String::new();
+    eventually(Duration::from_secs(10), "the sentinel was asked", async || {
+        of_sentinels = app.scrape().await;
+        of_sentinels.contains("scoring_store_sentinels{")
+    })
+    .await;
+    let is_of_sentinels = |line: &&str| line.starts_with("scoring_store_sentinels{");
+    of_sentinels
+        .lines()
+        .filter(is_of_sentinels)
+        .for_each(|line| exposition = format!("{exposition}{line}\n"));
     parsed(&exposition)
 }
 

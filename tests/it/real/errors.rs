@@ -170,7 +170,7 @@ async fn misconf_of_a_server_that_cannot_save() {
 
 #[tokio::test]
 async fn busy_of_a_server_that_runs_a_script() {
-    let redis = RedisServer::with(&["--busy-reply-threshold", "10"]).await;
+    let redis = RedisServer::with(&["--lua-time-limit", "10"]).await;
     let script = "local t = redis.call('TIME'); local e = t[1] + 3; repeat t = redis.call('TIME') until tonumber(t[1]) >= e";
     let eval = ["EVAL", script, "0"];
     let connection = connect(&redis.url()).await.unwrap();
@@ -207,9 +207,7 @@ async fn a_server_that_has_too_many_clients() {
 #[tokio::test]
 async fn crossslot_of_a_cluster() {
     let redis = RedisServer::with(&["--cluster-enabled", "yes"]).await;
-    redis.command::<()>(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]).await;
-    eventually(PROVOKED_WITHIN, "the cluster is up", async || ask(&redis.url(), Ask::Get).await.is_ok())
-        .await;
+    redis.owns_all_slots().await;
     let crossslot = sorted(&redis.url(), Ask::GetTwo).await;
     assert_eq!(crossslot, ("the keys belong to several slots of a cluster".to_owned(), BadValue));
 }

@@ -18,7 +18,7 @@ async fn two_applications(options: &[&str]) -> RedisServer {
 
 #[tokio::test]
 async fn row_46_connections_made_in_a_real_script_keep_the_database() {
-    let redis = two_applications(&["--busy-reply-threshold", "100"]).await;
+    let redis = two_applications(&["--lua-time-limit", "100"]).await;
     let script = "local t = redis.call('TIME'); local e = t[1] + 4; repeat t = redis.call('TIME') until tonumber(t[1]) >= e";
     let eval = ["EVAL", script, "0"];
     let url = format!("{}/3", redis.url());

@@ -113,6 +113,10 @@ async fn row_25d_without_sentinels_the_primary_is_still_used() {
     })
     .await;
     app.is_ok().await;
+    let count = async |answers: &str| {
+        app.metric(&format!(r#"scoring_store_sentinels{{answers="{answers}",role="persistent"}}"#)).await
+    };
+    assert_eq!([count("true").await, count("false").await], [0.0, 3.0]);
     // A lost connection is made again, to the last primary that was named.
     group.servers[0].client_kill().await;
     app.recovers().await;
