@@ -27,12 +27,19 @@ impl Stores {
     pub fn from_settings(settings: &Settings) -> Self {
         let capacity = as_u64(settings.cache.capacity);
         let resolver = Resolver::system();
-        let open = |url: &StoreUrl, connect_timeout| -> Arc<dyn Connector> {
+        let mut redis: Option<RedisConnector> = None;
+        let mut open = |url: &StoreUrl, connect_timeout| -> Arc<dyn Connector> {
             match url {
                 StoreUrl::Memory => Arc::new(Memory::new(capacity)),
                 StoreUrl::Embedded(path) => Arc::new(EmbeddedConnector::new(path.clone(), capacity)),
                 StoreUrl::Redis(target) => {
-                    Arc::new(RedisConnector::new(target.clone(), connect_timeout, resolver.clone()))
+                    let connector = RedisConnector::new(target.clone(), connect_timeout, resolver.clone());
+                    let connector = match &redis {
+                        Some(other) => connector.sharing_sentinels_of(other),
+                        None => connector,
+                    };
+                    redis = Some(connector.clone());
+                    Arc::new(connector)
                 }
             }
         };

@@ -56,6 +56,27 @@ impl RedisServer {
         Self::at(ReservedPort::new(), tempfile::tempdir().unwrap(), options).await
     }
 
+    /// Starts one on which `DEBUG` works.
+    pub async fn with_debug() -> Self {
+        // Before version 7 it always did, and there was no such option.
+        if Self::is_before_7() {
+            Self::start().await
+        } else {
+            Self::with(&["--enable-debug-command", "yes"]).await
+        }
+    }
+
+    /// Whether the tests' servers are of a version before 7.
+    ///
+    /// # Panics
+    ///
+    /// When `redis-server` is not installed.
+    pub fn is_before_7() -> bool {
+        let said = Command::new(program()).arg("--version").output();
+        let said = said.expect("redis-server must be installed: apt-get install -y redis-server");
+        String::from_utf8_lossy(&said.stdout).contains("server v=6.")
+    }
+
     /// Starts one that speaks only TLS on its port, with this certificate. It demands none of clients.
     ///
     /// # Panics

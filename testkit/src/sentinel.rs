@@ -44,8 +44,8 @@ impl SentinelGroup {
         let server = |options| Box::pin(RedisServer::with(options));
         let primary = server(&["--repl-diskless-sync-delay", "0"]).await;
         let port = primary.addr().port();
-        let replica = format!("127.0.0.1 {port}");
-        let options = ["--replicaof", &replica, "--repl-diskless-sync-delay", "0"];
+        let number = port.to_string();
+        let options = ["--replicaof", "127.0.0.1", &number, "--repl-diskless-sync-delay", "0"];
         let (one, two) = tokio::join!(server(&options), server(&options));
         let sentinels = (0..3).map(|_| Sentinel::start(port)).collect();
         let group = Self { servers: vec![primary, one, two], sentinels };

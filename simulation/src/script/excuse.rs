@@ -121,6 +121,9 @@ impl Excuses {
                 self.interests.push(whole);
             } else if matches!(fault, Fault::DeadAddress { .. }) {
                 self.interests.push((at, whole.1.min(at + R1)));
+            } else if matches!(fault, Fault::Cut(_)) {
+                // More calls may be in flight than the retry budget allows to send again.
+                self.interests.push((at, at));
             } else if !fault.is_mild() {
                 self.interests.push(whole);
             }
@@ -199,8 +202,7 @@ impl Fault {
     /// Whether, alone, it costs no call.
     fn is_mild(&self) -> bool {
         match self {
-            // A call that is sent again after a cut finds a new connection. `Withheld` may cut that one, too.
-            Self::Cut(_) | Self::Trickles { .. } | Self::WritesRefused { .. } => true,
+            Self::Trickles { .. } | Self::WritesRefused { .. } => true,
             Self::Slow { by, .. } => *by <= TOLERABLE,
             _ => false,
         }

@@ -65,6 +65,15 @@ impl RedisConnector {
         Self { network, ..self }
     }
 
+    /// The same connector; if both have the same sentinels and the same primary, they ask together with those of `other`.
+    #[must_use]
+    pub fn sharing_sentinels_of(mut self, other: &Self) -> Self {
+        if self.target.address == other.target.address && self.target.tls == other.target.tls {
+            self.sentinels.clone_from(&other.sentinels);
+        }
+        self
+    }
+
     /// Connects and logs in.
     pub(super) async fn establish(&self) -> Result<RedisConnection, BackendError> {
         let deadline = Instant::now() + self.timeout;

@@ -112,6 +112,8 @@ impl Sentinels {
     fn faults(&self, answers: &[Answer]) -> String {
         let each = self.sentinels.iter().zip(answers).filter_map(|((sentinel, _), answer)| match answer {
             Answer::Outstanding => Some(format!("{sentinel}: no answer yet")),
+            // A failed connect names the address, which may be what the URL says.
+            Answer::Failed(cause) if cause.starts_with(&format!("{sentinel}: ")) => Some(cause.clone()),
             Answer::Failed(cause) => Some(format!("{sentinel}: {cause}")),
             Answer::Claim(_) => None,
         });
