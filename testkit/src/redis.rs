@@ -56,16 +56,6 @@ impl RedisServer {
         Self::at(ReservedPort::new(), tempfile::tempdir().unwrap(), options).await
     }
 
-    /// Starts one on which `DEBUG` works.
-    pub async fn with_debug() -> Self {
-        // Before version 7 it always did, and there was no such option.
-        if Self::is_before_7() {
-            Self::start().await
-        } else {
-            Self::with(&["--enable-debug-command", "yes"]).await
-        }
-    }
-
     /// Whether the tests' servers are of a version before 7.
     ///
     /// # Panics
