@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
 use rstest::rstest;
 
-use super::path;
+use super::{path, text};
 
 /// Runs `.ci/run` with a fake `make` that records its targets and fails for `failing`. Returns whether CI passes, and
 /// the record.
@@ -26,4 +26,13 @@ fn ci(failing: &str) -> (bool, String) {
 #[case::instructions_are_not_counted("instructions", true, "test\nlint\nsimulate\ninstructions\n")]
 fn ci_passes_if_its_checks_do(#[case] failing: &str, #[case] passes: bool, #[case] asked: &str) {
     assert_eq!(ci(failing), (passes, asked.to_owned()));
+}
+
+/// The simulation is a program of the workspace, too, and `cargo run` has to choose.
+#[test]
+fn cargo_run_runs_the_service() {
+    let package = text("Cargo.toml").parse::<toml::Table>().unwrap()["package"].clone();
+    assert_eq!(package["default-run"], package["name"]);
+    let simulation = text("simulation/Cargo.toml").parse::<toml::Table>().unwrap()["package"].clone();
+    assert!(simulation.get("default-run").is_none());
 }
