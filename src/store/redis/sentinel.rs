@@ -59,7 +59,7 @@ struct Claim {
 enum Answer {
     /// It has not been asked.
     Outstanding,
-    /// It has not answered, or with an error. The text does not name it.
+    /// It has not answered, or with an error: the reason, which may begin with its address.
     Failed(String),
     Claim(Claim),
 }
