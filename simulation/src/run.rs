@@ -84,6 +84,8 @@ async fn play(script: &Script, seed: Seed, level: Level, change: impl FnOnce(&Wo
     set_wall_clock(start_of_time());
     let (start, excuses) = (Instant::now(), Excuses::of(script));
     let world = World::new(&script.plan);
+    let at_once = script.happenings.iter().filter(|happening| happening.at.is_zero());
+    at_once.for_each(|happening| world.begin(&happening.fault));
     let service = Service::start(&script.plan, &world);
     let end = start + excuses.last_end().max(script.last_end()).max(START) + CALM;
     let run = Rc::new(Run { world, service, excuses, log, start, end, failures: RefCell::default() });
@@ -126,6 +128,8 @@ async fn bring_about(run: Rc<Run>, script: Script) {
             [(happening.at, true, &happening.fault), (happening.end(), false, &happening.fault)]
         })
         .collect();
+    // The service has been started among these.
+    events.retain(|(at, begins, _)| !(*begins && at.is_zero()));
     events.sort_by_key(|(at, ..)| *at);
     for (at, begins, fault) in events {
         sleep_until(run.start + at).await;

@@ -28,6 +28,8 @@ pub struct Script {
 pub struct WorldPlan {
     /// Whether the store is a file; then a cache without a server of its own is in the process.
     pub is_embedded: bool,
+    /// Whether the file does not exist at first.
+    pub starts_without_file: bool,
     /// Whether the cache is on a server of its own.
     pub has_own_cache: bool,
     /// Whether the servers demand a user and a password.
@@ -97,6 +99,7 @@ pub enum Fault {
     Name { server: usize, look_up: LookUp },
     DiskFails,
     DiskSlow(u32),
+    DiskFull,
     FileAway,
     FileReplaced,
     FileDamaged(u64),
@@ -125,7 +128,11 @@ impl fmt::Display for Script {
             (false, true) => "in the process".to_owned(),
             (false, false) => format!("on the store's server, in database {}", plan.cache_database),
         };
-        let store = if plan.is_embedded { "a file" } else { "on a server" };
+        let store = match (plan.is_embedded, plan.starts_without_file) {
+            (false, _) => "on a server",
+            (true, false) => "a file",
+            (true, true) => "a file that does not exist yet",
+        };
         writeln!(f, "The cache is {cache}; the store is {store}, in database {}.", plan.database)?;
         let password = if plan.has_password { "demand" } else { "demand no" };
         let near = if plan.has_near_cache { "on" } else { "off" };
@@ -170,7 +177,7 @@ impl fmt::Display for Happening {
 
 impl Fault {
     fn changes_the_file(&self) -> bool {
-        matches!(self, Self::FileAway | Self::FileReplaced | Self::FileDamaged(_))
+        matches!(self, Self::DiskFull | Self::FileAway | Self::FileReplaced | Self::FileDamaged(_))
     }
 }
 
@@ -267,6 +274,7 @@ impl fmt::Display for Fault {
             }
             Self::DiskFails => f.write_str("the disk answers every read with an I/O error"),
             Self::DiskSlow(millis) => write!(f, "the disk takes {millis} ms for each operation"),
+            Self::DiskFull => f.write_str("the disk has no room for a write"),
             Self::FileAway => f.write_str("the file is moved away"),
             Self::FileReplaced => f.write_str("the file is replaced"),
             Self::FileDamaged(at) => write!(f, "64 bytes of the file, from byte {at}, are overwritten"),

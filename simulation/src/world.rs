@@ -109,7 +109,9 @@ impl World {
             0 => Stored::Nothing,
             _ => Stored::interests(&format!("first of {client}")),
         };
-        world.store_all(CLIENTS.map(|client| (client, first(client))).collect());
+        if !plan.starts_without_file {
+            world.store_all(CLIENTS.map(|client| (client, first(client))).collect());
+        }
         world.fill_other_databases();
         world
     }
@@ -264,6 +266,10 @@ impl World {
                 server(index).each_wire(wire::Wire::cut);
             }
             Fault::DiskFails => self.on_disk(|disk| disk.fails(true)),
+            Fault::DiskFull => {
+                self.is_broken.set(true);
+                self.on_disk(|disk| disk.is_full(true));
+            }
             Fault::DiskSlow(millis) => self.on_disk(|disk| disk.takes(*millis)),
             Fault::FileAway => {
                 self.is_broken.set(true);
@@ -306,6 +312,10 @@ impl World {
             Fault::Name { server: index, .. } => self.network.look_up(*index, LookUp::Answers),
             Fault::OtherKind(client) => self.store(*client, Stored::interests("whole again")),
             Fault::DiskFails => self.on_disk(|disk| disk.fails(false)),
+            Fault::DiskFull => {
+                self.on_disk(|disk| disk.is_full(false));
+                self.is_broken.set(false);
+            }
             Fault::DiskSlow(_) => self.on_disk(|disk| disk.takes(0)),
             Fault::FileAway => {
                 self.on_disk(|disk| disk.is_away(false));

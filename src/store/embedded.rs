@@ -20,7 +20,11 @@ mod identity;
 mod walk;
 mod watch;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::{
     FutureExt,
@@ -48,9 +52,11 @@ pub struct EmbeddedConnector {
 #[derive(Debug, Default)]
 struct Opened {
     open: Option<Arc<OpenFile>>,
-    /// The last opened file, which was verified. A file that disappears later is not created again: an empty file
-    /// would turn an outage into clients without interests.
+    /// The last opened file, which was verified.
     verified: Option<Identity>,
+    /// Whether a file with contents was ever at the path. If it disappears, it is not created again: an empty file would turn an
+    /// outage into clients without interests.
+    was_there: bool,
 }
 
 struct Embedded {
@@ -83,20 +89,14 @@ impl Connector for EmbeddedConnector {
         async move {
             // Locked while the file is opened, so that the others wait for it.
             let mut opened = opened.lock_owned().await;
-            if opened.open.as_ref().is_none_or(|open| open.has_failed()) {
-                let verified = opened.verified;
-                let its_disk = disk.clone();
-                let open = blocking(disk.as_ref(), move || {
-                    let file = OpenFile::open(&path, verified.is_none(), its_disk.clone())?;
-                    let is_new = verified != Some(file.identity());
-                    OpenFile::share(file, is_new, its_disk.as_ref())
-                });
-                opened.open = None;
-                let open = open.await?;
-                opened.verified = Some(open.file.identity());
-                opened.open = Some(open);
-            }
-            let open = opened.open.clone().ok_or(BackendError::TimedOut)?;
+            let usable = opened.open.clone().filter(|open| !open.has_failed());
+            let open = match usable {
+                Some(open) => open,
+                None => {
+                    let its_disk = disk.clone();
+                    blocking(disk.as_ref(), move || opened.open(&path, its_disk)).await?
+                }
+            };
             let connection: Arc<dyn Connection> = Arc::new(Embedded { open, cache, disk });
             Ok(connection)
         }
@@ -105,6 +105,23 @@ impl Connector for EmbeddedConnector {
 
     fn answers_in_order(&self) -> bool {
         false
+    }
+}
+
+// ===== impl Opened =====
+
+impl Opened {
+    /// Opens the file. Blocks.
+    fn open(&mut self, path: &Path, disk: Arc<dyn Disk>) -> Result<Arc<OpenFile>, BackendError> {
+        self.open = None;
+        self.was_there |= create::has_contents(path);
+        let file = OpenFile::open(path, !self.was_there, disk.clone())?;
+        self.was_there = true;
+        let is_new = self.verified != Some(file.identity());
+        let open = OpenFile::share(file, is_new, disk.as_ref())?;
+        self.verified = Some(open.file.identity());
+        self.open = Some(open.clone());
+        Ok(open)
     }
 }
 

@@ -46,8 +46,9 @@ pub fn draw_long(seed: Seed) -> Script {
 
 fn draw_with(seed: Seed, most_faults: usize, faulty_for: Duration) -> Script {
     let random = &mut seed.generator(0);
-    let plan = WorldPlan {
+    let mut plan = WorldPlan {
         is_embedded: random.u8(..6) == 0,
+        starts_without_file: false,
         has_own_cache: random.bool(),
         has_password: random.bool(),
         database: random.usize(..DATABASES),
@@ -69,6 +70,12 @@ fn draw_with(seed: Seed, most_faults: usize, faulty_for: Duration) -> Script {
             happening(random, &plan, Duration::from_secs(1) + at)
         })
         .collect();
+    // The service writes the file only when it creates it.
+    if plan.is_embedded && random.u8(..3) == 0 {
+        plan.starts_without_file = true;
+        let lasts = time(random, LONGEST);
+        happenings.push(Happening { at: Duration::ZERO, lasts, fault: Fault::DiskFull });
+    }
     happenings.sort_by_key(|happening| happening.at);
     // The end of one would end the other as well.
     let mut apart: Vec<Happening> = Vec::new();

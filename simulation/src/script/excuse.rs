@@ -187,6 +187,7 @@ impl Fault {
             | Self::Name { server, .. } => Some(*server),
             Self::DiskFails
             | Self::DiskSlow(_)
+            | Self::DiskFull
             | Self::FileAway
             | Self::FileReplaced
             | Self::FileDamaged(_) => Some(0),
@@ -235,6 +236,7 @@ impl Fault {
             | Self::DiskFails
             | Self::FileAway
             | Self::Name { .. } => true,
+            Self::DiskFull => plan.starts_without_file,
             Self::StepRefused { step, .. } => match step {
                 LogIn::Auth => plan.has_password,
                 LogIn::Select => plan.database != 0 && plan.cache_database != 0,

@@ -1,4 +1,4 @@
-//! The disk of the embedded store: a real file, whose reads are the simulation's.
+//! The disk of the embedded store: a real file, whose reads and writes the simulation makes fail.
 
 use std::{
     fs::{self, File},
@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicI32, AtomicU32, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -23,6 +23,9 @@ use tokio::{
 /// The error of a disk that fails.
 const EIO: i32 = 5;
 
+/// The error of a full disk.
+const ENOSPC: i32 = 28;
+
 /// A disk with one file. Clones are the same one.
 #[derive(Debug, Clone)]
 pub struct SimulatedDisk(Arc<State>);
@@ -32,6 +35,8 @@ struct State {
     folder: TempDir,
     /// The error of each read; 0 if reads succeed.
     errno: AtomicI32,
+    /// Whether there is no room for a write.
+    is_full: AtomicBool,
     /// The time of each operation, in milliseconds.
     takes: AtomicU32,
     /// Notified when that changes.
@@ -49,6 +54,7 @@ impl SimulatedDisk {
         Ok(Self(Arc::new(State {
             folder,
             errno: AtomicI32::new(0),
+            is_full: AtomicBool::new(false),
             takes: AtomicU32::new(0),
             changed: Notify::new(),
         })))
@@ -80,22 +86,31 @@ impl SimulatedDisk {
         self.0.errno.store(if fails { EIO } else { 0 }, Relaxed);
     }
 
+    pub(super) fn is_full(&self, is_full: bool) {
+        self.0.is_full.store(is_full, Relaxed);
+    }
+
     pub(super) fn takes(&self, millis: u32) {
         self.0.takes.store(millis, Relaxed);
         self.0.changed.notify_waiters();
     }
 
-    /// Overwrites some bytes behind the file's header.
+    /// Overwrites some bytes behind the file's header, if there is a file.
     pub(super) fn damage(&self, at: u64) {
+        if !self.path().exists() {
+            return;
+        }
         let file = done(File::options().write(true).open(self.path()));
         done(file.write_all_at(&[0xA5; 64], at));
     }
 
-    /// Takes the file away, or brings it back.
+    /// Takes the file away, or brings it back, if there is one.
     pub(super) fn is_away(&self, is_away: bool) {
         let away = self.0.folder.path().join("away");
         let (from, to) = if is_away { (self.path(), away) } else { (away, self.path()) };
-        done(fs::rename(from, to));
+        if from.exists() {
+            done(fs::rename(from, to));
+        }
     }
 }
 
@@ -117,6 +132,13 @@ impl Disk for SimulatedDisk {
             0 => file.read_exact_at(out, at),
             errno => Err(io::Error::from_raw_os_error(errno)),
         }
+    }
+
+    fn write_all_at(&self, file: &File, data: &[u8], at: u64) -> io::Result<()> {
+        if self.0.is_full.load(Relaxed) {
+            return Err(io::Error::from_raw_os_error(ENOSPC));
+        }
+        file.write_all_at(data, at)
     }
 
     fn run(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {

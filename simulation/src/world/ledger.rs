@@ -83,10 +83,11 @@ impl Ledger {
             Some((since, until)) if begun < until => begun.min(since),
             _ => begun,
         };
-        let Some(values) = values.get(&client) else { return vec![Stored::Nothing] };
+        let values = values.get(&client).map_or(&[][..], Vec::as_slice);
         // The last one from before is the first that counts. A value stored at `begun` itself may be seen or not.
-        let before = values.iter().take_while(|(at, _)| *at < begun).count().saturating_sub(1);
-        values[before..].iter().map(|(_, stored)| stored.clone()).collect()
+        let (before, since) = values.split_at(values.iter().take_while(|(at, _)| *at < begun).count());
+        let first = before.last().map_or(Stored::Nothing, |(_, stored)| stored.clone());
+        [first].into_iter().chain(since.iter().map(|(_, stored)| stored.clone())).collect()
     }
 }
 
@@ -122,7 +123,10 @@ mod tests {
         let now = Instant::now();
         assert_eq!(ledger.since(1, now), std::slice::from_ref(&three));
         assert_eq!(ledger.since(1, now - Duration::from_millis(1_500)), [two.clone(), three.clone()]);
-        assert_eq!(ledger.since(1, now - Duration::from_secs(2)), [one, two, three]);
+        let all = [one, two, three];
+        assert_eq!(ledger.since(1, now - Duration::from_millis(2_500)), all);
+        let before_all = [&[Stored::Nothing], &all[..]].concat();
+        assert_eq!(ledger.since(1, now - Duration::from_secs(3)), before_all);
         assert_eq!(ledger.since(2, now), [Stored::Nothing]);
     }
 }

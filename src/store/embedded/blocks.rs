@@ -17,7 +17,6 @@ use std::{
     fs::File,
     io::{self, ErrorKind},
     ops::Bound,
-    os::unix::fs::FileExt,
     sync::Arc,
 };
 
@@ -114,7 +113,7 @@ impl Blocks {
         copy.extend_from_slice(&(number + 1).to_le_bytes());
         copy.extend_from_slice(&header);
         copy.extend_from_slice(&xxh3_64(&copy).to_le_bytes());
-        COPIES.iter().try_for_each(|&at| self.file.write_all_at(&copy, at))
+        COPIES.iter().try_for_each(|&at| self.disk.write_all_at(&self.file, &copy, at))
     }
 }
 
@@ -203,7 +202,7 @@ impl StorageBackend for Blocks {
             stored.extend_from_slice(&xxh3_64_with_seed(block, number).to_le_bytes());
             stored.extend_from_slice(block);
         }
-        self.file.write_all_at(&stored, at)
+        self.disk.write_all_at(&self.file, &stored, at)
     }
 
     fn close(&self) -> io::Result<()> {

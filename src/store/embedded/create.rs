@@ -11,6 +11,7 @@ use std::{
     ops::Bound::Unbounded,
     os::unix::fs::{FileExt, MetadataExt, fchown},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use redb::{
@@ -21,6 +22,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::{
     blocks::MAGIC,
+    disk::Disk,
     fault::{guarded, of_system, opened, storage},
     file::{PERSISTENT, database},
     identity::Identity,
@@ -77,6 +79,12 @@ impl Kind {
     }
 }
 
+/// Whether there is a file at `path` that may hold data, even if it cannot be read.
+pub(super) fn has_contents(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| metadata.is_file())
+        && !matches!(File::open(path).and_then(|file| Kind::of(&file)), Ok(Kind::Empty | Kind::NeverMade))
+}
+
 /// All bytes of `file`.
 fn all(file: &File) -> io::Result<Vec<u8>> {
     let length = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
@@ -86,33 +94,33 @@ fn all(file: &File) -> io::Result<Vec<u8>> {
 }
 
 /// Makes `path` lead to a usable file: creates it, or takes over a file of an older version.
-pub(super) fn prepare(path: &Path) -> Result<Kind, BackendError> {
+pub(super) fn prepare(path: &Path, disk: &Arc<dyn Disk>) -> Result<Kind, BackendError> {
     let of_system = |error: &io::Error| of_system(path, error);
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(|error| of_system(&error))?;
     }
     let file = match File::open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            make(path, None, Place::New)?;
+            make(path, None, Place::New, disk)?;
             return Ok(Kind::Ours);
         }
         file => file.map_err(|error| of_system(&error))?,
     };
     match Kind::of(&file).map_err(|error| of_system(&error))? {
         Kind::Foreign => Err(storage(path, "not a file of this service, or its header is damaged")),
-        Kind::NeverMade => replace_empty(path).map(|()| Kind::Ours),
-        Kind::Older => take_over(path).map(|()| Kind::Ours),
+        Kind::NeverMade => replace_empty(path, disk).map(|()| Kind::Ours),
+        Kind::Older => take_over(path, disk).map(|()| Kind::Ours),
         kind @ (Kind::Ours | Kind::Empty) => Ok(kind),
     }
 }
 
 /// Replaces a file without data by a new one.
-pub(super) fn replace_empty(path: &Path) -> Result<(), BackendError> {
-    make(path, None, Place::Taken)
+pub(super) fn replace_empty(path: &Path, disk: &Arc<dyn Disk>) -> Result<(), BackendError> {
+    make(path, None, Place::Taken, disk)
 }
 
 /// Converts a file of an older version, while no other process has it open.
-fn take_over(path: &Path) -> Result<(), BackendError> {
+fn take_over(path: &Path, disk: &Arc<dyn Disk>) -> Result<(), BackendError> {
     let older = OpenOptions::new().read(true).write(true).open(path);
     let older = older.map_err(|error| of_system(path, &error))?;
     let identity = Identity::of(&older).map_err(|error| of_system(path, &error))?;
@@ -128,7 +136,7 @@ fn take_over(path: &Path) -> Result<(), BackendError> {
         return Err(storage(path, "the file was replaced"));
     }
     let entries = guarded(path, || load_older(&older))?;
-    make(path, Some(&entries), Place::Taken)?;
+    make(path, Some(&entries), Place::Taken, disk)?;
     // The lock lasts until here: a write after the read would be lost.
     locks.close().map_err(|error| of_system(path, &error))?;
     tracing::info!(file = %path.display(), "a file of an older version was taken over");
@@ -158,7 +166,12 @@ enum Place {
     Taken,
 }
 
-fn make(path: &Path, entries: Option<&Database>, place: Place) -> Result<(), BackendError> {
+fn make(
+    path: &Path,
+    entries: Option<&Database>,
+    place: Place,
+    disk: &Arc<dyn Disk>,
+) -> Result<(), BackendError> {
     let of_system = |error: io::Error| of_system(path, &error);
     // A link stays, and its target is replaced.
     let target =
@@ -179,7 +192,7 @@ fn make(path: &Path, entries: Option<&Database>, place: Place) -> Result<(), Bac
         keep_owner(&file, path).map_err(of_system)?;
     }
     let made = guarded(path, || {
-        let database = database(file)?;
+        let database = database(file, disk.clone())?;
         let transaction = database.begin_write()?;
         {
             let mut table = transaction.open_table(PERSISTENT)?;

@@ -12,7 +12,7 @@ use std::{
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::task::spawn_blocking;
 
-/// Reads from disk, and the threads for it. Reads may block for any time.
+/// Reads and writes of the file, and the threads for them. Each may block for any time.
 pub trait Disk: fmt::Debug + Send + Sync {
     /// Reads into the whole of `out`.
     ///
@@ -20,6 +20,13 @@ pub trait Disk: fmt::Debug + Send + Sync {
     ///
     /// The system's; [`io::ErrorKind::UnexpectedEof`], if the file ends before.
     fn read_exact_at(&self, file: &File, out: &mut [u8], at: u64) -> io::Result<()>;
+
+    /// Writes all of `data`.
+    ///
+    /// # Errors
+    ///
+    /// The system's. A part may have been written.
+    fn write_all_at(&self, file: &File, data: &[u8], at: u64) -> io::Result<()>;
 
     /// Runs `work` beside the worker's thread, which all its connections and actors share, and resolves when it is over.
     fn run(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()>;
@@ -40,6 +47,10 @@ pub struct SystemDisk;
 impl Disk for SystemDisk {
     fn read_exact_at(&self, file: &File, out: &mut [u8], at: u64) -> io::Result<()> {
         file.read_exact_at(out, at)
+    }
+
+    fn write_all_at(&self, file: &File, data: &[u8], at: u64) -> io::Result<()> {
+        file.write_all_at(data, at)
     }
 
     fn run(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {

@@ -60,8 +60,8 @@ pub(super) fn builder() -> Builder {
 }
 
 /// The database of an open `file`, created if the file is empty.
-pub(super) fn database(file: File) -> Result<Database, redb::Error> {
-    builder().create_with_backend(Blocks::new(file, false, Arc::new(SystemDisk))?).map_err(opened)
+pub(super) fn database(file: File, disk: Arc<dyn Disk>) -> Result<Database, redb::Error> {
+    builder().create_with_backend(Blocks::new(file, false, disk)?).map_err(opened)
 }
 
 // ===== impl EmbeddedFile =====
@@ -75,13 +75,14 @@ impl EmbeddedFile {
     ///
     /// [`BackendError::Storage`] or [`BackendError::Damaged`], with the file and the cause.
     pub fn open(path: &Path) -> Result<Self, BackendError> {
-        if create::prepare(path)? == Kind::Empty {
-            create::replace_empty(path)?;
+        let disk: Arc<dyn Disk> = Arc::new(SystemDisk);
+        if create::prepare(path, &disk)? == Kind::Empty {
+            create::replace_empty(path, &disk)?;
         }
         let file = OpenOptions::new().read(true).write(true).open(path);
         let file = file.map_err(|error| of_system(path, &error))?;
         let identity = Identity::of(&file).map_err(|error| of_system(path, &error))?;
-        let database = guarded(path, || database(file))?;
+        let database = guarded(path, || database(file, disk))?;
         Ok(Self { database: Handle::Writer(database), path: path.to_owned(), identity })
     }
 

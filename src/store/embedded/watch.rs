@@ -50,7 +50,7 @@ impl OpenFile {
         disk: Arc<dyn Disk>,
     ) -> Result<EmbeddedFile, BackendError> {
         if may_make || Identity::at(path).is_ok() {
-            let prepared = create::prepare(path);
+            let prepared = create::prepare(path, &disk);
             // A file without write access is served as it is.
             let can_be_read = Identity::at(path).is_ok() && access_to(path) == Access::ReadOnly;
             if !can_be_read {

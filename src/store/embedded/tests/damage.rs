@@ -182,6 +182,13 @@ impl Disk for FailingDisk {
         }
     }
 
+    fn write_all_at(&self, file: &File, data: &[u8], at: u64) -> io::Result<()> {
+        match self.errno.load(Relaxed) {
+            0 => SystemDisk.write_all_at(file, data, at),
+            errno => Err(io::Error::from_raw_os_error(errno)),
+        }
+    }
+
     fn run(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
         SystemDisk.run(work)
     }
@@ -252,6 +259,22 @@ async fn row_50_a_file_that_is_gone_is_not_made_anew() {
     fs::rename(folder.path().join("elsewhere"), &path).unwrap();
     let connection = connector.connect().await.unwrap();
     assert_eq!(connection.get_many(Arc::from(["i:7".to_owned()])).await.unwrap(), [Some(value(7))]);
+}
+
+/// A file that could never be read is not replaced by an empty one either.
+#[tokio::test]
+async fn row_50_a_file_that_was_only_seen_is_not_made_anew() {
+    let (folder, path) = in_a_folder();
+    filled(&path);
+    let disk = FailingDisk::default();
+    disk.errno.store(EIO, Relaxed);
+    let connector = EmbeddedConnector::new(path.clone(), 10).on(Arc::new(disk.clone()));
+    assert!(connector.connect().await.is_err());
+    fs::rename(&path, folder.path().join("elsewhere")).unwrap();
+    disk.errno.store(0, Relaxed);
+    let error = connector.connect().await.err().unwrap();
+    assert!(error.to_string().contains("the file is gone"), "{error}");
+    assert!(!path.exists());
 }
 
 /// A file of zeros, which an older version left when it was killed while it made the file; one without any bytes; and what a
