@@ -3,6 +3,7 @@
 //! - [`backend`](Connector): the operations of every store, and the backends: [`Memory`], [`EmbeddedConnector`],
 //!   [`RedisConnector`].
 //! - [`Link`]: one role's connection, kept alive. [`CacheClient`] and [`PersistentReader`] send requests over it.
+//! - `shards`: the requests of a store that is a cluster, with the parts above for each of its primaries.
 //! - [`Bulk`]: bulk reads and writes of persistent data, for the command line.
 //! - Pure parts, each a small state machine over a clock that is passed in: [`Backoff`], [`Breaker`], the retry budget.
 //! - [`BackendError`]: every error of a store, classified once.
@@ -28,6 +29,8 @@ mod persistent_reader;
 mod redis;
 mod role;
 pub mod settings;
+mod shards;
+mod slots;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod url;
@@ -36,7 +39,9 @@ pub(crate) use self::redis::check_tls;
 pub use self::redis::{Network, OpenFuture, RedisConnector, Socket, SystemNetwork};
 pub use crate::backoff::Backoff;
 pub use attempt::{FailedAttempt, Step};
-pub use backend::{Access, Connection, Connector, ReplyFuture, SentinelReport, Size};
+pub use backend::{
+    Access, Cluster, ClusterView, Connection, Connector, Found, Redirect, ReplyFuture, SentinelReport, Size,
+};
 pub use breaker::{Breaker, BreakerPolicy, Change};
 pub use bulk::{Bulk, OpenBulkError, Purpose, PutError, Stored, Watch, open_bulk};
 pub use cache_client::CacheClient;
@@ -50,3 +55,5 @@ pub(crate) use metrics::SentinelMetrics;
 pub use metrics::StoreMetrics;
 pub use persistent_reader::PersistentReader;
 pub use role::{Operation, Role};
+pub use shards::{Shard, Shards};
+pub use slots::{SLOTS, SlotMap, slot_of};

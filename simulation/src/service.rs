@@ -86,8 +86,8 @@ impl Service {
         let resolver = world.network.resolver();
         let connector = |url: &str, timeout: Duration| -> Arc<dyn Connector> {
             let Ok(StoreUrl::Redis(target)) = url.parse() else { unreachable!("{url}") };
-            let connector = RedisConnector::new(target, timeout, resolver.clone());
-            Arc::new(connector.over(Arc::new(world.network.clone())))
+            let network = Arc::new(world.network.clone());
+            Arc::new(RedisConnector::over(target, timeout, resolver.clone(), network))
         };
         let [store, cache] = world.urls();
         let store = match &world.disk {

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::{
     cache_lookups::{CacheLookups, Lookup},
-    links::{Keepers, RolePlan},
+    links::{self, Keepers, RolePlan},
     runtime::{
         NamedActor,
         mailbox::{ActorReply, handle_sent},
@@ -19,7 +19,10 @@ use super::{
 use crate::{
     deadline::Deadline,
     domain::Score,
-    store::{CacheClient, Connector, Link, LinkPolicy, StoreHealth, settings::CacheSettings},
+    store::{
+        BackendError, CacheClient, Connector, Link, LinkPolicy, Shard, Shards, StoreHealth,
+        settings::CacheSettings,
+    },
 };
 
 /// Asks for the score cached under `key`. On any failure the answer is `None`, by `deadline` at the latest.
@@ -59,10 +62,17 @@ pub struct CacheStorePlan {
 #[derive(Debug)]
 pub struct CacheStoreActor {
     plan: CacheStorePlan,
-    requests: CacheClient,
+    requests: Requests,
     keepers: Keepers,
     /// Held so that the links end with the actor.
-    _links: (Link, Option<Link>),
+    _links: Vec<Link>,
+}
+
+/// Sends the requests to one server, or to those of a cluster.
+#[derive(Debug, Clone)]
+enum Requests {
+    One(CacheClient),
+    Cluster(Shards<CacheClient>),
 }
 
 // ===== impl CacheStorePlan =====
@@ -81,6 +91,13 @@ impl CacheStorePlan {
         let policy = LinkPolicy::new(settings.timeout * Self::WAITING.0 / Self::WAITING.1);
         Self { role: RolePlan { connector, policy, health }, ttl: settings.ttl, lookups }
     }
+
+    fn client(&self, shard: Shard<'_>, keepers: &mut Keepers) -> (CacheClient, Vec<Link>) {
+        let link = self.role.link(shard, keepers);
+        let writes = self.role.link_for_writes(shard, keepers);
+        let client = CacheClient::new(&link, writes.as_ref());
+        (client, [link].into_iter().chain(writes).collect())
+    }
 }
 
 // ===== impl CacheStoreActor =====
@@ -89,10 +106,23 @@ impl CacheStoreActor {
     /// An actor with links of its own, which start to connect at once. It does not wait for the store.
     pub fn new(plan: CacheStorePlan) -> Self {
         let mut keepers = Keepers::default();
-        let link = plan.role.link(&mut keepers);
-        let writes = plan.role.link_for_writes(&mut keepers);
-        let requests = CacheClient::new(&link, writes.as_ref());
-        Self { plan, requests, keepers, _links: (link, writes) }
+        let (requests, links) = match plan.role.connector.cluster() {
+            Some(cluster) => (Requests::Cluster(Shards::new(cluster)), Vec::new()),
+            None => {
+                let (client, links) = plan.client(Shard::Unknown, &mut keepers);
+                (Requests::One(client), links)
+            }
+        };
+        Self { plan, requests, keepers, _links: links }
+    }
+
+    /// Has a client for each primary.
+    fn follow(&mut self, ctx: &mut Context<Self>) {
+        if let Requests::Cluster(shards) = &self.requests {
+            let mut keepers = Keepers::default();
+            shards.follow(|shard| self.plan.client(shard, &mut keepers));
+            keepers.join(self, ctx);
+        }
     }
 }
 
@@ -101,6 +131,39 @@ impl Actor for CacheStoreActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         std::mem::take(&mut self.keepers).join(self, ctx);
+        if let Requests::Cluster(shards) = &self.requests {
+            links::follow(shards, ctx, Self::follow);
+        }
+    }
+}
+
+impl Requests {
+    fn refuses_read(&self, key: &str) -> bool {
+        match self {
+            Self::One(client) => client.refuses_reads(),
+            Self::Cluster(shards) => shards.refuses_read(key),
+        }
+    }
+
+    fn refuses_write(&self, key: &str) -> bool {
+        match self {
+            Self::One(client) => client.refuses_write(),
+            Self::Cluster(shards) => shards.refuses_write(key),
+        }
+    }
+
+    async fn get(&self, key: String, deadline: Instant) -> Result<Option<Vec<u8>>, BackendError> {
+        match self {
+            Self::One(client) => client.get(key, deadline).await,
+            Self::Cluster(shards) => shards.get(key, deadline).await,
+        }
+    }
+
+    async fn set(&self, key: String, value: Vec<u8>, ttl: Duration) {
+        match self {
+            Self::One(client) => _ = client.set(key, value, ttl).await,
+            Self::Cluster(shards) => shards.set(key, value, ttl).await,
+        }
     }
 }
 
@@ -122,7 +185,7 @@ impl Handler<CacheGet> for CacheStoreActor {
 
     fn handle(&mut self, msg: CacheGet, _: &mut Self::Context) -> Self::Result {
         // During an outage a call should cost little.
-        if self.requests.refuses_reads() {
+        if self.requests.refuses_read(&msg.key) {
             self.plan.lookups.count(Lookup::Degraded);
             return ActorReply::Now(None);
         }
@@ -146,7 +209,7 @@ impl Handler<CachePut> for CacheStoreActor {
     type Result = ActorReply<()>;
 
     fn handle(&mut self, msg: CachePut, _: &mut Self::Context) -> Self::Result {
-        if msg.deadline.has_passed(Instant::now()) || self.requests.refuses_write() {
+        if msg.deadline.has_passed(Instant::now()) || self.requests.refuses_write(&msg.key) {
             return ActorReply::Now(());
         }
         let (requests, ttl) = (self.requests.clone(), self.plan.ttl);

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use actix::prelude::*;
 
 use super::{
-    links::{Keepers, RolePlan},
+    links::{self, Keepers, RolePlan},
     runtime::{NamedActor, mailbox::handle_sent},
 };
 use crate::{
     deadline::Deadline,
     store::{
-        Connector, Link, LinkPolicy, PersistentReader, StoreError, StoreHealth, settings::StoreSettings,
+        Connector, Link, LinkPolicy, PersistentReader, Shard, Shards, StoreError, StoreHealth,
+        settings::StoreSettings,
     },
 };
 
@@ -38,10 +39,17 @@ pub struct PersistentStorePlan {
 #[derive(Debug)]
 pub struct PersistentStoreActor {
     plan: PersistentStorePlan,
-    requests: PersistentReader,
+    requests: Requests,
     keepers: Keepers,
     /// Held so that the links end with the actor.
     _links: Vec<Link>,
+}
+
+/// Sends the reads to one server, or to those of a cluster.
+#[derive(Debug, Clone)]
+enum Requests {
+    One(PersistentReader),
+    Cluster(Shards<PersistentReader>),
 }
 
 // ===== impl PersistentStorePlan =====
@@ -56,6 +64,11 @@ impl PersistentStorePlan {
         let policy = LinkPolicy::new(settings.timeout);
         Self { role: RolePlan { connector, policy, health }, attempts: settings.attempts }
     }
+
+    fn reader(&self, shard: Shard<'_>, keepers: &mut Keepers) -> (PersistentReader, Vec<Link>) {
+        let links = self.role.links(shard, keepers);
+        (PersistentReader::new(&links, self.attempts), links)
+    }
 }
 
 // ===== impl PersistentStoreActor =====
@@ -64,8 +77,23 @@ impl PersistentStoreActor {
     /// An actor with links of its own, which start to connect at once. It does not wait for the store.
     pub fn new(plan: PersistentStorePlan) -> Self {
         let mut keepers = Keepers::default();
-        let links = plan.role.links(&mut keepers);
-        Self { requests: PersistentReader::new(&links, plan.attempts), plan, keepers, _links: links }
+        let (requests, links) = match plan.role.connector.cluster() {
+            Some(cluster) => (Requests::Cluster(Shards::new(cluster)), Vec::new()),
+            None => {
+                let (reader, links) = plan.reader(Shard::Unknown, &mut keepers);
+                (Requests::One(reader), links)
+            }
+        };
+        Self { requests, plan, keepers, _links: links }
+    }
+
+    /// Has a reader for each primary.
+    fn follow(&mut self, ctx: &mut Context<Self>) {
+        if let Requests::Cluster(shards) = &self.requests {
+            let mut keepers = Keepers::default();
+            shards.follow(|shard| self.plan.reader(shard, &mut keepers));
+            keepers.join(self, ctx);
+        }
     }
 }
 
@@ -74,6 +102,9 @@ impl Actor for PersistentStoreActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         std::mem::take(&mut self.keepers).join(self, ctx);
+        if let Requests::Cluster(shards) = &self.requests {
+            links::follow(shards, ctx, Self::follow);
+        }
     }
 }
 
@@ -96,7 +127,10 @@ impl Handler<GetMany> for PersistentStoreActor {
         let requests = self.requests.clone();
         Box::pin(async move {
             let deadline = msg.deadline.instant();
-            requests.get_many(msg.keys, deadline).await
+            match requests {
+                Requests::One(reader) => reader.get_many(msg.keys, deadline).await,
+                Requests::Cluster(shards) => shards.get_many(msg.keys, deadline).await,
+            }
         })
     }
 }

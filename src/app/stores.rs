@@ -35,7 +35,7 @@ impl Stores {
                 StoreUrl::Redis(target) => {
                     let connector = RedisConnector::new(target.clone(), connect_timeout, resolver.clone());
                     let connector = match &redis {
-                        Some(other) => connector.sharing_sentinels_of(other),
+                        Some(other) => connector.asking_together_with(other),
                         None => connector,
                     };
                     redis = Some(connector.clone());

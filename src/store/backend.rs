@@ -7,7 +7,9 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 
-use super::BackendError;
+use tokio::sync::watch;
+
+use super::{BackendError, SlotMap, url::HostAndPort};
 
 /// Maximum bytes of an answer; a larger one is [`BackendError::TooLarge`]. 10,000 clients with 6 KiB of interests
 /// each stay below it.
@@ -46,6 +48,54 @@ pub struct SentinelReport {
     pub faults: String,
 }
 
+/// The state of a cluster, as its nodes say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ClusterView {
+    /// The primaries and their slots; `None` until a node has answered. Once there is a map, there is always one.
+    pub map: Option<Arc<SlotMap>>,
+    /// The reason of each node that did not answer the last time, in words for operators.
+    pub faults: String,
+}
+
+/// A store that consists of several servers, each with a part of the keys.
+pub trait Cluster: fmt::Debug + Send + Sync {
+    /// What the nodes say, now and later.
+    ///
+    /// # Errors
+    ///
+    /// If the nodes cannot be asked at all.
+    fn view(&self) -> Result<watch::Receiver<ClusterView>, BackendError>;
+
+    /// The last view; `None` if nothing has been asked yet.
+    fn last_view(&self) -> Option<ClusterView>;
+
+    /// A connector to one of the primaries.
+    fn primary(&self, place: &HostAndPort) -> Arc<dyn Connector>;
+
+    /// Asks the nodes soon, because something suggests that keys have moved. Costs little.
+    fn poke(&self);
+}
+
+/// The answer to the question for one key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// Its value, if one is stored.
+    Value(Option<Vec<u8>>),
+    /// Another server has the key.
+    Elsewhere(Box<Redirect>),
+}
+
+/// The server of a cluster that has a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Redirect {
+    /// Whether the key's slot is being moved there, and that server must be told that the caller knows (`ASKING`).
+    pub asking: bool,
+    /// The slot of the key.
+    pub slot: u16,
+    /// The server. An empty host is that of the server which was asked.
+    pub to: HostAndPort,
+}
+
 /// Creates connections to one store, for one role.
 pub trait Connector: fmt::Debug + Send + Sync {
     /// Creates a connection: resolves the address again, and verifies that the store serves.
@@ -57,6 +107,11 @@ pub trait Connector: fmt::Debug + Send + Sync {
     /// store gets several connections: one for writes beside one for reads, and two for persistent reads. False for a
     /// store inside this process.
     fn answers_in_order(&self) -> bool;
+
+    /// The cluster, if the store is one. Its keys are then read and written over connections to its primaries.
+    fn cluster(&self) -> Option<Arc<dyn Cluster>> {
+        None
+    }
 
     /// The sentinels that name the store's primary; `None` for a store without any, or before the first connect.
     fn sentinels(&self) -> Option<SentinelReport> {
@@ -82,6 +137,18 @@ pub trait Connection: Send + Sync {
     ///
     /// A key with another kind of value than bytes is [`BackendError::WrongType`], never a missing value.
     fn get_many(&self, keys: Arc<[String]>) -> ReplyFuture<Vec<Option<Vec<u8>>>>;
+
+    /// Reads all persistent `keys` of a shard in one round trip; the answers come in the order of the keys. With `asking`, the
+    /// keys' slots are being moved to this server.
+    fn get_each(&self, keys: Arc<[String]>, _asking: bool) -> ReplyFuture<Vec<Found>> {
+        let values = self.get_many(keys);
+        Box::pin(async { Ok(values.await?.into_iter().map(Found::Value).collect()) })
+    }
+
+    /// Whether the server is a node of a cluster, which answers for the keys of other nodes with their addresses.
+    fn is_shard(&self) -> bool {
+        false
+    }
 
     /// The sizes of the values of `keys`, in the order of the keys; `None` where the store does not tell. Used only
     /// after a read has failed, to find the key at fault.

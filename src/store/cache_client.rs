@@ -1,11 +1,11 @@
 //! The cache half of a store: asked once, and every failure is a miss.
 
-use std::{cell::Cell, rc::Rc, time::Duration};
+use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{
-    BackendError, Link, Operation, Remedy,
+    BackendError, Found, Link, Operation, Redirect, Remedy,
     link::{LinkState, LiveConnection},
 };
 
@@ -57,34 +57,59 @@ impl CacheClient {
             timeout_at(until, live.connection.get(key)).await.unwrap_or(Err(BackendError::TimedOut));
         match &outcome {
             Ok(_) => self.link.succeeded(Operation::Get, begun),
+            // A node of a cluster that names another one serves.
+            Err(BackendError::Redirected(_)) if live.connection.is_shard() => {
+                self.link.succeeded(Operation::Get, begun);
+            }
             Err(error) => self.link.failed(Operation::Get, error, live.generation, begun),
         }
         outcome
     }
 
-    /// Writes `key` once. A failure is counted and dropped, also while reads are rejected.
-    pub async fn set(&self, key: String, value: Vec<u8>, ttl: Duration) {
+    /// As [`get`](Self::get), from a server to which the slot of `key` is being moved.
+    pub(super) async fn get_asking(
+        &self,
+        key: String,
+        deadline: Instant,
+    ) -> Result<Option<Vec<u8>>, BackendError> {
+        let live = live(&self.link)?;
+        let until = deadline.min(Instant::now() + self.link.policy.timeout);
+        let reply = live.connection.get_each(Arc::from([key]), true);
+        let found = timeout_at(until, reply).await.unwrap_or(Err(BackendError::TimedOut))?;
+        match found.into_iter().next() {
+            Some(Found::Value(value)) => Ok(value),
+            Some(Found::Elsewhere(redirect)) => Err(BackendError::Redirected(redirect)),
+            None => Err(BackendError::Protocol),
+        }
+    }
+
+    /// Writes `key` once. A failure is counted and dropped, also while reads are rejected. Returns the address of the server that
+    /// has the key, if another one of the cluster does.
+    pub async fn set(&self, key: String, value: Vec<u8>, ttl: Duration) -> Option<Box<Redirect>> {
         let Some(_slot) = WriteSlot::acquire(&self.writes) else {
             let full = BackendError::WritesRefused { code: "QUEUE".to_owned() };
-            return self.write_link.health.count(Operation::Set, Some(&full), Duration::ZERO);
+            self.write_link.health.count(Operation::Set, Some(&full), Duration::ZERO);
+            return None;
         };
         let begun = Instant::now();
-        let (outcome, generation) = match self.writable() {
-            Err(error) => (Err(error), 0),
+        let (outcome, generation, is_shard) = match self.writable() {
+            Err(error) => (Err(error), 0, false),
             Ok(live) => {
                 let written =
                     timeout(self.write_link.policy.timeout, live.connection.set(key, value, ttl)).await;
-                (written.unwrap_or(Err(BackendError::TimedOut)), live.generation)
+                (written.unwrap_or(Err(BackendError::TimedOut)), live.generation, live.connection.is_shard())
             }
         };
         match outcome {
             Ok(()) => self.write_link.health.count(Operation::Set, None, begun.elapsed()),
+            Err(BackendError::Redirected(redirect)) if is_shard => return Some(redirect),
             // Failed writes do not stop reads; only a connection that must be replaced matters to the link.
             Err(error) if matches!(error.remedy(), Remedy::Reconnect | Remedy::Reresolve) => {
                 self.write_link.failed(Operation::Set, &error, generation, begun);
             }
             Err(error) => self.write_link.health.count(Operation::Set, Some(&error), begun.elapsed()),
         }
+        None
     }
 
     /// The connection for writes. While reads are rejected, writes are too.

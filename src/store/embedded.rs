@@ -94,7 +94,7 @@ impl Connector for EmbeddedConnector {
                 Some(open) => open,
                 None => {
                     let its_disk = disk.clone();
-                    blocking(disk.as_ref(), move || opened.open(&path, its_disk)).await?
+                    blocking(disk.as_ref(), move || opened.open(&path, &its_disk)).await?
                 }
             };
             let connection: Arc<dyn Connection> = Arc::new(Embedded { open, cache, disk });
@@ -112,7 +112,7 @@ impl Connector for EmbeddedConnector {
 
 impl Opened {
     /// Opens the file. Blocks.
-    fn open(&mut self, path: &Path, disk: Arc<dyn Disk>) -> Result<Arc<OpenFile>, BackendError> {
+    fn open(&mut self, path: &Path, disk: &Arc<dyn Disk>) -> Result<Arc<OpenFile>, BackendError> {
         self.open = None;
         self.was_there |= create::has_contents(path);
         let file = OpenFile::open(path, !self.was_there, disk.clone())?;

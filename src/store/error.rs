@@ -5,7 +5,7 @@
 
 use std::io;
 
-use super::attempt::FailedAttempt;
+use super::{attempt::FailedAttempt, backend::Redirect};
 
 /// An error of a connection to a store.
 ///
@@ -29,6 +29,12 @@ pub enum BackendError {
     /// The sentinels name no primary. The text has each one's reason.
     #[error("no sentinel names a primary: {0}")]
     NoPrimary(String),
+    /// No node of the cluster tells its topology. The text has each one's reason.
+    #[error("no node of the cluster answers: {0}")]
+    NoTopology(String),
+    /// The server is a node of a cluster, and another one has the key.
+    #[error("the server is a node of a cluster, and {to} has the key; use redis+cluster://{to}", to = .0.to)]
+    Redirected(Box<Redirect>),
     /// The sentinels name another primary than the server of this connection.
     #[error("the sentinels name another primary")]
     Demoted,
@@ -71,7 +77,7 @@ pub enum BackendError {
     #[error("the key holds another kind of value")]
     WrongType,
     /// One question names keys of several slots of a cluster (`CROSSSLOT`). Each key can be read alone.
-    #[error("the keys belong to several slots of a cluster")]
+    #[error("the keys belong to several slots of a cluster; use redis+cluster://")]
     CrossSlot,
     /// The answer exceeds the limit. It was discarded, and the connection stays usable.
     #[error("the answer is too large")]
@@ -119,12 +125,13 @@ impl BackendError {
             | Self::Protocol
             | Self::Unresolved { .. }
             | Self::NoPrimary(_)
+            | Self::NoTopology(_)
             | Self::Demoted
             | Self::Storage(_) => Remedy::Reconnect,
             Self::Connect(attempts) => FailedAttempt::remedy_of(attempts),
             Self::ReadOnly => Remedy::Reresolve,
             Self::TimedOut | Self::NotServing { .. } => Remedy::Retry,
-            Self::Refused { .. } => Remedy::Configuration,
+            Self::Refused { .. } | Self::Redirected(_) => Remedy::Configuration,
             Self::Denied { .. } | Self::NoPassword(_) | Self::Tls(_) => Remedy::Wait,
             Self::WritesRefused { .. } => Remedy::DropWrite,
             Self::WrongType | Self::CrossSlot | Self::TooLarge | Self::Damaged(_) => Remedy::BadValue,
@@ -139,6 +146,8 @@ impl BackendError {
             Self::Connect(attempts) => FailedAttempt::kind_of(attempts),
             Self::Unresolved { .. } => "unresolved",
             Self::NoPrimary(_) => "no_primary",
+            Self::NoTopology(_) => "no_topology",
+            Self::Redirected(_) => "redirected",
             Self::Demoted => "demoted",
             Self::NoPassword(_) => "no_password",
             Self::Tls(_) => "tls",
@@ -201,6 +210,8 @@ impl From<&BackendError> for StoreError {
             | BackendError::Connect(_)
             | BackendError::Unresolved { .. }
             | BackendError::NoPrimary(_)
+            | BackendError::NoTopology(_)
+            | BackendError::Redirected(_)
             | BackendError::Demoted
             | BackendError::NoPassword(_)
             | BackendError::Tls(_)

@@ -2,6 +2,8 @@
 
 use std::{
     cell::Cell,
+    collections::BTreeMap,
+    mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -10,6 +12,10 @@ use tokio::time::Instant;
 
 use super::{Access, BackendError, BreakerPolicy, Change, Operation, Role, StoreMetrics};
 use crate::wall_clock;
+
+/// Maximum shards that have a name of their own in metrics, logs and readiness; the rest share one.
+const MOST_SHARDS: usize = 64;
+const OTHER_SHARDS: &str = "others";
 
 /// The health of one role over all workers.
 #[derive(Debug)]
@@ -22,11 +28,22 @@ pub struct StoreHealth {
 
 #[derive(Debug)]
 struct State {
-    /// The links that exist, in each phase.
-    links: LinkCounts,
+    /// By the addresses of a cluster's primaries, also of those that have left. A store that is no cluster, or whose primaries are not known, is one shard with
+    /// an empty name.
+    shards: BTreeMap<Arc<str>, ShardState>,
     since: SystemTime,
     last_error: Option<LastError>,
     access: Option<Access>,
+    /// Whether it was logged that the store is a cluster and its URL is not that of one.
+    has_warned: bool,
+}
+
+/// A part of the store that fails alone.
+#[derive(Debug, Default)]
+struct ShardState {
+    /// The links that exist, in each phase.
+    links: LinkCounts,
+    last_error: Option<LastError>,
     /// The last logged state. Links come and go with workers and restarts, and that is not logged.
     logged: Option<Logged>,
 }
@@ -60,6 +77,8 @@ pub struct HealthReport {
     pub last_error: Option<LastError>,
     /// Whether the store's file may be written; `None` for a store that is not a file.
     pub access: Option<Access>,
+    /// The primaries of a cluster that do not serve.
+    pub down: Vec<Arc<str>>,
 }
 
 /// An error of the store, in words for operators. Contains no keys, values or credentials.
@@ -85,11 +104,12 @@ enum LinkPhase {
 /// The health of one link, as a part of its role's [`StoreHealth`].
 ///
 /// Operations of a link for writes are counted like all others. But no caller waits for a write, so the phase of such a
-/// link does not count for its role.
+/// link does not count for its role. The same holds for a node of a cluster that owns no slots.
 #[derive(Debug)]
 pub struct LinkHealth {
     store: Arc<StoreHealth>,
-    is_for_writes: bool,
+    /// `None` for a link that does not count.
+    shard: Option<Arc<str>>,
     phase: Cell<LinkPhase>,
 }
 
@@ -99,11 +119,11 @@ impl StoreHealth {
     /// The health of a role that has no links yet.
     pub fn new(role: Role, metrics: StoreMetrics) -> Arc<Self> {
         let state = State {
-            links: LinkCounts::default(),
+            shards: BTreeMap::new(),
             since: wall_clock::now().into(),
             last_error: None,
             access: None,
-            logged: None,
+            has_warned: false,
         };
         Arc::new(Self { role, metrics, state: Mutex::new(state) })
     }
@@ -113,52 +133,83 @@ impl StoreHealth {
         self.role
     }
 
+    /// The name under which a shard is published. The number of names is limited.
+    fn name_of(&self, shard: &str) -> Arc<str> {
+        let mut state = self.lock();
+        if state.shards.len() >= MOST_SHARDS {
+            state.shards.retain(|_, shard| !shard.links.are_gone());
+        }
+        match state.shards.get_key_value(shard) {
+            Some((name, _)) => name.clone(),
+            None if state.shards.len() < MOST_SHARDS => shard.into(),
+            None => OTHER_SHARDS.into(),
+        }
+    }
+
     /// The role's health now.
     pub fn report(&self) -> HealthReport {
         let state = self.lock();
         HealthReport {
-            up: state.links.are_up(),
-            breaker_open: state.links.refusing > 0,
+            up: state.is_up(),
+            breaker_open: state.links().any(|(_, links)| links.refusing > 0),
             since: state.since,
             last_error: state.last_error.clone(),
             access: state.access,
+            down: state.down(),
         }
     }
 
-    fn update(&self, change: impl FnOnce(&mut LinkCounts)) {
+    fn update(&self, shard: &Arc<str>, change: impl FnOnce(&mut LinkCounts)) {
         let mut state = self.lock();
-        let was_up = state.links.are_up();
-        change(&mut state.links);
-        let (up, open) = (state.links.are_up(), state.links.refusing > 0);
-        if up != was_up {
+        let was_up = state.is_up();
+        let links = &mut state.shards.entry(shard.clone()).or_default().links;
+        change(links);
+        let (up, open, is_gone) = (links.are_up(), links.refusing > 0, links.are_gone());
+        let is_last = state.links().next().is_none();
+        if state.is_up() != was_up {
             state.since = wall_clock::now().into();
         }
         drop(state);
-        self.metrics.set_state(self.role, up, open);
+        if is_gone && !(shard.is_empty() && is_last) {
+            self.metrics.forget(self.role, shard);
+        } else {
+            self.metrics.set_state(self.role, shard, up, open);
+        }
     }
 
-    /// Logs that the role is up or down, unless that was logged last, or a change was logged a moment ago. One link that
+    /// Logs that a shard is up or down, unless that was logged last, or a change was logged a moment ago. One link that
     /// refuses is an outage; a recovery is logged when all links serve.
-    fn log_transition(&self) {
+    fn log_transition(&self, name: &Arc<str>) {
         let now = Instant::now();
         let mut state = self.lock();
-        let up = state.links.are_up();
-        if !up && state.links.refusing == 0 {
+        let Some(shard) = state.shards.get_mut(name) else { return };
+        let up = shard.links.are_up();
+        if !up && shard.links.refusing == 0 {
             return;
         }
-        let hold = match state.logged {
+        let hold = match shard.logged {
             Some(logged) if logged.up == up || now < logged.until => return,
             Some(_) => BreakerPolicy::default().hold(!up),
             None => Duration::ZERO,
         };
-        state.logged = Some(Logged { up, until: now + hold });
-        let last = state.last_error.clone();
+        shard.logged = Some(Logged { up, until: now + hold });
+        let last = shard.last_error.clone();
         drop(state);
+        let shard = Some(&**name).filter(|name| !name.is_empty());
         if up {
-            tracing::info!(role = %self.role, "store is up");
+            tracing::info!(role = %self.role, shard, "store is up");
         } else {
             let (error, cause) = last.map_or(("none", None), |last| (last.kind, Some(last.cause)));
-            tracing::warn!(role = %self.role, error, cause, "store is down");
+            tracing::warn!(role = %self.role, shard, error, cause, "store is down");
+        }
+    }
+
+    /// Logs once that the store is a cluster and its URL is not that of one.
+    fn warn_of_cluster(&self, error: &BackendError) {
+        if matches!(error, BackendError::Redirected(_) | BackendError::CrossSlot)
+            && !mem::replace(&mut self.lock().has_warned, true)
+        {
+            tracing::warn!(role = %self.role, %error, "the store is a cluster, and its URL is that of one server");
         }
     }
 
@@ -167,9 +218,33 @@ impl StoreHealth {
     }
 }
 
+// ===== impl State =====
+
+impl State {
+    /// Whether there are links, and all of them serve.
+    fn is_up(&self) -> bool {
+        self.links().next().is_some() && self.links().all(|(_, links)| links.are_up())
+    }
+
+    fn down(&self) -> Vec<Arc<str>> {
+        let down = self.links().filter(|(name, links)| !name.is_empty() && !links.are_up());
+        down.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// The shards that have links.
+    fn links(&self) -> impl Iterator<Item = (&Arc<str>, &LinkCounts)> {
+        let all = self.shards.iter().map(|(name, shard)| (name, &shard.links));
+        all.filter(|(_, links)| !links.are_gone())
+    }
+}
+
 // ===== impl LinkCounts =====
 
 impl LinkCounts {
+    fn are_gone(&self) -> bool {
+        self.serving + self.connecting + self.refusing == 0
+    }
+
     /// Whether there are links, and all of them serve.
     fn are_up(&self) -> bool {
         self.serving > 0 && self.connecting == 0 && self.refusing == 0
@@ -189,13 +264,19 @@ impl LinkCounts {
 impl LinkHealth {
     /// The health of one more link of the role.
     pub fn new(store: Arc<StoreHealth>) -> Self {
-        store.update(|links| links.connecting += 1);
-        Self { store, is_for_writes: false, phase: LinkPhase::Connecting.into() }
+        Self::of_shard(store, "")
     }
 
-    /// The health of a link that the role uses for writes only.
-    pub fn for_writes(store: Arc<StoreHealth>) -> Self {
-        Self { store, is_for_writes: true, phase: LinkPhase::Connecting.into() }
+    /// The health of one more link to a primary of a cluster.
+    pub fn of_shard(store: Arc<StoreHealth>, shard: &str) -> Self {
+        let shard = store.name_of(shard);
+        store.update(&shard, |links| links.connecting += 1);
+        Self { store, shard: Some(shard), phase: LinkPhase::Connecting.into() }
+    }
+
+    /// The health of a link that the role uses for writes only, or for a node without slots.
+    pub fn uncounted(store: Arc<StoreHealth>) -> Self {
+        Self { store, shard: None, phase: LinkPhase::Connecting.into() }
     }
 
     /// The link's role.
@@ -206,6 +287,9 @@ impl LinkHealth {
     /// Counts an operation and, if it succeeded, its duration.
     pub fn count(&self, operation: Operation, error: Option<&BackendError>, took: Duration) {
         self.store.metrics.count(operation, error, took);
+        if let Some(error) = error {
+            self.store.warn_of_cluster(error);
+        }
     }
 
     /// Publishes whether the file behind the link may be written; `None` if the store is not a file.
@@ -231,45 +315,48 @@ impl LinkHealth {
 
     /// A request or an attempt to connect failed.
     pub fn failed(&self, error: &BackendError) {
-        if !self.is_for_writes {
-            self.store.lock().last_error = Some(LastError { kind: error.kind(), cause: error.to_string() });
+        if let Some(shard) = &self.shard {
+            let last = LastError { kind: error.kind(), cause: error.to_string() };
+            let mut state = self.store.lock();
+            if let Some(shard) = state.shards.get_mut(shard) {
+                shard.last_error = Some(last.clone());
+            }
+            state.last_error = Some(last);
         }
         tracing::debug!(role = %self.role(), %error, "store failure");
     }
 
     /// A probe was sent and answered, or not: the time for a line of the log that came too soon after another one.
     pub fn probed(&self) {
-        if !self.is_for_writes {
-            self.store.log_transition();
+        if let Some(shard) = &self.shard {
+            self.store.log_transition(shard);
         }
     }
 
     /// The connection ended.
     pub fn connection_lost(&self, error: &BackendError) {
-        if self.is_for_writes {
-            tracing::debug!(role = %self.role(), %error, "store connection for writes lost");
-        } else {
-            tracing::info!(role = %self.role(), %error, "store connection lost");
+        match self.shard.as_deref() {
+            None => tracing::debug!(role = %self.role(), %error, "store connection for writes lost"),
+            Some("") => tracing::info!(role = %self.role(), %error, "store connection lost"),
+            Some(shard) => tracing::info!(role = %self.role(), shard, %error, "store connection lost"),
         }
     }
 
     fn enter(&self, phase: LinkPhase) {
-        if self.is_for_writes {
-            return;
-        }
+        let Some(shard) = &self.shard else { return };
         let before = self.phase.replace(phase);
-        self.store.update(|links| {
+        self.store.update(shard, |links| {
             *links.of(before) -= 1;
             *links.of(phase) += 1;
         });
-        self.store.log_transition();
+        self.store.log_transition(shard);
     }
 }
 
 impl Drop for LinkHealth {
     fn drop(&mut self) {
-        if !self.is_for_writes {
-            self.store.update(|links| *links.of(self.phase.get()) -= 1);
+        if let Some(shard) = &self.shard {
+            self.store.update(shard, |links| *links.of(self.phase.get()) -= 1);
         }
     }
 }

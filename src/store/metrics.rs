@@ -14,8 +14,8 @@ use crate::units::LATENCY_BUCKETS;
 /// The store's metrics. Clones share them.
 #[derive(Debug, Clone)]
 pub struct StoreMetrics {
-    pub(super) up: IntGaugeVec,
-    pub(super) breaker: IntGaugeVec,
+    pub(super) up: ByShard,
+    pub(super) breaker: ByShard,
     pub(super) operations: IntCounterVec,
     pub(super) durations: HistogramVec,
 }
@@ -30,13 +30,10 @@ impl StoreMetrics {
     /// If one of them is already registered.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
         let metrics = Self {
-            up: IntGaugeVec::new(
-                Opts::new("scoring_store_up", "Whether the store serves (1) or not (0)."),
-                &["role"],
-            )?,
-            breaker: IntGaugeVec::new(
-                Opts::new("scoring_store_breaker_state", "The circuit breaker: closed (0) or open (1)."),
-                &["role"],
+            up: ByShard::new("scoring_store_up", "Whether the store serves (1) or not (0).")?,
+            breaker: ByShard::new(
+                "scoring_store_breaker_state",
+                "The circuit breaker: closed (0) or open (1).",
             )?,
             operations: IntCounterVec::new(
                 Opts::new(
@@ -67,10 +64,44 @@ impl StoreMetrics {
         }
     }
 
-    /// Publishes whether `role` is up, and whether one of its breakers is open.
-    pub(super) fn set_state(&self, role: Role, up: bool, open: bool) {
-        self.up.with_label_values(&[role.as_str()]).set(up.into());
-        self.breaker.with_label_values(&[role.as_str()]).set(open.into());
+    /// Publishes whether a shard of `role` is up, and whether one of its breakers is open.
+    pub(super) fn set_state(&self, role: Role, shard: &str, up: bool, open: bool) {
+        self.up.0.with_label_values(&[role.as_str(), shard]).set(up.into());
+        self.breaker.0.with_label_values(&[role.as_str(), shard]).set(open.into());
+    }
+
+    /// A shard has left the cluster.
+    pub(super) fn forget(&self, role: Role, shard: &str) {
+        for gauge in [&self.up, &self.breaker] {
+            // It may never have been published.
+            let _ = gauge.0.remove_label_values(&[role.as_str(), shard]);
+        }
+    }
+}
+
+/// A gauge with the labels `role` and `shard`. A store that is no cluster has only the first.
+#[derive(Debug, Clone)]
+pub(super) struct ByShard(pub(super) IntGaugeVec);
+
+impl ByShard {
+    fn new(name: &str, help: &str) -> prometheus::Result<Self> {
+        Ok(Self(IntGaugeVec::new(Opts::new(name, help), &["role", "shard"])?))
+    }
+}
+
+impl Collector for ByShard {
+    fn desc(&self) -> Vec<&Desc> {
+        self.0.desc()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let mut families = self.0.collect();
+        for metric in families.iter_mut().flat_map(MetricFamily::mut_metric) {
+            let mut labels = metric.take_label();
+            labels.retain(|label| !label.value().is_empty());
+            metric.set_label(labels);
+        }
+        families
     }
 }
 

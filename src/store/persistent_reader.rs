@@ -16,7 +16,7 @@ use self::{
     faulty::{Faulty, Judgement},
 };
 use super::{
-    BackendError, Backoff, Link, Operation, Remedy, ReplyFuture, StoreError,
+    BackendError, Backoff, Connection, Found, Link, Operation, Remedy, ReplyFuture, StoreError,
     budget::RetryBudget,
     link::{LinkState, LiveConnection},
 };
@@ -41,12 +41,16 @@ pub struct PersistentReader {
 /// The values of a read, in the order of its keys.
 type Values = Vec<Option<Vec<u8>>>;
 
+/// Sends a read over a connection.
+type Ask<A> = fn(&dyn Connection, Arc<[String]>) -> ReplyFuture<A>;
+
 /// A read, over all its tries.
-struct Read {
+struct Read<A> {
+    ask: Ask<A>,
     keys: Arc<[String]>,
     deadline: Instant,
     suspicion: Suspicion,
-    pending: Option<PendingRead>,
+    pending: Option<PendingRead<A>>,
     /// The number of times that it was sent.
     sent: usize,
     /// The number of tries that timed out.
@@ -56,14 +60,14 @@ struct Read {
 }
 
 /// A read in flight, and its connection.
-struct PendingRead {
+struct PendingRead<A> {
     handle: Handle,
-    reply: ReplyFuture<Values>,
+    reply: ReplyFuture<A>,
 }
 
 /// The outcome of one try.
-enum Tried {
-    Answered(Values),
+enum Tried<A> {
+    Answered(A),
     Failed(BackendError, Handle),
     /// With the connection that was asked, if there was one.
     TimedOut(Option<Handle>),
@@ -97,12 +101,41 @@ impl PersistentReader {
     /// [`StoreError::CrossSlot`] and [`StoreError::TooLarge`] are not retried; for several keys they come as
     /// [`StoreError::AtFault`]. A question whose answer was too large is rejected for a second without asking.
     pub async fn get_many(&self, keys: Arc<[String]>, deadline: Instant) -> Result<Values, StoreError> {
+        self.ask(keys, deadline, |connection, keys| connection.get_many(keys)).await
+    }
+
+    /// As [`get_many`](Self::get_many), for a shard of a cluster. With `asking`, the keys' slots are being moved to it.
+    pub(super) async fn get_each(
+        &self,
+        keys: Arc<[String]>,
+        asking: bool,
+        deadline: Instant,
+    ) -> Result<Vec<Found>, StoreError> {
+        let ask: Ask<_> = if asking {
+            |connection, keys| connection.get_each(keys, true)
+        } else {
+            |connection, keys| connection.get_each(keys, false)
+        };
+        self.ask(keys, deadline, ask).await
+    }
+
+    /// Whether a read would be rejected at once.
+    pub(super) fn refuses(&self) -> bool {
+        self.links.iter().all(|link| link.is_open())
+    }
+
+    async fn ask<A: 'static>(
+        &self,
+        keys: Arc<[String]>,
+        deadline: Instant,
+        ask: Ask<A>,
+    ) -> Result<A, StoreError> {
         let judgement = self.faulty.borrow_mut().judge(&keys, Instant::now());
         match judgement {
-            Judgement::Unknown => self.read(keys, deadline, Suspicion::default()).await,
+            Judgement::Unknown => self.read(keys, deadline, Suspicion::default(), ask).await,
             Judgement::AtFault(positions) => Err(self.reject(&keys, positions)),
             Judgement::TryAgain => {
-                let outcome = self.read(keys.clone(), deadline, Suspicion::again()).await;
+                let outcome = self.read(keys.clone(), deadline, Suspicion::again(), ask).await;
                 if outcome.is_ok() {
                     self.faulty.borrow_mut().forget(&keys);
                 }
@@ -111,15 +144,16 @@ impl PersistentReader {
         }
     }
 
-    async fn read(
+    async fn read<A: 'static>(
         &self,
         keys: Arc<[String]>,
         deadline: Instant,
         suspicion: Suspicion,
-    ) -> Result<Values, StoreError> {
+        ask: Ask<A>,
+    ) -> Result<A, StoreError> {
         self.budget.borrow_mut().earn();
         let mut read =
-            Read { keys, deadline, suspicion, pending: None, sent: 0, timeouts: 0, is_lost: false };
+            Read { ask, keys, deadline, suspicion, pending: None, sent: 0, timeouts: 0, is_lost: false };
         let mut last = StoreError::TimedOut;
         while read.timeouts < self.attempts {
             read.is_lost |= read.pending.take_if(|pending| !pending.handle.is_current()).is_some();
@@ -169,14 +203,15 @@ impl PersistentReader {
     /// # Errors
     ///
     /// If the store cannot be asked at all.
-    async fn attempt(&self, read: &mut Read, begun: Instant) -> Result<Tried, StoreError> {
+    async fn attempt<A>(&self, read: &mut Read<A>, begun: Instant) -> Result<Tried<A>, StoreError> {
         let reply = async {
             let pending = match read.pending.take() {
                 Some(pending) => pending,
                 None => {
                     let handle = self.next_connection().await?;
                     read.sent += 1;
-                    PendingRead { reply: handle.live.connection.get_many(read.keys.clone()), handle }
+                    let reply = (read.ask)(handle.live.connection.as_ref(), read.keys.clone());
+                    PendingRead { handle, reply }
                 }
             };
             Ok::<_, StoreError>(read.pending.insert(pending).reply.as_mut().await)
@@ -204,7 +239,11 @@ impl PersistentReader {
     /// # Errors
     ///
     /// The error of the read, if a retry cannot help.
-    async fn after_failure(&self, read: &mut Read, error: &BackendError) -> Result<StoreError, StoreError> {
+    async fn after_failure<A>(
+        &self,
+        read: &mut Read<A>,
+        error: &BackendError,
+    ) -> Result<StoreError, StoreError> {
         read.is_lost = true;
         match error.remedy() {
             Remedy::Reconnect => {

@@ -1,4 +1,4 @@
-//! `redis://`, `rediss://`, `redis+unix://` and `redis+sentinel://` — the store on a Redis or Valkey server.
+//! `redis://`, `rediss://`, `redis+unix://`, `redis+sentinel://` and `redis+cluster://` — the store on Redis or Valkey servers.
 //!
 //! Only this module uses the `redis` crate. It opens the sockets itself, to see facts that the client does not
 //! report: when the last byte arrived, and how many.
@@ -15,6 +15,7 @@ mod socket;
 #[cfg(test)]
 mod testing;
 mod tls;
+mod topology;
 
 pub(super) use bulk::RedisBulk;
 pub use connect::RedisConnector;

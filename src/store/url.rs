@@ -19,7 +19,8 @@ pub enum StoreUrl {
     Embedded(PathBuf),
     /// `memory:`: gone with the process.
     Memory,
-    /// `redis://…`, `rediss://…`, `redis+unix://…`: one Redis server. `redis+sentinel://…`: the one that sentinels name.
+    /// `redis://…`, `rediss://…`, `redis+unix://…`: one Redis server. `redis+sentinel://…`: the one that sentinels
+    /// name. `redis+cluster://…`: all primaries of a cluster.
     Redis(RedisTarget),
 }
 
@@ -28,14 +29,10 @@ pub enum StoreUrl {
 pub enum StoreUrlError {
     /// The scheme is unknown.
     #[error(
-        "expected a URL that starts with embedded:, memory:, redis://, rediss://, redis+unix:// or redis+sentinel://"
+        "expected a URL that starts with embedded:, memory:, redis://, rediss://, redis+unix://, redis+sentinel:// or \
+         redis+cluster://"
     )]
     UnknownScheme,
-    /// The scheme is only known to other versions.
-    #[error(
-        "{0} is not supported by this version; use embedded:, memory:, redis://, rediss://, redis+unix:// or redis+sentinel://"
-    )]
-    Unsupported(&'static str),
     /// `embedded:` without a path, or with one that was meant as a host.
     #[error("expected embedded:PATH with a path and no // before it")]
     EmbeddedPath,
@@ -61,6 +58,15 @@ pub enum StoreUrlError {
          those of the servers; percent-encode special characters in a password"
     )]
     RedisSentinel,
+    /// `redis+cluster://` or `rediss+cluster://` that does not parse.
+    #[error(
+        "expected redis[s]+cluster://[[user]:password@]host[:port][,host[:port]…]; name some nodes, the others are found; \
+         percent-encode special characters in a password"
+    )]
+    RedisCluster,
+    /// A cluster has only one database.
+    #[error("a cluster has no database but 0; leave the number out")]
+    ClusterDatabase,
     /// The database is not a number of at least 0.
     #[error("the database must be a number such as 0")]
     Database,
@@ -176,7 +182,8 @@ impl FromStr for StoreUrl {
             "redis" => RedisTarget::tcp(text, None).map(Self::Redis),
             "rediss" => RedisTarget::tcp(text, Some(TlsTarget::default())).map(Self::Redis),
             "redis+unix" => RedisTarget::unix(rest).map(Self::Redis),
-            "redis+cluster" => Err(StoreUrlError::Unsupported("redis+cluster://")),
+            "redis+cluster" => RedisTarget::cluster(rest, None).map(Self::Redis),
+            "rediss+cluster" => RedisTarget::cluster(rest, Some(TlsTarget::default())).map(Self::Redis),
             "redis+sentinel" => RedisTarget::sentinel(rest, None).map(Self::Redis),
             "rediss+sentinel" => RedisTarget::sentinel(rest, Some(TlsTarget::default())).map(Self::Redis),
             _ => Err(StoreUrlError::UnknownScheme),

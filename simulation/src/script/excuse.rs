@@ -33,6 +33,8 @@ type Window = (Duration, Duration);
 pub struct Excuses {
     interests: Vec<Window>,
     scores: Vec<Window>,
+    /// When connections to the store were cut, and nothing else was wrong.
+    cuts: Vec<Window>,
     /// When anything was wrong with the store, or with the cache.
     store_wrong: Vec<Window>,
     cache_wrong: Vec<Window>,
@@ -56,6 +58,11 @@ impl Excuses {
     /// Whether a call of `clients_interests` in this time may fail.
     pub fn interests(&self, from: Duration, to: Duration) -> bool {
         overlap(&self.interests, from, to)
+    }
+
+    /// Whether connections to the store were cut in this time.
+    pub fn cut(&self, from: Duration, to: Duration) -> bool {
+        overlap(&self.cuts, from, to)
     }
 
     /// Whether a call of `online_score` in this time may fail.
@@ -122,8 +129,7 @@ impl Excuses {
             } else if matches!(fault, Fault::DeadAddress { .. }) {
                 self.interests.push((at, whole.1.min(at + R1)));
             } else if matches!(fault, Fault::Cut(_)) {
-                // More calls may be in flight than the retry budget allows to send again.
-                self.interests.push((at, at));
+                self.cuts.push((at, at));
             } else if !fault.is_mild() {
                 self.interests.push(whole);
             }

@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{FutureExt, future::pending};
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, pending},
+};
 use scoring_api::{
     resolver::Resolver,
     store::{Network, OpenFuture, Socket},
@@ -129,6 +132,11 @@ impl SimulatedNetwork {
 impl Network for SimulatedNetwork {
     fn tcp(&self, address: SocketAddr) -> OpenFuture {
         self.clone().connect(address.ip()).boxed()
+    }
+
+    fn background(&self, _: &str, work: BoxFuture<'static, ()>) -> io::Result<()> {
+        tokio::spawn(work);
+        Ok(())
     }
 
     fn unix(&self, _: &Path) -> OpenFuture {

@@ -8,8 +8,8 @@ fn refused() -> BackendError {
 }
 
 fn gauges(status: &StoreHealth) -> (i64, i64) {
-    let (role, metrics) = ([status.role.as_str()], &status.metrics);
-    (metrics.up.with_label_values(&role).get(), metrics.breaker.with_label_values(&role).get())
+    let (role, metrics) = ([status.role.as_str(), ""], &status.metrics);
+    (metrics.up.0.with_label_values(&role).get(), metrics.breaker.0.with_label_values(&role).get())
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn a_link_for_writes_counts_only_in_operations() {
     let link = LinkHealth::new(status.clone());
     link.connected();
     let before = status.report();
-    let writes = LinkHealth::for_writes(status.clone());
+    let writes = LinkHealth::uncounted(status.clone());
     writes.breaker_changed(Change::Opened);
     writes.failed(&refused());
     writes.count(Operation::Set, Some(&refused()), Duration::ZERO);

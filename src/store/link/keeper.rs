@@ -120,20 +120,28 @@ impl LinkState {
 }
 
 /// Reads a key that hardly exists, with the command of the role's requests. A value of the wrong kind counts as an
-/// answer.
+/// answer, and so does the address of the node that has the key.
 fn probe(role: Role, connection: &dyn Connection) -> BoxFuture<'static, Result<(), BackendError>> {
+    let is_shard = connection.is_shard();
     let answer: BoxFuture<'static, Result<(), BackendError>> = match role {
         Role::Cache => {
             let reply = connection.get("uid:probe".to_owned());
             Box::pin(async { reply.await.map(drop) })
         }
         Role::Persistent => {
-            let reply = connection.get_many(Arc::from(["i:probe".to_owned()]));
-            Box::pin(async { reply.await.map(drop) })
+            let keys = Arc::from(["i:probe".to_owned()]);
+            if is_shard {
+                let reply = connection.get_each(keys, false);
+                Box::pin(async { reply.await.map(drop) })
+            } else {
+                let reply = connection.get_many(keys);
+                Box::pin(async { reply.await.map(drop) })
+            }
         }
     };
-    Box::pin(async {
+    Box::pin(async move {
         match answer.await {
+            Err(BackendError::Redirected(_)) if is_shard => Ok(()),
             Err(error) if error.remedy() == Remedy::BadValue => Ok(()),
             outcome => outcome,
         }

@@ -157,7 +157,7 @@ impl PersistentReader {
 
     /// Waits for the reply to a read that its caller has given up: a reply that is too large takes its time, and its
     /// question must not be asked again and again. Ends with the reply, with its connection, or at a time limit.
-    pub(super) fn learn_from(&self, keys: Arc<[String]>, read: PendingRead) {
+    pub(super) fn learn_from<A: 'static>(&self, keys: Arc<[String]>, read: PendingRead<A>) {
         let this = self.clone();
         spawn_local(async move {
             let patience = read.handle.link.policy.patience;

@@ -8,7 +8,10 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use secrecy::SecretString;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout, timeout_at},
+};
 
 use super::{
     connection::RedisConnection,
@@ -16,14 +19,16 @@ use super::{
     sentinel::Sentinels,
     socket::{Network, OpenFuture, SystemNetwork},
     tls::Tls,
+    topology::Topology,
 };
 use crate::{
     resolver::Resolver,
     secret_file,
     single_flight::SingleFlight,
     store::{
-        BackendError, Connection, Connector, FailedAttempt, ReplyFuture, SentinelReport, Step,
-        url::{Password, RedisAddress, RedisTarget},
+        BackendError, Cluster, ClusterView, Connection, Connector, FailedAttempt, ReplyFuture,
+        SentinelReport, Step,
+        url::{HostAndPort, Password, RedisAddress, RedisTarget},
     },
 };
 
@@ -40,6 +45,9 @@ pub struct RedisConnector {
     passwords: SingleFlight<SecretString, String>,
     tls: Option<Tls>,
     sentinels: Option<Sentinels>,
+    topology: Option<Topology>,
+    /// The cluster to which the server belongs.
+    cluster: Option<Topology>,
 }
 
 // ===== impl RedisConnector =====
@@ -48,28 +56,57 @@ impl RedisConnector {
     /// A connector to `target`, whose name `resolver` looks up. `timeout` limits reading the password and the
     /// certificates, resolving, connecting, the TLS handshake and logging in together.
     pub fn new(target: RedisTarget, timeout: Duration, resolver: Resolver) -> Self {
+        Self::over(target, timeout, resolver, Arc::new(SystemNetwork))
+    }
+
+    /// As [`new`](Self::new), over another network than the system's.
+    pub fn over(
+        target: RedisTarget,
+        timeout: Duration,
+        resolver: Resolver,
+        network: Arc<dyn Network>,
+    ) -> Self {
         let passwords = SingleFlight::new("password");
         let tls = target.tls.clone().map(Tls::new);
         let sentinels = target.sentinels().map(|(name, targets)| {
-            let connector = |target| Self::new(target, timeout, resolver.clone());
+            let connector = |target| Self::over(target, timeout, resolver.clone(), network.clone());
             let each = targets.into_iter().map(|(place, target)| (place, connector(target)));
-            Sentinels::new(name, each.collect())
+            Sentinels::new(name, each.collect(), network.clone())
         });
-        let network = Arc::new(SystemNetwork);
-        Self { target: Arc::new(target), timeout, resolver, network, passwords, tls, sentinels }
+        let mut connector = Self {
+            target: Arc::new(target),
+            timeout,
+            resolver,
+            network,
+            passwords,
+            tls,
+            sentinels,
+            topology: None,
+            cluster: None,
+        };
+        if let RedisAddress::Cluster(seeds) = &connector.target.address {
+            connector.topology = Some(Topology::new(seeds.clone(), connector.clone()));
+        }
+        connector
     }
 
-    /// The same connector, over another network than the system's.
-    #[must_use]
-    pub fn over(self, network: Arc<dyn Network>) -> Self {
-        Self { network, ..self }
+    /// A connector to the server at `place`, with the same log-in.
+    pub(super) fn at(&self, place: HostAndPort) -> Self {
+        Self { target: Arc::new(self.target.at(place)), topology: None, ..self.clone() }
     }
 
-    /// The same connector; if both have the same sentinels and the same primary, they ask together with those of `other`.
+    pub(super) fn network(&self) -> &dyn Network {
+        self.network.as_ref()
+    }
+
+    /// The same connector; if `other` has the same sentinels or the same cluster, both ask them together.
     #[must_use]
-    pub fn sharing_sentinels_of(mut self, other: &Self) -> Self {
+    pub fn asking_together_with(mut self, other: &Self) -> Self {
         if self.target.address == other.target.address && self.target.tls == other.target.tls {
             self.sentinels.clone_from(&other.sentinels);
+            if self.target.username == other.target.username {
+                self.topology.clone_from(&other.topology);
+            }
         }
         self
     }
@@ -91,6 +128,7 @@ impl RedisConnector {
                 (place, Some(named))
             }
             (RedisAddress::Sentinel { .. }, None) => return Err(BackendError::NoPrimary(String::new())),
+            (RedisAddress::Cluster(_), _) => return self.any_primary(deadline).await,
         };
         let addresses = self.resolve(&place.host, place.port, deadline).await?;
         let stagger = stagger(deadline, addresses.len());
@@ -100,7 +138,26 @@ impl RedisConnector {
         });
         let mut connection = made.await.map_err(BackendError::Connect)?;
         connection.named = named;
+        connection.is_shard = self.cluster.is_some();
         Ok(connection)
+    }
+
+    /// A connection to one of the cluster's primaries.
+    async fn any_primary(&self, deadline: Instant) -> Result<RedisConnection, BackendError> {
+        let no_topology = || BackendError::NoTopology(String::new());
+        let topology = self.topology.as_ref().ok_or_else(no_topology)?;
+        topology.poke();
+        let mut view = topology.view()?;
+        let known = timeout_at(deadline, view.wait_for(|view| view.map.is_some())).await;
+        let place =
+            known.ok().and_then(Result::ok).and_then(|view| view.map.as_ref()?.primaries().first().cloned());
+        let Some(place) = place else { return Err(BackendError::NoTopology(view.borrow().faults.clone())) };
+        Box::pin(self.of_cluster(topology, place).establish()).await
+    }
+
+    /// A connector to a primary of the cluster.
+    fn of_cluster(&self, topology: &Topology, place: HostAndPort) -> Self {
+        Self { cluster: Some(topology.clone()), ..self.at(place) }
     }
 
     /// The current password. A file on a disk that hangs costs one thread, but no worker's time.
@@ -160,6 +217,10 @@ impl RedisConnector {
 impl Connector for RedisConnector {
     fn connect(&self) -> ReplyFuture<Arc<dyn Connection>> {
         let connector = self.clone();
+        if let Some(cluster) = &self.cluster {
+            // The last connection was lost, or there never was one.
+            cluster.poke();
+        }
         async move {
             let connection: Arc<dyn Connection> = Arc::new(connector.establish().await?);
             Ok(connection)
@@ -171,8 +232,38 @@ impl Connector for RedisConnector {
         true
     }
 
+    fn cluster(&self) -> Option<Arc<dyn Cluster>> {
+        let topology = self.topology.clone()?;
+        Some(Arc::new(RedisCluster { connector: self.clone(), topology }))
+    }
+
     fn sentinels(&self) -> Option<SentinelReport> {
         self.sentinels.as_ref().and_then(Sentinels::report)
+    }
+}
+
+/// The primaries of a cluster, for one role.
+#[derive(Debug)]
+struct RedisCluster {
+    connector: RedisConnector,
+    topology: Topology,
+}
+
+impl Cluster for RedisCluster {
+    fn view(&self) -> Result<watch::Receiver<ClusterView>, BackendError> {
+        self.topology.view()
+    }
+
+    fn last_view(&self) -> Option<ClusterView> {
+        self.topology.last_view()
+    }
+
+    fn primary(&self, place: &HostAndPort) -> Arc<dyn Connector> {
+        Arc::new(self.connector.of_cluster(&self.topology, place.clone()))
+    }
+
+    fn poke(&self) {
+        self.topology.poke();
     }
 }
 

@@ -19,7 +19,7 @@ use futures_util::{
 };
 use redis::{
     AsyncConnectionConfig, Cmd, FromRedisValue, Pipeline, RedisConnectionInfo, Value,
-    aio::MultiplexedConnection, from_redis_value,
+    aio::MultiplexedConnection, cmd, from_redis_value,
 };
 use tokio::{select, sync::watch, task::AbortHandle};
 
@@ -30,7 +30,7 @@ use super::{
     socket::Socket,
 };
 use crate::{
-    store::{BackendError, Connection, ReplyFuture, Size},
+    store::{BackendError, Connection, Found, ReplyFuture, Size},
     units::millis,
 };
 
@@ -44,6 +44,8 @@ pub(super) struct RedisConnection {
     closed: watch::Receiver<()>,
     /// The sentinels' choice, if this is a connection to it.
     pub(super) named: Option<Named>,
+    /// Whether the server is a node of a cluster, and asked only for its own keys.
+    pub(super) is_shard: bool,
 }
 
 #[derive(Clone)]
@@ -87,7 +89,7 @@ impl RedisConnection {
             nonce: format!("{:016x}:", fastrand::u64(..)).into(),
             rounds: Arc::default(),
         };
-        Ok(Self { commands, driver, closed, named: None })
+        Ok(Self { commands, driver, closed, named: None, is_shard: false })
     }
 }
 
@@ -108,13 +110,13 @@ impl Commands {
     }
 
     async fn get(&self, key: String) -> Result<Option<Vec<u8>>, BackendError> {
-        self.read(vec![redis::cmd("GET").arg(key).take()]).await?.next()
+        self.read(vec![cmd("GET").arg(key).take()]).await?.next()
     }
 
     /// For a list or a hash `MGET` returns "nothing", which would turn a broken value into a guess. `EXISTS`, in the
     /// same round trip, counts the existing keys; only if the counts differ, `GET` reads each key alone.
     pub(super) async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, BackendError> {
-        let questions = ["MGET", "EXISTS"].map(|name| redis::cmd(name).arg(keys).take());
+        let questions = ["MGET", "EXISTS"].map(|name| cmd(name).arg(keys).take());
         let mut answers = self.read(questions.into()).await?;
         let mut values: Vec<Option<Vec<u8>>> = answers.next()?;
         let existing: usize = answers.next()?;
@@ -123,7 +125,7 @@ impl Commands {
         }
         if existing > values.iter().flatten().count() {
             let missing = || keys.iter().zip(&values).filter(|(_, value)| value.is_none());
-            let looks = missing().map(|(key, _)| redis::cmd("GET").arg(key).take()).collect();
+            let looks = missing().map(|(key, _)| cmd("GET").arg(key).take()).collect();
             let mut answers = self.read(looks).await?;
             for value in values.iter_mut().filter(|value| value.is_none()) {
                 *value = answers.next()?;
@@ -132,9 +134,32 @@ impl Commands {
         Ok(values)
     }
 
+    /// As [`Connection::get_each`]. `MGET` is rejected if the keys have several slots, even if this server owns them all.
+    async fn get_each(&self, keys: &[String], asking: bool) -> Result<Vec<Found>, BackendError> {
+        let mut questions = Vec::with_capacity(keys.len() * if asking { 2 } else { 1 });
+        for key in keys {
+            if asking {
+                questions.push(cmd("ASKING"));
+            }
+            questions.push(cmd("GET").arg(key).take());
+        }
+        let mut answers = self.read(questions).await?;
+        let found = |_| {
+            if asking && answers.next::<Value>()? != Value::Okay {
+                return Err(BackendError::Protocol);
+            }
+            match answers.next() {
+                Ok(value) => Ok(Found::Value(value)),
+                Err(BackendError::Redirected(redirect)) => Ok(Found::Elsewhere(redirect)),
+                Err(error) => Err(error),
+            }
+        };
+        keys.iter().map(found).collect()
+    }
+
     /// Asks for the length of each key's string. If the server rejects the command, all lengths are unknown.
     async fn sizes(&self, keys: &[String]) -> Result<Vec<Option<Size>>, BackendError> {
-        let questions = keys.iter().map(|key| redis::cmd("STRLEN").arg(key).take()).collect();
+        let questions = keys.iter().map(|key| cmd("STRLEN").arg(key).take()).collect();
         let mut answers = self.read(questions).await?;
         let size = |_| match answers.next::<u64>() {
             Ok(bytes) => Ok(Some(Size::Bytes(bytes))),
@@ -154,7 +179,7 @@ impl Commands {
         let own_end_marker = [&*self.nonce, round.format(self.rounds.fetch_add(1, Relaxed))].concat();
         let mut pipeline = Pipeline::with_capacity(count);
         questions.into_iter().for_each(|question| _ = pipeline.add_command(question));
-        pipeline.add_command(redis::cmd("PING").arg(&own_end_marker).take());
+        pipeline.add_command(cmd("PING").arg(&own_end_marker).take());
         let mut replies = self
             .client
             .clone()
@@ -194,6 +219,15 @@ impl Connection for RedisConnection {
         async move { commands.get_many(&keys).await }.boxed()
     }
 
+    fn get_each(&self, keys: Arc<[String]>, asking: bool) -> ReplyFuture<Vec<Found>> {
+        let commands = self.commands.clone();
+        async move { commands.get_each(&keys, asking).await }.boxed()
+    }
+
+    fn is_shard(&self) -> bool {
+        self.is_shard
+    }
+
     fn sizes(&self, keys: Arc<[String]>) -> ReplyFuture<Vec<Option<Size>>> {
         let commands = self.commands.clone();
         async move { commands.sizes(&keys).await }.boxed()
@@ -202,7 +236,7 @@ impl Connection for RedisConnection {
     fn set(&self, key: String, value: Vec<u8>, ttl: Duration) -> ReplyFuture<()> {
         let ttl = millis(ttl);
         let commands = self.commands.clone();
-        let set = redis::cmd("SET").arg(key).arg(value).arg("PX").arg(ttl).take();
+        let set = cmd("SET").arg(key).arg(value).arg("PX").arg(ttl).take();
         async move { commands.run_for(set, &Value::Okay).await }.boxed()
     }
 

@@ -5,7 +5,7 @@ use std::{error::Error, io, sync::Arc};
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
 use super::tls;
-use crate::store::BackendError;
+use crate::store::{BackendError, Redirect, url::HostAndPort};
 
 /// The table from the client's errors to ours.
 pub(super) fn sort(error: &RedisError) -> BackendError {
@@ -22,11 +22,25 @@ pub(super) fn sort(error: &RedisError) -> BackendError {
             | ServerErrorKind::ClusterDown
             | ServerErrorKind::MasterDown,
         ) => BackendError::NotServing { code: code(error) },
+        ErrorKind::Server(kind @ (ServerErrorKind::Moved | ServerErrorKind::Ask)) => {
+            redirected(error, kind == ServerErrorKind::Ask)
+        }
         ErrorKind::Server(ServerErrorKind::ReadOnly) => BackendError::ReadOnly,
         ErrorKind::Server(ServerErrorKind::CrossSlot) => BackendError::CrossSlot,
         ErrorKind::Server(ServerErrorKind::NoPerm) => BackendError::Denied { code: code(error) },
         _ => by_code(error),
     }
+}
+
+/// `MOVED slot host:port` or `ASK slot host:port`; the host may be missing.
+fn redirected(error: &RedisError, asking: bool) -> BackendError {
+    let redirect = error.redirect_node().and_then(|(place, slot)| {
+        // An IPv6 address has no brackets here.
+        let (host, port) = place.rsplit_once(':')?;
+        let to = HostAndPort { host: host.to_owned(), port: port.parse().ok()? };
+        Some(Redirect { asking, slot, to })
+    });
+    redirect.map_or(BackendError::Protocol, |redirect| BackendError::Redirected(Box::new(redirect)))
 }
 
 /// Whether a server rejected a `PING` because it cannot save. It still serves reads.

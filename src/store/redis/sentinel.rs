@@ -6,14 +6,15 @@
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
-    thread,
     time::Duration,
 };
 
-use futures_util::future::{join, join_all};
+use futures_util::{
+    FutureExt,
+    future::{join, join_all},
+};
 use redis::{Cmd, Value, cmd, from_redis_value};
 use tokio::{
-    runtime::Builder,
     select,
     sync::watch,
     time::{Instant, sleep, timeout, timeout_at},
@@ -22,6 +23,7 @@ use tokio::{
 use super::{
     connect::RedisConnector,
     connection::{Commands, RedisConnection},
+    socket::Network,
 };
 use crate::store::{BackendError, SentinelReport, url::HostAndPort};
 
@@ -37,6 +39,7 @@ pub(super) struct Sentinels {
     /// The name of the primary that the sentinels watch.
     name: Arc<str>,
     sentinels: Arc<[(HostAndPort, RedisConnector)]>,
+    network: Arc<dyn Network>,
     view: Arc<Mutex<Option<watch::Receiver<View>>>>,
 }
 
@@ -74,8 +77,12 @@ pub(super) struct Named {
 // ===== impl Sentinels =====
 
 impl Sentinels {
-    pub(super) fn new(name: &str, sentinels: Vec<(HostAndPort, RedisConnector)>) -> Self {
-        Self { name: name.into(), sentinels: sentinels.into(), view: Arc::default() }
+    pub(super) fn new(
+        name: &str,
+        sentinels: Vec<(HostAndPort, RedisConnector)>,
+        network: Arc<dyn Network>,
+    ) -> Self {
+        Self { name: name.into(), sentinels: sentinels.into(), network, view: Arc::default() }
     }
 
     /// The primary that the sentinels name, once enough of them have been asked.
@@ -126,8 +133,6 @@ impl Sentinels {
         if let Some(view) = running.as_ref() {
             return Ok(view.clone());
         }
-        let failed = |error: std::io::Error| BackendError::NoPrimary(format!("no thread: {error}"));
-        let runtime = Builder::new_current_thread().enable_all().build().map_err(failed)?;
         let answers = vec![Answer::Outstanding; self.sentinels.len()];
         let (publisher, view) = watch::channel(View { claim: None, answers });
         let (name, sentinels) = (self.name.clone(), self.sentinels.clone());
@@ -141,8 +146,8 @@ impl Sentinels {
                 () = publisher.closed() => {}
             }
         };
-        let asking = thread::Builder::new().name("sentinels".to_owned()).spawn(move || runtime.block_on(ask));
-        asking.map_err(failed)?;
+        let asking = self.network.background("sentinels", ask.boxed());
+        asking.map_err(|error| BackendError::NoPrimary(format!("no thread: {error}")))?;
         *running = Some(view.clone());
         Ok(view)
     }

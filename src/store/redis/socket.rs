@@ -4,6 +4,7 @@ use std::{
     fmt, io,
     net::SocketAddr,
     path::{Path, PathBuf},
+    thread,
     time::Duration,
 };
 
@@ -12,6 +13,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, UnixStream},
+    runtime::Builder,
 };
 
 /// Any kind of open socket.
@@ -29,6 +31,13 @@ pub trait Network: fmt::Debug + Send + Sync {
 
     /// Connects to the Unix socket at `path`.
     fn unix(&self, path: &Path) -> OpenFuture;
+
+    /// Runs `work`, which lasts as long as the process may need it, beside all workers.
+    ///
+    /// # Errors
+    ///
+    /// If the system has no thread left.
+    fn background(&self, name: &str, work: BoxFuture<'static, ()>) -> io::Result<()>;
 }
 
 /// The network of the operating system.
@@ -46,6 +55,12 @@ impl Network for SystemNetwork {
 
     fn unix(&self, path: &Path) -> OpenFuture {
         unix(path.to_owned()).boxed()
+    }
+
+    fn background(&self, name: &str, work: BoxFuture<'static, ()>) -> io::Result<()> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        thread::Builder::new().name(name.to_owned()).spawn(move || runtime.block_on(work))?;
+        Ok(())
     }
 }
 

@@ -1,4 +1,4 @@
-//! One Redis server, over TCP or a Unix socket.
+//! Redis: one server over TCP or a Unix socket, the one that sentinels name, or a cluster.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use super::StoreUrlError;
 const REDIS_PORT: u16 = 6379;
 const SENTINEL_PORT: u16 = 26379;
 
-/// One Redis server, and the log-in.
+/// One Redis server, or a cluster, and the log-in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RedisTarget {
     /// Its address.
@@ -60,12 +60,14 @@ pub enum RedisAddress {
         /// The log-in of the sentinels themselves.
         log_in: SentinelLogIn,
     },
+    /// All primaries of a cluster, which these nodes know. At least one.
+    Cluster(Vec<HostAndPort>),
     /// Over a Unix socket, at this path.
     Unix(PathBuf),
 }
 
 /// A server's address.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HostAndPort {
     /// A name or an IP address, an IPv6 one without brackets.
     pub host: String,
@@ -126,24 +128,31 @@ impl RedisTarget {
         let refused = StoreUrlError::RedisSentinel;
         let (authority, path) =
             rest.strip_prefix("//").and_then(|rest| rest.split_once('/')).ok_or(refused)?;
-        let (login, hosts) =
-            authority.rsplit_once('@').map_or(("", authority), |(login, hosts)| (login, hosts));
-        let sentinels = hosts.split(',').map(|host| {
-            let url = parse(&format!("redis://{host}"), refused)?;
-            let is_alone = url.username().is_empty() && url.password().is_none() && url.path().is_empty();
-            HostAndPort::of(&url, SENTINEL_PORT).filter(|_| is_alone && url.query().is_none()).ok_or(refused)
-        });
-        let sentinels = sentinels.collect::<Result<Vec<_>, _>>()?;
+        let (login, sentinels) = log_in_and_hosts(authority, SENTINEL_PORT, refused)?;
         let (name, number) = path.split_once('/').unwrap_or((path, "0"));
-        // Each sentinel with a log-in of its own is a misunderstanding.
-        if name.is_empty() || !name.chars().all(is_host_char) || login.contains('@') {
+        if name.is_empty() || !name.chars().all(is_host_char) {
             return Err(refused);
         }
-        // The parser of URLs knows no list of hosts, so it gets one.
-        let url = parse(&format!("redis://{login}@localhost"), refused)?;
         let log_in = SentinelLogIn::default();
         let address = RedisAddress::Sentinel { sentinels, name: name.to_owned(), log_in };
-        Self::new(address, &url, database(number)?, tls)
+        Self::new(address, &login, database(number)?, tls)
+    }
+
+    /// From the rest of a URL after `redis+cluster:`, or with `tls` after `rediss+cluster:`.
+    pub(super) fn cluster(rest: &str, tls: Option<TlsTarget>) -> Result<Self, StoreUrlError> {
+        let refused = StoreUrlError::RedisCluster;
+        let rest = rest.strip_prefix("//").ok_or(refused)?;
+        let (authority, number) = rest.split_once('/').unwrap_or((rest, ""));
+        if !number.is_empty() && database(number)? != 0 {
+            return Err(StoreUrlError::ClusterDatabase);
+        }
+        let (login, nodes) = log_in_and_hosts(authority, REDIS_PORT, refused)?;
+        Self::new(RedisAddress::Cluster(nodes), &login, 0, tls)
+    }
+
+    /// The server at `place` in this one's stead, with the same log-in.
+    pub(in crate::store) fn at(&self, place: HostAndPort) -> Self {
+        Self { address: RedisAddress::Tcp(place), ..self.clone() }
     }
 
     /// The name of the primary, and each sentinel as a server of its own.
@@ -197,6 +206,8 @@ impl fmt::Display for RedisTarget {
             (RedisAddress::Tcp(_), Some(_)) => "rediss://",
             (RedisAddress::Sentinel { .. }, None) => "redis+sentinel://",
             (RedisAddress::Sentinel { .. }, Some(_)) => "rediss+sentinel://",
+            (RedisAddress::Cluster(_), None) => "redis+cluster://",
+            (RedisAddress::Cluster(_), Some(_)) => "rediss+cluster://",
             (RedisAddress::Unix(_), _) => "redis+unix://",
         })?;
         let username = self.username.as_deref().unwrap_or_default();
@@ -209,14 +220,18 @@ impl fmt::Display for RedisTarget {
         match &self.address {
             RedisAddress::Tcp(place) => write!(f, "{place}/{}", self.database),
             RedisAddress::Sentinel { sentinels, name, .. } => {
-                let sentinels: Vec<_> = sentinels.iter().map(ToString::to_string).collect();
-                write!(f, "{}/{name}/{}", sentinels.join(","), self.database)
+                write!(f, "{}/{name}/{}", list(sentinels), self.database)
             }
+            RedisAddress::Cluster(nodes) => f.write_str(&list(nodes)),
             RedisAddress::Unix(path) => {
                 write!(f, "{}?db={}", encoded(&path.to_string_lossy()), self.database)
             }
         }
     }
+}
+
+fn list(hosts: &[HostAndPort]) -> String {
+    hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
 // ===== impl HostAndPort =====
@@ -242,6 +257,27 @@ impl fmt::Display for HostAndPort {
 }
 
 // ===== parts of a URL =====
+
+/// From `[[user]:password@]host[:port][,host[:port]…]` to a URL with the user and the password, and the hosts.
+fn log_in_and_hosts(
+    authority: &str,
+    usual_port: u16,
+    refused: StoreUrlError,
+) -> Result<(Url, Vec<HostAndPort>), StoreUrlError> {
+    let (login, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
+    // Each host with a log-in of its own is a misunderstanding.
+    if login.contains('@') {
+        return Err(refused);
+    }
+    let hosts = hosts.split(',').map(|host| {
+        let url = parse(&format!("redis://{host}"), refused)?;
+        let is_alone = url.username().is_empty() && url.password().is_none() && url.path().is_empty();
+        HostAndPort::of(&url, usual_port).filter(|_| is_alone && url.query().is_none()).ok_or(refused)
+    });
+    let hosts = hosts.collect::<Result<_, _>>()?;
+    // The parser of URLs knows no list of hosts, so it gets one.
+    Ok((parse(&format!("redis://{login}@localhost"), refused)?, hosts))
+}
 
 fn parse(text: &str, refused: StoreUrlError) -> Result<Url, StoreUrlError> {
     if text.chars().any(|c| c.is_whitespace() || c.is_control()) {

@@ -92,7 +92,7 @@ async fn connectors_of_one_url_ask_together() {
     let port = server.address.port().to_string();
     let sentinel = sentinel(address("127.0.0.1", &port), state("scores", "7")).await;
     let one = connector(&sentinel);
-    let other = connector(&sentinel).sharing_sentinels_of(&one);
+    let other = connector(&sentinel).asking_together_with(&one);
     for connector in [&one, &other] {
         assert!(connector.establish().await.is_ok());
     }
