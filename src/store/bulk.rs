@@ -5,12 +5,16 @@
 
 use std::{ops::ControlFlow, time::Duration};
 
-use super::{BackendError, EmbeddedFile, redis::RedisBulk, url::StoreUrl};
+use super::{
+    BackendError, EmbeddedFile,
+    redis::{ClusterBulk, RedisBulk},
+    url::StoreUrl,
+};
 use crate::resolver::Resolver;
 
 /// A persistent store that can be read and written in bulk. All methods block; call them outside of async code.
 pub trait Bulk: Send {
-    /// Writes all `entries` or nothing. `watch` sees the progress.
+    /// Writes all `entries` or nothing; a cluster, one after the other. `watch` sees the progress.
     ///
     /// # Errors
     ///
@@ -82,6 +86,16 @@ pub enum PutError {
     /// The watch did not confirm; the store is unchanged.
     #[error("nothing was written: called off")]
     CalledOff,
+    /// Some entries were written, and at most a few more. Only for a store without transactions.
+    #[error("{written} of {of} clients were written before this failed: {error}; running this again is safe")]
+    Partly {
+        /// The confirmed entries.
+        written: usize,
+        /// All entries.
+        of: usize,
+        /// The cause.
+        error: BackendError,
+    },
     /// The answer to the commit was lost: everything was written, or nothing. Writing the same entries again is safe.
     #[error(
         "whether it was written is unknown, for the store's last answer was lost ({0}); \
@@ -131,6 +145,9 @@ pub fn open_bulk(
             Purpose::Read => Box::new(EmbeddedFile::open_to_read(path)?),
             Purpose::Write => Box::new(EmbeddedFile::open(path)?),
         },
+        StoreUrl::Redis(target) if url.is_cluster() => {
+            Box::new(ClusterBulk::connect(target, connect_timeout, resolver)?)
+        }
         StoreUrl::Redis(target) => Box::new(RedisBulk::connect(target, connect_timeout, resolver)?),
     })
 }

@@ -35,6 +35,9 @@ pub enum BackendError {
     /// The server is a node of a cluster, and another one has the key.
     #[error("the server is a node of a cluster, and {to} has the key; use redis+cluster://{to}", to = .0.to)]
     Redirected(Box<Redirect>),
+    /// Slots of the cluster are being moved, so a list of all its keys would not be complete.
+    #[error("slots of the cluster are being moved")]
+    SlotsMoving,
     /// The sentinels name another primary than the server of this connection.
     #[error("the sentinels name another primary")]
     Demoted,
@@ -130,7 +133,7 @@ impl BackendError {
             | Self::Storage(_) => Remedy::Reconnect,
             Self::Connect(attempts) => FailedAttempt::remedy_of(attempts),
             Self::ReadOnly => Remedy::Reresolve,
-            Self::TimedOut | Self::NotServing { .. } => Remedy::Retry,
+            Self::TimedOut | Self::NotServing { .. } | Self::SlotsMoving => Remedy::Retry,
             Self::Refused { .. } | Self::Redirected(_) => Remedy::Configuration,
             Self::Denied { .. } | Self::NoPassword(_) | Self::Tls(_) => Remedy::Wait,
             Self::WritesRefused { .. } => Remedy::DropWrite,
@@ -148,6 +151,7 @@ impl BackendError {
             Self::NoPrimary(_) => "no_primary",
             Self::NoTopology(_) => "no_topology",
             Self::Redirected(_) => "redirected",
+            Self::SlotsMoving => "slots_moving",
             Self::Demoted => "demoted",
             Self::NoPassword(_) => "no_password",
             Self::Tls(_) => "tls",
@@ -212,6 +216,7 @@ impl From<&BackendError> for StoreError {
             | BackendError::NoPrimary(_)
             | BackendError::NoTopology(_)
             | BackendError::Redirected(_)
+            | BackendError::SlotsMoving
             | BackendError::Demoted
             | BackendError::NoPassword(_)
             | BackendError::Tls(_)

@@ -4,6 +4,7 @@
 //! report: when the last byte arrived, and how many.
 
 mod bulk;
+mod cluster_bulk;
 mod connect;
 mod connection;
 mod errors;
@@ -18,6 +19,7 @@ mod tls;
 mod topology;
 
 pub(super) use bulk::RedisBulk;
+pub(super) use cluster_bulk::ClusterBulk;
 pub use connect::RedisConnector;
 pub use socket::{Network, OpenFuture, Socket, SystemNetwork};
 pub(crate) use tls::check as check_tls;

@@ -92,6 +92,11 @@ impl SlotMap {
         &self.primaries
     }
 
+    /// The number of slots of one primary.
+    pub fn slots_of(&self, place: &HostAndPort) -> usize {
+        (0..SLOTS).filter(|&slot| self.owner(slot) == Some(place)).count()
+    }
+
     /// The number of slots without a primary.
     pub fn unowned(&self) -> usize {
         self.owners.iter().filter(|owner| **owner == UNOWNED).count()

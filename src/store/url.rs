@@ -145,6 +145,11 @@ impl StoreUrl {
         }
     }
 
+    /// Whether the store has no transaction over all its keys.
+    pub fn is_cluster(&self) -> bool {
+        matches!(self, Self::Redis(RedisTarget { address: RedisAddress::Cluster(_), .. }))
+    }
+
     /// The place according to the URL alone, without a password or certificates from files.
     pub fn without_files(&self) -> Self {
         match self {

@@ -7,6 +7,7 @@
 //! | [`RespServer`] | a store inside the test process, scripted command by command |
 //! | [`Proxy`] | a bad network between a client and any store |
 //! | [`RedisServer`] | a real `redis-server` process, to be killed, stopped and filled |
+//! | [`SentinelGroup`], [`ClusterGroup`] | six of them that watch or know each other |
 //! | [`Door`] | how the first two admit connections: shut, clogged, flapping, half-open |
 //! | [`Certificate`] | a certificate in files, and clients that trust it |
 //! | [`ReverseProxy`] | a real nginx or HAProxy in front of a service |
@@ -22,6 +23,7 @@ pub mod bench;
 mod browser;
 mod calls;
 mod certificate;
+mod cluster;
 mod door;
 mod eventually;
 mod full_backlog;
@@ -44,6 +46,7 @@ pub use self::{
     browser::Browser,
     calls::{Person, call, sign},
     certificate::Certificate,
+    cluster::ClusterGroup,
     door::Door,
     eventually::{eventually, in_time},
     full_backlog::FullBacklog,

@@ -4,7 +4,10 @@
 //! So a socket that never listens stays bound to it: connects are refused, the kernel does not assign the port, and a
 //! server that sets `SO_REUSEADDR` (as Redis does) and names the port can listen on it.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+};
 
 use socket2::{Domain, Socket, Type};
 
@@ -21,6 +24,18 @@ impl ReservedPort {
     /// Takes a port that is free now.
     pub fn new() -> Self {
         Self::at((Ipv4Addr::LOCALHOST, 0).into())
+    }
+
+    /// Takes a port that is free now, and the port at `distance` above it.
+    pub fn with_another(distance: u16) -> (Self, Self) {
+        loop {
+            let one = Self::new();
+            let other = one.addr.port().checked_add(distance).map(|port| (Ipv4Addr::LOCALHOST, port).into());
+            if let Some(bound) = other.and_then(|addr| try_bind(addr).ok()) {
+                let addr = bound.local_addr().unwrap().as_socket().unwrap();
+                return (one, Self { addr, _bound: bound });
+            }
+        }
     }
 
     /// Takes this address of the loopback network, or a free port there if its port is 0.
@@ -45,10 +60,14 @@ impl ReservedPort {
 }
 
 fn bind(addr: SocketAddr) -> Socket {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.set_reuse_address(true).unwrap();
-    socket.bind(&addr.into()).unwrap();
-    socket
+    try_bind(addr).unwrap()
+}
+
+fn try_bind(addr: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&addr.into())?;
+    Ok(socket)
 }
 
 #[cfg(test)]

@@ -6,7 +6,10 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Mutex;
+use std::sync::{
+    Mutex,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
 use std::time::Duration;
 
 use redis::{AsyncConnectionConfig, Client, FromRedisValue, RedisResult, cmd};
@@ -33,6 +36,7 @@ pub struct RedisServer {
     dir: TempDir,
     options: Vec<String>,
     process: Mutex<Process>,
+    is_stopped: AtomicBool,
 }
 
 /// A child that does not outlive its owner. `None` once it is reaped, because another process may then have its id.
@@ -81,10 +85,10 @@ impl RedisServer {
         Self::at(port, dir, &[&tls[..], &files, options].concat()).await
     }
 
-    async fn at(port: ReservedPort, dir: TempDir, options: &[&str]) -> Self {
+    pub(crate) async fn at(port: ReservedPort, dir: TempDir, options: &[&str]) -> Self {
         let options: Vec<_> = options.iter().map(|&option| option.to_owned()).collect();
         let process = Mutex::new(Process::spawn(&program(), &port, dir.path(), &options));
-        let server = Self { port, dir, options, process };
+        let server = Self { port, dir, options, process, is_stopped: AtomicBool::new(false) };
         server.answers().await;
         server
     }
@@ -142,6 +146,11 @@ impl RedisServer {
         self.command::<()>(&["CLIENT", "PAUSE", &duration.as_millis().to_string(), mode]).await;
     }
 
+    /// Whether it runs, and has not been stopped.
+    pub(crate) fn is_running(&self) -> bool {
+        !self.is_stopped.load(Relaxed) && self.process.lock().unwrap().0.is_some()
+    }
+
     /// Kills the process, and returns when it is gone.
     pub fn kill9(&self) {
         self.process.lock().unwrap().kill9();
@@ -159,6 +168,7 @@ impl RedisServer {
     pub fn sigstop(&self) {
         let pid = self.process.lock().unwrap().pid();
         kill_process(pid, Signal::STOP).unwrap();
+        self.is_stopped.store(true, Relaxed);
         // Without NOWAIT the kernel would report one stop only once, and a second stop would wait for ever.
         waitid(WaitId::Pid(pid), WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)
             .unwrap();
@@ -166,6 +176,7 @@ impl RedisServer {
 
     /// Resumes a stopped process.
     pub fn sigcont(&self) {
+        self.is_stopped.store(false, Relaxed);
         kill_process(self.process.lock().unwrap().pid(), Signal::CONT).unwrap();
     }
 
@@ -180,7 +191,7 @@ impl RedisServer {
         .await;
     }
 
-    async fn ask<T: FromRedisValue>(&self, words: &[&str]) -> RedisResult<T> {
+    pub(crate) async fn ask<T: FromRedisValue>(&self, words: &[&str]) -> RedisResult<T> {
         let url = format!("redis+unix://{}?user=tools&pass=any", self.socket().display());
         // The client's default limit of half a second is too short for a command that blocks the server on purpose.
         let patient = AsyncConnectionConfig::new().set_response_timeout(None);

@@ -62,8 +62,7 @@ impl TestApp {
         self.scores_right().await;
         self.interests_refused().await;
         eventually(NOTICED_WITHIN, "readiness says degraded and the gauge is 0", async || {
-            self.readiness().await == "degraded"
-                && self.metric(r#"scoring_store_up{role="persistent"}"#).await == 0.0
+            self.readiness().await == "degraded" && !self.store_is_up().await
         })
         .await;
         eventually(NOTICED_WITHIN, "interests are refused at once", async || {
@@ -86,10 +85,18 @@ impl TestApp {
         eventually(bound, "all is OK again", async || {
             self.interests(&[1, 2]).await.status == 200
                 && self.readiness().await == "ready"
-                && self.metric(r#"scoring_store_up{role="persistent"}"#).await == 1.0
+                && self.store_is_up().await
         })
         .await;
         self.is_ok().await;
+    }
+
+    /// Whether the gauge of each of the persistent store's shards is 1, and there is one.
+    pub async fn store_is_up(&self) -> bool {
+        let text = self.scrape().await;
+        let mut shards =
+            text.lines().filter(|line| line.starts_with(r#"scoring_store_up{role="persistent""#)).peekable();
+        shards.peek().is_some() && shards.all(|line| line.ends_with(" 1"))
     }
 
     /// "OK": both methods answer right and in time.

@@ -28,6 +28,8 @@ const TTL: Duration = Duration::from_secs(1);
 struct Line {
     role: Role,
     step: &'static str,
+    /// The address, if the store is a cluster.
+    server: String,
     outcome: Result<Duration, BackendError>,
 }
 
@@ -50,38 +52,71 @@ pub(super) fn run(settings: &Settings) -> Result<(), Failure> {
 
 async fn of_persistent(store: &dyn Connector, limit: Duration) -> Vec<Line> {
     let keys: Arc<[String]> = [CLIENT_KEY.to_owned()].into();
-    let (mut lines, connection) = connect(Role::Persistent, store).await;
-    if let Some(connection) = connection {
-        lines.push(Line {
-            role: Role::Persistent,
-            step: "read",
-            outcome: timed(limit, connection.get_many(keys)).await,
-        });
+    let (mut lines, connections) = connect(Role::Persistent, store).await;
+    for (server, connection) in connections {
+        let mut add = |step, outcome| {
+            lines.push(Line { role: Role::Persistent, step, server: server.clone(), outcome });
+        };
+        // A node of a cluster is not asked for several keys at once.
+        if connection.is_shard() {
+            add("read", timed(limit, connection.get_each(keys.clone(), false)).await);
+        } else {
+            add("read", timed(limit, connection.get_many(keys.clone())).await);
+            add("get", timed(limit, connection.get(CLIENT_KEY.to_owned())).await);
+        }
         connection.close();
     }
     lines
 }
 
 async fn of_cache(store: &dyn Connector, limit: Duration) -> Vec<Line> {
-    let (mut lines, connection) = connect(Role::Cache, store).await;
-    if let Some(connection) = connection {
-        let mut add = |step, outcome| lines.push(Line { role: Role::Cache, step, outcome });
-        add("read", timed(limit, connection.get(SCORE_KEY.to_owned())).await);
-        add("write", timed(limit, connection.set(SCORE_KEY.to_owned(), b"0.0".to_vec(), TTL)).await);
+    let (mut lines, connections) = connect(Role::Cache, store).await;
+    for (server, connection) in connections {
+        let mut add =
+            |step, outcome| lines.push(Line { role: Role::Cache, step, server: server.clone(), outcome });
+        // A node of a cluster that names another one would have obeyed.
+        let is_answer = |outcome| match outcome {
+            Err(BackendError::Redirected(_)) if connection.is_shard() => Ok(Duration::ZERO),
+            outcome => outcome,
+        };
+        add("read", is_answer(timed(limit, connection.get(SCORE_KEY.to_owned())).await));
+        let written = timed(limit, connection.set(SCORE_KEY.to_owned(), b"0.0".to_vec(), TTL)).await;
+        add("write", is_answer(written));
         connection.close();
     }
     lines
 }
 
-async fn connect(role: Role, store: &dyn Connector) -> (Vec<Line>, Option<Arc<dyn Connection>>) {
+/// Connects to the store; to each primary, if it is a cluster.
+async fn connect(role: Role, store: &dyn Connector) -> (Vec<Line>, Vec<(String, Arc<dyn Connection>)>) {
     let begun = Instant::now();
     // The connector limits the time.
     let made = store.connect().await;
-    let (outcome, connection) = match made {
-        Ok(connection) => (Ok(begun.elapsed()), Some(connection)),
-        Err(error) => (Err(error), None),
-    };
-    (vec![Line { role, step: "connect", outcome }], connection)
+    let line = |server, outcome| Line { role, step: "connect", server, outcome };
+    let map = store.cluster().and_then(|cluster| Some((cluster.last_view()?.map?, cluster)));
+    let mut lines = Vec::new();
+    let mut connections = Vec::new();
+    match (made, map) {
+        (Err(error), _) => lines.push(line(String::new(), Err(error))),
+        (Ok(connection), None) => {
+            lines.push(line(String::new(), Ok(begun.elapsed())));
+            connections.push((String::new(), connection));
+        }
+        (Ok(connection), Some((map, cluster))) => {
+            connection.close();
+            for place in map.primaries() {
+                let begun = Instant::now();
+                match cluster.primary(place).connect().await {
+                    Ok(connection) => {
+                        lines.push(line(place.to_string(), Ok(begun.elapsed())));
+                        connections.push((place.to_string(), connection));
+                    }
+                    Err(error) => lines.push(line(place.to_string(), Err(error))),
+                }
+            }
+        }
+    }
+    (lines, connections)
 }
 
 async fn timed<T>(limit: Duration, reply: ReplyFuture<T>) -> Result<Duration, BackendError> {
@@ -92,17 +127,18 @@ async fn timed<T>(limit: Duration, reply: ReplyFuture<T>) -> Result<Duration, Ba
 
 fn table(settings: &Settings, lines: &[Line]) -> String {
     let mut table = String::new();
-    for Line { role, step, outcome } in lines {
+    for Line { role, step, server, outcome } in lines {
         let url = match role {
             Role::Persistent => &settings.store.url,
             Role::Cache => settings.cache_url(),
         };
+        let server = if server.is_empty() { String::new() } else { format!("  {server}") };
         let outcome = match outcome {
             Ok(took) => format!("ok, {:.1} ms", took.as_secs_f64() * 1_000.0),
             Err(error) => format!("FAILED: {error}"),
         };
         // Writing to a String cannot fail.
-        let _ = writeln!(table, "{:<10}  {step:<7}  {url}  {outcome}", role.as_str());
+        let _ = writeln!(table, "{:<10}  {step:<7}  {url}{server}  {outcome}", role.as_str());
     }
     table
 }

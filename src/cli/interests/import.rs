@@ -1,4 +1,4 @@
-//! `interests import`: writes a whole file into the store, or nothing.
+//! `interests import`: writes a whole file into the store, or nothing; into a cluster client by client.
 //!
 //! The file is read to its end before the store is opened, so a bad line costs nothing. It is held in memory
 //! meanwhile: standard input cannot be read twice, and a transaction that waits for a slow file would keep others
@@ -47,7 +47,10 @@ CSV, after the header (which must be there) a row for each interest of each clie
 Rows with the same id add up; an empty cell is a client without interests. A row is one line.
 
 What is stored for a client is replaced; clients that the file does not name stay as they are. The file is held in
-memory until it is written. A service that runs on the same store sees all of it at once.")]
+memory until it is written. A service that runs on the same store sees all of it at once.
+
+On a Redis Cluster an import needs --piecewise, and is not all or nothing: it ends at the first error, and says how many
+clients were written. Running it again is safe.")]
 pub(in crate::cli) struct ImportArgs {
     /// The file; - is standard input.
     file: PathBuf,
@@ -57,9 +60,19 @@ pub(in crate::cli) struct ImportArgs {
     /// Leave bad lines out and import the others, instead of importing nothing.
     #[arg(long)]
     skip_bad: bool,
+    /// Write client by client into a Redis Cluster, which has no transaction over all clients.
+    #[arg(long)]
+    piecewise: bool,
 }
 
 pub(super) fn run(args: &ImportArgs, place: &StorePlace, gate: Gate) -> Result<(), Failure> {
+    if place.url.is_cluster() && !args.piecewise {
+        return Err(Failure::Usage(
+            "a Redis Cluster has no transaction over all clients, so an import that fails leaves a part behind, and a \
+             service sees the clients one by one; say --piecewise if that is all right"
+                .to_owned(),
+        ));
+    }
     let batch = read(args)?;
     let skip = args.skip_bad && !batch.headless;
     report(&batch, if skip { "skipped" } else { "error" });

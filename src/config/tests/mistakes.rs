@@ -208,12 +208,12 @@ fn a_variable_that_is_not_utf8_is_named() {
 )]
 #[case::grace("auth.admin_grace=61m", r#"auth.admin_grace: must be from "0s" to "1h", got "61m""#)]
 #[case::store_kind(
-    "store.url=redis+cluster://cache",
-    "store.url: redis+cluster:// is not supported by this version; use embedded:, memory:, redis://, rediss://, redis+unix:// or redis+sentinel://"
+    "store.url=redis+cluster://cache/1",
+    "store.url: a cluster has no database but 0; leave the number out"
 )]
 #[case::no_store(
     "store.url=",
-    "store.url: expected a URL that starts with embedded:, memory:, redis://, rediss://, redis+unix:// or redis+sentinel://"
+    "store.url: expected a URL that starts with embedded:, memory:, redis://, rediss://, redis+unix://, redis+sentinel:// or redis+cluster://"
 )]
 #[case::no_timeout("cache.timeout=0s", r#"cache.timeout: must be from "1ms" to "1m", got "0s""#)]
 #[case::short_ttl("cache.ttl=999ms", r#"cache.ttl: must be from "1s" to "30days", got "999ms""#)]

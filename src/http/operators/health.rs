@@ -79,9 +79,9 @@ pub(super) async fn readyz(plan: web::Data<AdminPlan>) -> HttpResponse {
             since: DateTime::<Utc>::from(state.since).to_rfc3339_opts(SecondsFormat::Millis, true),
             breaker: if state.breaker_open { "open" } else { "closed" },
             last_error: state.last_error.as_ref().map(|error| error.kind),
-            cause: state.last_error.map(|error| error.cause),
+            cause: state.last_error.as_ref().map(|error| error.cause.clone()),
             access: state.access.map(Access::as_str),
-            note: store.sentinels().and_then(few),
+            note: store.sentinels().and_then(few).or_else(|| of_cluster(&state.down, store.as_ref())),
         };
         parts.insert(role.role().as_str(), part);
     }
@@ -109,6 +109,17 @@ pub(super) async fn readyz(plan: web::Data<AdminPlan>) -> HttpResponse {
 fn few(sentinels: SentinelReport) -> Option<String> {
     let SentinelReport { answering, silent, faults } = sentinels;
     (silent >= answering).then(|| format!("{answering} of {} sentinels answer: {faults}", answering + silent))
+}
+
+/// In words, which primaries of a cluster do not serve, and how many slots have none.
+fn of_cluster(down: &[Arc<str>], store: &dyn Connector) -> Option<String> {
+    let map = store.cluster()?.last_view()?.map?;
+    let count = map.primaries().len();
+    let down = (!down.is_empty())
+        .then(|| format!("{} of {count} primaries do not serve: {}", down.len(), down.join(", ")));
+    let unowned = (map.unowned() > 0).then(|| format!("{} slots have no primary", map.unowned()));
+    let notes: Vec<_> = down.into_iter().chain(unowned).collect();
+    (!notes.is_empty()).then(|| notes.join("; "))
 }
 
 /// All metrics, in Prometheus' text format.

@@ -23,10 +23,10 @@ use crate::{
 const PROGRESS_WITHIN: Duration = Duration::from_secs(30);
 
 /// Keys in one read.
-const PAGE: usize = 1_000;
+pub(super) const PAGE: usize = 1_000;
 
 /// Approximate bytes in one write: enough to fill the network, and soon sent.
-const CHUNK_BYTES: usize = 256 << 10;
+pub(super) const CHUNK_BYTES: usize = 256 << 10;
 
 /// A connection to one server, for one thread that blocks on it.
 pub(in crate::store) struct RedisBulk {
@@ -159,7 +159,9 @@ impl Bulk for RedisBulk {
     }
 }
 
-async fn in_time<T>(answer: impl Future<Output = Result<T, BackendError>>) -> Result<T, BackendError> {
+pub(super) async fn in_time<T>(
+    answer: impl Future<Output = Result<T, BackendError>>,
+) -> Result<T, BackendError> {
     timeout(PROGRESS_WITHIN, answer).await.unwrap_or(Err(BackendError::TimedOut))
 }
 
@@ -177,7 +179,7 @@ fn chunks(entries: &[(String, Vec<u8>)]) -> impl Iterator<Item = &[(String, Vec<
 }
 
 /// The `SCAN` pattern that matches only `text`.
-fn literally(text: &str) -> String {
+pub(super) fn literally(text: &str) -> String {
     let mut pattern = String::with_capacity(text.len());
     for c in text.chars() {
         if matches!(c, '*' | '?' | '[' | ']' | '^' | '-' | '\\') {

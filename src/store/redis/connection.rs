@@ -135,7 +135,7 @@ impl Commands {
     }
 
     /// As [`Connection::get_each`]. `MGET` is rejected if the keys have several slots, even if this server owns them all.
-    async fn get_each(&self, keys: &[String], asking: bool) -> Result<Vec<Found>, BackendError> {
+    pub(super) async fn get_each(&self, keys: &[String], asking: bool) -> Result<Vec<Found>, BackendError> {
         let mut questions = Vec::with_capacity(keys.len() * if asking { 2 } else { 1 });
         for key in keys {
             if asking {
@@ -145,8 +145,8 @@ impl Commands {
         }
         let mut answers = self.read(questions).await?;
         let found = |_| {
-            if asking && answers.next::<Value>()? != Value::Okay {
-                return Err(BackendError::Protocol);
+            if asking {
+                is_ok(answers.next())?;
             }
             match answers.next() {
                 Ok(value) => Ok(Found::Value(value)),
@@ -155,6 +155,30 @@ impl Commands {
             }
         };
         keys.iter().map(found).collect()
+    }
+
+    /// Writes each entry, and returns each answer. Only for a cluster in bulk.
+    pub(super) async fn set_each(
+        &self,
+        entries: impl Iterator<Item = &(String, Vec<u8>)>,
+        asking: bool,
+    ) -> Result<Vec<Result<(), BackendError>>, BackendError> {
+        let mut commands = Vec::new();
+        for (key, value) in entries {
+            if asking {
+                commands.push(cmd("ASKING"));
+            }
+            commands.push(cmd("SET").arg(key).arg(value).take());
+        }
+        let count = commands.len() / if asking { 2 } else { 1 };
+        let mut answers = self.read(commands).await?;
+        let answer = |_| {
+            if asking {
+                is_ok(answers.next())?;
+            }
+            is_ok(answers.next())
+        };
+        Ok((0..count).map(answer).collect())
     }
 
     /// Asks for the length of each key's string. If the server rejects the command, all lengths are unknown.
@@ -198,6 +222,11 @@ impl Commands {
         }
         Ok(Answers(replies.into_iter()))
     }
+}
+
+/// An answer that must be `OK`.
+fn is_ok(answer: Result<Value, BackendError>) -> Result<(), BackendError> {
+    if answer? == Value::Okay { Ok(()) } else { Err(BackendError::Protocol) }
 }
 
 impl Answers {

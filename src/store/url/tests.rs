@@ -28,6 +28,13 @@ fn redis(text: &str) -> RedisTarget {
     "rediss+sentinel://u:hunter2@a:1,[::1]/scores/3",
     "rediss+sentinel://u:***@a:1,[::1]:26379/scores/3"
 )]
+#[case::cluster("redis+cluster://a", "redis+cluster://a:6379")]
+#[case::cluster_database("redis+cluster://a/0", "redis+cluster://a:6379")]
+#[case::cluster_slash("redis+cluster://a/", "redis+cluster://a:6379")]
+#[case::cluster_nodes(
+    "rediss+cluster://u:hunter2@a:1,[::1],b",
+    "rediss+cluster://u:***@a:1,[::1]:6379,b:6379"
+)]
 #[case::unix("redis+unix:///run/redis.sock", "redis+unix:///run/redis.sock?db=0")]
 #[case::unix_database("redis+unix:///run/redis.sock?db=3", "redis+unix:///run/redis.sock?db=3")]
 #[case::unix_login("redis+unix://a:hunter2@/r.sock", "redis+unix://a:***@/r.sock?db=0")]
@@ -45,7 +52,14 @@ fn a_url_is_shown_without_its_password(#[case] given: &str, #[case] shown: &str)
 #[case::no_scheme("localhost/hunter2", StoreUrlError::UnknownScheme)]
 #[case::unknown("mysql://hunter2", StoreUrlError::UnknownScheme)]
 #[case::upper_case("REDIS://hunter2", StoreUrlError::UnknownScheme)]
-#[case::cluster("redis+cluster://a,b", StoreUrlError::Unsupported("redis+cluster://"))]
+#[case::cluster_without_a_host("redis+cluster://", StoreUrlError::RedisCluster)]
+#[case::cluster_with_one_slash("redis+cluster:/a", StoreUrlError::RedisCluster)]
+#[case::cluster_with_an_empty_host("redis+cluster://a,,b", StoreUrlError::RedisCluster)]
+#[case::cluster_with_two_log_ins("redis+cluster://x:hunter2@a,y:hunter2@b", StoreUrlError::RedisCluster)]
+#[case::cluster_port("redis+cluster://a:0", StoreUrlError::RedisCluster)]
+#[case::cluster_database("redis+cluster://a/1", StoreUrlError::ClusterDatabase)]
+#[case::cluster_database_that_is_none("redis+cluster://a/x", StoreUrlError::Database)]
+#[case::cluster_query("rediss+cluster://a?x=1", StoreUrlError::RedisCluster)]
 #[case::sentinel_without_a_name("redis+sentinel://a", StoreUrlError::RedisSentinel)]
 #[case::sentinel_with_an_empty_name("redis+sentinel://a/", StoreUrlError::RedisSentinel)]
 #[case::sentinel_with_an_odd_name("redis+sentinel://a/b%20c", StoreUrlError::RedisSentinel)]
@@ -141,6 +155,7 @@ proptest! {
     #[test]
     fn no_text_makes_it_panic_and_a_shown_url_is_valid(text in prop_oneof![
         "\\PC*",
+        "rediss?\\+cluster://(\\PC{0,9}:\\PC{0,9}@)?[a-z.:0-9]{1,9}(,[a-z.:]{1,9}){0,2}(/[0-9])?",
         "rediss?\\+sentinel://(\\PC{0,9}:\\PC{0,9}@)?[a-z.:0-9]{1,9}(,[a-z.:]{1,9}){0,2}/[a-z]{1,5}(/[0-9])?",
         "(rediss?|redis\\+unix|embedded|memory):/{0,3}[^x]{0,40}",
         "rediss?://[^/?#]{0,9}(:[^/?#]{0,9})?@[a-z.:]{1,9}(/[0-9]{1,3})?",

@@ -112,8 +112,8 @@ fn reply(line: &str) -> RedisError {
     "refused",
     Configuration
 )]
-#[case::moved("MOVED 3999 127.0.0.1:6381", "refused", Configuration)]
-#[case::ask("ASK 3999 127.0.0.1:6381", "refused", Configuration)]
+#[case::moved("MOVED 3999 127.0.0.1:6381", "redirected", Configuration)]
+#[case::ask("ASK 3999 127.0.0.1:6381", "redirected", Configuration)]
 #[case::cross_slot("CROSSSLOT Keys in request don't hash to the same slot", "cross_slot", BadValue)]
 #[case::max_clients("ERR max number of clients reached", "refused", Configuration)]
 #[case::max_cluster_clients(

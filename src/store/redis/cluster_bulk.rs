@@ -1,0 +1,302 @@
+//! A cluster in bulk: each key at its primary, over connections of its own. A write is not one transaction, because no
+//! transaction spans two slots.
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, HashSet},
+    ops::ControlFlow,
+    sync::Arc,
+    time::Duration,
+};
+
+use redis::cmd;
+use tokio::{
+    runtime::{Builder, Runtime},
+    time::timeout,
+};
+
+use super::{
+    bulk::{CHUNK_BYTES, PAGE, in_time, literally},
+    connect::RedisConnector,
+    connection::RedisConnection,
+};
+use crate::{
+    resolver::Resolver,
+    store::{
+        BackendError, Bulk, Connector, Found, PutError, Redirect, SlotMap, Stored, Watch, slot_of,
+        url::{HostAndPort, RedisTarget},
+    },
+};
+
+/// Maximum servers that a key is asked at, one after the other.
+const HOPS: usize = 5;
+
+/// All primaries of a cluster, for one thread that blocks on them.
+pub(in crate::store) struct ClusterBulk {
+    connector: RedisConnector,
+    map: Arc<SlotMap>,
+    /// Slots that have moved since.
+    moved: RefCell<BTreeMap<u16, HostAndPort>>,
+    // Before the runtime, which their drivers need.
+    connections: RefCell<BTreeMap<HostAndPort, Arc<RedisConnection>>>,
+    runtime: Runtime,
+}
+
+/// The keys for one server, by their positions.
+type Group = (HostAndPort, bool, Vec<usize>);
+
+// ===== impl ClusterBulk =====
+
+impl ClusterBulk {
+    /// Asks for the topology, within `limit`.
+    pub(in crate::store) fn connect(
+        target: &RedisTarget,
+        limit: Duration,
+        resolver: &Resolver,
+    ) -> Result<Self, BackendError> {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| BackendError::Disconnected(error.kind()))?;
+        let connector = RedisConnector::new(target.clone(), limit, resolver.clone());
+        let map = runtime.block_on(async {
+            let none = || BackendError::NoTopology(String::new());
+            let mut view = connector.cluster().ok_or_else(none)?.view()?;
+            let known = timeout(limit, view.wait_for(|view| view.map.is_some())).await;
+            let map = known.ok().and_then(Result::ok).and_then(|view| view.map.clone());
+            map.ok_or_else(|| BackendError::NoTopology(view.borrow().faults.clone()))
+        })?;
+        Ok(Self { connector, map, moved: RefCell::default(), connections: RefCell::default(), runtime })
+    }
+
+    async fn connection(&self, place: &HostAndPort) -> Result<Arc<RedisConnection>, BackendError> {
+        let open = self.connections.borrow().get(place).cloned();
+        if let Some(open) = open {
+            return Ok(open);
+        }
+        let made = Arc::new(self.connector.at(place.clone()).establish().await?);
+        self.connections.borrow_mut().insert(place.clone(), made.clone());
+        Ok(made)
+    }
+
+    /// Groups `open` by the servers that have the keys now.
+    ///
+    /// # Errors
+    ///
+    /// If a slot has no primary.
+    fn groups(
+        &self,
+        slots: &[u16],
+        open: &[(usize, Option<HostAndPort>)],
+    ) -> Result<Vec<Group>, BackendError> {
+        let moved = self.moved.borrow();
+        let mut groups: Vec<Group> = Vec::new();
+        for (position, asking) in open {
+            let owner = || {
+                let slot = slots.get(*position)?;
+                moved.get(slot).or_else(|| self.map.owner(*slot))
+            };
+            let unserved = || BackendError::NotServing { code: "CLUSTERDOWN".to_owned() };
+            let place = asking.as_ref().or_else(owner).ok_or_else(unserved)?;
+            match groups.iter_mut().find(|group| group.0 == *place && group.1 == asking.is_some()) {
+                Some(group) => group.2.push(*position),
+                None => groups.push((place.clone(), asking.is_some(), vec![*position])),
+            }
+        }
+        Ok(groups)
+    }
+
+    /// The server to ask next; `None` for the new owner of the slot.
+    fn learn(&self, redirect: Redirect, from: &HostAndPort) -> Option<HostAndPort> {
+        let Redirect { asking, slot, mut to } = redirect;
+        if to.host.is_empty() {
+            to.host.clone_from(&from.host);
+        }
+        if asking {
+            return Some(to);
+        }
+        self.moved.borrow_mut().insert(slot, to);
+        None
+    }
+
+    async fn page(&self, keys: &[String]) -> Result<Vec<Stored>, BackendError> {
+        let slots: Vec<_> = keys.iter().map(|key| slot_of(key)).collect();
+        let mut page = vec![Stored::Nothing; keys.len()];
+        let mut open: Vec<_> = (0..keys.len()).map(|position| (position, None)).collect();
+        for _ in 0..HOPS {
+            for (place, asking, positions) in self.groups(&slots, &std::mem::take(&mut open))? {
+                let connection = self.connection(&place).await?;
+                let own: Vec<_> = positions.iter().filter_map(|at| keys.get(*at).cloned()).collect();
+                let found = match in_time(connection.commands.get_each(&own, asking)).await {
+                    // One of the values has another kind. Only reading each key alone shows which one.
+                    Err(BackendError::WrongType) => {
+                        let mut found = Vec::with_capacity(own.len());
+                        for key in &own {
+                            let alone = std::slice::from_ref(key);
+                            found.push(match in_time(connection.commands.get_each(alone, asking)).await {
+                                Err(BackendError::WrongType) => None,
+                                answer => answer?.pop(),
+                            });
+                        }
+                        found
+                    }
+                    answer => answer?.into_iter().map(Some).collect(),
+                };
+                for (at, found) in positions.into_iter().zip(found) {
+                    let stored = match found {
+                        None => Stored::WrongKind,
+                        Some(Found::Value(value)) => Stored::from(value),
+                        Some(Found::Elsewhere(redirect)) => {
+                            open.push((at, self.learn(*redirect, &place)));
+                            continue;
+                        }
+                    };
+                    page.get_mut(at).into_iter().for_each(|place| *place = stored.clone());
+                }
+            }
+            if open.is_empty() {
+                return Ok(page);
+            }
+        }
+        Err(BackendError::SlotsMoving)
+    }
+
+    /// Writes one chunk. `written` counts the entries that were answered with OK.
+    async fn put_chunk(
+        &self,
+        entries: &[(String, Vec<u8>)],
+        written: &mut dyn FnMut(usize),
+    ) -> Result<(), BackendError> {
+        let slots: Vec<_> = entries.iter().map(|(key, _)| slot_of(key)).collect();
+        let mut open: Vec<_> = (0..entries.len()).map(|position| (position, None)).collect();
+        for _ in 0..HOPS {
+            for (place, asking, positions) in self.groups(&slots, &std::mem::take(&mut open))? {
+                let connection = self.connection(&place).await?;
+                let own = positions.iter().filter_map(|at| entries.get(*at));
+                let answers = in_time(connection.commands.set_each(own, asking)).await?;
+                let mut failed = None;
+                for (at, answer) in positions.into_iter().zip(answers) {
+                    match answer {
+                        Ok(()) => written(1),
+                        Err(BackendError::Redirected(redirect)) => {
+                            open.push((at, self.learn(*redirect, &place)));
+                        }
+                        Err(error) => failed = failed.or(Some(error)),
+                    }
+                }
+                if let Some(error) = failed {
+                    return Err(error);
+                }
+            }
+            if open.is_empty() {
+                return Ok(());
+            }
+        }
+        Err(BackendError::SlotsMoving)
+    }
+
+    /// # Errors
+    ///
+    /// [`BackendError::SlotsMoving`] if a slot is being moved, or has other owners than at the start: then a scan may
+    /// miss keys.
+    async fn is_at_rest(&self) -> Result<(), BackendError> {
+        for place in self.map.primaries() {
+            let connection = self.connection(place).await?;
+            let nodes: String = in_time(connection.commands.run(cmd("CLUSTER").arg("NODES").take())).await?;
+            let own = nodes.lines().find(|line| line.contains("myself")).unwrap_or_default();
+            let words: Vec<_> = own.split(' ').collect();
+            let is_primary = words.get(2).is_some_and(|flags| flags.contains("master"));
+            let mut owned = 0;
+            for range in words.iter().skip(8) {
+                // A slot on its way is in brackets.
+                let (first, last) = range.split_once('-').unwrap_or((range, range));
+                let (Ok(first), Ok(last)) = (first.parse::<u16>(), last.parse::<u16>()) else {
+                    return Err(BackendError::SlotsMoving);
+                };
+                if (first..=last).any(|slot| self.map.owner(slot) != Some(place)) {
+                    return Err(BackendError::SlotsMoving);
+                }
+                owned += usize::from(last.saturating_sub(first)) + 1;
+            }
+            if !is_primary || owned != self.map.slots_of(place) {
+                return Err(BackendError::SlotsMoving);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Bulk for ClusterBulk {
+    /// Not all or nothing: a part may have been written when it fails.
+    fn put_all(&self, entries: &[(String, Vec<u8>)], watch: &dyn Watch) -> Result<(), PutError> {
+        if !watch.may_commit() {
+            return Err(PutError::CalledOff);
+        }
+        let mut written = 0;
+        let mut rest = entries;
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let fits = rest.iter().take(PAGE).take_while(|(key, value)| {
+                bytes += key.len() + value.len();
+                bytes < CHUNK_BYTES
+            });
+            let (chunk, others) = rest.split_at(fits.count().max(1));
+            let mut count = |more| {
+                written += more;
+                watch.written(more);
+            };
+            let put = self.runtime.block_on(self.put_chunk(chunk, &mut count));
+            put.map_err(|error| PutError::Partly { written, of: entries.len(), error })?;
+            rest = others;
+        }
+        Ok(())
+    }
+
+    fn get_many(&self, keys: &[String]) -> Result<Vec<Stored>, BackendError> {
+        self.runtime.block_on(async {
+            let mut found = Vec::with_capacity(keys.len());
+            for page in keys.chunks(PAGE) {
+                found.extend(self.page(page).await?);
+            }
+            Ok(found)
+        })
+    }
+
+    /// One primary after the other. Fails if slots move meanwhile, because keys that move could be missed.
+    fn for_each(
+        &self,
+        prefix: &str,
+        visit: &mut dyn FnMut(&str, Stored) -> ControlFlow<()>,
+    ) -> Result<(), BackendError> {
+        self.runtime.block_on(self.is_at_rest())?;
+        let pattern = format!("{}*", literally(prefix));
+        for place in self.map.primaries() {
+            // Each key is at one primary, so what was seen at others does not matter.
+            let mut seen = HashSet::new();
+            let mut cursor = 0u64;
+            loop {
+                let mut scan = cmd("SCAN");
+                scan.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(PAGE);
+                let (next, keys): (u64, Vec<Vec<u8>>) = self.runtime.block_on(async {
+                    let connection = self.connection(place).await?;
+                    in_time(connection.commands.run(scan)).await
+                })?;
+                let keys: Vec<String> = keys
+                    .into_iter()
+                    .filter_map(|key| String::from_utf8(key).ok())
+                    .filter(|key| seen.insert(key.clone()))
+                    .collect();
+                for (key, stored) in keys.iter().zip(self.get_many(&keys)?) {
+                    if stored != Stored::Nothing && visit(key, stored).is_break() {
+                        return Ok(());
+                    }
+                }
+                if next == 0 {
+                    break;
+                }
+                cursor = next;
+            }
+        }
+        self.runtime.block_on(self.is_at_rest())
+    }
+}
