@@ -479,3 +479,6 @@ impl Shards<CacheClient> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,12 @@
 //! A scripted store, for tests of everything above the backends.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     io::ErrorKind::{ConnectionAborted, ConnectionRefused},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -19,8 +22,9 @@ use tokio::{
 };
 
 use super::{
-    BackendError, Connection, Connector, FailedAttempt, Link, LinkHealth, LinkPolicy, ReplyFuture, Role,
-    Size, Step, StoreHealth, StoreMetrics,
+    BackendError, Cluster, ClusterView, Connection, Connector, FailedAttempt, Found, Link, LinkHealth,
+    LinkPolicy, Redirect, ReplyFuture, Role, Size, SlotMap, Step, StoreHealth, StoreMetrics,
+    url::HostAndPort,
 };
 use crate::testing::settle;
 
@@ -58,6 +62,12 @@ pub(crate) struct State {
     /// Only commands on this connection are affected; 0 is all.
     pub(crate) only_connection: usize,
     pub(crate) values: HashMap<String, Vec<u8>>,
+    /// Whether it is a node of a cluster.
+    pub(crate) is_shard: bool,
+    /// The keys that another node of the cluster has.
+    pub(crate) redirects: HashMap<String, Redirect>,
+    /// The keys that were asked for with `asking`.
+    pub(crate) asked: Vec<String>,
     pub(crate) connects: Vec<Instant>,
     pub(crate) gets: usize,
     pub(crate) sets: usize,
@@ -235,7 +245,41 @@ impl Connection for Wire {
             }
             self.act(&state, &state.get)
         };
-        self.command(act, move |state| state.values.get(&key).cloned())
+        let reply = self
+            .command(act, move |state| (state.redirects.get(&key).cloned(), state.values.get(&key).cloned()));
+        async move {
+            match reply.await? {
+                (Some(redirect), _) => Err(BackendError::Redirected(Box::new(redirect))),
+                (None, value) => Ok(value),
+            }
+        }
+        .boxed()
+    }
+
+    fn get_each(&self, keys: Arc<[String]>, asking: bool) -> ReplyFuture<Vec<Found>> {
+        let act = {
+            let mut state = self.script.state();
+            if keys.iter().any(|key| key == "i:probe") {
+                state.probes.push(Instant::now());
+            } else {
+                state.get_manys.push(self.number);
+                if asking {
+                    state.asked.extend(keys.iter().cloned());
+                }
+            }
+            self.act(&state, &state.get_many)
+        };
+        self.command(act, move |state| {
+            let found = |key: &String| match state.redirects.get(key) {
+                Some(redirect) if !asking => Found::Elsewhere(Box::new(redirect.clone())),
+                _ => Found::Value(state.values.get(key).cloned()),
+            };
+            keys.iter().map(found).collect()
+        })
+    }
+
+    fn is_shard(&self) -> bool {
+        self.script.state().is_shard
     }
 
     fn get_many(&self, keys: Arc<[String]>) -> ReplyFuture<Vec<Option<Vec<u8>>>> {
@@ -263,9 +307,20 @@ impl Connection for Wire {
             state.last_set = self.number;
             self.act(&state, &state.set)
         };
-        self.command(act, move |state| {
-            state.values.insert(key, value);
-        })
+        let reply = self.command(act, move |state| {
+            let redirect = state.redirects.get(&key).cloned();
+            if redirect.is_none() {
+                state.values.insert(key, value);
+            }
+            redirect
+        });
+        async move {
+            match reply.await? {
+                Some(redirect) => Err(BackendError::Redirected(Box::new(redirect))),
+                None => Ok(()),
+            }
+        }
+        .boxed()
     }
 
     fn silent_for(&self) -> Duration {
@@ -290,6 +345,66 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// A cluster of scripted nodes.
+#[derive(Debug, Clone)]
+pub(crate) struct ScriptedCluster {
+    pub(crate) nodes: Arc<BTreeMap<HostAndPort, Script>>,
+    view: watch::Sender<ClusterView>,
+    pokes: Arc<AtomicUsize>,
+}
+
+impl ScriptedCluster {
+    /// Nodes at these ports. Nothing is known of their slots yet.
+    pub(crate) fn new(ports: &[u16]) -> Self {
+        let script = || {
+            let script = Script::default();
+            script.state().answers_in_order = true;
+            script.state().is_shard = true;
+            script
+        };
+        let nodes = ports.iter().map(|port| (Self::place(*port), script())).collect();
+        Self { nodes: Arc::new(nodes), view: watch::Sender::default(), pokes: Arc::default() }
+    }
+
+    pub(crate) fn place(port: u16) -> HostAndPort {
+        HostAndPort { host: "n".to_owned(), port }
+    }
+
+    pub(crate) fn node(&self, port: u16) -> &Script {
+        &self.nodes[&Self::place(port)]
+    }
+
+    /// From now on `owner` returns the port of each slot's primary.
+    pub(crate) fn owners(&self, owner: impl Fn(u16) -> Option<u16>) {
+        let places: BTreeMap<_, _> = self.nodes.keys().map(|place| (place.port, place)).collect();
+        let map = SlotMap::of(|slot| places.get(&owner(slot)?).copied());
+        self.view.send_modify(|view| view.map = Some(Arc::new(map)));
+    }
+
+    /// How often it was poked.
+    pub(crate) fn pokes(&self) -> usize {
+        self.pokes.load(Relaxed)
+    }
+}
+
+impl Cluster for ScriptedCluster {
+    fn view(&self) -> Result<watch::Receiver<ClusterView>, BackendError> {
+        Ok(self.view.subscribe())
+    }
+
+    fn last_view(&self) -> Option<ClusterView> {
+        Some(self.view.borrow().clone())
+    }
+
+    fn primary(&self, place: &HostAndPort) -> Arc<dyn Connector> {
+        self.nodes[place].connector()
+    }
+
+    fn poke(&self) {
+        self.pokes.fetch_add(1, Relaxed);
+    }
+}
+
 /// The health of a role, with separate metrics.
 pub(crate) fn status(role: Role) -> Arc<StoreHealth> {
     StoreHealth::new(role, StoreMetrics::register(&Registry::new()).unwrap())
@@ -312,6 +427,8 @@ pub(crate) fn every_error() -> Vec<BackendError> {
         BackendError::Connect(vec![attempt]),
         BackendError::Unresolved { host: "redis".to_owned(), cause: "broken".to_owned() },
         BackendError::NoPassword("password: is empty".to_owned()),
+        BackendError::NoTopology("broken".to_owned()),
+        BackendError::SlotsMoving,
         BackendError::Protocol,
         BackendError::TimedOut,
         BackendError::NotServing { code: code() },

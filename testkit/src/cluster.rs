@@ -126,10 +126,10 @@ impl ClusterGroup {
         panic!("no node serves {key}");
     }
 
-    /// The replica that follows `primary` at the start.
-    pub fn replica_of(&self, primary: &RedisServer) -> &RedisServer {
-        let index = self.servers.iter().position(|server| server.addr() == primary.addr()).unwrap();
-        &self.servers[index + 3]
+    /// The address of the replica that follows `primary` at the start.
+    fn replica_at(&self, primary: &RedisServer) -> Option<SocketAddr> {
+        let index = self.servers.iter().position(|server| server.addr() == primary.addr())?;
+        self.servers.get(index + 3).map(RedisServer::addr)
     }
 
     /// Waits until all running nodes agree that all slots are served, and none by one of these.
@@ -149,6 +149,19 @@ impl ClusterGroup {
             true
         })
         .await;
+    }
+
+    /// Makes a replica the primary, without any fault, and waits until all nodes agree.
+    pub async fn fails_over_to(&self, replica: &RedisServer) {
+        let old = self.servers.iter().find(|server| self.replica_at(server) == Some(replica.addr())).unwrap();
+        self.eventually("the replica is the primary", async || {
+            // It gives up if it has not caught up within five seconds, and refuses if it is the primary.
+            let _: RedisResult<String> = replica.ask(&["CLUSTER", "FAILOVER"]).await;
+            let role: RedisResult<Vec<redis::Value>> = replica.ask(&["ROLE"]).await;
+            role.is_ok_and(|role| role.first() == Some(&redis::Value::BulkString(b"master".to_vec())))
+        })
+        .await;
+        self.serves_without(&[old.addr()]).await;
     }
 
     /// Waits until each replica has all that its primary has.

@@ -211,8 +211,7 @@ async fn row_26d_an_ordered_failover_and_a_node_that_leaves_cost_no_call() {
     let (group, app) = seeded().await;
     let (old, new) = (&group.servers[0], &group.servers[3]);
     let refused = Box::pin(Callers::meanwhile(&app, async || {
-        new.command::<()>(&["CLUSTER", "FAILOVER"]).await;
-        group.serves_without(&[old.addr()]).await;
+        group.fails_over_to(new).await;
         sleep(Duration::from_secs(1)).await;
         let id: String = old.command(&["CLUSTER", "MYID"]).await;
         for server in &group.servers[1..] {
@@ -333,8 +332,7 @@ async fn row_27_no_answer_belongs_to_another_question_while_the_cluster_changes(
             let slot = slot_of(&format!("i:{id}"));
             group.move_slot(slot, &group.servers[id as usize % 3]).await;
         }
-        group.servers[4].command::<()>(&["CLUSTER", "FAILOVER"]).await;
-        group.serves_without(&[group.servers[1].addr()]).await;
+        group.fails_over_to(&group.servers[4]).await;
         done.set(true);
     };
     tokio::join!(read(1), read(2), read(3), read(4), read(5), read(6), read(7), read(8), changes);
