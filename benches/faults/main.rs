@@ -27,6 +27,7 @@
     reason = "it is a tool for this repository: it reports on standard output, and a panic is a row that failed"
 )]
 
+mod cluster_rows;
 mod file_rows;
 mod load;
 mod measure;
@@ -120,7 +121,7 @@ async fn attempt(row: &Row) -> Result {
         match &row.kind {
             Kind::Store(expected) => Result::Store(Box::new(measure::measure(row.id, expected).await)),
             Kind::Own(run) => Result::Own(run().await),
-            Kind::Test(_) | Kind::Absent(_) => Result::NotRun,
+            Kind::Test(_) => Result::NotRun,
         }
     };
     AssertUnwindSafe(attempt).catch_unwind().await.unwrap_or_else(|_| {

@@ -72,17 +72,26 @@ impl Outage {
             }
             None => out.must(false, "no recovery"),
         }
-        judge(&self.load.end().await, out);
+        _ = judge(&self.load.end().await, out);
+    }
+
+    /// As [`recovers`](Self::recovers). Returns the number of refused calls.
+    pub async fn recovers_and_refused(self, out: &mut Outcome) -> usize {
+        match recovers(&self.target, Instant::now()).await {
+            Some(took) => out.within("recovery", took, R1),
+            None => out.must(false, "no recovery"),
+        }
+        judge(&self.load.end().await, out)
     }
 
     /// Ends the load and judges its calls.
     pub async fn ends(self, out: &mut Outcome) {
-        judge(&self.load.end().await, out);
+        _ = judge(&self.load.end().await, out);
     }
 }
 
-/// Each score is right; each answer about interests is right or a refusal; all are in time.
-fn judge(samples: &[Sample], out: &mut Outcome) {
+/// Each score is right; each answer about interests is right or a refusal; all are in time. Returns the number of refusals.
+fn judge(samples: &[Sample], out: &mut Outcome) -> usize {
     let is_fine = |sample: &&Sample| match sample.seen {
         Seen::Right => true,
         Seen::Refused => sample.method == Method::ClientsInterests,
@@ -105,4 +114,5 @@ fn judge(samples: &[Sample], out: &mut Outcome) {
         out.note(format!("{name}: p99 {}, worst {}", ms(p99), ms(worst)));
         out.within(&format!("{name}: worst"), worst, bound);
     }
+    refused
 }

@@ -1,4 +1,4 @@
-//! Rows about names, log-ins and single questions, on real Redis servers: 46, 52, 53, 54.
+//! Rows about names, log-ins and single questions, on real Redis servers: 24a, 46, 52, 53, 54.
 
 use std::{
     fs,
@@ -17,7 +17,12 @@ use testkit::{
     bench::client::{LAST_CLIENT, Seen, Target, stored},
     call, eventually,
 };
-use tokio::{task::JoinSet, time::sleep};
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+    time::sleep,
+};
 
 use crate::{
     names::Names,
@@ -118,6 +123,40 @@ pub fn names_do_not_resolve() -> LocalBoxFuture<'static, Outcome> {
         eventually(Duration::from_secs(12), "the store is found", async || service.target.is_ready().await)
             .await;
         outage.recovers(&mut out).await;
+        out
+    })
+}
+
+/// Row 24a: the name leads nowhere, and then to another address.
+pub fn the_name_leads_elsewhere() -> LocalBoxFuture<'static, Outcome> {
+    Box::pin(async {
+        let mut out = Outcome::default();
+        let (old, new) = (filled_store(), filled_store());
+        let (port, behind) = (old.addr().port(), new.addr());
+        let elsewhere = ReservedPort::at((Ipv4Addr::new(127, 0, 0, 2), port).into());
+        let listener = TcpListener::from_std(elsewhere.listen(128)).unwrap();
+        let forwarding = tokio::task::spawn_local(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                tokio::task::spawn_local(async move {
+                    let mut store = TcpStream::connect(behind).await.unwrap();
+                    // It ends with either side.
+                    _ = copy_bidirectional(&mut client, &mut store).await;
+                });
+            }
+        });
+        let names = Names::new("store.test", "127.0.0.1");
+        let url = format!("store.url=redis://store.test:{port}");
+        let service = Launch::with(names.environment()).serve(&[&url]).await;
+        let ready = async || service.target.is_ready().await;
+        eventually(Duration::from_secs(5), "the service is ready", ready).await;
+        let outage = Outage::of(&service).await;
+        names.lead_to("");
+        old.door.shut();
+        old.drop_connections();
+        outage.is_degraded(&["resolve"], &mut out).await;
+        names.lead_to("127.0.0.2");
+        outage.recovers(&mut out).await;
+        forwarding.abort();
         out
     })
 }

@@ -89,7 +89,6 @@ impl Line {
                 cells.extend([(*must).to_owned(), outcome.measured.join("; "), self.verdict()]);
             }
             (Result::NotRun, Kind::Test(name)) => cells.push(format!("test only: {name}")),
-            (Result::NotRun, Kind::Absent(why)) => cells.push(format!("not run: {why}")),
             (Result::NotRun, Kind::Store(_) | Kind::Own(_)) => cells.push("not run".to_owned()),
         }
         cells

@@ -21,8 +21,6 @@ pub enum Kind {
     Own(fn() -> LocalBoxFuture<'static, Outcome>),
     /// It cannot be provoked from outside a release binary, or this test shows it at a lower cost.
     Test(&'static str),
-    /// This version does not have the feature of the row.
-    Absent(&'static str),
 }
 
 /// A fault of the store, the required outcome, and its time limits.

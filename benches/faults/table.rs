@@ -7,10 +7,10 @@ use std::time::Duration;
 use testkit::{Fault, READS};
 
 use crate::{
-    overload, own,
+    cluster_rows, overload, own, redis_rows,
     row::{
         Bad, Bounds, Cause, Expected, Interests,
-        Kind::{Absent, Own, Store, Test},
+        Kind::{Own, Store, Test},
         Row,
     },
     signals, slow, topology_rows,
@@ -202,10 +202,10 @@ const ROWS: &[Row] = &[
         Store(Expected { recovery: R1, ..ok(Cause::PauseWrites) }),
     ),
     row(
-        "24",
+        "24a",
         "name resolves elsewhere or not at all",
         "D, then OK at the new address",
-        Absent("without a test; names are resolved at each connect"),
+        Own(redis_rows::the_name_leads_elsewhere),
     ),
     row(
         "24b",
@@ -245,13 +245,57 @@ const ROWS: &[Row] = &[
         "OK; readiness says so",
         Own(topology_rows::no_sentinels),
     ),
-    row("26", "cluster: slot moved, primary killed", "OK through redirects", Absent("no cluster URLs yet")),
+    row("26a_moved", "cluster: slots are moved", "OK", Own(cluster_rows::slots_move)),
+    row("26a_moving", "cluster: slots are half moved", "OK", Own(cluster_rows::slots_are_half_moved)),
+    row(
+        "26b",
+        "cluster: a primary is killed",
+        "D; 1 s after every slot is served",
+        Own(cluster_rows::a_primary_is_killed),
+    ),
+    row(
+        "26c",
+        "cluster: a primary is stopped, failover, the old one comes back",
+        "D; 1 s after every slot is served; the old one is not believed",
+        Own(cluster_rows::a_primary_is_stopped),
+    ),
+    row(
+        "26d",
+        "CLUSTER FAILOVER; a node that is removed for good",
+        "OK; at most the calls in flight fail",
+        Own(cluster_rows::a_node_leaves),
+    ),
+    row(
+        "26e",
+        "cluster: the connections to one shard are half-open",
+        "OK; 1 s from the onset",
+        Own(cluster_rows::one_shard_is_half_open),
+    ),
+    row(
+        "26f",
+        "cluster without full coverage: a shard is lost, and comes back",
+        "its clients D, all others OK; R1",
+        Own(cluster_rows::a_shard_is_lost),
+    ),
+    row(
+        "26g",
+        "cluster: all nodes down and back",
+        "D; 1 s after every slot is served",
+        Own(cluster_rows::all_nodes_are_killed),
+    ),
+    row(
+        "26h",
+        "cluster: nodes disagree, unknown or empty endpoint, MOVED in a circle",
+        "the greatest epoch wins; bounded hops; R1",
+        Test("row_26h_*"),
+    ),
     row(
         "27",
         "10,000 cancelled or late reads among good ones",
         "no answer belongs to another call",
         Test(
-            "row_27_no_answer_ever_belongs_to_another_request, row_27_every_answer_belongs_to_its_own_question",
+            "row_27_no_answer_ever_belongs_to_another_request, row_27_every_answer_belongs_to_its_own_question, \
+             row_27_no_answer_belongs_to_another_question_while_the_cluster_changes",
         ),
     ),
     row(
