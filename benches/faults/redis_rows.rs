@@ -135,9 +135,9 @@ pub fn the_name_leads_elsewhere() -> LocalBoxFuture<'static, Outcome> {
         let (port, behind) = (old.addr().port(), new.addr());
         let elsewhere = ReservedPort::at((Ipv4Addr::new(127, 0, 0, 2), port).into());
         let listener = TcpListener::from_std(elsewhere.listen(128)).unwrap();
-        let forwarding = tokio::task::spawn_local(async move {
+        let forwarding = tokio::spawn(async move {
             while let Ok((mut client, _)) = listener.accept().await {
-                tokio::task::spawn_local(async move {
+                tokio::spawn(async move {
                     let mut store = TcpStream::connect(behind).await.unwrap();
                     // It ends with either side.
                     _ = copy_bidirectional(&mut client, &mut store).await;

@@ -2,6 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    collections::BTreeMap,
     rc::Rc,
     sync::Arc,
     time::Duration,
@@ -19,10 +20,10 @@ use tracing::Level;
 use crate::{
     callers::{self, INTERESTS_WITHIN},
     log::Log,
-    script::{Excuses, Fault, Script},
+    script::{Excuses, Fault, Script, StoreKind},
     seed::Seed,
     service::{Fail, IN_FLIGHT, Service},
-    world::{CLIENTS, SimulatedDisk, Stored, World, set_wall_clock, start_of_time},
+    world::{CLIENTS, FAILOVER, OLD_NEWS, SimulatedDisk, Stored, World, set_wall_clock, start_of_time},
 };
 
 /// The service has this long to start.
@@ -149,33 +150,59 @@ async fn play(script: &Script, seed: Seed, level: Level, change: impl FnOnce(&Wo
 
 /// Begins and ends the faults.
 async fn bring_about(run: Rc<Run>, script: Script) {
-    let mut events: Vec<_> = script
-        .happenings
-        .iter()
-        .flat_map(|happening| {
-            [(happening.at, true, &happening.fault), (happening.end(), false, &happening.fault)]
-        })
-        .collect();
-    // The service has been started among these.
-    events.retain(|(at, begins, _)| !(*begins && at.is_zero()));
-    events.sort_by_key(|(at, ..)| *at);
-    for (at, begins, fault) in events {
-        sleep_until(run.start + at).await;
-        if begins {
-            run.log.say(&format_args!("begins: {fault}"));
-            if fault.server() == Some(0) {
-                run.reads.meet_a_fault();
-            }
-            match fault {
-                Fault::Panic(actor) => run.service.fail(*actor, Fail::Panic),
-                Fault::Stuck(actor) => run.service.fail(*actor, Fail::GetStuck),
-                _ => run.world.begin(fault),
-            }
-        } else {
-            run.log.say(&format_args!("ends: {fault}"));
-            run.world.end(fault);
+    let mut events = Vec::new();
+    for happening in &script.happenings {
+        let (fault, at, end) = (&happening.fault, happening.at, happening.end());
+        // The service has been started among the first ones.
+        if !at.is_zero() {
+            events.push((at, Event::Begins(fault)));
+        }
+        if let Some(server) =
+            fault.server().filter(|_| fault.is_replaced(&script.plan) && at + FAILOVER < end)
+        {
+            events.push((at + FAILOVER, Event::FailsOver(server)));
+        }
+        events.push((end, Event::Ends(fault)));
+        if script.plan.kind != StoreKind::One {
+            events.push((end + OLD_NEWS, Event::NewsSpreads));
         }
     }
+    events.sort_by_key(|(at, ..)| *at);
+    for (at, event) in events {
+        sleep_until(run.start + at).await;
+        match event {
+            Event::Begins(fault) => {
+                run.log.say(&format_args!("begins: {fault}"));
+                if fault.server().is_some_and(|server| script.plan.is_of_store(server)) {
+                    run.reads.meet_a_fault();
+                }
+                match fault {
+                    Fault::Panic(actor) => run.service.fail(*actor, Fail::Panic),
+                    Fault::Stuck(actor) => run.service.fail(*actor, Fail::GetStuck),
+                    _ => run.world.begin(fault),
+                }
+            }
+            Event::FailsOver(server) => {
+                run.log.say(&format_args!("a replica takes the place of server {}", server + 1));
+                run.world.fail_over(server);
+            }
+            Event::Ends(fault) => {
+                run.log.say(&format_args!("ends: {fault}"));
+                run.world.end(fault);
+            }
+            Event::NewsSpreads => run.world.spread_news(),
+        }
+    }
+}
+
+/// A step of the script.
+enum Event<'a> {
+    Begins(&'a Fault),
+    Ends(&'a Fault),
+    /// The primary has been away for long enough.
+    FailsOver(usize),
+    /// Those who were away know what has changed.
+    NewsSpreads,
 }
 
 /// Stores new interests again and again.
@@ -245,7 +272,7 @@ async fn leftovers(run: Run) -> Vec<String> {
     let mut left = Vec::new();
     for (gauge, expected) in [("scoring_store_up", 1.0), ("scoring_store_breaker_state", 0.0)] {
         let values = run.service.gauge(gauge);
-        if values != [expected; 2] {
+        if values.len() < 2 || values.iter().any(|value| *value != expected) {
             left.push(format!("{gauge} is {values:?} when all is well"));
         }
     }
@@ -266,7 +293,7 @@ async fn leftovers(run: Run) -> Vec<String> {
     let Service { tree, admission, roles, .. } = run.service;
     drop(tree);
     sleep(Duration::from_secs(10)).await;
-    for server in &run.world.servers {
+    for server in run.world.servers.iter().chain(&run.world.sentinels) {
         if server.connections() > 0 {
             left.push(format!("{} connections to {} are open", server.connections(), server.name()));
         }
@@ -344,19 +371,22 @@ impl Run {
         }
     }
 
-    /// Fails if a role's state changed too often in any second: each change is a line of the log.
+    /// Fails if the state of a role, or of a shard of it, changed too often in any second: each change is a line of the log.
     fn check_changes(&self) {
-        for role in ["cache", "persistent"] {
-            let text = self.log.text();
-            let is_change = |line: &&str| {
-                line.contains(&format!("role={role}"))
-                    && (line.contains("store is up") || line.contains("store is down"))
-            };
-            let at = |line: &str| line.split_whitespace().next().and_then(|at| at.parse::<f64>().ok());
-            let times: Vec<f64> = text.lines().filter(is_change).filter_map(at).collect();
+        let mut changes: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+        let text = self.log.text();
+        for line in text.lines().filter(|line| line.contains("store is up") || line.contains("store is down"))
+        {
+            let mut words = line.split_whitespace();
+            let Some(at) = words.next().and_then(|at| at.parse().ok()) else { continue };
+            let of: Vec<_> =
+                words.filter(|word| word.starts_with("role=") || word.starts_with("shard=")).collect();
+            changes.entry(of.join(" ")).or_default().push(at);
+        }
+        for (of, times) in changes {
             for changes in times.windows(MOST_CHANGES + 1) {
                 if changes[MOST_CHANGES] - changes[0] < 1.0 {
-                    self.failed(&format!("{role} changed its state {} times in a second", changes.len()));
+                    self.failed(&format!("{of} changed its state {} times in a second", changes.len()));
                 }
             }
         }

@@ -26,6 +26,8 @@ pub struct Script {
 /// The world before anything has happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorldPlan {
+    /// The servers of the store, if it is no file.
+    pub kind: StoreKind,
     /// Whether the store is a file; then a cache without a server of its own is in the process.
     pub is_embedded: bool,
     /// Whether the file does not exist at first.
@@ -46,6 +48,17 @@ pub struct WorldPlan {
     pub callers: usize,
     /// The number of callers that give most calls up after some milliseconds.
     pub impatient_callers: usize,
+}
+
+/// The servers of the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreKind {
+    /// One.
+    One,
+    /// A primary and a replica, which sentinels watch.
+    Sentinel,
+    /// A cluster of three primaries, each with a replica.
+    Cluster,
 }
 
 /// One fault, and when.
@@ -106,9 +119,42 @@ pub enum Fault {
     Evicted,
     Spoiled,
     OtherKind(i64),
+    SlotMoves(i64),
+    Confused(usize),
+    ClusterDown,
+    AllDown,
+    SentinelDown(usize),
+    SentinelsDown,
     WallClock(TimeDelta),
     Panic(ActorName),
     Stuck(ActorName),
+}
+
+// ===== impl StoreKind =====
+
+impl StoreKind {
+    /// The number of servers. In a group the second half are the replicas of the first.
+    pub fn nodes(self) -> usize {
+        match self {
+            Self::One => 1,
+            Self::Sentinel => 2,
+            Self::Cluster => 6,
+        }
+    }
+}
+
+// ===== impl WorldPlan =====
+
+impl WorldPlan {
+    /// Whether this is a server of the store, and not one of the cache's own.
+    pub fn is_of_store(&self, server: usize) -> bool {
+        server < self.kind.nodes()
+    }
+
+    /// The number of the server that has the cache; of a group, the first.
+    pub fn cache_server(&self) -> usize {
+        if self.has_own_cache { self.kind.nodes() } else { 0 }
+    }
 }
 
 // ===== impl Script =====
@@ -126,12 +172,14 @@ impl fmt::Display for Script {
         let cache = match (plan.has_own_cache, plan.is_embedded) {
             (true, _) => format!("on a server of its own, in database {}", plan.cache_database),
             (false, true) => "in the process".to_owned(),
-            (false, false) => format!("on the store's server, in database {}", plan.cache_database),
+            (false, false) => format!("with the store, in database {}", plan.cache_database),
         };
-        let store = match (plan.is_embedded, plan.starts_without_file) {
-            (false, _) => "on a server",
-            (true, false) => "a file",
-            (true, true) => "a file that does not exist yet",
+        let store = match (plan.is_embedded, plan.starts_without_file, plan.kind) {
+            (false, _, StoreKind::One) => "on a server",
+            (false, _, StoreKind::Sentinel) => "on two servers that sentinels watch",
+            (false, _, StoreKind::Cluster) => "on a cluster",
+            (true, false, _) => "a file",
+            (true, true, _) => "a file that does not exist yet",
         };
         writeln!(f, "The cache is {cache}; the store is {store}, in database {}.", plan.database)?;
         let password = if plan.has_password { "demand" } else { "demand no" };
@@ -183,7 +231,12 @@ impl Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = |server: &usize| ["server 1 (the store)", "server 2 (the cache)"][*server];
+        // A group has other names for its nodes, which stand in the log.
+        let name = |server: &usize| match server {
+            0 => "server 1 (the store)".to_owned(),
+            1 => "server 2 (the cache, or another one of the store)".to_owned(),
+            other => format!("server {}", other + 1),
+        };
         match self {
             Self::Down { server, loses_data: true } => {
                 write!(f, "{} is killed, and loses its data", name(server))
@@ -281,6 +334,12 @@ impl fmt::Display for Fault {
             Self::Evicted => f.write_str("all cached scores are evicted"),
             Self::Spoiled => f.write_str("cached scores are replaced by texts"),
             Self::OtherKind(client) => write!(f, "client {client} has a value of another kind"),
+            Self::SlotMoves(client) => write!(f, "the slot of client {client} moves to another primary"),
+            Self::Confused(node) => write!(f, "node {} names wrong primaries", node + 1),
+            Self::ClusterDown => f.write_str("all nodes say that the cluster is down"),
+            Self::AllDown => f.write_str("all servers of the store are killed"),
+            Self::SentinelDown(sentinel) => write!(f, "sentinel {} is killed", sentinel + 1),
+            Self::SentinelsDown => f.write_str("all sentinels are killed"),
             Self::WallClock(by) => write!(f, "the wall clock steps by {} s", by.num_seconds()),
             Self::Panic(actor) => write!(f, "{actor:?} panics"),
             Self::Stuck(actor) => write!(f, "{actor:?} gets stuck"),

@@ -84,20 +84,22 @@ impl Service {
         let settings = settings(plan);
         let registry = Registry::new();
         let resolver = world.network.resolver();
-        let connector = |url: &str, timeout: Duration| -> Arc<dyn Connector> {
+        let connector = |url: &str, timeout: Duration| {
             let Ok(StoreUrl::Redis(target)) = url.parse() else { unreachable!("{url}") };
             let network = Arc::new(world.network.clone());
-            Arc::new(RedisConnector::over(target, timeout, resolver.clone(), network))
+            RedisConnector::over(target, timeout, resolver.clone(), network)
         };
         let [store, cache] = world.urls();
-        let store = match &world.disk {
-            None => connector(&store, settings.store.connect_timeout),
+        let redis = connector(&store, settings.store.connect_timeout);
+        let store: Arc<dyn Connector> = match &world.disk {
+            None => Arc::new(redis.clone()),
             Some(disk) => Arc::new(EmbeddedConnector::new(disk.path(), 1_000).on(Arc::new(disk.clone()))),
         };
         let cache = if plan.is_embedded && !plan.has_own_cache {
             store.clone()
         } else {
-            connector(&cache, settings.cache.connect_timeout)
+            let cache = connector(&cache, settings.cache.connect_timeout);
+            Arc::new(cache.asking_together_with(&redis))
         };
         let metrics = expected(StoreMetrics::register(&registry));
         let roles = [Role::Cache, Role::Persistent].map(|role| StoreHealth::new(role, metrics.clone()));

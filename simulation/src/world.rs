@@ -1,23 +1,28 @@
 //! The world around the service: servers, the network, and a ledger of everything that was ever stored.
 
 mod disk;
+mod group;
 mod ledger;
 mod network;
 mod resp;
 mod server;
 mod wire;
 
-use std::{cell::Cell, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    time::Duration,
+};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use scoring_api::domain::{Json, OnlineScore, Rules, Score, cache_key};
 use tokio::time::Instant;
 
-use self::server::RunningScript;
-use crate::script::{Fault, WorldPlan};
+use self::server::{Member, RunningScript};
+use crate::script::{Fault, StoreKind, WorldPlan};
 
 pub use self::{
     disk::SimulatedDisk,
+    group::{FAILOVER, Group, OLD_NEWS, SENTINELS},
     ledger::{Ledger, Stored},
     network::{DeadAddress, LookUp, SimulatedNetwork},
     server::{DATABASES, LogIn, Server, Value},
@@ -65,8 +70,12 @@ pub struct Person {
 /// See the [module](self).
 #[derive(Debug)]
 pub struct World {
-    /// The servers; the first has the interests.
+    /// The servers: first those of the store.
     pub servers: Vec<Server>,
+    /// The sentinels, if there are any.
+    pub sentinels: Vec<Server>,
+    /// The truth about the store's servers, if they are a group.
+    group: RefCell<Option<Group>>,
     /// The network.
     pub network: SimulatedNetwork,
     /// The disk of the embedded store, if the store is embedded.
@@ -87,17 +96,37 @@ impl World {
     pub fn new(plan: &WorldPlan) -> Self {
         let network = SimulatedNetwork::default();
         let log_in = plan.has_password.then(|| (USER, PASSWORD.to_owned()));
-        let names: &[&str] = if plan.has_own_cache { &["the store", "the cache"] } else { &["the server"] };
+        let count = plan.kind.nodes() + usize::from(plan.has_own_cache);
         let servers: Vec<_> =
-            names.iter().map(|name| Server::new(name, log_in.clone(), plan.latency)).collect();
+            (0..count).map(|index| Server::new(host_name(index), log_in.clone(), plan.latency)).collect();
         for (index, server) in servers.iter().enumerate() {
             network.add(host_name(index), server.clone());
+        }
+        let group = Group::new(plan);
+        let mut sentinels = Vec::new();
+        if let Some(group) = &group {
+            for (index, server) in servers.iter().take(plan.kind.nodes()).enumerate() {
+                let member = Member { me: Some(index), view: group.view() };
+                server.change(|state| state.member = Some(member));
+            }
+            if plan.kind == StoreKind::Sentinel {
+                sentinels = (0..SENTINELS)
+                    .map(|index| Server::new(sentinel_name(index), None, plan.latency))
+                    .collect();
+            }
+        }
+        for (index, sentinel) in sentinels.iter().enumerate() {
+            let view = group.as_ref().map(Group::view);
+            sentinel.change(|state| state.member = view.map(|view| Member { me: None, view }));
+            network.add(sentinel_name(index), sentinel.clone());
         }
         let disk = plan.is_embedded.then(|| {
             SimulatedDisk::new().unwrap_or_else(|error| unreachable!("no folder for the file: {error}"))
         });
         let world = Self {
             servers,
+            sentinels,
+            group: group.into(),
             network,
             disk,
             ledger: Ledger::default(),
@@ -119,8 +148,20 @@ impl World {
     /// The URL of the store, and that of the cache.
     pub fn urls(&self) -> [String; 2] {
         let log_in = if self.plan.has_password { format!("{USER}:{PASSWORD}@") } else { String::new() };
-        [(0, self.plan.database), (self.cache_index(), self.plan.cache_database)]
-            .map(|(index, database)| format!("redis://{log_in}{}/{database}", host_name(index)))
+        let one = |index, database| format!("redis://{log_in}{}/{database}", host_name(index));
+        let of_store = |database| match self.plan.kind {
+            StoreKind::One => one(0, database),
+            StoreKind::Sentinel => {
+                let sentinels: Vec<_> = (0..SENTINELS).map(sentinel_name).collect();
+                format!("redis+sentinel://{log_in}{}/{}/{database}", sentinels.join(","), group::NAME)
+            }
+            StoreKind::Cluster => format!("redis+cluster://{log_in}{},{}", host_name(0), host_name(4)),
+        };
+        let cache = match self.plan.has_own_cache {
+            true => one(self.plan.cache_server(), self.plan.cache_database),
+            false => of_store(self.plan.cache_database),
+        };
+        [of_store(self.plan.database), cache]
     }
 
     /// Stores the interests of a client, unless nothing can be stored at the moment.
@@ -132,7 +173,8 @@ impl World {
         match &self.disk {
             None => {
                 for (client, stored) in &entries {
-                    self.servers[0].put(self.plan.database, format!("i:{client}"), stored.value());
+                    let key = format!("i:{client}");
+                    self.server_of(&key).put(self.plan.database, key, stored.value());
                 }
             }
             Some(_) if self.is_broken.get() => return,
@@ -156,16 +198,31 @@ impl World {
         self.disk.iter().next().map(act);
     }
 
+    /// The server of the store that has `key`.
+    fn server_of(&self, key: &str) -> &Server {
+        &self.servers[self.group.borrow().as_ref().map_or(0, |group| group.home(key))]
+    }
+
     /// Removes all cached scores.
     fn evict(&self) {
-        self.cache().lose(self.plan.cache_database, |key| key.starts_with("uid:"));
+        let of_cache = |index: &usize| match self.plan.has_own_cache {
+            true => *index == self.plan.cache_server(),
+            false => self.plan.is_of_store(*index),
+        };
+        for (_, server) in self.servers.iter().enumerate().filter(|(index, _)| of_cache(index)) {
+            server.lose(self.plan.cache_database, |key| key.starts_with("uid:"));
+        }
     }
 
     /// Replaces the cached scores of some persons by texts.
     fn spoil(&self) {
         for person in self.persons.iter().step_by(2) {
             let value = Value::Text(b"not a score".to_vec());
-            self.cache().put(self.plan.cache_database, person.key.clone(), Some(value));
+            let cache = match self.plan.has_own_cache {
+                true => &self.servers[self.plan.cache_server()],
+                false => self.server_of(&person.key),
+            };
+            cache.put(self.plan.cache_database, person.key.clone(), Some(value));
         }
     }
 
@@ -173,29 +230,72 @@ impl World {
         CLIENTS.for_each(|client| self.store(client, Stored::Nothing));
     }
 
-    fn cache(&self) -> &Server {
-        &self.servers[self.cache_index()]
+    /// Changes the truth about the group, and tells all members that are not away.
+    fn change_group(&self, change: impl FnOnce(&mut Group)) {
+        if let Some(group) = self.group.borrow_mut().as_mut() {
+            change(group);
+            let members = self.servers.iter().take(self.plan.kind.nodes()).chain(&self.sentinels);
+            group::tell(members.filter(|server| !server.is_away()), &group.view());
+        }
     }
 
-    fn cache_index(&self) -> usize {
-        usize::from(self.plan.has_own_cache)
+    /// A primary has been away for so long that its replica takes over, if that is not away as well, and most of those who decide
+    /// it are there.
+    pub fn fail_over(&self, old: usize) {
+        let nodes = self.plan.kind.nodes();
+        let is_voter =
+            |index: &usize| self.group.borrow().as_ref().is_some_and(|group| group.is_primary(*index));
+        let primaries: Vec<_> = (0..nodes).filter(is_voter).map(|index| &self.servers[index]).collect();
+        let voters = if self.sentinels.is_empty() { primaries } else { self.sentinels.iter().collect() };
+        if 2 * voters.iter().filter(|voter| !voter.is_away()).count() <= voters.len() {
+            return;
+        }
+        self.change_group(|group| {
+            let new = group.partner(old);
+            if group.is_primary(old) && self.servers[old].is_away() && !self.servers[new].is_away() {
+                self.servers[new].copy_of(&self.servers[old]);
+                group.promote(old, new);
+            }
+        });
+    }
+
+    /// All members that are there learn what is true.
+    pub fn spread_news(&self) {
+        self.change_group(|_| {});
     }
 
     /// Other applications have values under the same keys, in the databases that are not ours.
     fn fill_other_databases(&self) {
         for (index, server) in self.servers.iter().enumerate() {
             for database in 0..DATABASES {
-                if index != 0 || database != self.plan.database {
+                // The nodes of a cluster have one database, which is all the service's.
+                if self.plan.kind == StoreKind::Cluster && self.plan.is_of_store(index) {
+                    continue;
+                }
+                if !self.plan.is_of_store(index) || database != self.plan.database {
                     for client in CLIENTS {
                         let foreign = Value::Text(br#"["foreign"]"#.to_vec());
                         server.put(database, format!("i:{client}"), Some(foreign));
                     }
                 }
-                if index != self.cache_index() || database != self.plan.cache_database {
+                let has_cache = match self.plan.has_own_cache {
+                    true => index == self.plan.cache_server(),
+                    false => self.plan.is_of_store(index),
+                };
+                if !has_cache || database != self.plan.cache_database {
                     for person in &self.persons {
                         server.put(database, person.key.clone(), Some(Value::Text(b"4.75".to_vec())));
                     }
                 }
+            }
+        }
+    }
+
+    fn lose_sentinels(&self, which: impl Fn(usize) -> bool, are_lost: bool) {
+        for (_, sentinel) in self.sentinels.iter().enumerate().filter(|(index, _)| which(*index)) {
+            sentinel.change(|state| state.is_down = are_lost);
+            if are_lost {
+                sentinel.each_wire(wire::Wire::cut);
             }
         }
     }
@@ -211,7 +311,7 @@ impl World {
                     if *index == 0 {
                         self.lose_interests();
                     }
-                    if *index == self.cache_index() {
+                    if *index == self.plan.cache_server() {
                         self.evict();
                     }
                 }
@@ -283,6 +383,30 @@ impl World {
             Fault::Evicted => self.evict(),
             Fault::Spoiled => self.spoil(),
             Fault::OtherKind(client) => self.store(*client, Stored::OtherKind),
+            Fault::SlotMoves(client) => {
+                let key = format!("i:{client}");
+                self.change_group(|group| {
+                    // Both take part.
+                    let is_there = |node: usize| !self.servers[node].is_away();
+                    if let Some((from, to)) = group.begin_to_move(&key, is_there) {
+                        self.servers[from].hand_over(&key, &self.servers[to]);
+                    }
+                });
+            }
+            Fault::Confused(node) => {
+                if let Some(group) = self.group.borrow().as_ref() {
+                    group::tell([server(node)].into_iter(), &group.view().confused());
+                }
+            }
+            Fault::ClusterDown => self.change_group(|group| group.set_down(true)),
+            Fault::AllDown => {
+                for server in self.servers.iter().take(self.plan.kind.nodes()) {
+                    server.change(|state| state.is_down = true);
+                    server.each_wire(wire::Wire::cut);
+                }
+            }
+            Fault::SentinelDown(index) => self.lose_sentinels(|other| other == *index, true),
+            Fault::SentinelsDown => self.lose_sentinels(|_| true, true),
             Fault::WallClock(by) => set_wall_clock(wall_clock() + *by),
             // The tree of actors is told these.
             Fault::Panic(_) | Fault::Stuck(_) => {}
@@ -311,6 +435,18 @@ impl World {
             Fault::DeadAddress { server: index, .. } => self.network.lead_to(*index, None),
             Fault::Name { server: index, .. } => self.network.look_up(*index, LookUp::Answers),
             Fault::OtherKind(client) => self.store(*client, Stored::interests("whole again")),
+            Fault::SlotMoves(client) => {
+                self.change_group(|group| group.end_of_move(&format!("i:{client}")));
+            }
+            Fault::Confused(_) => self.spread_news(),
+            Fault::ClusterDown => self.change_group(|group| group.set_down(false)),
+            Fault::AllDown => {
+                for index in 0..self.plan.kind.nodes() {
+                    change(&index, &|state| state.is_down = false);
+                }
+            }
+            Fault::SentinelDown(index) => self.lose_sentinels(|other| other == *index, false),
+            Fault::SentinelsDown => self.lose_sentinels(|_| true, false),
             Fault::DiskFails => self.on_disk(|disk| disk.fails(false)),
             Fault::DiskFull => {
                 self.on_disk(|disk| disk.is_full(false));
@@ -352,7 +488,11 @@ fn entry((client, stored): &(i64, Stored)) -> (String, Vec<u8>) {
 }
 
 fn host_name(index: usize) -> String {
-    ["store.test", "cache.test"][index].to_owned()
+    format!("server-{}.test", index + 1)
+}
+
+fn sentinel_name(index: usize) -> String {
+    format!("sentinel-{}.test", index + 1)
 }
 
 /// Persons with every kind of score.

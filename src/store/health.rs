@@ -189,8 +189,7 @@ impl StoreHealth {
         }
         let hold = match shard.logged {
             Some(logged) if logged.up == up || now < logged.until => return,
-            Some(_) => BreakerPolicy::default().hold(!up),
-            None => Duration::ZERO,
+            Some(_) | None => BreakerPolicy::default().hold(!up),
         };
         shard.logged = Some(Logged { up, until: now + hold });
         let last = shard.last_error.clone();

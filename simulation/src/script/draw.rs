@@ -5,10 +5,10 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use fastrand::Rng;
 
-use super::{ActorName, Fault, Happening, Script, WorldPlan};
+use super::{ActorName, Fault, Happening, Script, StoreKind, WorldPlan};
 use crate::{
     seed::Seed,
-    world::{CLIENTS, DATABASES, DeadAddress, LogIn, LookUp, Tamper, Then},
+    world::{CLIENTS, DATABASES, DeadAddress, LogIn, LookUp, SENTINELS, Tamper, Then},
 };
 
 /// The most faults of a script.
@@ -47,6 +47,7 @@ pub fn draw_long(seed: Seed) -> Script {
 fn draw_with(seed: Seed, most_faults: usize, faulty_for: Duration) -> Script {
     let random = &mut seed.generator(0);
     let mut plan = WorldPlan {
+        kind: StoreKind::One,
         is_embedded: random.u8(..6) == 0,
         starts_without_file: false,
         has_own_cache: random.bool(),
@@ -57,6 +58,20 @@ fn draw_with(seed: Seed, most_faults: usize, faulty_for: Duration) -> Script {
         has_near_cache: random.u8(..4) == 0,
         callers: random.usize(1..3),
         impatient_callers: random.usize(..2),
+    };
+    // From numbers of its own, so that a seed of before draws what it drew.
+    let random = &mut {
+        let mut of_groups = seed.generator(1 << 34);
+        let kind = [StoreKind::Sentinel, StoreKind::Cluster][of_groups.usize(..2)];
+        if !plan.is_embedded && of_groups.u8(..3) == 0 {
+            plan.kind = kind;
+            if kind == StoreKind::Cluster {
+                (plan.database, plan.cache_database) = (0, 0);
+            }
+            of_groups
+        } else {
+            random.clone()
+        }
     };
     // A long run has as many faults as it may, at any time; a short one has few, and close together.
     let count = if most_faults > MOST_FAULTS { most_faults } else { random.usize(1..=most_faults) };
@@ -124,7 +139,17 @@ fn fault(random: &mut Rng, plan: &WorldPlan) -> Fault {
     if plan.is_embedded && (!plan.has_own_cache || random.bool()) {
         return fault_of_a_file(random);
     }
-    let server = if plan.is_embedded { 1 } else { random.usize(..if plan.has_own_cache { 2 } else { 1 }) };
+    if plan.kind != StoreKind::One && random.u8(..4) > 0 {
+        return fault_of_a_group(random, plan);
+    }
+    let server = if plan.is_embedded {
+        1
+    } else if plan.kind == StoreKind::One {
+        random.usize(..if plan.has_own_cache { 2 } else { 1 })
+    } else {
+        // What one server does to its clients, not what a whole store does.
+        return fault_of_the_wire(random, plan);
+    };
     match random.u8(..26) {
         0 => Fault::Down { server, loses_data: random.bool() },
         1 => Fault::Unreachable(server),
@@ -162,6 +187,47 @@ fn fault(random: &mut Rng, plan: &WorldPlan) -> Fault {
         22 => Fault::WallClock(TimeDelta::seconds(random.i64(-90_000..90_000))),
         23 => Fault::Dribbles { server, gap: Duration::from_millis(random.u64(250..340)) },
         _ => fault_of_an_actor(random),
+    }
+}
+
+/// A fault of the connections to a server of a group, or of the rest of the world.
+fn fault_of_the_wire(random: &mut Rng, plan: &WorldPlan) -> Fault {
+    let server = random.usize(..plan.kind.nodes() + usize::from(plan.has_own_cache));
+    match random.u8(..8) {
+        0 => {
+            let then = if random.bool() { Then::Silence } else { Then::End };
+            Fault::Withheld { server, after: random.usize(..120), then }
+        }
+        1 => {
+            let again = Tamper::Again(random.usize(1..4));
+            let tamper = [Tamper::WrongLength, Tamper::Repeat, Tamper::Drop, again][random.usize(..4)];
+            Fault::Tampered { server, tamper }
+        }
+        2 => Fault::Slow { server, by: Duration::from_millis(random.u64(1..=200)) },
+        3 => Fault::Trickles { server, gap: Duration::from_micros(random.u64(10..100)) },
+        4 => Fault::Evicted,
+        5 => Fault::OtherKind(random.i64(CLIENTS)),
+        _ => fault_of_an_actor(random),
+    }
+}
+
+/// A fault of the servers of a group. Others than these are drawn as for one server.
+fn fault_of_a_group(random: &mut Rng, plan: &WorldPlan) -> Fault {
+    let server = random.usize(..plan.kind.nodes());
+    match random.u8(..12) {
+        0 | 1 => Fault::Down { server, loses_data: false },
+        2 | 3 => Fault::Frozen(server),
+        4 => Fault::Unreachable(server),
+        5 => Fault::HalfOpen(server),
+        6 => Fault::Cut(server),
+        7 => Fault::AllDown,
+        _ if plan.kind == StoreKind::Sentinel => match random.u8(..4) {
+            0 => Fault::SentinelsDown,
+            _ => Fault::SentinelDown(random.usize(..SENTINELS)),
+        },
+        8 => Fault::Confused(server),
+        9 => Fault::ClusterDown,
+        _ => Fault::SlotMoves(random.i64(CLIENTS)),
     }
 }
 

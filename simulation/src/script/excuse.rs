@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use scoring_api::store::LinkPolicy;
 
-use super::{ActorName, Fault, Happening, Script, WorldPlan};
-use crate::world::LogIn;
+use super::{ActorName, Fault, Happening, Script, StoreKind, WorldPlan};
+use crate::world::{FAILOVER, LogIn};
 
 /// The service is well this long after most faults have ended.
 const R1: Duration = Duration::from_secs(1);
@@ -115,17 +115,22 @@ impl Excuses {
     fn add_of_server(&mut self, server: usize, happening: &Happening, script: &Script) {
         let (at, end) = (happening.at, happening.end());
         let (fault, plan) = (&happening.fault, &script.plan);
-        let is_alone = !is_among(script, happening, |other| other.fault.server() != Some(1));
+        let is_of_cache =
+            |other: &Happening| other.fault.server().is_some_and(|server| !plan.is_of_store(server));
+        let is_alone = !is_among(script, happening, |other| !is_of_cache(other));
         let whole = (at, end + fault.grace());
         // Without calls only the probes notice, and another fault may keep one of them waiting.
         let must_be_down =
             fault.is_an_outage(plan) && at + NOTICED < end && !is_among(script, happening, |_| true);
         let down = must_be_down.then_some((at + NOTICED, end));
-        if server == 0 {
+        if plan.is_of_store(server) {
             self.store_wrong.push(whole);
             self.store_down.extend(down);
             if !is_alone {
                 self.interests.push(whole);
+            } else if fault.is_replaced(plan) && at + FAILOVER < end {
+                // A replica takes over. When the old primary comes back, it is not believed.
+                self.interests.push((at, at + FAILOVER + R1));
             } else if matches!(fault, Fault::DeadAddress { .. }) {
                 self.interests.push((at, whole.1.min(at + R1)));
             } else if matches!(fault, Fault::Cut(_)) {
@@ -134,7 +139,7 @@ impl Excuses {
                 self.interests.push(whole);
             }
         }
-        if server == 1 || !plan.has_own_cache {
+        if server == plan.kind.nodes() || (!plan.has_own_cache && plan.is_of_store(server)) {
             self.cache_wrong.push(whole);
             self.cache_down.extend(down);
         }
@@ -196,7 +201,13 @@ impl Fault {
             | Self::DiskFull
             | Self::FileAway
             | Self::FileReplaced
-            | Self::FileDamaged(_) => Some(0),
+            | Self::FileDamaged(_)
+            | Self::SlotMoves(_)
+            | Self::ClusterDown
+            | Self::AllDown
+            | Self::SentinelDown(_)
+            | Self::SentinelsDown => Some(0),
+            Self::Confused(node) => Some(*node),
             Self::Evicted
             | Self::Spoiled
             | Self::OtherKind(_)
@@ -209,10 +220,20 @@ impl Fault {
     /// Whether, alone, it costs no call.
     fn is_mild(&self) -> bool {
         match self {
-            Self::Trickles { .. } | Self::WritesRefused { .. } => true,
+            Self::Trickles { .. }
+            | Self::WritesRefused { .. }
+            | Self::SlotMoves(_)
+            | Self::SentinelDown(_)
+            | Self::SentinelsDown => true,
             Self::Slow { by, .. } => *by <= TOLERABLE,
             _ => false,
         }
+    }
+
+    /// Whether another server takes the place of the one that fails.
+    pub fn is_replaced(&self, plan: &WorldPlan) -> bool {
+        plan.kind != StoreKind::One
+            && matches!(self, Self::Down { .. } | Self::Frozen(_) | Self::Unreachable(_))
     }
 
     /// How long after its end it may still be felt.
@@ -232,6 +253,13 @@ impl Fault {
     /// Whether the server serves no client while it lasts.
     fn is_an_outage(&self, plan: &WorldPlan) -> bool {
         match self {
+            Self::AllDown | Self::ClusterDown => true,
+            // The others of the group serve, and one of them takes its place.
+            _ if plan.kind != StoreKind::One
+                && self.server().is_some_and(|server| plan.is_of_store(server)) =>
+            {
+                false
+            }
             Self::Down { .. }
             | Self::Unreachable(_)
             | Self::Frozen(_)

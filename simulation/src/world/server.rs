@@ -14,6 +14,7 @@ use tokio::{
 };
 
 use super::{
+    group::View,
     resp,
     wire::{Direction, Wire},
 };
@@ -55,7 +56,7 @@ pub(super) struct RunningScript {
 pub struct Server(Arc<Shared>);
 
 struct Shared {
-    name: &'static str,
+    name: String,
     state: Mutex<State>,
     changed: Notify,
 }
@@ -81,10 +82,21 @@ pub(super) struct State {
     pub(super) latency: Duration,
     /// The time between two bytes that it sends.
     pub(super) gap: Duration,
+    /// Its part in a group.
+    pub(super) member: Option<Member>,
     databases: [BTreeMap<String, Entry>; DATABASES],
     wires: Vec<Weak<Wire>>,
 }
 
+/// A node of a group, or a sentinel.
+pub(super) struct Member {
+    /// The number of the node; `None` for a sentinel.
+    pub(super) me: Option<usize>,
+    /// What it knows.
+    pub(super) view: View,
+}
+
+#[derive(Clone)]
 struct Entry {
     value: Value,
     expires: Option<Instant>,
@@ -93,19 +105,21 @@ struct Entry {
 struct Session {
     database: usize,
     has_logged_in: bool,
+    /// The last command was `ASKING`.
+    is_asking: bool,
 }
 
 // ===== impl Server =====
 
 impl Server {
-    pub(super) fn new(name: &'static str, log_in: Option<(&'static str, String)>, latency: Duration) -> Self {
+    pub(super) fn new(name: String, log_in: Option<(&'static str, String)>, latency: Duration) -> Self {
         let state = State { log_in, latency, ..State::default() };
         Self(Arc::new(Shared { name, state: Mutex::new(state), changed: Notify::new() }))
     }
 
     /// Its name in sentences.
-    pub fn name(&self) -> &'static str {
-        self.0.name
+    pub fn name(&self) -> &str {
+        &self.0.name
     }
 
     /// Changes its state.
@@ -121,6 +135,26 @@ impl Server {
             Some(value) => _ = entries.insert(key, Entry { value, expires: None }),
             None => _ = entries.remove(&key),
         }
+    }
+
+    /// Whether nothing reaches it, or comes from it.
+    pub(super) fn is_away(&self) -> bool {
+        let state = self.lock();
+        state.is_down || state.is_unreachable || state.is_frozen
+    }
+
+    /// Gives a value in database 0 away.
+    pub(super) fn hand_over(&self, key: &str, to: &Self) {
+        let entry = self.lock().databases[0].remove(key);
+        if let Some(entry) = entry {
+            to.lock().databases[0].insert(key.to_owned(), entry);
+        }
+    }
+
+    /// Takes over all that another server has.
+    pub(super) fn copy_of(&self, other: &Self) {
+        let databases = other.lock().databases.clone();
+        self.lock().databases = databases;
     }
 
     /// Removes the keys for which `lost` says so.
@@ -187,7 +221,8 @@ impl Server {
             _ = stream.write_all(&resp::error("ERR max number of clients reached")).await;
             return;
         }
-        let mut session = Session { database: 0, has_logged_in: self.lock().log_in.is_none() };
+        let has_logged_in = self.lock().log_in.is_none();
+        let mut session = Session { database: 0, has_logged_in, is_asking: false };
         let mut received = Vec::new();
         loop {
             while let Some(command) = resp::take_command(&mut received) {
@@ -238,7 +273,7 @@ impl Server {
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.name)
+        f.write_str(&self.0.name)
     }
 }
 
@@ -266,6 +301,18 @@ impl State {
         if self.is_loading && !matches!(step, Some(LogIn::Auth | LogIn::Select)) {
             return resp::error("LOADING Redis is loading the dataset in memory");
         }
+        let is_asking = std::mem::replace(&mut session.is_asking, words == ["ASKING"]);
+        if let Some(member) = &self.member {
+            if let Some(answer) = member.view.answer(member.me, words) {
+                return answer;
+            }
+            if let (["GET" | "SET" | "STRLEN", key, ..], Some(me)) = (words, member.me) {
+                let is_there = self.find(session.database, key).is_some();
+                if let Some(redirect) = member.view.redirects(me, key, is_there, is_asking) {
+                    return redirect;
+                }
+            }
+        }
         match (words, self.refuses_writes) {
             (["SET", ..], Some(error)) => return resp::error(error),
             (["PING", ..], Some(error)) if error.starts_with("MISCONF") => return resp::error(error),
@@ -280,6 +327,7 @@ impl State {
                 }
                 _ => resp::error("ERR DB index is out of range"),
             },
+            ["ASKING"] => resp::simple("OK"),
             ["PING"] => resp::simple("PONG"),
             ["PING", text] => resp::bulk(Some(text.as_bytes())),
             ["GET", key] => self.get(session.database, key),
