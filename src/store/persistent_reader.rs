@@ -151,7 +151,7 @@ impl PersistentReader {
         suspicion: Suspicion,
         ask: Ask<A>,
     ) -> Result<A, StoreError> {
-        self.budget.borrow_mut().earn();
+        self.budget.borrow_mut().earn(Instant::now().into_std());
         let mut read =
             Read { ask, keys, deadline, suspicion, pending: None, sent: 0, timeouts: 0, is_lost: false };
         let mut last = StoreError::TimedOut;

@@ -1,3 +1,4 @@
+use prometheus::core::Collector;
 use tokio::time::advance;
 
 use super::*;
@@ -115,6 +116,7 @@ async fn each_change_of_the_store_is_logged_once_over_all_links() {
         link.connected();
     }
     assert_eq!(log.lines_with("store is up"), 1, "{}", log.text());
+    advance(BreakerPolicy::default().hold_closed).await;
     for link in &links {
         link.failed(&refused());
         link.breaker_changed(Change::Opened);
@@ -160,6 +162,91 @@ fn a_store_that_is_not_there_at_the_start_is_logged_as_down() {
     let link = LinkHealth::new(status(Role::Cache));
     link.breaker_changed(Change::Opened);
     assert_eq!(log.lines_with("store is down"), 1, "{}", log.text());
+}
+
+/// A primary that joins a cluster that is down: up, down and up again within a moment.
+#[tokio::test(start_paused = true)]
+async fn row_64_the_first_line_counts_as_a_change_too() {
+    let (log, _guard) = Log::capture();
+    let link = LinkHealth::new(status(Role::Cache));
+    link.connected();
+    link.breaker_changed(Change::Opened);
+    assert_eq!(log.lines_with("store is down"), 0, "{}", log.text());
+    advance(BreakerPolicy::default().hold_closed).await;
+    link.probed();
+    assert_eq!(log.lines_with("store is down"), 1, "{}", log.text());
+}
+
+// ===== shards =====
+
+fn series(status: &StoreHealth) -> Vec<(String, f64)> {
+    let mut series = Vec::new();
+    for metric in status.metrics.up.collect()[0].get_metric() {
+        let labels: Vec<_> =
+            metric.get_label().iter().map(|label| format!("{}={}", label.name(), label.value())).collect();
+        series.push((labels.join(","), metric.get_gauge().get_value()));
+    }
+    series.sort_by(|one, other| one.0.cmp(&other.0));
+    series
+}
+
+#[test]
+fn a_role_is_up_only_while_every_shard_is_and_each_has_a_series() {
+    let (log, _guard) = Log::capture();
+    let status = status(Role::Persistent);
+    let any = LinkHealth::new(status.clone());
+    assert_eq!(series(&status), [("role=persistent".to_owned(), 0.0)]);
+    let [one, other] = ["a:1", "b:2"].map(|name| LinkHealth::of_shard(status.clone(), name));
+    drop(any);
+    one.connected();
+    assert!(!status.report().up);
+    other.connected();
+    assert!(status.report().up && status.report().down.is_empty());
+    one.failed(&refused());
+    one.breaker_changed(Change::Opened);
+    let report = status.report();
+    assert!(!report.up && report.breaker_open);
+    assert_eq!(report.down, [Arc::<str>::from("a:1")]);
+    let of = |shard: &str, up| (format!("role=persistent,shard={shard}"), up);
+    assert_eq!(series(&status), [of("a:1", 0.0), of("b:2", 1.0)]);
+    assert_eq!(log.lines_with("store is up role=persistent shard=\"a:1\""), 1, "{}", log.text());
+
+    // It leaves the cluster.
+    drop(one);
+    assert!(status.report().up);
+    assert_eq!(series(&status), [of("b:2", 1.0)]);
+    drop(other);
+    assert!(!status.report().up);
+}
+
+#[test]
+fn the_number_of_shards_with_a_name_is_limited() {
+    let status = status(Role::Cache);
+    let links: Vec<_> =
+        (0..100).map(|number| LinkHealth::of_shard(status.clone(), &format!("n:{number}"))).collect();
+    assert_eq!(series(&status).len(), MOST_SHARDS + 1);
+    drop(links);
+    assert_eq!(series(&status), []);
+    // Those that have left make room.
+    let _next = LinkHealth::of_shard(status.clone(), "new:1");
+    assert_eq!(series(&status), [("role=cache,shard=new:1".to_owned(), 0.0)]);
+}
+
+#[test]
+fn a_cluster_behind_the_url_of_one_server_is_logged_once() {
+    let (log, _guard) = Log::capture();
+    let status = status(Role::Persistent);
+    let links = [LinkHealth::new(status.clone()), LinkHealth::new(status)];
+    for link in &links {
+        link.count(Operation::GetMany, Some(&BackendError::CrossSlot), Duration::ZERO);
+    }
+    assert_eq!(
+        log.lines_with("the store is a cluster, and its URL is that of one server"),
+        1,
+        "{}",
+        log.text()
+    );
+    assert_eq!(log.lines_with("use redis+cluster://"), 1, "{}", log.text());
 }
 
 /// A worker that starts, a store actor that restarts and a service that stops say nothing about the store.
