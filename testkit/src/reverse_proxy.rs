@@ -30,7 +30,20 @@ impl ReverseProxy {
     ///
     /// When it is not installed.
     pub async fn nginx(upstream: SocketAddr, settings: &str) -> Self {
+        Self::nginx_with(|port| {
+            format!("server {{ listen {port}; {settings} location / {{ proxy_pass http://{upstream}; }} }}")
+        })
+        .await
+    }
+
+    /// Starts nginx with what `http` returns for its address in the `http` block.
+    ///
+    /// # Panics
+    ///
+    /// When it is not installed.
+    pub async fn nginx_with(http: impl Fn(SocketAddr) -> String) -> Self {
         Self::start("nginx", |port, folder| {
+            let http = http(port);
             let folder = folder.display();
             // One process, so that its end is the end of all of it.
             let config = format!(
@@ -40,11 +53,7 @@ impl ReverseProxy {
                      access_log off;
                      client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
                      fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-                     server {{
-                         listen {port};
-                         {settings}
-                         location / {{ proxy_pass http://{upstream}; }}
-                     }}
+                     {http}
                  }}"
             );
             (config, vec!["-p".into(), format!("{folder}"), "-e".into(), format!("{folder}/log"), "-c".into()])
@@ -58,8 +67,8 @@ impl ReverseProxy {
     ///
     /// When it is not installed.
     pub async fn haproxy(upstream: SocketAddr) -> Self {
-        Self::start("haproxy", |port, _| {
-            let config = format!(
+        Self::haproxy_with(|port| {
+            format!(
                 "defaults
                      mode http
                      timeout connect 20s
@@ -70,10 +79,18 @@ impl ReverseProxy {
                      default_backend service
                  backend service
                      server service {upstream}\n"
-            );
-            (config, vec!["-db".into(), "-q".into(), "-f".into()])
+            )
         })
         .await
+    }
+
+    /// Starts HAProxy with the configuration that `config` returns for its address.
+    ///
+    /// # Panics
+    ///
+    /// When it is not installed.
+    pub async fn haproxy_with(config: impl Fn(SocketAddr) -> String) -> Self {
+        Self::start("haproxy", |port, _| (config(port), vec!["-db".into(), "-q".into(), "-f".into()])).await
     }
 
     /// Where it listens.

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod errors;
+mod instances;
 mod log_in;
 mod questions;
 mod sentinel;

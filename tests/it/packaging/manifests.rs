@@ -49,6 +49,14 @@ fn of_compose() -> BTreeMap<String, String> {
     environment
 }
 
+fn of_cluster_compose() -> BTreeMap<String, String> {
+    let mut environment = of_the_image();
+    let compose = yaml("compose.cluster.yaml");
+    let own = compose["services"]["scoring-2"]["environment"].as_object().unwrap();
+    environment.extend(own.iter().map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned())));
+    environment
+}
+
 fn of_kubernetes() -> BTreeMap<String, String> {
     let mut environment = of_the_image();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
@@ -86,7 +94,10 @@ fn loaded(environment: &BTreeMap<String, String>, file: Option<&str>) -> Result<
 
 #[rstest]
 #[case::compose(of_compose(), None)]
+#[case::cluster_compose(of_cluster_compose(), None)]
 #[case::kubernetes(of_kubernetes(), Some("deploy/kubernetes/config.toml"))]
+#[case::cluster(of_kubernetes(), Some("deploy/kubernetes/overlays/cluster/config.toml"))]
+#[case::sentinel(of_kubernetes(), Some("deploy/kubernetes/overlays/sentinel/config.toml"))]
 fn the_manifests_set_valid_settings(
     #[case] environment: BTreeMap<String, String>,
     #[case] file: Option<&str>,
@@ -96,7 +107,81 @@ fn the_manifests_set_valid_settings(
     assert_eq!(settings.admin.bind, Some("0.0.0.0:8081".parse().unwrap()));
     assert!(!settings.auth.has_public_salt());
     assert!(!settings.auth.allow_public_salts);
-    assert!(settings.store.url.to_string().starts_with("redis://"), "what many share is in a server");
+    let url = settings.store.url.to_string();
+    assert!(url.starts_with("redis"), "what many share is in a server: {url}");
+}
+
+/// The hosts of a URL of sentinels or nodes.
+fn hosts(url: &str) -> Vec<String> {
+    let hosts = url.rsplit_once("//").unwrap().1;
+    let hosts = hosts.rsplit_once('@').map_or(hosts, |(_, hosts)| hosts).split('/').next().unwrap();
+    hosts.split(',').map(|host| host.split(':').next().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn the_compose_file_of_a_cluster_names_its_own_parts() {
+    let compose = yaml("compose.cluster.yaml");
+    let services = compose["services"].as_object().unwrap();
+    let url = loaded(&of_cluster_compose(), None).unwrap().store.url.to_string();
+    for host in hosts(&url) {
+        assert_eq!(services[&host]["hostname"], host.as_str(), "{url}");
+    }
+    for file in ["deploy/haproxy/haproxy.cfg", "deploy/nginx/scoring-api.conf"] {
+        let text = text(file);
+        let named: Vec<_> =
+            (1..=3).filter(|number| text.contains(&format!("scoring-{number}:8080"))).collect();
+        assert_eq!(named, [1, 2, 3], "{file}");
+    }
+    let instances: Vec<_> = services.keys().filter(|name| name.starts_with("scoring-")).collect();
+    assert_eq!(instances, ["scoring-1", "scoring-2", "scoring-3"]);
+    let created = compose["services"]["cluster"]["command"][2].as_str().unwrap();
+    for number in 1..=6 {
+        assert!(services.contains_key(&format!("redis-{number}")));
+        assert!(created.contains(&format!("redis-{number}:6379")), "{created}");
+    }
+    assert!(path(compose["configs"]["redis"]["file"].as_str().unwrap()).exists());
+    assert_eq!(compose["networks"]["back"]["internal"], true);
+    assert!(services.iter().all(|(name, service)| name == "haproxy" || service["ports"].is_null()));
+    assert_eq!(services["haproxy"]["ports"][0], "127.0.0.1:8080:8080");
+}
+
+/// HAProxy must see that an instance stops before it refuses connections.
+#[test]
+fn haproxy_asks_for_readiness_often_enough() {
+    let config = text("deploy/haproxy/haproxy.cfg");
+    assert!(config.contains("option httpchk GET /readyz"));
+    let (_, rest) = config.split_once("default-server inter ").unwrap();
+    let (millis, rest) = rest.split_once("ms fall ").unwrap();
+    let fall: u32 = rest.split(' ').next().unwrap().parse().unwrap();
+    let noticed = Duration::from_millis(millis.parse().unwrap()) * fall;
+    assert!(noticed < Settings::load(None, [], &[]).unwrap().shutdown.grace / 2);
+}
+
+#[rstest]
+#[case::cluster("cluster", "redis+cluster://")]
+#[case::sentinel("sentinel", "redis+sentinel://")]
+fn an_overlay_names_its_own_servers(#[case] overlay: &str, #[case] scheme: &str) {
+    let folder = format!("{KUBERNETES}/overlays/{overlay}");
+    let url = loaded(&of_kubernetes(), Some(&format!("{folder}/config.toml"))).unwrap().store.url.to_string();
+    assert!(url.starts_with(scheme) || url.contains(":***@"), "{url}");
+    let objects = text(&format!("{folder}/redis.yaml"));
+    let objects: Vec<Value> =
+        objects.split("\n---\n").map(|object| serde_saphyr::from_str(object).unwrap()).collect();
+    let of_kind = |kind: &str| objects.iter().find(|object| object["kind"] == kind).unwrap();
+    let (set, service) = (of_kind("StatefulSet"), of_kind("Service"));
+    let (name, domain) =
+        (set["metadata"]["name"].as_str().unwrap(), service["metadata"]["name"].as_str().unwrap());
+    for (number, host) in hosts(&url).into_iter().enumerate() {
+        assert_eq!(host, format!("{name}-{number}.{domain}.scoring.svc.cluster.local"));
+    }
+    let policy = kubernetes("networkpolicy.yaml");
+    let allowed = &policy["spec"]["egress"][1]["to"][0]["podSelector"]["matchLabels"];
+    assert_eq!(allowed, &set["spec"]["template"]["metadata"]["labels"]);
+    let secret = &set["spec"]["template"]["spec"]["volumes"][1]["secret"];
+    assert!(
+        kubernetes("secret.example.yaml")["stringData"][secret["items"][0]["key"].as_str().unwrap()]
+            .is_string()
+    );
 }
 
 #[test]
@@ -135,6 +220,10 @@ fn every_manifest_allows_the_grace_and_the_drain() {
     let given = [
         pod["terminationGracePeriodSeconds"].to_string(),
         yaml("compose.yaml")["services"]["scoring-api"]["stop_grace_period"]
+            .as_str()
+            .unwrap()
+            .replace('s', ""),
+        yaml("compose.cluster.yaml")["services"]["scoring-1"]["stop_grace_period"]
             .as_str()
             .unwrap()
             .replace('s', ""),
