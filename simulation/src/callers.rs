@@ -20,7 +20,7 @@ use crate::{
 const SCORE_WITHIN: Duration = Duration::from_millis(100);
 
 /// The time within which interests are answered, or refused.
-pub const INTERESTS_WITHIN: Duration = Duration::from_millis(600);
+const INTERESTS_WITHIN: Duration = Duration::from_millis(600);
 
 /// The time that a caller waits at most, far above all bounds.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -75,9 +75,7 @@ pub async fn interests(run: &Run, random: &mut Rng, patience: Duration) {
         wanted = vec![at_fault];
     }
     let arguments = format!("{{\"client_ids\": {wanted:?}}}");
-    run.begin_read();
     let (begun, outcome) = call(run, "clients_interests", &arguments, patience).await;
-    run.end_read(outcome.is_none());
     let could_be = |client: &i64| run.world.ledger.since(*client, begun);
     match outcome {
         None => {}
@@ -105,9 +103,7 @@ pub async fn interests(run: &Run, random: &mut Rng, patience: Duration) {
             run.check_time("clients_interests", begun, INTERESTS_WITHIN);
             let is_at_fault = wanted.iter().any(|client| could_be(client).contains(&Stored::OtherKind));
             let (from, to) = (run.time_of(begun), run.now());
-            let is_excused = run.excuses.interests(from, to)
-                || (run.may_lack_retries() && run.excuses.cut(from, to))
-                || (is_at_fault && error == CallError::Internal);
+            let is_excused = run.excuses.interests(from, to) || (is_at_fault && error == CallError::Internal);
             if !is_excused {
                 run.failed(&format!("clients_interests of {wanted:?}: {error}"));
             }

@@ -1,12 +1,6 @@
 //! One run: the service in its world, the faults of a script, and the oracles that look on.
 
-use std::{
-    cell::{Cell, RefCell},
-    collections::BTreeMap,
-    rc::Rc,
-    sync::Arc,
-    time::Duration,
-};
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
 
 use fastrand::Rng;
 use scoring_api::{actors::Tree, deadline::Deadline};
@@ -18,7 +12,7 @@ use tokio::{
 use tracing::Level;
 
 use crate::{
-    callers::{self, INTERESTS_WITHIN},
+    callers,
     log::Log,
     script::{Excuses, Fault, Script, StoreKind},
     seed::Seed,
@@ -40,9 +34,6 @@ const LONG: Duration = Duration::from_secs(1_000);
 
 /// The most bytes that memory may grow in that time. The log of the run is a part of it.
 const MOST_GROWTH: u64 = 32 << 20;
-
-/// The reserve of the retry budget.
-const RETRIES: usize = 10;
 
 /// A measured time may exceed its bound by the clock's resolution.
 const RESOLUTION: Duration = Duration::from_millis(2);
@@ -73,17 +64,6 @@ pub struct Run {
     start: Instant,
     end: Instant,
     failures: RefCell<Vec<String>>,
-    reads: Reads,
-}
-
-/// The reads of interests, as far as the retry budget is concerned.
-#[derive(Debug, Default)]
-struct Reads {
-    in_flight: Cell<usize>,
-    /// When callers gave some up. The service goes on with them.
-    given_up: RefCell<Vec<Instant>>,
-    /// The number of those in flight at each fault of the store, added up.
-    met_faults: Cell<usize>,
 }
 
 /// Runs `script`. Everything that it leaves open is drawn from `seed`.
@@ -108,16 +88,7 @@ async fn play(script: &Script, seed: Seed, level: Level, change: impl FnOnce(&Wo
     at_once.for_each(|happening| world.begin(&happening.fault));
     let service = Service::start(&script.plan, &world);
     let end = start + excuses.last_end().max(script.last_end()).max(START) + CALM;
-    let run = Rc::new(Run {
-        world,
-        service,
-        excuses,
-        log,
-        start,
-        end,
-        failures: RefCell::default(),
-        reads: Reads::default(),
-    });
+    let run = Rc::new(Run { world, service, excuses, log, start, end, failures: RefCell::default() });
 
     let mut tasks = vec![
         spawn_local(bring_about(run.clone(), script.clone())),
@@ -173,9 +144,6 @@ async fn bring_about(run: Rc<Run>, script: Script) {
         match event {
             Event::Begins(fault) => {
                 run.log.say(&format_args!("begins: {fault}"));
-                if fault.server().is_some_and(|server| script.plan.is_of_store(server)) {
-                    run.reads.meet_a_fault();
-                }
                 match fault {
                     Fault::Panic(actor) => run.service.fail(*actor, Fail::Panic),
                     Fault::Stuck(actor) => run.service.fail(*actor, Fail::GetStuck),
@@ -310,16 +278,6 @@ async fn leftovers(run: Run) -> Vec<String> {
     left
 }
 
-// ===== impl Reads =====
-
-impl Reads {
-    fn meet_a_fault(&self) {
-        let mut given_up = self.given_up.borrow_mut();
-        given_up.retain(|at| at.elapsed() < INTERESTS_WITHIN);
-        self.met_faults.set(self.met_faults.get() + self.in_flight.get() + given_up.len());
-    }
-}
-
 // ===== impl Run =====
 
 impl Run {
@@ -336,24 +294,6 @@ impl Run {
     /// Whether callers should stop.
     pub fn is_over(&self) -> bool {
         Instant::now() >= self.end
-    }
-
-    /// A call of `clients_interests` begins.
-    pub fn begin_read(&self) {
-        self.reads.in_flight.set(self.reads.in_flight.get() + 1);
-    }
-
-    /// Such a call has ended, or its caller has given it up.
-    pub fn end_read(&self, is_given_up: bool) {
-        self.reads.in_flight.set(self.reads.in_flight.get() - 1);
-        if is_given_up {
-            self.reads.given_up.borrow_mut().push(Instant::now());
-        }
-    }
-
-    /// Whether more reads may have been lost than the retry budget allows to send again.
-    pub fn may_lack_retries(&self) -> bool {
-        self.reads.met_faults.get() > RETRIES
     }
 
     /// Something was wrong.

@@ -57,6 +57,17 @@ struct Read<A> {
     timeouts: usize,
     /// Whether its connection was lost, so that it must be sent again.
     is_lost: bool,
+    /// Whether it may be sent again without the budget: the connection that was lost had answered other reads, so the loss is not
+    /// an outage yet.
+    lost_a_good_one: Free,
+}
+
+/// One send that costs no retry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Free {
+    Not,
+    Now,
+    Used,
 }
 
 /// A read in flight, and its connection.
@@ -91,7 +102,8 @@ impl PersistentReader {
     ///
     /// Each try uses the connection that has been silent for the shortest time, and may take the link's timeout. The
     /// next try goes on waiting for the same reply while that connection lasts, because sending the read again would
-    /// multiply the load of a slow store. A read that is sent again after a loss is taken off the retry budget. The
+    /// multiply the load of a slow store. A read that is sent again after a loss is taken off the retry budget, except the first time that a connection is lost which had answered:
+    /// all reads in flight on it are sent again, however many they are. The
     /// number of tries limits both the sends and the timeouts of a read: after a timeout and a lost connection it may
     /// still be sent again.
     ///
@@ -151,12 +163,23 @@ impl PersistentReader {
         suspicion: Suspicion,
         ask: Ask<A>,
     ) -> Result<A, StoreError> {
-        self.budget.borrow_mut().earn(Instant::now().into_std());
-        let mut read =
-            Read { ask, keys, deadline, suspicion, pending: None, sent: 0, timeouts: 0, is_lost: false };
+        self.budget.borrow_mut().earn();
+        let mut read = Read {
+            ask,
+            keys,
+            deadline,
+            suspicion,
+            pending: None,
+            sent: 0,
+            timeouts: 0,
+            is_lost: false,
+            lost_a_good_one: Free::Not,
+        };
         let mut last = StoreError::TimedOut;
         while read.timeouts < self.attempts {
-            read.is_lost |= read.pending.take_if(|pending| !pending.handle.is_current()).is_some();
+            if let Some(lost) = read.pending.take_if(|pending| !pending.handle.is_current()) {
+                read.lose(&lost.handle);
+            }
             let begun = Instant::now();
             if read.pending.is_none() && read.suspicion.needs_sizes() {
                 if begun >= deadline {
@@ -172,7 +195,7 @@ impl PersistentReader {
                 read.suspicion.sizes = Some(sizes?);
                 self.examine(&read.keys, &mut read.suspicion, deadline).await?;
             }
-            if read.is_lost && (read.sent >= self.attempts || !self.pause(read.sent, deadline).await) {
+            if read.is_lost && (read.sent >= self.attempts || !self.pause(&mut read).await) {
                 break;
             }
             read.is_lost = false;
@@ -186,8 +209,11 @@ impl PersistentReader {
                     read.timeouts += 1;
                     self.timed_out(asked.as_ref(), begun)
                 }
-                Tried::Failed(error, Handle { link, live }) => {
-                    link.failed(Operation::GetMany, &error, live.generation, begun);
+                Tried::Failed(error, handle) => {
+                    handle.link.failed(Operation::GetMany, &error, handle.live.generation, begun);
+                    if error.remedy() == Remedy::Reconnect {
+                        read.lose(&handle);
+                    }
                     self.after_failure(&mut read, &error).await?
                 }
             };
@@ -228,6 +254,7 @@ impl PersistentReader {
         Ok(match reply {
             Ok(values) => {
                 handle.link.succeeded(Operation::GetMany, begun);
+                handle.live.has_answered.set(true);
                 Tried::Answered(values)
             }
             Err(error) => Tried::Failed(error, handle),
@@ -306,15 +333,29 @@ impl PersistentReader {
         self.links.first().map_or(Duration::ZERO, |link| link.policy.timeout)
     }
 
-    /// Waits before a read is sent again, until `deadline` at the latest; false if the budget is used up.
-    async fn pause(&self, attempt: usize, deadline: Instant) -> bool {
-        if !self.budget.borrow_mut().spend() {
+    /// Waits before a read is sent again, until its deadline at the latest; false if the budget is used up.
+    async fn pause<A>(&self, read: &mut Read<A>) -> bool {
+        if read.lost_a_good_one == Free::Now {
+            read.lost_a_good_one = Free::Used;
+        } else if !self.budget.borrow_mut().spend() {
             return false;
         }
-        let delay =
-            BETWEEN_TRIES.delay(u32::try_from(attempt).unwrap_or(u32::MAX), &mut fastrand::Rng::new());
-        sleep_until(deadline.min(Instant::now() + delay)).await;
+        let attempt = u32::try_from(read.sent).unwrap_or(u32::MAX);
+        let delay = BETWEEN_TRIES.delay(attempt, &mut fastrand::Rng::new());
+        sleep_until(read.deadline.min(Instant::now() + delay)).await;
         true
+    }
+}
+
+// ===== impl Read =====
+
+impl<A> Read<A> {
+    /// Its connection was lost.
+    fn lose(&mut self, handle: &Handle) {
+        self.is_lost = true;
+        if self.lost_a_good_one == Free::Not && handle.live.has_answered.get() {
+            self.lost_a_good_one = Free::Now;
+        }
     }
 }
 

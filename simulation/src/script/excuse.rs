@@ -33,8 +33,6 @@ type Window = (Duration, Duration);
 pub struct Excuses {
     interests: Vec<Window>,
     scores: Vec<Window>,
-    /// When connections to the store were cut, and nothing else was wrong.
-    cuts: Vec<Window>,
     /// When anything was wrong with the store, or with the cache.
     store_wrong: Vec<Window>,
     cache_wrong: Vec<Window>,
@@ -58,11 +56,6 @@ impl Excuses {
     /// Whether a call of `clients_interests` in this time may fail.
     pub fn interests(&self, from: Duration, to: Duration) -> bool {
         overlap(&self.interests, from, to)
-    }
-
-    /// Whether connections to the store were cut in this time.
-    pub fn cut(&self, from: Duration, to: Duration) -> bool {
-        overlap(&self.cuts, from, to)
     }
 
     /// Whether a call of `online_score` in this time may fail.
@@ -133,8 +126,6 @@ impl Excuses {
                 self.interests.push((at, at + FAILOVER + R1));
             } else if matches!(fault, Fault::DeadAddress { .. }) {
                 self.interests.push((at, whole.1.min(at + R1)));
-            } else if matches!(fault, Fault::Cut(_)) {
-                self.cuts.push((at, at));
             } else if !fault.is_mild() {
                 self.interests.push(whole);
             }
@@ -220,7 +211,8 @@ impl Fault {
     /// Whether, alone, it costs no call.
     fn is_mild(&self) -> bool {
         match self {
-            Self::Trickles { .. }
+            Self::Cut(_)
+            | Self::Trickles { .. }
             | Self::WritesRefused { .. }
             | Self::SlotMoves(_)
             | Self::SentinelDown(_)

@@ -3,6 +3,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    rc::Rc,
     sync::Arc,
     time::Duration,
 };
@@ -20,6 +21,8 @@ const RERESOLVE_EVERY: Duration = Duration::from_secs(1);
 pub(in crate::store) struct LiveConnection {
     pub(in crate::store) generation: u64,
     pub(in crate::store) connection: Arc<dyn Connection>,
+    /// Whether it has answered a request; a probe does not count.
+    pub(in crate::store) has_answered: Rc<Cell<bool>>,
 }
 
 /// The state that the keeper and the requests share.
@@ -169,7 +172,7 @@ impl LinkState {
         let generation = self.generation.get() + 1;
         self.generation.set(generation);
         self.health.set_access(connection.access());
-        self.live.replace(Some(LiveConnection { generation, connection }));
+        self.live.replace(Some(LiveConnection { generation, connection, has_answered: Rc::default() }));
         self.health.connected();
         self.changed.notify_waiters();
     }
