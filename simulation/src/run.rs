@@ -169,7 +169,7 @@ enum Event<'a> {
     Ends(&'a Fault),
     /// The primary has been away for long enough.
     FailsOver(usize),
-    /// Those who were away know what has changed.
+    /// Members that were away learn the news.
     NewsSpreads,
 }
 

@@ -239,8 +239,7 @@ impl World {
         }
     }
 
-    /// A primary has been away for so long that its replica takes over, if that is not away as well, and most of those who decide
-    /// it are there.
+    /// A primary has been away for long enough: its replica takes over, if it is not away as well, and most voters are there.
     pub fn fail_over(&self, old: usize) {
         let nodes = self.plan.kind.nodes();
         let is_voter =
@@ -259,7 +258,7 @@ impl World {
         });
     }
 
-    /// All members that are there learn what is true.
+    /// All members that are there learn the truth.
     pub fn spread_news(&self) {
         self.change_group(|_| {});
     }

@@ -59,7 +59,7 @@ pub struct ClusterView {
 
 /// A store that consists of several servers, each with a part of the keys.
 pub trait Cluster: fmt::Debug + Send + Sync {
-    /// What the nodes say, now and later.
+    /// The nodes' answers, now and later.
     ///
     /// # Errors
     ///

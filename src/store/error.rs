@@ -29,8 +29,8 @@ pub enum BackendError {
     /// The sentinels name no primary. The text has each one's reason.
     #[error("no sentinel names a primary: {0}")]
     NoPrimary(String),
-    /// No node of the cluster tells its topology. The text has each one's reason.
-    #[error("no node of the cluster answers: {0}")]
+    /// No primary of the cluster is known. The text has the reason of each node that was asked.
+    #[error("the cluster has no known primary: {0}")]
     NoTopology(String),
     /// The server is a node of a cluster, and another one has the key.
     #[error("the server is a node of a cluster, and {to} has the key; use redis+cluster://{to}", to = .0.to)]

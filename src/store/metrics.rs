@@ -105,48 +105,58 @@ impl Collector for ByShard {
     }
 }
 
-/// The numbers of sentinels that answer and that do not, read when the metrics are. A store without sentinels has no series.
-pub(crate) struct SentinelMetrics {
-    gauge: IntGaugeVec,
+/// What sentinels and the nodes of a cluster tell, read when the metrics are. Other stores have no series.
+pub(crate) struct TopologyMetrics {
+    sentinels: IntGaugeVec,
+    unowned: IntGaugeVec,
     stores: [(Role, Arc<dyn Connector>); 2],
 }
 
-// ===== impl SentinelMetrics =====
+// ===== impl TopologyMetrics =====
 
-impl SentinelMetrics {
-    /// Registers the metric.
+impl TopologyMetrics {
+    /// Registers the metrics.
     ///
     /// # Errors
     ///
-    /// If it is already registered.
+    /// If one of them is already registered.
     pub(crate) fn register(
         registry: &Registry,
         stores: [(Role, Arc<dyn Connector>); 2],
     ) -> prometheus::Result<()> {
-        let gauge = IntGaugeVec::new(
-            Opts::new(
-                "scoring_store_sentinels",
-                "The sentinels that name the store's primary, and answer or not.",
-            ),
+        let gauge = |name: &str, help: &str, labels: &[&str]| IntGaugeVec::new(Opts::new(name, help), labels);
+        let sentinels = gauge(
+            "scoring_store_sentinels",
+            "The sentinels that name the store's primary, and answer or not.",
             &["answers", "role"],
         )?;
-        registry.register(Box::new(Self { gauge, stores }))
+        let unowned = gauge(
+            "scoring_store_unowned_slots",
+            "The slots of the store's cluster that no primary owns.",
+            &["role"],
+        )?;
+        registry.register(Box::new(Self { sentinels, unowned, stores }))
     }
 }
 
-impl Collector for SentinelMetrics {
+impl Collector for TopologyMetrics {
     fn desc(&self) -> Vec<&Desc> {
-        self.gauge.desc()
+        [self.sentinels.desc(), self.unowned.desc()].concat()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
+        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         for (role, store) in &self.stores {
-            let Some(sentinels) = store.sentinels() else { continue };
-            for (answers, count) in [("true", sentinels.answering), ("false", sentinels.silent)] {
-                let count = i64::try_from(count).unwrap_or(i64::MAX);
-                self.gauge.with_label_values(&[answers, role.as_str()]).set(count);
+            if let Some(sentinels) = store.sentinels() {
+                for (answers, count) in [("true", sentinels.answering), ("false", sentinels.silent)] {
+                    self.sentinels.with_label_values(&[answers, role.as_str()]).set(number(count));
+                }
+            }
+            let view = store.cluster().and_then(|cluster| cluster.last_view());
+            if let Some(map) = view.and_then(|view| view.map) {
+                self.unowned.with_label_values(&[role.as_str()]).set(number(map.unowned()));
             }
         }
-        self.gauge.collect()
+        [self.sentinels.collect(), self.unowned.collect()].concat()
     }
 }

@@ -57,8 +57,8 @@ struct Read<A> {
     timeouts: usize,
     /// Whether its connection was lost, so that it must be sent again.
     is_lost: bool,
-    /// Whether it may be sent again without the budget: the connection that was lost had answered other reads, so the loss is not
-    /// an outage yet.
+    /// Whether it may be sent again without the budget: the connection that was lost had answered, so the loss is not an outage
+    /// yet.
     lost_a_good_one: Free,
 }
 
@@ -254,7 +254,6 @@ impl PersistentReader {
         Ok(match reply {
             Ok(values) => {
                 handle.link.succeeded(Operation::GetMany, begun);
-                handle.live.has_answered.set(true);
                 Tried::Answered(values)
             }
             Err(error) => Tried::Failed(error, handle),

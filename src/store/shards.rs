@@ -46,7 +46,7 @@ const BETWEEN_TRIES: Duration = Duration::from_millis(10);
 /// A part of the cluster that needs links.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shard<'a> {
-    /// Any primary, while the topology is not known.
+    /// Any primary, while the cluster's are not known.
     Unknown,
     /// A primary that owns slots.
     Primary(&'a HostAndPort),
@@ -76,7 +76,7 @@ struct Routes<C> {
     clients: BTreeMap<HostAndPort, Rc<Client<C>>>,
     /// Nodes without slots, and when they were last needed.
     guests: BTreeMap<HostAndPort, Instant>,
-    /// Used while there is no map.
+    /// Used while no primary is known.
     any: Option<Rc<Client<C>>>,
 }
 
@@ -171,7 +171,7 @@ impl<C> Shards<C> {
                 links: links.into(),
             })
         };
-        let Some(map) = routes.map.clone() else {
+        let Some(map) = routes.map.clone().filter(|map| !map.primaries().is_empty()) else {
             if routes.any.is_none() {
                 routes.any = Some(new(Shard::Unknown));
             }

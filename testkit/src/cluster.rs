@@ -79,7 +79,7 @@ impl ClusterGroup {
             let slots: Vec<_> = range.map(|slot| slot.to_string()).collect();
             let add = ["CLUSTER", "ADDSLOTS"].into_iter().chain(slots.iter().map(String::as_str));
             server.command::<()>(&add.collect::<Vec<_>>()).await;
-            // Each would be 0, and then the slots would belong to nobody in particular.
+            // Each would be 0, and then no claim to a slot would be the greatest.
             server.command::<()>(&["CLUSTER", "SET-CONFIG-EPOCH", &epoch.to_string()]).await;
         }
         let first = self.servers[0].addr();
@@ -132,7 +132,7 @@ impl ClusterGroup {
         self.servers.get(index + 3).map(RedisServer::addr)
     }
 
-    /// Waits until all running nodes agree that all slots are served, and none by one of these.
+    /// Waits until all running nodes agree that all slots are served, but not by these.
     pub async fn serves_without(&self, gone: &[SocketAddr]) {
         self.eventually("all slots are served", async || {
             for server in self.running() {
@@ -164,7 +164,7 @@ impl ClusterGroup {
         self.serves_without(&[old.addr()]).await;
     }
 
-    /// Waits until each replica has all that its primary has.
+    /// Waits until each replica has its primary's data.
     pub async fn is_replicated(&self) {
         self.eventually("the replicas follow", async || {
             for server in self.running() {
@@ -219,7 +219,7 @@ impl ClusterGroup {
         self.running().next().unwrap().command(&["CLUSTER", "KEYSLOT", key]).await
     }
 
-    /// The primary that says that it owns the slot. What others say of it may be old.
+    /// The primary that says that it owns the slot. Others may have old news of it.
     async fn owner_of(&self, slot: u16) -> &RedisServer {
         for server in self.running() {
             let ranges: Vec<Vec<redis::Value>> = server.command(&["CLUSTER", "SLOTS"]).await;

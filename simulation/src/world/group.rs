@@ -1,7 +1,7 @@
 //! A group of servers in which another one takes the place of a lost primary: a cluster, or one that sentinels watch.
 //!
-//! Each shard has a primary and a replica. Every node, and every sentinel, knows what it was told last; one that is away
-//! when something changes comes back with old news, and says so for a while.
+//! Each shard has a primary and a replica. Every node, and every sentinel, has news of its own; one that is away
+//! when something changes comes back with old news, and spreads them for a while.
 
 use std::{collections::BTreeMap, fmt::Write, time::Duration};
 
@@ -13,7 +13,7 @@ use crate::script::{StoreKind, WorldPlan};
 /// A replica takes over when its primary has been away for this long.
 pub const FAILOVER: Duration = Duration::from_millis(1_500);
 
-/// A node that comes back learns after this time what it has missed.
+/// A node that comes back learns the missed news after this time.
 pub const OLD_NEWS: Duration = Duration::from_millis(400);
 
 /// The name of the primary that sentinels watch.
@@ -24,7 +24,7 @@ pub const SENTINELS: usize = 3;
 
 const SHARDS: usize = 3;
 
-/// What a node or a sentinel knows.
+/// The knowledge of a node or a sentinel.
 #[derive(Debug, Clone)]
 pub struct View {
     kind: StoreKind,
@@ -56,7 +56,7 @@ impl Group {
         Some(Self(View { kind: plan.kind, owners, epochs, moving: BTreeMap::new(), is_down: false }))
     }
 
-    /// What is true now.
+    /// The truth now.
     pub fn view(&self) -> View {
         self.0.clone()
     }
@@ -216,7 +216,7 @@ fn id(node: usize) -> String {
     format!("{node:040x}")
 }
 
-/// Tells these servers what is true.
+/// Tells these servers the truth.
 pub fn tell<'a>(servers: impl Iterator<Item = &'a Server>, view: &View) {
     for server in servers {
         server.change(|state| {

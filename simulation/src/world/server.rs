@@ -92,7 +92,7 @@ pub(super) struct State {
 pub(super) struct Member {
     /// The number of the node; `None` for a sentinel.
     pub(super) me: Option<usize>,
-    /// What it knows.
+    /// Its knowledge.
     pub(super) view: View,
 }
 
@@ -151,7 +151,7 @@ impl Server {
         }
     }
 
-    /// Takes over all that another server has.
+    /// Takes over another server's data.
     pub(super) fn copy_of(&self, other: &Self) {
         let databases = other.lock().databases.clone();
         self.lock().databases = databases;

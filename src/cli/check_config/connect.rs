@@ -132,13 +132,14 @@ fn table(settings: &Settings, lines: &[Line]) -> String {
             Role::Persistent => &settings.store.url,
             Role::Cache => settings.cache_url(),
         };
-        let server = if server.is_empty() { String::new() } else { format!("  {server}") };
+        // The URL of a cluster does not tell which of its nodes this is.
+        let place = if server.is_empty() { url.to_string() } else { server.clone() };
         let outcome = match outcome {
             Ok(took) => format!("ok, {:.1} ms", took.as_secs_f64() * 1_000.0),
             Err(error) => format!("FAILED: {error}"),
         };
         // Writing to a String cannot fail.
-        let _ = writeln!(table, "{:<10}  {step:<7}  {url}{server}  {outcome}", role.as_str());
+        let _ = writeln!(table, "{:<10}  {step:<7}  {place}  {outcome}", role.as_str());
     }
     table
 }

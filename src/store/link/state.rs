@@ -21,7 +21,7 @@ const RERESOLVE_EVERY: Duration = Duration::from_secs(1);
 pub(in crate::store) struct LiveConnection {
     pub(in crate::store) generation: u64,
     pub(in crate::store) connection: Arc<dyn Connection>,
-    /// Whether it has answered a request; a probe does not count.
+    /// Whether it has answered a probe.
     pub(in crate::store) has_answered: Rc<Cell<bool>>,
 }
 
@@ -124,6 +124,7 @@ impl LinkState {
 
     /// A probe was answered.
     pub(super) fn probed(&self) {
+        self.live.borrow().iter().for_each(|live| live.has_answered.set(true));
         let change = self.breaker.borrow_mut().probed(Instant::now().into_std());
         self.report(change);
     }

@@ -286,6 +286,46 @@ fn an_outage_is_not_multiplied_by_retries() {
     });
 }
 
+/// The first loss of a connection that had answered is not an outage yet; a second one may be.
+#[test]
+fn row_26e_all_reads_in_flight_on_a_lost_connection_are_sent_again_once() {
+    for (cuts, expected) in [(1, 40), (2, 10)] {
+        paused(async {
+            let script = Script::default();
+            let (_link, requests) = persistent(&script).await;
+            script.state().get_many = Act::Slow(90 * MILLI);
+            let reads = (0..40).map(|_| read(&requests, SECOND / 2));
+            let upset = async {
+                for _ in 0..cuts {
+                    sleep(30 * MILLI).await;
+                    script.cut();
+                    // The new connection answers its probe meanwhile.
+                    sleep(50 * MILLI).await;
+                }
+            };
+            let (outcomes, ()) = tokio::join!(join_all(reads), upset);
+            assert_eq!(outcomes.into_iter().filter(Result::is_ok).count(), expected, "after {cuts} cuts");
+        });
+    }
+}
+
+#[test]
+fn a_connection_that_has_answered_nothing_grants_no_send() {
+    paused(async {
+        let script = Script::default();
+        script.commands(&Act::Hang);
+        let (_link, requests) = persistent(&script).await;
+        let reads = (0..40).map(|_| read(&requests, SECOND / 2));
+        let upset = async {
+            sleep(30 * MILLI).await;
+            script.heal();
+            script.cut();
+        };
+        let (outcomes, ()) = tokio::join!(join_all(reads), upset);
+        assert_eq!(outcomes.into_iter().filter(Result::is_ok).count(), 10);
+    });
+}
+
 #[test]
 fn nothing_is_sent_once_the_deadline_has_passed() {
     for budget in 0..20 {

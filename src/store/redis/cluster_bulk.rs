@@ -271,7 +271,7 @@ impl Bulk for ClusterBulk {
         self.runtime.block_on(self.is_at_rest())?;
         let pattern = format!("{}*", literally(prefix));
         for place in self.map.primaries() {
-            // Each key is at one primary, so what was seen at others does not matter.
+            // A key is at one primary only.
             let mut seen = HashSet::new();
             let mut cursor = 0u64;
             loop {

@@ -151,7 +151,12 @@ impl RedisConnector {
         let known = timeout_at(deadline, view.wait_for(|view| view.map.is_some())).await;
         let place =
             known.ok().and_then(Result::ok).and_then(|view| view.map.as_ref()?.primaries().first().cloned());
-        let Some(place) = place else { return Err(BackendError::NoTopology(view.borrow().faults.clone())) };
+        let Some(place) = place else {
+            let view = view.borrow();
+            let is_empty = view.map.is_some() && view.faults.is_empty();
+            let cause = if is_empty { "no slot has a primary".to_owned() } else { view.faults.clone() };
+            return Err(BackendError::NoTopology(cause));
+        };
         Box::pin(self.of_cluster(topology, place).establish()).await
     }
 

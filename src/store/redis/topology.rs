@@ -75,7 +75,7 @@ impl Topology {
         self.0.poked.notify_one();
     }
 
-    /// What the nodes say, now and later. Starts the task that asks them, if it does not run yet.
+    /// The nodes' answers, now and later. Starts the task that asks them, if it does not run yet.
     pub(super) fn view(&self) -> Result<watch::Receiver<ClusterView>, BackendError> {
         let mut running = self.0.view.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(view) = running.as_ref() {
@@ -121,7 +121,7 @@ struct Keeper {
 type Asked = (HostAndPort, Result<(Answer, RedisConnection), String>);
 
 impl Keeper {
-    /// Asks until nobody wants to know.
+    /// Asks as long as there is a receiver.
     async fn keep(mut self, poked: Arc<Notify>) {
         loop {
             let begun = Instant::now();
@@ -179,7 +179,7 @@ impl Keeper {
         self.known.is_settled()
     }
 
-    /// The nodes to ask in this round: of those that are known, and the seeds if none of them has answered.
+    /// The nodes to ask in this round: of those that are known, and the seeds if no known node has answered.
     fn chosen(&self) -> Vec<HostAndPort> {
         let mut places: Vec<_> = self.known.places().into_iter().collect();
         fastrand::shuffle(&mut places);
@@ -331,7 +331,7 @@ impl Known {
         self.map = (!self.answers.is_empty()).then(|| Arc::new(SlotMap::of(owner)));
     }
 
-    /// Whether each slot has a primary, and none of them is known to be silent.
+    /// Whether each slot has a primary, and each of these answers, as far as it was asked.
     fn is_settled(&self) -> bool {
         let is_served = |map: &Arc<SlotMap>| {
             map.unowned() == 0 && !map.primaries().iter().any(|place| self.silent.contains(place))

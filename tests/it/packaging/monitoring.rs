@@ -9,7 +9,7 @@ use std::{
 use reqwest::Method;
 use rstest::rstest;
 use serde_json::{Value, json};
-use testkit::{Person, TestApp, call, eventually, http_client};
+use testkit::{ClusterGroup, Person, TestApp, call, eventually, http_client};
 
 use super::{each, path, text, yaml};
 use crate::cli::process::Sandbox;
@@ -115,11 +115,19 @@ async fn scrape() -> Scrape {
         of_sentinels.contains("scoring_store_sentinels{")
     })
     .await;
-    let is_of_sentinels = |line: &&str| line.starts_with("scoring_store_sentinels{");
-    of_sentinels
-        .lines()
-        .filter(is_of_sentinels)
-        .for_each(|line| exposition = format!("{exposition}{line}\n"));
+    // And only a cluster has this.
+    let group = ClusterGroup::with(3, &[]).await;
+    let app = TestApp::on(&group.url()).await;
+    let mut of_cluster = String::new();
+    eventually(Duration::from_secs(10), "the nodes were asked", async || {
+        of_cluster = app.scrape().await;
+        of_cluster.contains("scoring_store_unowned_slots{")
+    })
+    .await;
+    let own = ["scoring_store_sentinels{", "scoring_store_unowned_slots{"];
+    let is_own = |line: &&str| own.iter().any(|name| line.starts_with(name));
+    let lines = of_sentinels.lines().chain(of_cluster.lines());
+    lines.filter(is_own).for_each(|line| exposition = format!("{exposition}{line}\n"));
     parsed(&exposition)
 }
 

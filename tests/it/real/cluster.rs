@@ -365,7 +365,7 @@ async fn a_seed_that_is_no_node_is_named() {
     let redis = RedisServer::start().await;
     let app = TestApp::on(&format!("redis+cluster://{}", redis.addr())).await;
     app.is_degraded().await;
-    let cause = format!("no node of the cluster answers: {}: is not a node of a cluster", redis.addr());
+    let cause = format!("the cluster has no known primary: {}: is not a node of a cluster", redis.addr());
     eventually(ALL_IS_OK_WITHIN, "readiness names the server", async || {
         app.admin("/readyz").await.body["parts"]["persistent"]["cause"] == cause
     })
