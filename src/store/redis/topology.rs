@@ -25,7 +25,7 @@ use super::{
     connect::RedisConnector,
     connection::{Commands, RedisConnection},
 };
-use crate::store::{BackendError, ClusterView, SlotMap, slots::SLOTS, url::HostAndPort};
+use crate::store::{BackendError, ClusterView, Remedy, SlotMap, slots::SLOTS, url::HostAndPort};
 
 /// The time between two rounds of questions while nothing happens; a random part of [`SPREAD`] is added, so that many instances
 /// do not ask together.
@@ -34,6 +34,9 @@ const SPREAD: Duration = Duration::from_secs(2);
 
 /// The same while a slot has no primary that answers.
 const ASK_WHILE_UNSETTLED: Duration = Duration::from_millis(100);
+
+/// The same while each node rejects the log-in; up to as much is added.
+const ASK_WHILE_REJECTED: Duration = Duration::from_secs(1);
 
 /// The minimum time between two rounds.
 const ASK_AT_MOST_EVERY: Duration = Duration::from_millis(50);
@@ -117,19 +120,24 @@ struct Keeper {
     last_logged_move: Option<Instant>,
 }
 
-/// One node's answer, and its connection.
-type Asked = (HostAndPort, Result<(Answer, RedisConnection), String>);
+/// One node's answer, and its connection; or the reason, and its remedy.
+type Asked = (HostAndPort, Result<(Answer, RedisConnection), (String, Remedy)>);
 
 impl Keeper {
     /// Asks as long as there is a receiver.
     async fn keep(mut self, poked: Arc<Notify>) {
         loop {
             let begun = Instant::now();
-            let is_settled = self.ask_all().await;
-            let pause =
-                if is_settled { ASK_EVERY + SPREAD.mul_f64(fastrand::f64()) } else { ASK_WHILE_UNSETTLED };
+            let (pause, at_least) = match self.ask_all().await {
+                Round::Settled => (ASK_EVERY + SPREAD.mul_f64(fastrand::f64()), ASK_AT_MOST_EVERY),
+                Round::Unsettled => (ASK_WHILE_UNSETTLED, ASK_AT_MOST_EVERY),
+                Round::Rejected => {
+                    let pause = ASK_WHILE_REJECTED.mul_f64(1.0 + fastrand::f64());
+                    (pause, pause)
+                }
+            };
             let early = async {
-                sleep_until(begun + ASK_AT_MOST_EVERY).await;
+                sleep_until(begun + at_least).await;
                 poked.notified().await;
             };
             select! {
@@ -141,15 +149,15 @@ impl Keeper {
         }
     }
 
-    /// One round. Returns whether each slot has a primary that answered.
-    async fn ask_all(&mut self) -> bool {
+    /// One round.
+    async fn ask_all(&mut self) -> Round {
         let places = self.chosen();
         let mut asked: FuturesUnordered<_> = places
             .iter()
             .map(|place| ask(self.connector.at(place.clone()), place.clone(), self.nodes.remove(place)))
             .collect();
         let mut faults = Vec::new();
-        let (mut heard, mut strangers) = (0, 0);
+        let (mut heard, mut strangers, mut rejections) = (0, 0, 0);
         // A node that does not answer delays no other one's answer.
         while let Some((place, answer)) = asked.next().await {
             match answer {
@@ -163,7 +171,8 @@ impl Keeper {
                         faults.push(format!("{place}: belongs to another cluster"));
                     }
                 }
-                Err(cause) => {
+                Err((cause, remedy)) => {
+                    rejections += usize::from(remedy == Remedy::Wait);
                     self.known.failed(&place);
                     let names_itself = cause.starts_with(&format!("{place}: "));
                     faults.push(if names_itself { cause } else { format!("{place}: {cause}") });
@@ -172,11 +181,17 @@ impl Keeper {
         }
         drop(asked);
         self.known.round_is_over(heard, strangers);
-        let places = self.known.places();
-        self.nodes.retain(|place, _| places.contains(place) || self.seeds.contains(place));
+        let known = self.known.places();
+        self.nodes.retain(|place, _| known.contains(place) || self.seeds.contains(place));
         faults.sort();
         self.publish(Some(faults.join("; ")));
-        self.known.is_settled()
+        if rejections == places.len() {
+            Round::Rejected
+        } else if self.known.is_settled() {
+            Round::Settled
+        } else {
+            Round::Unsettled
+        }
     }
 
     /// The nodes to ask in this round: of those that are known, and the seeds if no known node has answered.
@@ -219,15 +234,29 @@ impl Keeper {
     }
 }
 
+/// The outcome of a round.
+enum Round {
+    /// Each slot has a primary that answered.
+    Settled,
+    Unsettled,
+    /// Only an operator can help: no node accepts this service.
+    Rejected,
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn fault(error: BackendError) -> (String, Remedy) {
+    (error.to_string(), error.remedy())
+}
+
 /// Asks one node. A connection that fails is not used again.
 async fn ask(connector: RedisConnector, place: HostAndPort, open: Option<RedisConnection>) -> Asked {
     let answered = async {
         let connection = match open {
             Some(connection) => connection,
-            None => connector.establish().await.map_err(|error| error.to_string())?,
+            None => connector.establish().await.map_err(fault)?,
         };
         let answer = timeout(ANSWER_WITHIN, answer(&connection.commands, &place)).await;
-        let answer = answer.unwrap_or_else(|_| Err(BackendError::TimedOut.to_string()))?;
+        let answer = answer.unwrap_or_else(|_| Err(fault(BackendError::TimedOut)))?;
         Ok((answer, connection))
     };
     let answered = answered.await;
@@ -235,15 +264,17 @@ async fn ask(connector: RedisConnector, place: HostAndPort, open: Option<RedisCo
 }
 
 /// One round trip: the slots with the addresses for clients, and the nodes with their epochs.
-async fn answer(commands: &Commands, place: &HostAndPort) -> Result<Answer, String> {
+async fn answer(commands: &Commands, place: &HostAndPort) -> Result<Answer, (String, Remedy)> {
     let question = |name: &str| commands.run::<Value>(cmd("CLUSTER").arg(name).take());
     let (slots, nodes) = futures_util::future::join(question("SLOTS"), question("NODES")).await;
     let slots = match slots {
-        Err(BackendError::Refused { .. }) => return Err("is not a node of a cluster".to_owned()),
-        slots => slots.map_err(|error| error.to_string())?,
+        Err(BackendError::Refused { .. }) => {
+            return Err(("is not a node of a cluster".to_owned(), Remedy::Wait));
+        }
+        slots => slots.map_err(fault)?,
     };
-    let nodes = nodes.map_err(|error| error.to_string())?;
-    Answer::parse(&slots, &nodes, place).ok_or_else(|| BackendError::Protocol.to_string())
+    let nodes = nodes.map_err(fault)?;
+    Answer::parse(&slots, &nodes, place).ok_or_else(|| fault(BackendError::Protocol))
 }
 
 // ===== the answers so far =====

@@ -5,11 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rstest::rstest;
 use scoring_api::{actors::persistent_store::GetMany, deadline::Deadline, store::slot_of};
 use serde_json::{Value, json};
 use testkit::{
-    ALL_IS_OK_WITHIN, ClusterGroup, INTERESTS_BOUND, Proxy, RedisServer, Stopwatch, TestApp, eventually,
-    in_time,
+    ALL_IS_OK_WITHIN, Certificate, ClusterGroup, INTERESTS_BOUND, Proxy, RedisServer, Stopwatch, TestApp,
+    eventually, in_time,
 };
 use tokio::time::sleep;
 
@@ -296,6 +297,62 @@ async fn row_26g_all_nodes_are_killed_and_come_back() {
     }
     group.serves_without(&[]).await;
     app.recovers().await;
+}
+
+/// Nodes that have met, and name themselves differently than the URL does.
+#[rstest]
+#[case::name(&["--cluster-announce-hostname", "localhost", "--cluster-preferred-endpoint-type", "hostname"])]
+#[case::no_address(&["--cluster-preferred-endpoint-type", "unknown-endpoint"])]
+#[tokio::test]
+async fn row_26h_nodes_have_names_or_no_address_at_all(#[case] options: &[&str]) {
+    if RedisServer::is_before_7() {
+        return;
+    }
+    let group = ClusterGroup::with(3, options).await;
+    seed(&group).await;
+    // One seed: the others come from the answers.
+    let app = app_on(&format!("redis+cluster://{}", group.servers[1].addr())).await;
+    let refused = Box::pin(Callers::meanwhile(&app, async || {
+        let [one, ..] = ids();
+        group.move_slot(slot_of(&format!("i:{one}")), &group.servers[2]).await;
+    }))
+    .await;
+    assert_eq!(refused, []);
+}
+
+#[tokio::test]
+async fn row_24b_a_cluster_over_tls_has_one_name_for_all_nodes() {
+    let certificate = Certificate::new();
+    let group = ClusterGroup::over_tls(&certificate).await;
+    for (key, value) in TestApp::seeds() {
+        group.store(key, value).await;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    certificate.write(folder.path());
+    let ca = format!("store.tls_ca={}", folder.path().join("cert.pem").display());
+    let url = format!("store.url=rediss+cluster://{}", group.servers[0].addr());
+    let app = TestApp::with_settings(&[&url, &ca, &format!("store.tls_name={}", Certificate::NAME)]).await;
+    app.recovers().await;
+    // Without the name, the nodes' certificates are for another one.
+    let app = TestApp::with_settings(&[&url, &ca]).await;
+    app.is_degraded().await;
+    eventually(ALL_IS_OK_WITHIN, "readiness names the certificate", async || {
+        let store = app.admin("/readyz").await.body["parts"]["persistent"].clone();
+        store["cause"]
+            .as_str()
+            .is_some_and(|text| text.contains("the server's certificate is for another name"))
+    })
+    .await;
+    // Only an operator can help, so attempts are slow.
+    let connections = async || -> u64 {
+        let stats: String = group.servers[0].command(&["INFO", "stats"]).await;
+        let count = stats.lines().find_map(|line| line.strip_prefix("total_connections_received:"));
+        count.unwrap().trim().parse().unwrap()
+    };
+    let before = connections().await;
+    sleep(Duration::from_secs(4)).await;
+    let made = connections().await - before;
+    assert!((1..=8).contains(&made), "{made} connections in 4 s");
 }
 
 /// Reads of distinct clients, a quarter of them given up, while slots move and a primary changes.
