@@ -5,6 +5,8 @@ use std::{
     process::Command,
 };
 
+use testkit::Certificate;
+
 use crate::workloads::Workload;
 
 /// Ids that targets and groups name.
@@ -14,6 +16,8 @@ pub const NEAR: &str = "near-cache";
 pub const SERVICE: &str = "service";
 pub const NO_LOG: &str = "no-log";
 pub const EMBEDDED: &str = "embedded";
+pub const TLS: &str = "redis-tls";
+pub const CLUSTER: &str = "redis-cluster";
 pub const DEAD: &str = "redis-dead";
 pub const FROZEN: &str = "redis-frozen";
 pub const FASTAPI: &str = "fastapi";
@@ -52,6 +56,10 @@ pub enum Program {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Store {
     Redis,
+    /// It speaks only TLS.
+    Tls,
+    /// Three primaries with a third of the slots each.
+    Cluster,
     /// No Redis: the service uses its own file, with the same interests.
     Embedded,
     Dead,
@@ -59,6 +67,7 @@ pub enum Store {
 }
 
 const CACHED: &[Workload] = &[Workload::Cached];
+const OTHER_REDIS: &[Workload] = &[Workload::Cached, Workload::Interests(100), Workload::Interests(1_000)];
 const SCORES: &[Workload] = &[Workload::Cached, Workload::Distinct];
 /// Workloads that fill the store are last; otherwise a faster contender would be measured on a larger store.
 const ALL: &[Workload] = &[
@@ -86,6 +95,14 @@ pub fn contenders() -> Vec<Contender> {
         ),
         service(SERVICE, "this service on Redis, near cache off", &[], Store::Redis, ALL),
         service(EMBEDDED, "this service on its embedded store", &[], Store::Embedded, ALL),
+        service(TLS, "this service on Redis over TLS", &[], Store::Tls, OTHER_REDIS),
+        service(
+            CLUSTER,
+            "this service on a Redis Cluster of three primaries",
+            &[],
+            Store::Cluster,
+            OTHER_REDIS,
+        ),
         service(DEAD, "this service, its Redis killed", &[], Store::Dead, SCORES),
         service(FROZEN, "this service, its Redis stopped with SIGSTOP", &[], Store::Frozen, SCORES),
         peer(FASTIFY, "Fastify with cluster and ioredis", Program::Fastify),
@@ -181,6 +198,10 @@ impl Contender {
                     format!("store.url={url}"),
                 ] {
                     command.args(["--set", &setting]);
+                }
+                if self.store == Store::Tls {
+                    command.args(["--set", &format!("store.tls_ca={}", folder.join("cert.pem").display())]);
+                    command.args(["--set", &format!("store.tls_name={}", Certificate::NAME)]);
                 }
                 for setting in settings {
                     command.args(["--set", setting]);

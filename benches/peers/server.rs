@@ -11,7 +11,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
-use testkit::{RedisServer, ReservedPort, bench::client::Target, eventually};
+use testkit::{Certificate, ClusterGroup, RedisServer, ReservedPort, bench::client::Target, eventually};
 
 use crate::{
     contenders::{Contender, Store, Surroundings, service_program},
@@ -25,7 +25,7 @@ const TICKS_PER_SECOND: f64 = 100.0;
 
 /// A running contender, and its Redis.
 pub struct Server {
-    pub redis: RedisServer,
+    redis: Redis,
     pub target: Target,
     /// Time from the start of its process to its first answer.
     pub first_answer: Duration,
@@ -33,6 +33,12 @@ pub struct Server {
     _admin_port: ReservedPort,
     group: Group,
     _folder: Option<TempDir>,
+}
+
+/// The servers of the store.
+enum Redis {
+    One(RedisServer),
+    Cluster(ClusterGroup),
 }
 
 /// A process and its descendants, in a process group of their own. Dropping it kills them all.
@@ -45,7 +51,7 @@ impl Server {
     pub async fn start(contender: &Contender) -> Self {
         let folder = tempfile::tempdir().unwrap();
         if contender.store == Store::Embedded {
-            import(folder.path(), CLIENTS);
+            import(folder.path(), EMBEDDED_URL, CLIENTS);
         }
         let server = Self::start_in(contender, folder.path()).await;
         Self { _folder: Some(folder), ..server }
@@ -54,13 +60,12 @@ impl Server {
     /// The same in a folder that already has its embedded store.
     pub async fn start_in(contender: &Contender, folder: &Path) -> Self {
         let (port, admin_port) = (ReservedPort::new(), ReservedPort::new());
-        let redis = RedisServer::start().await;
-        fill(&redis).await;
+        let redis = Redis::start(contender.store, folder).await;
         let around = Surroundings {
             port: port.addr().port(),
             admin_port: admin_port.addr().port(),
             workers: workers(),
-            redis: &redis.url(),
+            redis: &redis.url(contender.store),
             folder,
         };
         let begun = Instant::now();
@@ -85,9 +90,9 @@ impl Server {
     /// Puts its Redis into the state for the measurement, and waits until the service has noticed.
     async fn settle(&self, store: Store) {
         match store {
-            Store::Redis | Store::Embedded => return,
-            Store::Dead => self.redis.kill9(),
-            Store::Frozen => self.redis.sigstop(),
+            Store::Redis | Store::Tls | Store::Cluster | Store::Embedded => return,
+            Store::Dead => self.redis.servers().iter().for_each(RedisServer::kill9),
+            Store::Frozen => self.redis.servers().iter().for_each(RedisServer::sigstop),
         }
         eventually(STARTS_WITHIN, "the service knows that its Redis is gone", async || {
             self.target.readiness().await.1 == "degraded"
@@ -119,17 +124,63 @@ impl Server {
         self.redis_info(store, &["used_cpu_sys", "used_cpu_user"]).await
     }
 
-    /// The sum of these fields of `INFO` from its Redis; 0 without a Redis that answers.
+    /// The sum of these fields of `INFO` from its servers; 0 without a Redis that answers.
     pub async fn redis_info(&self, store: Store, names: &[&str]) -> f64 {
-        if store != Store::Redis {
+        if !matches!(store, Store::Redis | Store::Tls | Store::Cluster) {
             return 0.0;
         }
-        let info: String = self.redis.command(&["INFO"]).await;
         let field = |line: &str| {
             let (name, value) = line.split_once(':')?;
             names.contains(&name).then(|| value.trim().parse::<f64>().ok())?
         };
-        info.lines().filter_map(field).sum()
+        let mut sum = 0.0;
+        for server in self.redis.servers() {
+            let info: String = server.command(&["INFO"]).await;
+            sum += info.lines().filter_map(field).sum::<f64>();
+        }
+        sum
+    }
+}
+
+// ===== impl Redis =====
+
+impl Redis {
+    /// Starts the servers, with all interests.
+    async fn start(store: Store, folder: &Path) -> Self {
+        match store {
+            Store::Redis | Store::Embedded | Store::Dead | Store::Frozen => {
+                let redis = RedisServer::start().await;
+                fill(&redis).await;
+                Self::One(redis)
+            }
+            Store::Tls => {
+                let certificate = Certificate::new();
+                certificate.write(folder);
+                let redis = RedisServer::over_tls(&certificate, &[]).await;
+                fill(&redis).await;
+                Self::One(redis)
+            }
+            Store::Cluster => {
+                let group = ClusterGroup::with(3, &[]).await;
+                import(folder, &group.url(), CLIENTS);
+                Self::Cluster(group)
+            }
+        }
+    }
+
+    fn url(&self, store: Store) -> String {
+        match self {
+            Self::One(redis) if store == Store::Tls => format!("rediss://{}", redis.addr()),
+            Self::One(redis) => redis.url(),
+            Self::Cluster(group) => group.url(),
+        }
+    }
+
+    fn servers(&self) -> &[RedisServer] {
+        match self {
+            Self::One(redis) => std::slice::from_ref(redis),
+            Self::Cluster(group) => &group.servers,
+        }
     }
 }
 
@@ -206,11 +257,14 @@ async fn fill(redis: &RedisServer) {
     redis.command::<()>(&words).await;
 }
 
-/// Imports this many clients' interests into the embedded store of a folder. Returns the time it took.
-pub fn import(folder: &Path, clients: i64) -> Duration {
+/// The URL of the embedded store of a folder.
+pub const EMBEDDED_URL: &str = "embedded:scoring.redb";
+
+/// Imports this many clients' interests. Returns the time it took.
+pub fn import(folder: &Path, url: &str, clients: i64) -> Duration {
     let begun = Instant::now();
     let mut running = Command::new(service_program())
-        .args(["--set", "store.url=embedded:scoring.redb", "interests", "import", "-"])
+        .args(["--set", &format!("store.url={url}"), "interests", "import", "--piecewise", "-"])
         .current_dir(folder)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
@@ -222,6 +276,6 @@ pub fn import(folder: &Path, clients: i64) -> Duration {
         writeln!(lines, "{}", serde_json::json!({ "id": id, "interests": interests_of(id) })).unwrap();
     }
     drop(lines);
-    assert!(running.wait().unwrap().success(), "the embedded store is filled");
+    assert!(running.wait().unwrap().success(), "the store is filled");
     begun.elapsed()
 }

@@ -1,7 +1,7 @@
 //! The targets: medians of ratios within one run.
 
 use crate::{
-    contenders::{ASSIGNMENT, DEAD, DIRECT, FASTAPI, FASTIFY, FROZEN, NEAR, PURE, SERVICE},
+    contenders::{ASSIGNMENT, CLUSTER, DEAD, DIRECT, FASTAPI, FASTIFY, FROZEN, NEAR, PURE, SERVICE, TLS},
     data::{Data, Spread},
     workloads::Workload,
 };
@@ -65,6 +65,18 @@ pub fn targets(data: &Data) -> Vec<Target> {
         let what = format!("CPU for each id of {more}, by that for each of {fewer}");
         all.push(Target { what, bound: AtMost(LEVEL), unit: "×", measured: cost_per_id(data, fewer, more) });
     }
+    all.push(target(
+        "Redis over TLS: CPU of a cached `online_score`, by that in the clear",
+        AtMost(1.3),
+        "×",
+        cpu_ratio(data, TLS, SERVICE, Workload::Cached),
+    ));
+    all.push(target(
+        "three shards: CPU of `clients_interests` of 100, by that of one Redis",
+        AtMost(2.5),
+        "×",
+        cpu_ratio(data, CLUSTER, SERVICE, Workload::Interests(100)),
+    ));
     for (what, id) in [("dead", DEAD), ("frozen", FROZEN)] {
         all.push(target(
             &format!("Redis {what}: `online_score`, by that with Redis well"),
@@ -100,6 +112,19 @@ pub fn targets(data: &Data) -> Vec<Target> {
         ),
     ]);
     all
+}
+
+/// CPU time of a call, divided by that of another contender in the same round.
+fn cpu_ratio(data: &Data, one: &str, other: &str, workload: Workload) -> Option<Spread> {
+    let of = |id: &str| {
+        data.runs(id, workload, 32, |run: &crate::data::Throughput| run.cpu_us).collect::<Vec<_>>()
+    };
+    let others = of(other);
+    let ratios = of(one).into_iter().filter_map(|(round, cost)| {
+        let base = others.iter().find(|(other, _)| *other == round)?.1;
+        Some(cost / base)
+    });
+    Spread::of(ratios)
 }
 
 /// CPU time for each id, divided by that of the workload with fewer ids.

@@ -10,7 +10,7 @@ use super::{
     questions::{USUAL, median},
 };
 use crate::{
-    contenders::{EMBEDDED, SERVICE},
+    contenders::{CLUSTER, EMBEDDED, SERVICE},
     report::table,
 };
 
@@ -132,16 +132,24 @@ fn needs_section(scale: &Scale, terms: &Terms, rows: &[(String, Cost)]) -> Strin
          The plan keeps the cores, and the one core of each Redis, busy for {:.0} % of the time. An instance has {} cores and as \
          many workers, the measured size. The cost of a call is that at full load, which is the lowest: cores that are less busy \
          wake up more often for each call. The last table of this page includes these wake-ups, so its numbers are higher.\n\n{}\n\
-         A Redis server here is a shard of the cache or of the interests. The service has no client for Redis Cluster: \
-         at the start it refuses `redis+cluster://` with an error. Several independent groups work today, each with some \
-         instances and a Redis of its own, behind a balancer: the groups share nothing. A score is a pure function of its key, so each \
-         group's cache fills by itself, at the price of the first miss in each group. Interests must be imported into every group, so \
-         each Redis holds all of them. Alternatively the balancer chooses the group by the requested ids, which is not possible for \
-         calls with several ids. A cache inside the instances takes lookups off Redis.\n",
+         A Redis server here is a primary of a Redis Cluster (`redis+cluster://`), which divides scores and clients among its \
+         primaries. A score is one command at one primary. A call for many clients is split: on three primaries `clients_interests` of \
+         100 took {split} of the CPU of one Redis in the service, and {redis_split} in the servers together. Every \
+         worker of every instance is connected to each primary, so the connections to each grow with the instances; the calculation \
+         assumes that a group of instances has a Redis of its own. Where that is too many, several clusters with a group of \
+         instances each share the load, each with all interests. A cache inside the instances takes lookups off Redis.\n",
         terms.utilisation * 100.0,
         scale.workers,
         table(&headings, rows),
+        split = by_shards(scale, |point| point.cpu_us),
+        redis_split = by_shards(scale, |point| point.redis_cpu_us),
     )
+}
+
+/// The cost of a call on three primaries by that on one Redis.
+fn by_shards(scale: &Scale, number: fn(&Point) -> f64) -> String {
+    let at = |contender, shards| median(scale.spread(Question::Shards, contender, shards, number));
+    format!("{:.2} ×", at(CLUSTER, 3) / at(SERVICE, 1))
 }
 
 fn limits_section(terms: &Terms, rows: &[(String, Cost)]) -> String {

@@ -34,6 +34,8 @@ pub enum Question {
     /// The percentage of scores that are cached.
     Hits,
     Workers,
+    /// The primaries of the store.
+    Shards,
 }
 
 /// Throughput at one size of one quantity, as fast as the service answers.

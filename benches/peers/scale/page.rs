@@ -42,8 +42,14 @@ pub fn write(scale: &Scale, plots: &[(Option<Question>, &'static str, &'static s
     if scale.is_trial() {
         text += "\n**A trial run: too short for its numbers to mean anything.**\n";
     }
-    for question in [Question::Connections, Question::Ids, Question::Keys, Question::Hits, Question::Workers]
-    {
+    for question in [
+        Question::Connections,
+        Question::Ids,
+        Question::Keys,
+        Question::Hits,
+        Question::Workers,
+        Question::Shards,
+    ] {
         _ = write!(text, "{}{}", section(question, scale), rows(scale, question));
         if question == Question::Keys {
             _ = write!(text, "\n{}", imports(scale));
@@ -75,6 +81,9 @@ fn section(question: Question, scale: &Scale) -> String {
              together, so a second worker gets only the CPU time that these leave.\n\n",
             scale.workers
         ),
+        Question::Shards => "\n## Shards\n\n`clients_interests` of 100 on one Redis, and on a Redis Cluster of three primaries: each \
+             primary gets its share of a call's ids in one round trip, all at the same time. All share the machine's cores.\n\n"
+            .to_owned(),
     }
 }
 
@@ -87,6 +96,7 @@ fn columns(question: Question) -> (&'static str, &'static [Column]) {
         Question::Keys => ("keys", &[PER_SECOND, P50, P99, CPU, MEMORY, ERRORS]),
         Question::Hits => ("cached, %", &[HITS, PER_SECOND, P50, P99, CPU, REDIS_CPU, ERRORS]),
         Question::Workers => ("workers", &[PER_SECOND, P50, P99, CPU, REDIS_CPU, MEMORY, ERRORS]),
+        Question::Shards => ("primaries", &[PER_SECOND, P50, P99, CPU, REDIS_CPU, ERRORS]),
     }
 }
 

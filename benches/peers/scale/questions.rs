@@ -12,9 +12,9 @@ use super::{
     measure::{Ask, load, point},
 };
 use crate::{
-    contenders::{Contender, EMBEDDED, NEAR, SERVICE, contenders},
+    contenders::{CLUSTER, Contender, EMBEDDED, NEAR, SERVICE, contenders},
     data::Spread,
-    server::{Server, import, workers},
+    server::{EMBEDDED_URL, Server, import, workers},
     workloads::{MARK, Workload, interests, score, write_bodies},
 };
 
@@ -66,7 +66,7 @@ pub fn fill_stores(most: i64, folder: &Path, scale: &mut Scale) -> Stores {
         }
         let path = folder.join(keys.to_string());
         fs::create_dir(&path).unwrap();
-        let seconds = import(&path, keys).as_secs_f64();
+        let seconds = import(&path, EMBEDDED_URL, keys).as_secs_f64();
         let file_bytes = fs::metadata(path.join("scoring.redb")).unwrap().len();
         println!("imported {keys} keys in {seconds:.1} s: {} KiB", file_bytes >> 10);
         scale.imports.push(Import { keys, seconds, file_bytes });
@@ -114,9 +114,13 @@ pub async fn ask_all(plan: &Plan, round: usize, folder: &Path, stores: &Stores, 
         let all = those(&[SERVICE, NEAR, EMBEDDED]);
         asks.extend(all.map(|of| (Question::Workers, workers, of.with(setting), cached.clone(), USUAL)));
     }
+    let hundred = write_bodies(Workload::Interests(100), folder);
+    for (shards, id) in [(1, SERVICE), (3, CLUSTER)] {
+        asks.extend(those(&[id]).map(|of| (Question::Shards, shards, of, hundred.clone(), USUAL)));
+    }
     for (question, at, contender, bodies, connections) in &asks {
         let server = Server::start(contender).await;
-        let warm_up = if *question == Question::Ids { bodies } else { &cached };
+        let warm_up = if matches!(question, Question::Ids | Question::Shards) { bodies } else { &cached };
         let ask = Ask {
             question: *question,
             round,
