@@ -9,10 +9,7 @@ use std::{
 
 use redis::RedisResult;
 
-use super::{Certificate, RedisServer, eventually, port::ReservedPort};
-
-/// The distance from a server's port to the one over which nodes speak with each other.
-const BUS: u16 = 10_000;
+use super::{Certificate, RedisServer, eventually, port::ReservedPort, redis::BUS};
 
 const START_WITHIN: Duration = Duration::from_secs(30);
 
@@ -37,7 +34,6 @@ const ALWAYS: [&str; 8] = [
 pub struct ClusterGroup {
     /// The servers. At the start the first three are primaries, and each one's replica is three further.
     pub servers: Vec<RedisServer>,
-    _buses: Vec<ReservedPort>,
 }
 
 // ===== impl ClusterGroup =====
@@ -67,14 +63,13 @@ impl ClusterGroup {
     ///
     /// As [`start`](Self::start).
     pub async fn with_each(count: usize, options: impl Fn(SocketAddr) -> Vec<String>) -> Self {
-        let (ports, buses): (Vec<_>, Vec<_>) = (0..count).map(|_| ReservedPort::with_another(BUS)).unzip();
-        let started = ports.into_iter().map(async |port| {
+        let ports: Vec<_> = (0..count).map(|_| ReservedPort::with_another(BUS)).collect();
+        let started = ports.into_iter().map(async |(port, bus)| {
             let own = options(port.addr());
             let all: Vec<_> = ALWAYS.into_iter().chain(own.iter().map(String::as_str)).collect();
-            Box::pin(RedisServer::at(port, tempfile::tempdir().unwrap(), &all)).await
+            Box::pin(RedisServer::node_at(port, bus, &all)).await
         });
-        let servers = futures_util::future::join_all(started).await;
-        let group = Self { servers, _buses: buses };
+        let group = Self { servers: futures_util::future::join_all(started).await };
         group.meet().await;
         group
     }

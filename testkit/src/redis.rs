@@ -20,6 +20,9 @@ use super::certificate::Certificate;
 use super::port::ReservedPort;
 use super::{eventually, in_time};
 
+/// The distance from a node's port to the one over which nodes speak with each other.
+pub(crate) const BUS: u16 = 10_000;
+
 const START_WITHIN: Duration = Duration::from_secs(10);
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 const TOOLS_USER: [&str; 6] = ["--user", "tools", "on", "nopass", "~*", "+@all"];
@@ -37,6 +40,8 @@ pub struct RedisServer {
     options: Vec<String>,
     process: Mutex<Process>,
     is_stopped: AtomicBool,
+    /// The port over which nodes of a cluster speak with each other.
+    _bus: Option<ReservedPort>,
 }
 
 /// A child that does not outlive its owner. `None` once it is reaped, because another process may then have its id.
@@ -57,7 +62,16 @@ impl RedisServer {
     ///
     /// When `redis-server` is not installed, or does not answer within 10 s.
     pub async fn with(options: &[&str]) -> Self {
+        if options.contains(&"--cluster-enabled") {
+            let (port, bus) = ReservedPort::with_another(BUS);
+            return Self::node_at(port, bus, options).await;
+        }
         Self::at(ReservedPort::new(), tempfile::tempdir().unwrap(), options).await
+    }
+
+    /// Starts a node of a cluster on `port`, whose other port is `bus`.
+    pub(crate) async fn node_at(port: ReservedPort, bus: ReservedPort, options: &[&str]) -> Self {
+        Self { _bus: Some(bus), ..Self::at(port, tempfile::tempdir().unwrap(), options).await }
     }
 
     /// Whether the tests' servers are of a version before 7.
@@ -85,10 +99,10 @@ impl RedisServer {
         Self::at(port, dir, &[&tls[..], &files, options].concat()).await
     }
 
-    pub(crate) async fn at(port: ReservedPort, dir: TempDir, options: &[&str]) -> Self {
+    async fn at(port: ReservedPort, dir: TempDir, options: &[&str]) -> Self {
         let options: Vec<_> = options.iter().map(|&option| option.to_owned()).collect();
         let process = Mutex::new(Process::spawn(&program(), &port, dir.path(), &options));
-        let server = Self { port, dir, options, process, is_stopped: AtomicBool::new(false) };
+        let server = Self { port, dir, options, process, is_stopped: AtomicBool::new(false), _bus: None };
         server.answers().await;
         server
     }

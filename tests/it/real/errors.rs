@@ -218,5 +218,8 @@ async fn crossslot_of_a_cluster() {
     let redis = RedisServer::with(&["--cluster-enabled", "yes"]).await;
     redis.owns_all_slots().await;
     let crossslot = sorted(&redis.url(), Ask::GetTwo).await;
-    assert_eq!(crossslot, ("the keys belong to several slots of a cluster".to_owned(), BadValue));
+    assert_eq!(
+        crossslot,
+        ("the keys belong to several slots of a cluster; use redis+cluster://".to_owned(), BadValue)
+    );
 }
