@@ -1,6 +1,7 @@
 //! The error replies of a real server, and their classification.
 //!
-//! Not to be provoked here: protected mode, which loopback clients never meet, and redirections, which need a second node.
+//! Not to be provoked here: protected mode, which loopback clients never meet. `cluster` has the redirections. `make test-servers`
+//! runs all on Redis 6.2 and Valkey as well.
 
 use std::{sync::Arc, time::Duration};
 
