@@ -39,6 +39,8 @@ pub struct Server {
 enum Redis {
     One(RedisServer),
     Cluster(ClusterGroup),
+    /// That of another instance, at this URL.
+    OfAnother(String),
 }
 
 /// A process and its descendants, in a process group of their own. Dropping it kills them all.
@@ -59,8 +61,20 @@ impl Server {
 
     /// The same in a folder that already has its embedded store.
     pub async fn start_in(contender: &Contender, folder: &Path) -> Self {
-        let (port, admin_port) = (ReservedPort::new(), ReservedPort::new());
         let redis = Redis::start(contender.store, folder).await;
+        Self::start_on(redis, contender, folder).await
+    }
+
+    /// One more instance, on the Redis of another one.
+    pub async fn start_beside(other: &Self, contender: &Contender) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let redis = Redis::OfAnother(other.redis.url(contender.store));
+        let server = Self::start_on(redis, contender, folder.path()).await;
+        Self { _folder: Some(folder), ..server }
+    }
+
+    async fn start_on(redis: Redis, contender: &Contender, folder: &Path) -> Self {
+        let (port, admin_port) = (ReservedPort::new(), ReservedPort::new());
         let around = Surroundings {
             port: port.addr().port(),
             admin_port: admin_port.addr().port(),
@@ -173,6 +187,7 @@ impl Redis {
             Self::One(redis) if store == Store::Tls => format!("rediss://{}", redis.addr()),
             Self::One(redis) => redis.url(),
             Self::Cluster(group) => group.url(),
+            Self::OfAnother(url) => url.clone(),
         }
     }
 
@@ -180,6 +195,7 @@ impl Redis {
         match self {
             Self::One(redis) => std::slice::from_ref(redis),
             Self::Cluster(group) => &group.servers,
+            Self::OfAnother(_) => &[],
         }
     }
 }

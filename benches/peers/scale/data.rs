@@ -36,6 +36,8 @@ pub enum Question {
     Workers,
     /// The primaries of the store.
     Shards,
+    /// The processes of the service, with one worker each.
+    Instances,
 }
 
 /// Throughput at one size of one quantity, as fast as the service answers.
@@ -104,6 +106,25 @@ pub enum Stage {
     Light,
     /// Percent of the peak.
     Percent(u32),
+}
+
+// ===== impl Point =====
+
+impl Point {
+    /// Two instances under load at the same time, on one Redis, which only this one's counters have.
+    pub fn beside(self, other: &Self) -> Self {
+        let all = self.per_second + other.per_second;
+        let both = |one: f64, two: f64| (one * self.per_second + two * other.per_second) / all;
+        Self {
+            per_second: all,
+            p50_us: self.p50_us.max(other.p50_us),
+            p99_us: self.p99_us.max(other.p99_us),
+            cpu_us: both(self.cpu_us, other.cpu_us),
+            redis_cpu_us: both(self.redis_cpu_us, 0.0),
+            errors: self.errors + other.errors,
+            ..self
+        }
+    }
 }
 
 // ===== impl Stage =====

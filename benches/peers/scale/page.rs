@@ -49,6 +49,7 @@ pub fn write(scale: &Scale, plots: &[(Option<Question>, &'static str, &'static s
         Question::Hits,
         Question::Workers,
         Question::Shards,
+        Question::Instances,
     ] {
         _ = write!(text, "{}{}", section(question, scale), rows(scale, question));
         if question == Question::Keys {
@@ -84,6 +85,11 @@ fn section(question: Question, scale: &Scale) -> String {
         Question::Shards => "\n## Shards\n\n`clients_interests` of 100 on one Redis, and on a Redis Cluster of three primaries: each \
              primary gets its share of a call's ids in one round trip, all at the same time. All share the machine's cores.\n\n"
             .to_owned(),
+        Question::Instances => format!(
+            "\n## Instances\n\nCached `online_score` on one Redis, from instances with one worker each, without a proxy. The machine's \
+             {} cores are shared by all. Times are those of the slower instance.\n\n",
+            scale.workers
+        ),
     }
 }
 
@@ -96,6 +102,7 @@ fn columns(question: Question) -> (&'static str, &'static [Column]) {
         Question::Keys => ("keys", &[PER_SECOND, P50, P99, CPU, MEMORY, ERRORS]),
         Question::Hits => ("cached, %", &[HITS, PER_SECOND, P50, P99, CPU, REDIS_CPU, ERRORS]),
         Question::Workers => ("workers", &[PER_SECOND, P50, P99, CPU, REDIS_CPU, MEMORY, ERRORS]),
+        Question::Instances => ("instances", &[PER_SECOND, P50, P99, CPU, REDIS_CPU, ERRORS]),
         Question::Shards => ("primaries", &[PER_SECOND, P50, P99, CPU, REDIS_CPU, ERRORS]),
     }
 }

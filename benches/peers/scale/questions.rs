@@ -133,8 +133,29 @@ pub async fn ask_all(plan: &Plan, round: usize, folder: &Path, stores: &Stores, 
         };
         scale.points.push(point(&ask, &server).await);
     }
+    ask_instances(plan, round, &cached, scale).await;
     ask_stores(plan, round, folder, stores, scale).await;
     ask_loads(plan, round, scale).await;
+}
+
+async fn ask_instances(plan: &Plan, round: usize, bodies: &Path, scale: &mut Scale) {
+    let contender = contender(SERVICE).unwrap().with("http.workers=1");
+    let ask = |at: i64| Ask {
+        question: Question::Instances,
+        round,
+        contender: &contender,
+        at,
+        bodies,
+        warm_up: bodies,
+        connections: USUAL / usize::try_from(at).unwrap(),
+        lasts: plan.load,
+    };
+    let first = Server::start(&contender).await;
+    scale.points.push(point(&ask(1), &first).await);
+    let second = Server::start_beside(&first, &contender).await;
+    let both = ask(2);
+    let (one, other) = tokio::join!(point(&both, &first), point(&both, &second));
+    scale.points.push(one.beside(&other));
 }
 
 async fn ask_stores(plan: &Plan, round: usize, folder: &Path, stores: &Stores, scale: &mut Scale) {

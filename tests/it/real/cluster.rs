@@ -449,4 +449,27 @@ async fn interests_go_in_and_come_out_of_all_shards() {
     let got = sandbox.run(&["--set", &url, "interests", "get", "7", "8", "9"]).await;
     assert!(got.out.contains("number 7") && got.out.contains("number 9"), "{got:?}");
     sandbox.run(&["--set", &url, "check-config", "--connect"]).await.succeeded();
+
+    // A part of it fails: the others may have been written, and the number is told.
+    group.servers[1].kill9();
+    let partly = sandbox.feed(&text, &["interests", "import", "-", "--piecewise", "--set", &url]).await;
+    let said = partly.failed(1).concat();
+    assert!(said.contains(" of 500 clients were written before this failed: "), "{partly:?}");
+    assert!(said.contains("running this again is safe"), "{partly:?}");
+    let export = sandbox.run(&["--set", &url, "interests", "export"]).await;
+    assert_eq!(export.code, Some(1), "not even one client may be missed: {export:?}");
+}
+
+#[tokio::test]
+async fn an_export_does_not_trust_slots_that_move() {
+    let group = ClusterGroup::with(3, &[]).await;
+    seed(&group).await;
+    let (sandbox, url) = (Sandbox::new(), format!("store.url={}", group.url()));
+    let [one, _] = neighbours();
+    group.half_move(slot_of(&format!("i:{one}")), &group.servers[2], |_| true).await;
+    let export = sandbox.run(&["--set", &url, "interests", "export"]).await;
+    assert!(export.failed(1).concat().ends_with("slots of the cluster are being moved"), "{export:?}");
+    // Single clients are found, wherever they are.
+    let got = sandbox.run(&["--set", &url, "interests", "get", &one.to_string()]).await;
+    assert!(got.succeeded().contains(&format!("number {one}")), "{got:?}");
 }

@@ -1,3 +1,4 @@
+use proptest::prelude::*;
 use redis::Value;
 use rstest::rstest;
 
@@ -177,4 +178,28 @@ fn a_map_that_nobody_confirms_stays() {
     known.round_is_over(0, 0);
     assert_eq!(owner(&known, 7), Some(7001));
     assert!(!known.is_settled() && !known.answered);
+}
+
+fn any_value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Nil),
+        any::<i64>().prop_map(Value::Int),
+        (0_i64..20_000).prop_map(Value::Int),
+        "[a-z0-9 ,:\n@-]{0,40}".prop_map(|text| Value::BulkString(text.into_bytes())),
+        proptest::collection::vec(any::<u8>(), 0..9).prop_map(Value::BulkString),
+    ];
+    leaf.prop_recursive(3, 40, 5, |inner| proptest::collection::vec(inner, 0..5).prop_map(Value::Array))
+}
+
+proptest! {
+    /// Anything may come from a server: no panic, and no map with slots that do not exist.
+    #[test]
+    fn no_answer_makes_the_topology_panic(slots in any_value(), nodes in any_value()) {
+        let mut known = Known::default();
+        if let Some(answer) = Answer::parse(&slots, &nodes, &asked()) {
+            known.hear(&asked(), answer);
+        }
+        known.round_is_over(1, 0);
+        prop_assert!(known.map.as_ref().is_none_or(|map| map.unowned() <= usize::from(SLOTS)));
+    }
 }
