@@ -41,6 +41,10 @@ const ASK_WHILE_REJECTED: Duration = Duration::from_secs(1);
 /// The minimum time between two rounds.
 const ASK_AT_MOST_EVERY: Duration = Duration::from_millis(50);
 
+/// The same once that has gone on for long, and the map has not changed meanwhile: a shard is lost for good.
+const ASK_IN_THE_LONG_RUN: Duration = Duration::from_millis(500);
+const LONG: Duration = Duration::from_secs(10);
+
 /// The time for an answer on an open connection.
 const ANSWER_WITHIN: Duration = Duration::from_millis(150);
 
@@ -92,6 +96,7 @@ impl Topology {
             known: Known::default(),
             publisher,
             last_logged_move: None,
+            restless_since: None,
         };
         let work = keeper.keep(self.0.poked.clone()).boxed();
         let started = self.0.connector.network().background("cluster", work);
@@ -118,6 +123,8 @@ struct Keeper {
     known: Known,
     publisher: watch::Sender<ClusterView>,
     last_logged_move: Option<Instant>,
+    /// Since when rounds have followed each other without a rest, or the map has been the same.
+    restless_since: Option<Instant>,
 }
 
 /// One node's answer, and its connection; or the reason, and its remedy.
@@ -136,6 +143,9 @@ impl Keeper {
                     (pause, pause)
                 }
             };
+            let since = *self.restless_since.get_or_insert(begun);
+            let at_least = if since.elapsed() > LONG { at_least.max(ASK_IN_THE_LONG_RUN) } else { at_least };
+            let pause = pause.max(at_least);
             let early = async {
                 sleep_until(begun + at_least).await;
                 poked.notified().await;
@@ -145,6 +155,9 @@ impl Keeper {
                 () = self.publisher.closed() => return,
                 () = early => {}
                 () = sleep_until(begun + pause) => {}
+            }
+            if begun.elapsed() > LONG / 5 {
+                self.restless_since = None;
             }
         }
     }
@@ -214,6 +227,9 @@ impl Keeper {
         let view = ClusterView { map, faults };
         if view == before {
             return;
+        }
+        if view.map != before.map {
+            self.restless_since = None;
         }
         if let Some(map) = &view.map {
             self.log(before.map.as_deref(), map);

@@ -1,8 +1,22 @@
+use std::{
+    io,
+    net::SocketAddr,
+    path::Path,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+};
+
+use futures_util::future::BoxFuture;
 use proptest::prelude::*;
 use redis::Value;
 use rstest::rstest;
+use tokio::time::sleep;
 
 use super::*;
+use crate::{
+    resolver::Resolver,
+    store::{Cluster as _, Connector as _, Network, OpenFuture, url::StoreUrl},
+    testing::paused,
+};
 
 const A: &str = "aaaaaaaa";
 const B: &str = "bbbbbbbb";
@@ -202,4 +216,51 @@ proptest! {
         known.round_is_over(1, 0);
         prop_assert!(known.map.as_ref().is_none_or(|map| map.unowned() <= usize::from(SLOTS)));
     }
+}
+
+/// Refuses each connection, and counts them.
+#[derive(Debug, Default, Clone)]
+struct Refusing(Arc<AtomicUsize>);
+
+impl Network for Refusing {
+    fn tcp(&self, _: SocketAddr) -> OpenFuture {
+        self.0.fetch_add(1, Relaxed);
+        async { Err(io::ErrorKind::ConnectionRefused.into()) }.boxed()
+    }
+
+    fn unix(&self, _: &Path) -> OpenFuture {
+        async { Err(io::ErrorKind::Unsupported.into()) }.boxed()
+    }
+
+    fn background(&self, _: &str, work: BoxFuture<'static, ()>) -> io::Result<()> {
+        tokio::spawn(work);
+        Ok(())
+    }
+}
+
+/// Many instances that ask all the time are a load of their own.
+#[test]
+fn lost_nodes_are_asked_often_for_some_seconds_and_then_less() {
+    paused(async {
+        let network = Refusing::default();
+        let Ok(StoreUrl::Redis(target)) = "redis+cluster://node.test:7000".parse() else { unreachable!() };
+        let resolver = Resolver::of_async(|_| async { Ok(Arc::from([SocketAddr::from(([10, 0, 0, 1], 0))])) });
+        let limit = Duration::from_millis(300);
+        let connector = RedisConnector::over(target, limit, resolver, Arc::new(network.clone()));
+        let cluster = connector.cluster().unwrap();
+        let _view = cluster.view().unwrap();
+        let asked_in = async |time: Duration| {
+            let (before, until) = (network.0.load(Relaxed), Instant::now() + time);
+            while Instant::now() < until {
+                cluster.poke();
+                sleep(Duration::from_millis(10)).await;
+            }
+            network.0.load(Relaxed) - before
+        };
+        let at_first = asked_in(Duration::from_secs(5)).await;
+        assert!((80..=101).contains(&at_first), "{at_first} in 5 s");
+        asked_in(Duration::from_secs(6)).await;
+        let later = asked_in(Duration::from_secs(5)).await;
+        assert!((8..=11).contains(&later), "{later} in 5 s");
+    });
 }
