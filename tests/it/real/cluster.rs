@@ -98,7 +98,7 @@ impl Callers {
         }
     }
 
-    /// Calls while `fault` happens and for a moment afterwards. Returns the refused calls that count: none on a starved machine,
+    /// Calls while `fault` happens and for a moment afterwards. Returns the refused calls that count. On a starved machine no call does,
     /// whose servers may be silent for longer than the fixed limits allow.
     async fn meanwhile(app: &TestApp, fault: impl AsyncFnOnce()) -> Vec<(Instant, Vec<i64>)> {
         let (callers, lasts) = (Self::new(), Stopwatch::start());

@@ -244,7 +244,8 @@ fn lost_nodes_are_asked_often_for_some_seconds_and_then_less() {
     paused(async {
         let network = Refusing::default();
         let Ok(StoreUrl::Redis(target)) = "redis+cluster://node.test:7000".parse() else { unreachable!() };
-        let resolver = Resolver::of_async(|_| async { Ok(Arc::from([SocketAddr::from(([10, 0, 0, 1], 0))])) });
+        let resolver =
+            Resolver::of_async(|_| async { Ok(Arc::from([SocketAddr::from(([10, 0, 0, 1], 0))])) });
         let limit = Duration::from_millis(300);
         let connector = RedisConnector::over(target, limit, resolver, Arc::new(network.clone()));
         let cluster = connector.cluster().unwrap();
