@@ -14,7 +14,7 @@ use tokio::time::sleep;
 use super::*;
 use crate::{
     resolver::Resolver,
-    store::{Cluster as _, Connector as _, Network, OpenFuture, url::StoreUrl},
+    store::{Connector as _, Network, OpenFuture, url::StoreUrl},
     testing::paused,
 };
 
