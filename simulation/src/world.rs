@@ -254,6 +254,8 @@ impl World {
             if group.is_primary(old) && self.servers[old].is_away() && !self.servers[new].is_away() {
                 self.servers[new].copy_of(&self.servers[old]);
                 group.promote(old, new);
+                // Until the service has heard of it, it may ask the old one, should that come back at once.
+                self.ledger.replaced();
             }
         });
     }
@@ -394,7 +396,7 @@ impl World {
             }
             Fault::Confused(node) => {
                 if let Some(group) = self.group.borrow().as_ref() {
-                    group::tell([server(node)].into_iter(), &group.view().confused());
+                    group::tell([server(node)].into_iter(), &group.view().confused(*node));
                 }
             }
             Fault::ClusterDown => self.change_group(|group| group.set_down(true)),

@@ -88,8 +88,14 @@ fn draw_with(seed: Seed, most_faults: usize, faulty_for: Duration) -> Script {
     // The service writes the file only when it creates it.
     if plan.is_embedded && random.u8(..3) == 0 {
         plan.starts_without_file = true;
+        // A file that goes before the service has seen it is made anew.
+        happenings.retain(|happening| happening.fault != Fault::FileAway);
         let lasts = time(random, LONGEST);
         happenings.push(Happening { at: Duration::ZERO, lasts, fault: Fault::DiskFull });
+    }
+    // Without sentinels the service cannot hear of a failover, and an old primary that comes back would be believed.
+    if happenings.iter().any(|happening| happening.fault.is_replaced(&plan)) {
+        happenings.retain(|happening| happening.fault != Fault::SentinelsDown);
     }
     happenings.sort_by_key(|happening| happening.at);
     // The end of one would end the other as well.

@@ -118,14 +118,14 @@ impl Group {
 // ===== impl View =====
 
 impl View {
-    /// A view in which each shard belongs to the next one's primary, as a node has it that knows nothing any more.
-    pub fn confused(&self) -> Self {
+    /// A view of node `me` in which each shard belongs to the next one's primary. It claims no slots of others: a node knows its own.
+    pub fn confused(&self, me: usize) -> Self {
         let mut primaries = self.owners.clone();
         primaries.sort_unstable();
         primaries.dedup();
         let next = |owner: usize| {
             let at = primaries.iter().position(|other| *other == owner).unwrap_or(0);
-            primaries[(at + 1) % primaries.len()]
+            Some(primaries[(at + 1) % primaries.len()]).filter(|next| *next != me).unwrap_or(owner)
         };
         let owners = self.owners.iter().map(|owner| next(*owner)).collect();
         Self { owners, epochs: vec![0; self.epochs.len()], ..self.clone() }

@@ -21,14 +21,14 @@ pub enum Stored {
     OtherKind,
 }
 
-/// A replaced file is served for this long at most.
+/// A replaced file, or primary, is asked for this long at most.
 const STALE: Duration = Duration::from_secs(1);
 
 /// All values of each client, with the times from which they were stored.
 #[derive(Debug, Default)]
 pub struct Ledger {
     values: RefCell<BTreeMap<i64, Vec<(Instant, Stored)>>>,
-    /// From the first to the second time, answers may come from a file that was replaced at the first.
+    /// From the first to the second time, answers may come from a file or a primary that was replaced at the first.
     stale: Cell<Option<(Instant, Instant)>>,
 }
 
@@ -58,7 +58,7 @@ impl Ledger {
         self.values.borrow_mut().entry(client).or_default().push((Instant::now(), stored));
     }
 
-    /// The file was replaced: for a moment, answers may still come from the old one.
+    /// The file or a primary was replaced: for a moment, answers may still come from the old one.
     pub(super) fn replaced(&self) {
         let now = Instant::now();
         let since = self.stale.get().filter(|(_, until)| now < *until).map_or(now, |(since, _)| since);
