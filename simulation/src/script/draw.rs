@@ -59,7 +59,7 @@ fn draw_with(seed: Seed, most_faults: usize, faulty_for: Duration) -> Script {
         callers: random.usize(1..3),
         impatient_callers: random.usize(..2),
     };
-    // From numbers of its own, so that a seed of before draws what it drew.
+    // From numbers of its own, so that older seeds keep their scripts.
     let random = &mut {
         let mut of_groups = seed.generator(1 << 34);
         let kind = [StoreKind::Sentinel, StoreKind::Cluster][of_groups.usize(..2)];
@@ -153,7 +153,7 @@ fn fault(random: &mut Rng, plan: &WorldPlan) -> Fault {
     } else if plan.kind == StoreKind::One {
         random.usize(..if plan.has_own_cache { 2 } else { 1 })
     } else {
-        // What one server does to its clients, not what a whole store does.
+        // One node fails here; a whole group has faults of its own.
         return fault_of_the_wire(random, plan);
     };
     match random.u8(..26) {
