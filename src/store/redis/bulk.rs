@@ -126,36 +126,48 @@ impl Bulk for RedisBulk {
         })
     }
 
-    /// Remembers each key that it has seen, because `SCAN` may return a key twice; of the values, it holds one page.
     fn for_each(
         &self,
         prefix: &str,
         visit: &mut dyn FnMut(&str, Stored) -> ControlFlow<()>,
     ) -> Result<(), BackendError> {
-        let pattern = format!("{}*", literally(prefix));
-        let mut seen = HashSet::new();
-        let mut cursor = 0u64;
-        loop {
-            let mut scan = cmd("SCAN");
-            scan.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(PAGE);
-            let (next, keys): (u64, Vec<Vec<u8>>) = self.runtime.block_on(self.ask(scan))?;
-            // A key that is not text does not belong to this service.
-            let keys: Vec<String> = keys
-                .into_iter()
-                .filter_map(|key| String::from_utf8(key).ok())
-                .filter(|key| seen.insert(key.clone()))
-                .collect();
-            for (key, stored) in keys.iter().zip(self.get_many(&keys)?) {
-                // It was deleted after the scan.
-                if stored != Stored::Nothing && visit(key, stored).is_break() {
-                    return Ok(());
-                }
+        let ask = |scan| self.runtime.block_on(self.ask(scan));
+        scan(prefix, ask, |keys| self.get_many(keys), visit).map(drop)
+    }
+}
+
+/// Calls `visit` with each key of one server that starts with `prefix`, until it breaks off.
+///
+/// Remembers each key that it has seen, because `SCAN` may return a key twice; of the values, it holds one page.
+pub(super) fn scan(
+    prefix: &str,
+    ask: impl Fn(Cmd) -> Result<(u64, Vec<Vec<u8>>), BackendError>,
+    get_many: impl Fn(&[String]) -> Result<Vec<Stored>, BackendError>,
+    visit: &mut dyn FnMut(&str, Stored) -> ControlFlow<()>,
+) -> Result<ControlFlow<()>, BackendError> {
+    let pattern = format!("{}*", literally(prefix));
+    let mut seen = HashSet::new();
+    let mut cursor = 0u64;
+    loop {
+        let mut scan = cmd("SCAN");
+        scan.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(PAGE);
+        let (next, keys) = ask(scan)?;
+        // A key that is not text does not belong to this service.
+        let keys: Vec<String> = keys
+            .into_iter()
+            .filter_map(|key| String::from_utf8(key).ok())
+            .filter(|key| seen.insert(key.clone()))
+            .collect();
+        for (key, stored) in keys.iter().zip(get_many(&keys)?) {
+            // It was deleted after the scan.
+            if stored != Stored::Nothing && visit(key, stored).is_break() {
+                return Ok(ControlFlow::Break(()));
             }
-            if next == 0 {
-                return Ok(());
-            }
-            cursor = next;
         }
+        if next == 0 {
+            return Ok(ControlFlow::Continue(()));
+        }
+        cursor = next;
     }
 }
 
@@ -179,7 +191,7 @@ fn chunks(entries: &[(String, Vec<u8>)]) -> impl Iterator<Item = &[(String, Vec<
 }
 
 /// The `SCAN` pattern that matches only `text`.
-pub(super) fn literally(text: &str) -> String {
+fn literally(text: &str) -> String {
     let mut pattern = String::with_capacity(text.len());
     for c in text.chars() {
         if matches!(c, '*' | '?' | '[' | ']' | '^' | '-' | '\\') {

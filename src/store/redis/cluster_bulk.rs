@@ -1,13 +1,7 @@
 //! A cluster in bulk: each key at its primary, over connections of its own. A write is not one transaction, because no
 //! transaction spans two slots.
 
-use std::{
-    cell::RefCell,
-    collections::{BTreeMap, HashSet},
-    ops::ControlFlow,
-    sync::Arc,
-    time::Duration,
-};
+use std::{cell::RefCell, collections::BTreeMap, ops::ControlFlow, sync::Arc, time::Duration};
 
 use redis::cmd;
 use tokio::{
@@ -16,7 +10,7 @@ use tokio::{
 };
 
 use super::{
-    bulk::{CHUNK_BYTES, PAGE, in_time, literally},
+    bulk::{CHUNK_BYTES, PAGE, in_time, scan},
     connect::RedisConnector,
     connection::RedisConnection,
 };
@@ -269,32 +263,15 @@ impl Bulk for ClusterBulk {
         visit: &mut dyn FnMut(&str, Stored) -> ControlFlow<()>,
     ) -> Result<(), BackendError> {
         self.runtime.block_on(self.is_at_rest())?;
-        let pattern = format!("{}*", literally(prefix));
         for place in self.map.primaries() {
-            // A key is at one primary only.
-            let mut seen = HashSet::new();
-            let mut cursor = 0u64;
-            loop {
-                let mut scan = cmd("SCAN");
-                scan.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(PAGE);
-                let (next, keys): (u64, Vec<Vec<u8>>) = self.runtime.block_on(async {
+            let ask = |scan| {
+                self.runtime.block_on(async {
                     let connection = self.connection(place).await?;
                     in_time(connection.commands.run(scan)).await
-                })?;
-                let keys: Vec<String> = keys
-                    .into_iter()
-                    .filter_map(|key| String::from_utf8(key).ok())
-                    .filter(|key| seen.insert(key.clone()))
-                    .collect();
-                for (key, stored) in keys.iter().zip(self.get_many(&keys)?) {
-                    if stored != Stored::Nothing && visit(key, stored).is_break() {
-                        return Ok(());
-                    }
-                }
-                if next == 0 {
-                    break;
-                }
-                cursor = next;
+                })
+            };
+            if scan(prefix, ask, |keys| self.get_many(keys), visit)?.is_break() {
+                return Ok(());
             }
         }
         self.runtime.block_on(self.is_at_rest())
