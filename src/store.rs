@@ -23,6 +23,7 @@ mod error;
 mod health;
 mod in_process_cache;
 mod link;
+mod memcached;
 mod memory;
 mod metrics;
 mod persistent_reader;
@@ -31,12 +32,14 @@ mod role;
 pub mod settings;
 mod shards;
 mod slots;
+mod tarantool;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod url;
+mod wire;
 
+pub use self::redis::RedisConnector;
 pub(crate) use self::redis::check_tls;
-pub use self::redis::{Network, OpenFuture, RedisConnector, Socket, SystemNetwork};
 pub use crate::backoff::Backoff;
 pub use attempt::{FailedAttempt, Step};
 pub use backend::{
@@ -50,6 +53,7 @@ pub use error::{BackendError, Remedy, StoreError};
 pub use health::{HealthReport, LastError, LinkHealth, StoreHealth};
 pub use in_process_cache::InProcessCache;
 pub use link::{Link, LinkPolicy};
+pub use memcached::MemcachedConnector;
 pub use memory::Memory;
 pub use metrics::StoreMetrics;
 pub(crate) use metrics::TopologyMetrics;
@@ -57,3 +61,5 @@ pub use persistent_reader::PersistentReader;
 pub use role::{Operation, Role};
 pub use shards::{Shard, Shards};
 pub use slots::{SLOTS, SlotMap, slot_of};
+pub use tarantool::TarantoolConnector;
+pub use wire::{Network, OpenFuture, Socket, SystemNetwork};

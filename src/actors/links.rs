@@ -40,12 +40,12 @@ impl RolePlan {
     /// A separate link for writes, if the store answers in order: a delayed write would delay the reads behind it.
     pub(super) fn link_for_writes(&self, shard: Shard<'_>, keepers: &mut Keepers) -> Option<Link> {
         let health = || LinkHealth::uncounted(self.health.clone());
-        self.connector.answers_in_order().then(|| self.start(shard, health(), keepers))
+        self.connector.is_one_stream().then(|| self.start(shard, health(), keepers))
     }
 
     /// Two links, if the store answers in order: a delayed read would delay the reads behind it.
     pub(super) fn links(&self, shard: Shard<'_>, keepers: &mut Keepers) -> Vec<Link> {
-        let count = if self.connector.answers_in_order() { 2 } else { 1 };
+        let count = if self.connector.is_one_stream() { 2 } else { 1 };
         (0..count).map(|_| self.link(shard, keepers)).collect()
     }
 

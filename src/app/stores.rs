@@ -5,7 +5,10 @@ use std::sync::Arc;
 use crate::{
     config::Settings,
     resolver::Resolver,
-    store::{Connector, EmbeddedConnector, Memory, RedisConnector, url::StoreUrl},
+    store::{
+        Connector, EmbeddedConnector, MemcachedConnector, Memory, RedisConnector, TarantoolConnector,
+        url::StoreUrl,
+    },
     units::as_u64,
 };
 
@@ -32,6 +35,12 @@ impl Stores {
             match url {
                 StoreUrl::Memory => Arc::new(Memory::new(capacity)),
                 StoreUrl::Embedded(path) => Arc::new(EmbeddedConnector::new(path.clone(), capacity)),
+                StoreUrl::Memcached(servers) => {
+                    Arc::new(MemcachedConnector::new(servers, connect_timeout, resolver.clone()))
+                }
+                StoreUrl::Tarantool(target) => {
+                    Arc::new(TarantoolConnector::new(target.clone(), connect_timeout, resolver.clone()))
+                }
                 StoreUrl::Redis(target) => {
                     let connector = RedisConnector::new(target.clone(), connect_timeout, resolver.clone());
                     let connector = match &redis {

@@ -58,6 +58,10 @@ pub(super) fn check(settings: &Settings, layers: &Layers, errors: &mut ConfigErr
         let (all, one) = (ByteSize(limits.body_memory as u64), ByteSize(http.body_limit as u64));
         format!("limits.body_memory ({all}) must be at least http.body_limit ({one})")
     });
+    rule(&["store.url"], store.url.is_persistent(), &|| {
+        "memcached keeps nothing for good, so it can only be the cache; set cache.url to it, and store.url to a store that lasts"
+            .to_owned()
+    });
     let log_in = || "has a user and no password; add one, or a password_file".to_owned();
     rule(&["store.url", "store.password_file"], !store.url.lacks_password(), &log_in);
     for key in ["store.url", "cache.url"] {

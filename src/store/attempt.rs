@@ -37,15 +37,22 @@ pub enum Step {
     Role,
     /// `PING`, the last step.
     Ping,
+    /// The first write to memcached.
+    Write,
+    /// The first call of a function of Tarantool.
+    Call,
 }
 
 // ===== impl FailedAttempt =====
 
 impl FailedAttempt {
-    /// An unspecific error is about the password of `AUTH`, or the database of `SELECT`.
+    /// An unspecific error is about the password of `AUTH`, the database of `SELECT`, or a command or function that the
+    /// server does not have.
     fn remedy(&self) -> Remedy {
         match (self.step, self.error.remedy()) {
-            (Step::Auth | Step::Select, Remedy::Configuration) => Remedy::Configuration,
+            (Step::Auth | Step::Select | Step::Write | Step::Call, Remedy::Configuration) => {
+                Remedy::Configuration
+            }
             (_, Remedy::Wait) => Remedy::Wait,
             _ => Remedy::Reconnect,
         }
@@ -93,6 +100,8 @@ impl fmt::Display for Step {
             Self::Select => "SELECT: ",
             Self::Role => "ROLE: ",
             Self::Ping => "PING: ",
+            Self::Write => "the first write: ",
+            Self::Call => "CALL: ",
         })
     }
 }

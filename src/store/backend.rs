@@ -103,10 +103,13 @@ pub trait Connector: fmt::Debug + Send + Sync {
     /// The connector itself limits the time.
     fn connect(&self) -> ReplyFuture<Arc<dyn Connection>>;
 
-    /// Whether replies on a connection arrive in order, so that one delayed reply delays every later one. Such a
-    /// store gets several connections: one for writes beside one for reads, and two for persistent reads. False for a
-    /// store inside this process.
-    fn answers_in_order(&self) -> bool;
+    /// Whether the answers of a connection are one stream of bytes, so that one delayed answer may delay every later
+    /// one. Such a store gets several connections: one for writes beside one for reads, and two for persistent reads.
+    /// False for a store inside this process.
+    fn is_one_stream(&self) -> bool;
+
+    /// The kind of the store in metrics and readiness.
+    fn kind(&self) -> &'static str;
 
     /// The cluster, if the store is one. Its keys are then read and written over connections to its primaries.
     fn cluster(&self) -> Option<Arc<dyn Cluster>> {

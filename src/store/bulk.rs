@@ -3,11 +3,14 @@
 //! The service has deadlines of milliseconds and shares its connection; a command has neither. So this interface is
 //! separate: it blocks, waits longer, and writes everything or nothing.
 
+pub(super) mod pieces;
+
 use std::{ops::ControlFlow, time::Duration};
 
 use super::{
     BackendError, EmbeddedFile,
     redis::{ClusterBulk, RedisBulk},
+    tarantool::TarantoolBulk,
     url::StoreUrl,
 };
 use crate::resolver::Resolver;
@@ -110,6 +113,9 @@ pub enum OpenBulkError {
     /// A store that no other process can reach.
     #[error("it lives only inside the running service; set store.url to a store that lasts")]
     Memory,
+    /// A store that may forget any value.
+    #[error("memcached keeps nothing for good; set store.url to a store that lasts")]
+    Memcached,
     /// There is no file to read. Creating an empty one would hide a typing mistake in its path.
     #[error("there is no such file")]
     NoFile,
@@ -149,6 +155,8 @@ pub fn open_bulk(
             Box::new(ClusterBulk::connect(target, connect_timeout, resolver)?)
         }
         StoreUrl::Redis(target) => Box::new(RedisBulk::connect(target, connect_timeout, resolver)?),
+        StoreUrl::Tarantool(target) => Box::new(TarantoolBulk::connect(target, connect_timeout, resolver)?),
+        StoreUrl::Memcached(_) => return Err(OpenBulkError::Memcached),
     })
 }
 

@@ -103,8 +103,12 @@ impl Connector for EmbeddedConnector {
         .boxed()
     }
 
-    fn answers_in_order(&self) -> bool {
+    fn is_one_stream(&self) -> bool {
         false
+    }
+
+    fn kind(&self) -> &'static str {
+        "embedded"
     }
 }
 

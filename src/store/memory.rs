@@ -43,8 +43,12 @@ impl Connector for Memory {
         ready(Ok(connection)).boxed()
     }
 
-    fn answers_in_order(&self) -> bool {
+    fn is_one_stream(&self) -> bool {
         false
+    }
+
+    fn kind(&self) -> &'static str {
+        "memory"
     }
 }
 

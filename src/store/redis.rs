@@ -1,6 +1,6 @@
 //! `redis://`, `rediss://`, `redis+unix://`, `redis+sentinel://` and `redis+cluster://` — the store on Redis or Valkey servers.
 //!
-//! Only this module uses the `redis` crate. It opens the sockets itself, to see facts that the client does not
+//! Only this module uses the `redis` crate. It watches the bytes of a socket itself, to see facts that the client does not
 //! report: when the last byte arrived, and how many.
 
 mod bulk;
@@ -10,16 +10,14 @@ mod connection;
 mod errors;
 mod frames;
 mod log_in;
-mod read_activity;
 mod sentinel;
-mod socket;
 #[cfg(test)]
 mod testing;
 mod tls;
 mod topology;
+mod watched;
 
 pub(super) use bulk::RedisBulk;
 pub(super) use cluster_bulk::ClusterBulk;
 pub use connect::RedisConnector;
-pub use socket::{Network, OpenFuture, Socket, SystemNetwork};
 pub(crate) use tls::check as check_tls;

@@ -74,7 +74,7 @@ pub(crate) struct State {
     /// The connection of the last write, from 1.
     pub(crate) last_set: usize,
     /// Whether roles use more than one connection to the store.
-    pub(crate) answers_in_order: bool,
+    pub(crate) is_one_stream: bool,
     /// The connection of each `get_many`, from 1.
     pub(crate) get_manys: Vec<usize>,
     /// The sizes of values that the store reports; unknown for other keys.
@@ -193,8 +193,12 @@ impl Connector for Script {
         })
     }
 
-    fn answers_in_order(&self) -> bool {
-        self.state().answers_in_order
+    fn is_one_stream(&self) -> bool {
+        self.state().is_one_stream
+    }
+
+    fn kind(&self) -> &'static str {
+        "scripted"
     }
 }
 
@@ -358,7 +362,7 @@ impl ScriptedCluster {
     pub(crate) fn new(ports: &[u16]) -> Self {
         let script = || {
             let script = Script::default();
-            script.state().answers_in_order = true;
+            script.state().is_one_stream = true;
             script.state().is_shard = true;
             script
         };

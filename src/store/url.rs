@@ -3,13 +3,21 @@
 //! The errors never repeat any part of the URL except a known scheme: after a typing mistake, a password can stand
 //! anywhere.
 
+mod parts;
+mod tarantool;
 mod target;
 
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-pub use target::{HostAndPort, Password, RedisAddress, RedisTarget, SentinelLogIn, TlsTarget};
+use parts::{list, log_in_and_hosts};
+
+pub use parts::{HostAndPort, Password};
+pub use tarantool::TarantoolTarget;
+pub use target::{RedisAddress, RedisTarget, SentinelLogIn, TlsTarget};
+
+const MEMCACHED_PORT: u16 = 11211;
 
 /// The place of a store. Equal URLs are the same place: both roles then share a store inside this process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +30,10 @@ pub enum StoreUrl {
     /// `redis://…`, `rediss://…`, `redis+unix://…`: one Redis server. `redis+sentinel://…`: the one that sentinels
     /// name. `redis+cluster://…`: all primaries of a cluster.
     Redis(RedisTarget),
+    /// `memcached://…`: one memcached server or several, for the cache only.
+    Memcached(Vec<HostAndPort>),
+    /// `tarantool://…`: one Tarantool server.
+    Tarantool(TarantoolTarget),
 }
 
 /// The reason why a text is not a store URL.
@@ -29,8 +41,8 @@ pub enum StoreUrl {
 pub enum StoreUrlError {
     /// The scheme is unknown.
     #[error(
-        "expected a URL that starts with embedded:, memory:, redis://, rediss://, redis+unix://, redis+sentinel:// or \
-         redis+cluster://"
+        "expected a URL that starts with embedded:, memory:, redis://, rediss://, redis+unix://, redis+sentinel://, \
+         redis+cluster://, memcached:// or tarantool://"
     )]
     UnknownScheme,
     /// `embedded:` without a path, or with one that was meant as a host.
@@ -40,7 +52,7 @@ pub enum StoreUrlError {
     #[error("memory: takes nothing after the colon")]
     MemoryArgument,
     /// Blanks or control characters, which a URL parser would drop silently.
-    #[error("a redis URL has no blanks; percent-encode those of a password")]
+    #[error("the URL of a server has no blanks; percent-encode those of a password")]
     Blank,
     /// `redis://` or `rediss://` that does not parse.
     #[error(
@@ -64,6 +76,16 @@ pub enum StoreUrlError {
          percent-encode special characters in a password"
     )]
     RedisCluster,
+    /// `memcached://` that does not parse.
+    #[error(
+        "expected memcached://host[:port][,host[:port]…], each server once; without a user, password or path"
+    )]
+    Memcached,
+    /// `tarantool://` that does not parse.
+    #[error(
+        "expected tarantool://user[:password]@host[:port][/module]; percent-encode special characters in a password"
+    )]
+    Tarantool,
     /// A cluster has only one database.
     #[error("a cluster has no database but 0; leave the number out")]
     ClusterDatabase,
@@ -76,7 +98,7 @@ pub enum StoreUrlError {
     /// The password is given twice.
     #[error("has a password of its own")]
     PasswordTwice,
-    /// Only Redis has a password.
+    /// Only Redis and Tarantool have a password.
     #[error("takes no password")]
     NoPasswordTaken,
     /// Only `redis+sentinel://` has sentinels.
@@ -103,8 +125,11 @@ impl StoreUrl {
             Self::Redis(target) if target.password.is_none() => {
                 Ok(Self::Redis(RedisTarget { password: Some(Password::File(file)), ..target }))
             }
-            Self::Redis(_) => Err(StoreUrlError::PasswordTwice),
-            Self::Embedded(_) | Self::Memory => Err(StoreUrlError::NoPasswordTaken),
+            Self::Tarantool(target) if target.password.is_none() => {
+                Ok(Self::Tarantool(TarantoolTarget { password: Some(Password::File(file)), ..target }))
+            }
+            Self::Redis(_) | Self::Tarantool(_) => Err(StoreUrlError::PasswordTwice),
+            Self::Embedded(_) | Self::Memory | Self::Memcached(_) => Err(StoreUrlError::NoPasswordTaken),
         }
     }
 
@@ -118,7 +143,9 @@ impl StoreUrl {
             Self::Redis(target) if target.tls.is_some() => {
                 Ok(Self::Redis(RedisTarget { tls: Some(tls), ..target }))
             }
-            Self::Redis(_) | Self::Embedded(_) | Self::Memory => Err(StoreUrlError::NoTls),
+            Self::Redis(_) | Self::Embedded(_) | Self::Memory | Self::Memcached(_) | Self::Tarantool(_) => {
+                Err(StoreUrlError::NoTls)
+            }
         }
     }
 
@@ -133,7 +160,9 @@ impl StoreUrl {
                 *log_in = given;
                 Ok(self)
             }
-            Self::Redis(_) | Self::Embedded(_) | Self::Memory => Err(StoreUrlError::NoSentinels),
+            Self::Redis(_) | Self::Embedded(_) | Self::Memory | Self::Memcached(_) | Self::Tarantool(_) => {
+                Err(StoreUrlError::NoSentinels)
+            }
         }
     }
 
@@ -141,7 +170,15 @@ impl StoreUrl {
     pub fn is_in_process(&self) -> bool {
         match self {
             Self::Embedded(_) | Self::Memory => true,
-            Self::Redis(_) => false,
+            Self::Redis(_) | Self::Memcached(_) | Self::Tarantool(_) => false,
+        }
+    }
+
+    /// Whether the store keeps values for good. Another one is only a cache.
+    pub fn is_persistent(&self) -> bool {
+        match self {
+            Self::Embedded(_) | Self::Memory | Self::Redis(_) | Self::Tarantool(_) => true,
+            Self::Memcached(_) => false,
         }
     }
 
@@ -162,13 +199,22 @@ impl StoreUrl {
                 }
                 Self::Redis(target)
             }
-            Self::Embedded(_) | Self::Memory => self.clone(),
+            Self::Tarantool(target) => {
+                let mut target = target.clone();
+                target.password = target.password.filter(|password| matches!(password, Password::Given(_)));
+                Self::Tarantool(target)
+            }
+            Self::Embedded(_) | Self::Memory | Self::Memcached(_) => self.clone(),
         }
     }
 
     /// Whether there is a user without a password, who cannot log in.
     pub fn lacks_password(&self) -> bool {
-        matches!(self, Self::Redis(target) if target.username.is_some() && target.password.is_none())
+        match self {
+            Self::Redis(target) => target.username.is_some() && target.password.is_none(),
+            Self::Tarantool(target) => target.password.is_none(),
+            Self::Embedded(_) | Self::Memory | Self::Memcached(_) => false,
+        }
     }
 }
 
@@ -184,6 +230,8 @@ impl FromStr for StoreUrl {
             "embedded" => Ok(Self::Embedded(rest.into())),
             "memory" if rest.is_empty() => Ok(Self::Memory),
             "memory" => Err(StoreUrlError::MemoryArgument),
+            "memcached" => memcached(rest).map(Self::Memcached),
+            "tarantool" => TarantoolTarget::parse(rest).map(Self::Tarantool),
             "redis" => RedisTarget::tcp(text, None).map(Self::Redis),
             "rediss" => RedisTarget::tcp(text, Some(TlsTarget::default())).map(Self::Redis),
             "redis+unix" => RedisTarget::unix(rest).map(Self::Redis),
@@ -196,6 +244,17 @@ impl FromStr for StoreUrl {
     }
 }
 
+/// The servers of a URL after `memcached:`.
+fn memcached(rest: &str) -> Result<Vec<HostAndPort>, StoreUrlError> {
+    let refused = StoreUrlError::Memcached;
+    let hosts = rest.strip_prefix("//").filter(|hosts| !hosts.contains('@')).ok_or(refused)?;
+    let hosts = hosts.strip_suffix('/').unwrap_or(hosts);
+    let (_, servers) = log_in_and_hosts(hosts, MEMCACHED_PORT, refused)?;
+    let is_twice =
+        |(at, server): (usize, &HostAndPort)| servers.iter().skip(at + 1).any(|other| other == server);
+    if servers.iter().enumerate().any(is_twice) { Err(refused) } else { Ok(servers) }
+}
+
 /// As it was written, but with the password hidden: `redis://user:***@host:6379/0`.
 impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -203,6 +262,8 @@ impl fmt::Display for StoreUrl {
             Self::Embedded(path) => write!(f, "embedded:{}", path.display()),
             Self::Memory => f.write_str("memory:"),
             Self::Redis(target) => target.fmt(f),
+            Self::Memcached(servers) => write!(f, "memcached://{}", list(servers)),
+            Self::Tarantool(target) => target.fmt(f),
         }
     }
 }

@@ -7,6 +7,7 @@
 //! | [`RespServer`] | a store inside the test process, scripted command by command |
 //! | [`Proxy`] | a bad network between a client and any store |
 //! | [`RedisServer`] | a real `redis-server` process, to be killed, stopped and filled |
+//! | [`MemcachedServer`], [`TarantoolServer`] | the same of the other stores |
 //! | [`SentinelGroup`], [`ClusterGroup`] | six of them that watch or know each other |
 //! | [`Door`] | how the first two admit connections: shut, clogged, flapping, half-open |
 //! | [`Certificate`] | a certificate in files, and clients that trust it |
@@ -29,7 +30,9 @@ mod eventually;
 mod full_backlog;
 mod http;
 mod load;
+mod memcached;
 mod port;
+mod process;
 mod proxy;
 mod redis;
 mod resp;
@@ -39,6 +42,7 @@ mod sentinel;
 mod share;
 mod shim;
 mod stopwatch;
+mod tarantool;
 mod wire;
 
 pub use self::{
@@ -52,7 +56,9 @@ pub use self::{
     full_backlog::FullBacklog,
     http::http_client,
     load::Load,
+    memcached::MemcachedServer,
     port::ReservedPort,
+    process::ServerProcess,
     proxy::{Conditions, Loss, Proxy, Upstream},
     redis::RedisServer,
     resp::{Command, DATA, Fault, READS, RespServer, Rule, WRITES},
@@ -62,5 +68,6 @@ pub use self::{
     share::{alone, share},
     shim::{Calls, EIO, ENOSPC, Shim, compile},
     stopwatch::Stopwatch,
+    tarantool::TarantoolServer,
     wire::{Wire, post},
 };

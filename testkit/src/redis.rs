@@ -4,20 +4,17 @@
 //! and logs to its own directory. The tools' own user has all permissions, even if a test restricts the default user.
 
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{
-    Mutex,
-    atomic::{AtomicBool, Ordering::Relaxed},
-};
+use std::process::Command;
 use std::time::Duration;
 
 use redis::{AsyncConnectionConfig, Client, FromRedisValue, RedisResult, cmd};
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use tempfile::TempDir;
 
 use super::certificate::Certificate;
 use super::port::ReservedPort;
+use super::process::{Program, ServerProcess};
 use super::{eventually, in_time};
 
 /// The distance from a node's port to the one over which nodes speak with each other.
@@ -38,15 +35,10 @@ pub struct RedisServer {
     port: ReservedPort,
     dir: TempDir,
     options: Vec<String>,
-    process: Mutex<Process>,
-    is_stopped: AtomicBool,
+    process: ServerProcess,
     /// The port over which nodes of a cluster speak with each other.
     _bus: Option<ReservedPort>,
 }
-
-/// A child that does not outlive its owner. `None` once it is reaped, because another process may then have its id.
-#[derive(Debug)]
-pub(crate) struct Process(Option<Child>);
 
 // ===== impl RedisServer =====
 
@@ -101,8 +93,8 @@ impl RedisServer {
 
     async fn at(port: ReservedPort, dir: TempDir, options: &[&str]) -> Self {
         let options: Vec<_> = options.iter().map(|&option| option.to_owned()).collect();
-        let process = Mutex::new(Process::spawn(&program(), &port, dir.path(), &options));
-        let server = Self { port, dir, options, process, is_stopped: AtomicBool::new(false), _bus: None };
+        let process = ServerProcess::start(&command(&program(), &port, dir.path(), &options));
+        let server = Self { port, dir, options, process, _bus: None };
         server.answers().await;
         server
     }
@@ -160,46 +152,16 @@ impl RedisServer {
         self.command::<()>(&["CLIENT", "PAUSE", &duration.as_millis().to_string(), mode]).await;
     }
 
-    /// Whether it runs, and has not been stopped.
-    pub(crate) fn is_running(&self) -> bool {
-        !self.is_stopped.load(Relaxed) && self.process.lock().unwrap().0.is_some()
-    }
-
-    /// Kills the process, and returns when it is gone.
-    pub fn kill9(&self) {
-        self.process.lock().unwrap().kill9();
-    }
-
     /// Starts it again at the same addresses, empty. Kills it first if it runs.
     pub async fn restart(&self) {
-        self.kill9();
-        *self.process.lock().unwrap() =
-            Process::spawn(&program(), &self.port, self.dir.path(), &self.options);
+        self.process.kill9();
+        self.process.run(&command(&program(), &self.port, self.dir.path(), &self.options));
         self.answers().await;
-    }
-
-    /// Stops the process, and returns when it has stopped. The kernel still accepts connections for it.
-    pub fn sigstop(&self) {
-        let pid = self.process.lock().unwrap().pid();
-        kill_process(pid, Signal::STOP).unwrap();
-        self.is_stopped.store(true, Relaxed);
-        // Without NOWAIT the kernel would report one stop only once, and a second stop would wait for ever.
-        waitid(WaitId::Pid(pid), WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)
-            .unwrap();
-    }
-
-    /// Resumes a stopped process.
-    pub fn sigcont(&self) {
-        self.is_stopped.store(false, Relaxed);
-        kill_process(self.process.lock().unwrap().pid(), Signal::CONT).unwrap();
     }
 
     async fn answers(&self) {
         eventually(START_WITHIN, "redis-server answers", async || {
-            if let Some(status) = self.process.lock().unwrap().exit_status() {
-                let log = std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
-                panic!("redis-server ended with {status}:\n{log}");
-            }
+            self.process.has_not_ended(&self.dir.path().join("log"));
             self.ask::<String>(&["PING"]).await.is_ok()
         })
         .await;
@@ -217,59 +179,24 @@ impl RedisServer {
     }
 }
 
-// ===== impl Process =====
+impl Deref for RedisServer {
+    type Target = ServerProcess;
 
-impl Process {
-    fn spawn(program: &str, port: &ReservedPort, dir: &Path, options: &[String]) -> Self {
-        let number = port.addr().port().to_string();
-        let arguments = [
-            &["--bind", "127.0.0.1", "--port", &number][..],
-            &["--unixsocket", "redis.sock", "--logfile", "log", "--daemonize", "no"],
-            &["--save", "", "--appendonly", "no"],
-            &TOOLS_USER,
-            &options.iter().map(String::as_str).collect::<Vec<_>>(),
-        ];
-        Self::run(program, &arguments.concat(), dir)
-    }
-
-    /// Runs a program of Redis in `dir`.
-    pub(crate) fn run(program: &str, arguments: &[&str], dir: &Path) -> Self {
-        let child = Command::new(program)
-            .args(arguments)
-            .current_dir(dir)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        match child {
-            Ok(child) => Self(Some(child)),
-            Err(error) => {
-                panic!("cannot start {program} ({error}); install it with: apt-get install -y redis-server")
-            }
-        }
-    }
-
-    fn pid(&self) -> Pid {
-        Pid::from_child(self.0.as_ref().expect("redis-server has been killed"))
-    }
-
-    fn exit_status(&mut self) -> Option<ExitStatus> {
-        self.0.as_mut().and_then(|child| child.try_wait().unwrap())
-    }
-
-    /// This kills a stopped process too. One that has already ended is only reaped.
-    pub(crate) fn kill9(&mut self) {
-        if let Some(mut child) = self.0.take() {
-            _ = child.kill();
-            _ = child.wait();
-        }
+    fn deref(&self) -> &ServerProcess {
+        &self.process
     }
 }
 
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.kill9();
-    }
+fn command(program: &str, port: &ReservedPort, dir: &Path, options: &[String]) -> Program {
+    let number = port.addr().port().to_string();
+    let arguments = [
+        &["--bind", "127.0.0.1", "--port", &number][..],
+        &["--unixsocket", "redis.sock", "--logfile", "log", "--daemonize", "no"],
+        &["--save", "", "--appendonly", "no"],
+        &TOOLS_USER,
+        &options.iter().map(String::as_str).collect::<Vec<_>>(),
+    ];
+    Program::of_redis(program, &arguments.concat(), dir)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! A group of Redis servers, one of them the primary, and the sentinels that watch it.
 
-use std::{fs, net::SocketAddr, sync::Mutex, time::Duration};
+use std::{fs, net::SocketAddr, time::Duration};
 
 use redis::{Client, FromRedisValue, RedisResult, cmd};
 use tempfile::TempDir;
@@ -8,7 +8,8 @@ use tempfile::TempDir;
 use super::{
     RedisServer, eventually,
     port::ReservedPort,
-    redis::{Process, program},
+    process::{Program, ServerProcess},
+    redis::program,
 };
 
 /// The name of the primary in the sentinels' configuration.
@@ -28,7 +29,7 @@ pub struct SentinelGroup {
 
 struct Sentinel {
     port: ReservedPort,
-    process: Mutex<Process>,
+    process: ServerProcess,
     _dir: TempDir,
 }
 
@@ -121,7 +122,7 @@ impl SentinelGroup {
 
     /// Kills all sentinels.
     pub fn kill_sentinels(&self) {
-        self.sentinels.iter().for_each(|sentinel| sentinel.process.lock().unwrap().kill9());
+        self.sentinels.iter().for_each(|sentinel| sentinel.process.kill9());
     }
 }
 
@@ -140,7 +141,11 @@ impl Sentinel {
             format!("sentinel failover-timeout {NAME} 3000"),
         ];
         fs::write(dir.path().join("sentinel.conf"), settings.join("\n")).unwrap();
-        let process = Mutex::new(Process::run(&program(), &["sentinel.conf", "--sentinel"], dir.path()));
+        let process = ServerProcess::start(&Program::of_redis(
+            &program(),
+            &["sentinel.conf", "--sentinel"],
+            dir.path(),
+        ));
         Self { port, process, _dir: dir }
     }
 

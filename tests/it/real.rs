@@ -6,6 +6,7 @@ mod instances;
 mod log_in;
 mod questions;
 mod sentinel;
+mod stores;
 mod tls;
 
 use std::{

@@ -207,7 +207,7 @@ fn a_backend_that_panics_on_a_command_fails_that_request_only() {
 fn a_link_for_writes_that_fails_is_nobodys_concern() {
     paused(async {
         let script = Script::default();
-        script.state().answers_in_order = true;
+        script.state().is_one_stream = true;
         let test = start_on(script).await;
         assert_eq!(test.script.open(), 2);
         test.script.state().only_connection = 2;

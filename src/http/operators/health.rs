@@ -111,12 +111,12 @@ fn few(sentinels: SentinelReport) -> Option<String> {
     (silent >= answering).then(|| format!("{answering} of {} sentinels answer: {faults}", answering + silent))
 }
 
-/// In words, which primaries of a cluster do not serve, and how many slots have none.
+/// In words, which servers of a cluster do not serve, and how many slots have none.
 fn of_cluster(down: &[Arc<str>], store: &dyn Connector) -> Option<String> {
     let map = store.cluster()?.last_view()?.map?;
     let count = map.primaries().len();
     let down = (!down.is_empty())
-        .then(|| format!("{} of {count} primaries do not serve: {}", down.len(), down.join(", ")));
+        .then(|| format!("{} of {count} servers do not serve: {}", down.len(), down.join(", ")));
     let unowned = (map.unowned() > 0).then(|| format!("{} slots have no primary", map.unowned()));
     let notes: Vec<_> = down.into_iter().chain(unowned).collect();
     (!notes.is_empty()).then(|| notes.join("; "))

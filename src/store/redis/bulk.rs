@@ -7,26 +7,17 @@
 use std::{collections::HashSet, ops::ControlFlow, time::Duration};
 
 use redis::{Cmd, FromRedisValue, Value, cmd};
-use tokio::{
-    runtime::{Builder, Runtime},
-    time::timeout,
-};
+use tokio::runtime::{Builder, Runtime};
 
 use super::{connect::RedisConnector, connection::RedisConnection, errors::sort};
 use crate::{
     resolver::Resolver,
-    store::{BackendError, Bulk, PutError, Stored, Watch, url::RedisTarget},
+    store::{
+        BackendError, Bulk, PutError, Stored, Watch,
+        bulk::pieces::{PAGE, chunks, in_time},
+        url::RedisTarget,
+    },
 };
-
-/// Maximum time without a byte from the server. A command has no deadline, but after this time the server counts as
-/// lost.
-const PROGRESS_WITHIN: Duration = Duration::from_secs(30);
-
-/// Keys in one read.
-pub(super) const PAGE: usize = 1_000;
-
-/// Approximate bytes in one write: enough to fill the network, and soon sent.
-pub(super) const CHUNK_BYTES: usize = 256 << 10;
 
 /// A connection to one server, for one thread that blocks on it.
 pub(in crate::store) struct RedisBulk {
@@ -62,7 +53,7 @@ impl RedisBulk {
         in_time(commands.run_for(cmd("MULTI"), &Value::Okay)).await?;
         let queued = Value::SimpleString("QUEUED".to_owned());
         let mut writes = 0;
-        for chunk in chunks(entries) {
+        for chunk in chunks(entries, usize::MAX) {
             let mut write = cmd("MSET");
             for (key, value) in chunk {
                 write.arg(key).arg(value);
@@ -171,25 +162,6 @@ pub(super) fn scan(
     }
 }
 
-pub(super) async fn in_time<T>(
-    answer: impl Future<Output = Result<T, BackendError>>,
-) -> Result<T, BackendError> {
-    timeout(PROGRESS_WITHIN, answer).await.unwrap_or(Err(BackendError::TimedOut))
-}
-
-/// Cuts `entries` into runs of about [`CHUNK_BYTES`], each of at least one entry.
-fn chunks(entries: &[(String, Vec<u8>)]) -> impl Iterator<Item = &[(String, Vec<u8>)]> {
-    let mut bytes = 0;
-    entries.chunk_by(move |(key, value), _| {
-        bytes += key.len() + value.len();
-        let fits = bytes < CHUNK_BYTES;
-        if !fits {
-            bytes = 0;
-        }
-        fits
-    })
-}
-
 /// The `SCAN` pattern that matches only `text`.
 fn literally(text: &str) -> String {
     let mut pattern = String::with_capacity(text.len());
@@ -204,7 +176,6 @@ fn literally(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
     use rstest::rstest;
 
     use super::*;
@@ -214,21 +185,5 @@ mod tests {
     #[case::glob("a*b?[c]^-\\", "a\\*b\\?\\[c\\]\\^\\-\\\\")]
     fn a_prefix_is_taken_literally(#[case] prefix: &str, #[case] pattern: &str) {
         assert_eq!(literally(prefix), pattern);
-    }
-
-    proptest! {
-        #[test]
-        fn chunks_hold_every_entry_in_order_and_stay_small(
-            sizes in proptest::collection::vec(0usize..100_000, 0..40)
-        ) {
-            let entries: Vec<_> = sizes.iter().map(|&size| ("i:1".to_owned(), vec![0; size])).collect();
-            let chunks: Vec<_> = chunks(&entries).collect();
-            let joined = chunks.concat();
-            prop_assert_eq!(joined.as_slice(), entries.as_slice());
-            for chunk in chunks {
-                let but_the_last = &chunk[..chunk.len() - 1];
-                prop_assert!(but_the_last.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>() < CHUNK_BYTES);
-            }
-        }
     }
 }

@@ -9,15 +9,13 @@ use tokio::{
     time::timeout,
 };
 
-use super::{
-    bulk::{CHUNK_BYTES, PAGE, in_time, scan},
-    connect::RedisConnector,
-    connection::RedisConnection,
-};
+use super::{bulk::scan, connect::RedisConnector, connection::RedisConnection};
 use crate::{
     resolver::Resolver,
     store::{
-        BackendError, Bulk, Connector, Found, PutError, Redirect, SlotMap, Stored, Watch, slot_of,
+        BackendError, Bulk, Connector, Found, PutError, Redirect, SlotMap, Stored, Watch,
+        bulk::pieces::{CHUNK_BYTES, PAGE, in_time},
+        slot_of,
         url::{HostAndPort, RedisTarget},
     },
 };

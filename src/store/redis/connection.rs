@@ -25,12 +25,14 @@ use tokio::{select, sync::watch, task::AbortHandle};
 
 use super::{
     errors::{cannot_save, sort},
-    read_activity::{ReadActivity, Watched},
     sentinel::Named,
-    socket::Socket,
+    watched::Watched,
 };
 use crate::{
-    store::{BackendError, Connection, Found, ReplyFuture, Size},
+    store::{
+        BackendError, Connection, Found, ReplyFuture, Size,
+        wire::{ReadActivity, Socket},
+    },
     units::millis,
 };
 

@@ -73,7 +73,7 @@ async fn verified(commands: &Commands, step: Step, command: Cmd) -> Result<(), B
             Some(Value::BulkString(role)) if role == b"slave" => Err(BackendError::ReadOnly),
             Some(_) | None => Err(BackendError::Protocol),
         },
-        Step::Open | Step::Tls | Step::Greeting | Step::Auth | Step::Select => {
+        Step::Open | Step::Tls | Step::Greeting | Step::Auth | Step::Select | Step::Write | Step::Call => {
             commands.run_for(command, &Value::Okay).await
         }
     }

@@ -23,9 +23,8 @@ use tokio::{
 use super::{
     connect::RedisConnector,
     connection::{Commands, RedisConnection},
-    socket::Network,
 };
-use crate::store::{BackendError, SentinelReport, url::HostAndPort};
+use crate::store::{BackendError, SentinelReport, url::HostAndPort, wire::Network};
 
 /// The time between two questions to a sentinel. A failover takes a second or more.
 const ASK_EVERY: Duration = Duration::from_millis(250);

@@ -12,11 +12,10 @@ use rustls::{
 };
 use tokio_rustls::TlsConnector;
 
-use super::socket::Socket;
 use crate::{
     secret_file::read_bounded,
     single_flight::SingleFlight,
-    store::{BackendError, url::TlsTarget},
+    store::{BackendError, url::TlsTarget, wire::Socket},
     trust,
 };
 

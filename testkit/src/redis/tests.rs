@@ -93,7 +93,7 @@ async fn its_writers_can_be_paused_while_readers_go_on() {
 #[tokio::test]
 async fn a_dropped_server_leaves_no_process_even_after_a_panic() {
     let server = RedisServer::start().await;
-    let (pid, dir) = (server.process.lock().unwrap().pid(), server.dir.path().to_owned());
+    let (pid, dir) = (server.process.pid(), server.dir.path().to_owned());
     server.sigstop();
     let panics = std::panic::AssertUnwindSafe(|| {
         let _server = server;
@@ -108,11 +108,11 @@ async fn a_dropped_server_leaves_no_process_even_after_a_panic() {
 #[should_panic(expected = "apt-get install -y redis-server")]
 fn a_missing_binary_is_a_failure_that_says_how_to_install_it() {
     let dir = tempfile::tempdir().unwrap();
-    Process::spawn("no-such-redis-server", &ReservedPort::new(), dir.path(), &[]);
+    ServerProcess::start(&command("no-such-redis-server", &ReservedPort::new(), dir.path(), &[]));
 }
 
 #[tokio::test]
-#[should_panic(expected = "redis-server ended with")]
+#[should_panic(expected = "the server ended with")]
 async fn a_server_that_cannot_start_shows_its_log() {
     RedisServer::with(&["--maxmemory", "lots"]).await;
 }

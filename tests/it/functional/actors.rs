@@ -163,8 +163,12 @@ impl Connector for Cursed {
         self.memory.as_ref().unwrap().connect()
     }
 
-    fn answers_in_order(&self) -> bool {
+    fn is_one_stream(&self) -> bool {
         false
+    }
+
+    fn kind(&self) -> &'static str {
+        "scripted"
     }
 }
 

@@ -31,8 +31,12 @@ impl Connector for Slow {
         async { Ok(connection) }.boxed()
     }
 
-    fn answers_in_order(&self) -> bool {
+    fn is_one_stream(&self) -> bool {
         false
+    }
+
+    fn kind(&self) -> &'static str {
+        "scripted"
     }
 }
 

@@ -42,8 +42,12 @@ impl Connector for Slow {
         Box::pin(async { Ok(connection) })
     }
 
-    fn answers_in_order(&self) -> bool {
+    fn is_one_stream(&self) -> bool {
         false
+    }
+
+    fn kind(&self) -> &'static str {
+        "scripted"
     }
 }
 

@@ -290,7 +290,7 @@ async fn row_26g_all_nodes_are_killed_and_come_back() {
     let group = ClusterGroup::with(6, &["--appendonly", "yes"]).await;
     seed(&group).await;
     let app = app_on(&group.url()).await;
-    group.servers.iter().for_each(RedisServer::kill9);
+    group.servers.iter().for_each(|server| server.kill9());
     app.is_degraded().await;
     for server in &group.servers {
         server.restart().await;

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use rstest::rstest;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},

@@ -1,66 +1,18 @@
-//! The activity of one connection: whether replies are owed, the time without a byte, and the size of replies.
+//! Watches the bytes of one connection: whether replies are owed, and the size of replies.
 //!
-//! A connection is alive if bytes arrive. A single timeout proves nothing: slow is not dead, but silent is. Both
-//! directions are counted in whole values, so a reply that has begun is owed until its last byte.
+//! Both directions are counted in whole values, so a reply that has begun is owed until its last byte.
 
 use std::{
     io,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::Instant,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::frames::{Malformed, Scanner};
-use crate::{store::backend::ANSWER_LIMIT, units::millis};
-
-/// The state of a connection, according to its bytes. Shared between the socket and the link.
-#[derive(Debug)]
-pub(super) struct ReadActivity {
-    start: Instant,
-    /// The time since which replies have been owed without a byte, in milliseconds after `start`, plus one; 0 if
-    /// nothing is owed.
-    waiting_since: AtomicU64,
-}
-
-impl ReadActivity {
-    pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { start: Instant::now(), waiting_since: AtomicU64::new(0) })
-    }
-
-    /// The time for which a reply, or the rest of one, has been owed without a byte.
-    pub(super) fn silent_for(&self) -> Duration {
-        match self.waiting_since.load(Relaxed) {
-            0 => Duration::ZERO,
-            since => self.start.elapsed().saturating_sub(Duration::from_millis(since - 1)),
-        }
-    }
-
-    fn now(&self) -> u64 {
-        millis(self.start.elapsed()).saturating_add(1)
-    }
-
-    /// A command was sent. If other commands wait for replies, they have waited longer.
-    fn sent(&self) {
-        let _ = self.waiting_since.compare_exchange(0, self.now(), Relaxed, Relaxed);
-    }
-
-    fn received(&self) {
-        self.waiting_since.store(self.now(), Relaxed);
-    }
-
-    fn owes_nothing(&self) {
-        self.waiting_since.store(0, Relaxed);
-    }
-}
+use crate::store::{backend::ANSWER_LIMIT, wire::ReadActivity};
 
 /// A stream that updates a [`ReadActivity`].
 #[derive(Debug)]

@@ -1,0 +1,352 @@
+-- The functions that scoring-api calls on a Tarantool server, and the spaces behind them.
+--
+-- Put this file beside the server's own script, and load it there, after box.cfg{}:
+--
+--     require('scoring')
+--
+-- Environment of the server:
+--   SCORING_PASSWORD         the password of the user 'scoring', who may read interests, and read and write the cache
+--   SCORING_IMPORT_PASSWORD  the password of the user 'scoring_import', who may import and export; without it, there is
+--                            no such user
+--
+-- The name of the file is the name of everything: as ratings.lua it makes ratings.get_many, the user 'ratings' and so
+-- on, and reads RATINGS_PASSWORD. Both users may call these functions and nothing else. The functions run with the rights of
+-- the server's own script (setuid).
+--
+-- A value in the cache expires by the server's monotonic clock, so steps of the wall clock do not matter. The cache is a
+-- temporary space: it is neither in the log nor replicated, and a replica can write it.
+
+local clock = require('clock')
+local fiber = require('fiber')
+local log = require('log')
+
+local name = ... or 'scoring'
+
+-- An answer of more bytes is refused by the service.
+local ANSWER_LIMIT = 60 * 1024 * 1024
+-- Bytes of a page of an export.
+local PAGE_LIMIT = 4 * 1024 * 1024
+-- Rows that are moved or deleted before others have their turn.
+local PIECE = 100
+local EXPIRED_PIECE = 1000
+-- Seconds after which an import that is not continued is forgotten.
+local FORGOTTEN_AFTER = 3600
+
+local before = rawget(_G, name)
+if type(before) == 'table' and before.stop ~= nil then
+    before.stop()
+end
+
+local M = {}
+local seq = {__serialize = 'seq'}
+-- The imports that are not committed: the rows of each so far, and the time of the last.
+local staging = {}
+local wake = fiber.cond()
+local fibers = {}
+
+local function space(suffix)
+    return box.space[name .. suffix]
+end
+
+local function set_up()
+    local key_and_value = {{'key', 'string'}, {'value', 'any'}}
+    local interests = box.schema.space.create(name .. '_interests', {if_not_exists = true, format = key_and_value})
+    interests:create_index('primary', {if_not_exists = true, parts = {1, 'string'}})
+
+    local cache = box.schema.space.create(name .. '_cache', {
+        if_not_exists = true,
+        temporary = true,
+        format = {{'key', 'string'}, {'value', 'any'}, {'expires', 'number'}},
+    })
+    cache:create_index('primary', {if_not_exists = true, parts = {1, 'string'}, type = 'hash'})
+    cache:create_index('expires', {if_not_exists = true, parts = {3, 'number'}, unique = false})
+
+    -- The rows of imports, until they are moved to the interests.
+    local staged = box.schema.space.create(name .. '_staged', {
+        if_not_exists = true,
+        format = {{'import', 'string'}, {'key', 'string'}, {'value', 'any'}},
+    })
+    staged:create_index('primary', {if_not_exists = true, parts = {1, 'string', 2, 'string'}})
+
+    -- The committed imports, in the order of their commits.
+    local live = box.schema.space.create(name .. '_live', {
+        if_not_exists = true,
+        format = {{'number', 'unsigned'}, {'import', 'string'}},
+    })
+    live:create_index('primary', {if_not_exists = true, parts = {1, 'unsigned'}})
+
+    local function user(user_name, variable, functions)
+        local password = os.getenv(variable)
+        if password == nil or password == '' then
+            return false
+        end
+        box.schema.user.create(user_name, {if_not_exists = true})
+        box.schema.user.passwd(user_name, password)
+        for _, f in ipairs(functions) do
+            local full = name .. '.' .. f
+            box.schema.func.create(full, {setuid = true, if_not_exists = true})
+            box.schema.user.grant(user_name, 'execute', 'function', full, {if_not_exists = true})
+        end
+        return true
+    end
+    local prefix = name:upper()
+    if not user(name, prefix .. '_PASSWORD', {'get_many', 'sizes', 'cache_get', 'cache_put'}) then
+        error(prefix .. '_PASSWORD is not set: it is the password of the user ' .. name)
+    end
+    user(name .. '_import', prefix .. '_IMPORT_PASSWORD',
+        {'get_many', 'import_stage', 'import_commit', 'import_cancel', 'page'})
+end
+
+-- The value of a key. The newest committed import that has it counts, even if its rows are not moved yet. Nothing here
+-- yields, so a reader never sees half of an import.
+local function look_up(interests, key)
+    local live = space('_live')
+    if live:len() > 0 then
+        local staged = space('_staged')
+        for _, import in live:pairs({}, {iterator = 'REQ'}) do
+            local row = staged:get({import[2], key})
+            if row ~= nil then
+                return row[3]
+            end
+        end
+    end
+    local row = interests:get(key)
+    if row ~= nil then
+        return row[2]
+    end
+    return nil
+end
+
+-- The values of the keys, in their order; null where there is none. Null in place of all of them if they are too large.
+function M.get_many(keys)
+    local interests = space('_interests')
+    local values = setmetatable({}, seq)
+    local bytes = 0
+    for i, key in ipairs(keys) do
+        local value = look_up(interests, key)
+        if value == nil then
+            value = box.NULL
+        elseif type(value) == 'string' then
+            bytes = bytes + #value
+            if bytes > ANSWER_LIMIT then
+                return box.NULL
+            end
+        end
+        values[i] = value
+    end
+    return values
+end
+
+-- The bytes of the keys' values, in their order: 0 where there is none, null where it is not a string.
+function M.sizes(keys)
+    local interests = space('_interests')
+    local sizes = setmetatable({}, seq)
+    for i, key in ipairs(keys) do
+        local value = look_up(interests, key)
+        if value == nil then
+            sizes[i] = 0
+        elseif type(value) == 'string' then
+            sizes[i] = #value
+        else
+            sizes[i] = box.NULL
+        end
+    end
+    return sizes
+end
+
+-- The cached value of a key, or null.
+function M.cache_get(key)
+    local row = space('_cache'):get(key)
+    if row == nil or row[3] <= clock.monotonic() then
+        return box.NULL
+    end
+    return row[2]
+end
+
+-- Caches a value for so many milliseconds.
+function M.cache_put(key, value, ttl)
+    space('_cache'):replace({key, value, clock.monotonic() + ttl / 1000})
+    return true
+end
+
+-- Adds rows, each a key and a value, to an import that no reader sees yet.
+function M.import_stage(import, rows)
+    local started = staging[import] or {rows = 0}
+    local staged = space('_staged')
+    box.atomic(function()
+        for _, row in ipairs(rows) do
+            staged:replace({import, row[1], row[2]})
+        end
+    end)
+    started.rows = started.rows + #rows
+    started.last = clock.monotonic()
+    staging[import] = started
+    return true
+end
+
+-- Shows an import of so many rows to all readers, at once.
+function M.import_commit(import, rows)
+    local started = staging[import] or {rows = 0}
+    if started.rows ~= rows then
+        error('the import is not complete')
+    end
+    local live = space('_live')
+    local last = live.index.primary:max()
+    live:insert({last == nil and 1 or last[1] + 1, import})
+    staging[import] = nil
+    wake:broadcast()
+    return true
+end
+
+-- Forgets an import that is not committed.
+function M.import_cancel(import)
+    staging[import] = nil
+    return true
+end
+
+local function starts_with(text, prefix)
+    return text:sub(1, #prefix) == prefix
+end
+
+-- The first rows whose keys start with a prefix and are greater than another key, in the order of their keys: each a key
+-- and a value. No rows at the end.
+function M.page(prefix, after, limit)
+    local iterator, from = 'GT', after
+    if after < prefix then
+        iterator, from = 'GE', prefix
+    end
+    local keys, known = {}, {}
+    local function add(rows, field)
+        for _, row in ipairs(rows) do
+            local key = row[field]
+            if starts_with(key, prefix) and not known[key] then
+                known[key] = true
+                table.insert(keys, key)
+            end
+        end
+    end
+    local interests = space('_interests')
+    local first = {iterator = iterator, limit = limit}
+    add(interests:select({from}, first), 1)
+    for _, import in space('_live'):pairs() do
+        local rows = space('_staged'):select({import[2], from}, first)
+        for i, row in ipairs(rows) do
+            if row[1] ~= import[2] then
+                rows[i] = nil
+            end
+        end
+        add(rows, 2)
+    end
+    table.sort(keys)
+    local rows = setmetatable({}, seq)
+    local bytes = 0
+    for i, key in ipairs(keys) do
+        local value = look_up(interests, key)
+        bytes = bytes + #key + (type(value) == 'string' and #value or 0)
+        if i > limit or (i > 1 and bytes > PAGE_LIMIT) then
+            break
+        end
+        rows[i] = {key, value}
+    end
+    return rows
+end
+
+-- Moves a piece of the oldest committed import to the interests. Returns whether there was one.
+local function move_piece()
+    local import = space('_live').index.primary:min()
+    if import == nil then
+        return false
+    end
+    local staged, interests = space('_staged'), space('_interests')
+    local rows = staged:select({import[2]}, {limit = PIECE})
+    box.atomic(function()
+        for _, row in ipairs(rows) do
+            interests:replace({row[2], row[3]})
+            staged:delete({row[1], row[2]})
+        end
+        if #rows < PIECE then
+            space('_live'):delete(import[1])
+        end
+    end)
+    return true
+end
+
+-- Deletes a piece of an import that will never be committed. Returns whether there was one.
+local function forget_piece()
+    local now = clock.monotonic()
+    for import, started in pairs(staging) do
+        if started.last < now - FORGOTTEN_AFTER then
+            staging[import] = nil
+        end
+    end
+    local known = {}
+    for _, import in space('_live'):pairs() do
+        known[import[2]] = true
+    end
+    local staged = space('_staged')
+    local row = staged.index.primary:min()
+    while row ~= nil do
+        local import = row[1]
+        if not known[import] and staging[import] == nil then
+            local rows = staged:select({import}, {limit = PIECE})
+            box.atomic(function()
+                for _, found in ipairs(rows) do
+                    staged:delete({found[1], found[2]})
+                end
+            end)
+            return true
+        end
+        row = staged:select({import}, {iterator = 'GT', limit = 1})[1]
+    end
+    return false
+end
+
+local function expire_piece()
+    local cache = space('_cache')
+    local now = clock.monotonic()
+    local rows = cache.index.expires:select({now}, {iterator = 'LE', limit = EXPIRED_PIECE})
+    for _, row in ipairs(rows) do
+        cache:delete(row[1])
+    end
+    return #rows == EXPIRED_PIECE
+end
+
+-- Runs `piece` again and again while it has something to do, and else once a second.
+local function loop(fiber_name, needs_log, piece)
+    local own = fiber.create(function()
+        fiber.self():name(name .. '_' .. fiber_name, {truncate = true})
+        while true do
+            local is_done, more = true, false
+            if not (needs_log and box.info.ro) then
+                is_done, more = pcall(piece)
+                if not is_done then
+                    log.error('%s: %s failed: %s', name, fiber_name, more)
+                end
+            end
+            if is_done and more then
+                fiber.sleep(0)
+            else
+                wake:wait(1)
+            end
+            fiber.testcancel()
+        end
+    end)
+    table.insert(fibers, own)
+end
+
+function M.stop()
+    for _, own in ipairs(fibers) do
+        pcall(own.cancel, own)
+    end
+end
+
+-- A replica gets the spaces, functions and users from its primary.
+if not box.info.ro then
+    set_up()
+end
+rawset(_G, name, M)
+loop('move', true, move_piece)
+loop('forget', true, forget_piece)
+loop('expire', false, expire_piece)
+
+return M

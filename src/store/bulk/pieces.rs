@@ -1,0 +1,65 @@
+//! The pieces of a bulk read or write, and the time for each.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use crate::store::BackendError;
+
+/// Maximum time without a byte from the server. A command has no deadline, but after this time the server counts as
+/// lost.
+pub(in crate::store) const PROGRESS_WITHIN: Duration = Duration::from_secs(30);
+
+/// Keys in one read.
+pub(in crate::store) const PAGE: usize = 1_000;
+
+/// Approximate bytes in one write: enough to fill the network, and soon sent.
+pub(in crate::store) const CHUNK_BYTES: usize = 256 << 10;
+
+/// Waits for an answer of the server, for [`PROGRESS_WITHIN`] at most.
+pub(in crate::store) async fn in_time<T>(
+    answer: impl Future<Output = Result<T, BackendError>>,
+) -> Result<T, BackendError> {
+    timeout(PROGRESS_WITHIN, answer).await.unwrap_or(Err(BackendError::TimedOut))
+}
+
+/// Cuts `entries` into runs of about [`CHUNK_BYTES`] and at most `most` entries, each of at least one entry.
+pub(in crate::store) fn chunks(
+    entries: &[(String, Vec<u8>)],
+    most: usize,
+) -> impl Iterator<Item = &[(String, Vec<u8>)]> {
+    let (mut bytes, mut count) = (0, 0);
+    entries.chunk_by(move |(key, value), _| {
+        bytes += key.len() + value.len();
+        count += 1;
+        let fits = bytes < CHUNK_BYTES && count < most;
+        if !fits {
+            (bytes, count) = (0, 0);
+        }
+        fits
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn chunks_hold_every_entry_in_order_and_stay_small(
+            sizes in proptest::collection::vec(0usize..100_000, 0..40)
+        ) {
+            let entries: Vec<_> = sizes.iter().map(|&size| ("i:1".to_owned(), vec![0; size])).collect();
+            let chunks: Vec<_> = chunks(&entries, 7).collect();
+            let joined = chunks.concat();
+            prop_assert_eq!(joined.as_slice(), entries.as_slice());
+            for chunk in chunks {
+                prop_assert!(chunk.len() <= 7);
+                let but_the_last = &chunk[..chunk.len() - 1];
+                prop_assert!(but_the_last.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>() < CHUNK_BYTES);
+            }
+        }
+    }
+}

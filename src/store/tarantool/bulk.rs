@@ -1,0 +1,174 @@
+//! Tarantool in bulk: an import is staged piece by piece and becomes visible at once; an export reads pages.
+//!
+//! The server moves the entries of an import to their place after that, in small pieces, so that it goes on answering.
+//! If the client dies before the commit, the old data remains, and the server forgets the staged entries.
+
+use std::{ops::ControlFlow, time::Duration};
+
+use bytes::BytesMut;
+use tokio::runtime::{Builder, Runtime};
+
+use super::{
+    connect::TarantoolConnector,
+    connection::{TarantoolConnection, returned},
+    msgpack::{Malformed, Reader, Text, put_array, put_text, put_uint},
+};
+use crate::{
+    resolver::Resolver,
+    store::{
+        BackendError, Bulk, PutError, Stored, Watch,
+        bulk::pieces::{PAGE, PROGRESS_WITHIN, chunks, in_time},
+        url::TarantoolTarget,
+    },
+};
+
+/// Entries of one write. The server answers nothing else meanwhile.
+const STAGED_AT_ONCE: usize = 250;
+
+/// A connection to one server, for one thread that blocks on it.
+pub(in crate::store) struct TarantoolBulk {
+    // Before the runtime, which its driver needs.
+    connection: TarantoolConnection,
+    runtime: Runtime,
+}
+
+/// One entry of a page.
+type Entry = (String, Stored);
+
+// ===== impl TarantoolBulk =====
+
+impl TarantoolBulk {
+    /// Connects and logs in, within `limit`.
+    pub(in crate::store) fn connect(
+        target: &TarantoolTarget,
+        limit: Duration,
+        resolver: &Resolver,
+    ) -> Result<Self, BackendError> {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| BackendError::Disconnected(error.kind()))?;
+        let connector = TarantoolConnector::new(target.clone(), limit, resolver.clone());
+        let connection = runtime.block_on(connector.establish(PROGRESS_WITHIN))?;
+        Ok(Self { connection, runtime })
+    }
+
+    async fn put(&self, entries: &[(String, Vec<u8>)], watch: &dyn Watch) -> Result<(), PutError> {
+        let functions = &self.connection.functions;
+        let import = format!("{:032x}", fastrand::u128(..));
+        for chunk in chunks(entries, STAGED_AT_ONCE) {
+            let put = |out: &mut BytesMut| {
+                put_text(&[import.as_bytes()], out);
+                put_array(chunk.len(), out);
+                for (key, value) in chunk {
+                    put_array(2, out);
+                    put_text(&[key.as_bytes()], out);
+                    put_text(&[value], out);
+                }
+            };
+            in_time(functions.call("import_stage", 2, put)).await?;
+            watch.written(chunk.len());
+        }
+        if !watch.may_commit() {
+            let put = |out: &mut BytesMut| put_text(&[import.as_bytes()], out);
+            // The server forgets them later if this fails.
+            let _ = in_time(functions.call("import_cancel", 1, put)).await;
+            return Err(PutError::CalledOff);
+        }
+        let put = |out: &mut BytesMut| {
+            put_text(&[import.as_bytes()], out);
+            put_uint(entries.len() as u64, out);
+        };
+        match in_time(functions.call("import_commit", 2, put)).await {
+            Ok(_) => Ok(()),
+            // The server has answered, so nothing was committed.
+            Err(
+                error @ (BackendError::Refused { .. }
+                | BackendError::Denied { .. }
+                | BackendError::WritesRefused { .. }
+                | BackendError::ReadOnly
+                | BackendError::NotServing { .. }),
+            ) => Err(error.into()),
+            Err(error) => Err(PutError::Unknown(error)),
+        }
+    }
+
+    /// The values of `keys`; fewer at once if they are too large together.
+    async fn values(&self, keys: &[String]) -> Result<Vec<Stored>, BackendError> {
+        match in_time(self.connection.functions.values(keys)).await {
+            Err(BackendError::TooLarge) if keys.len() > 1 => {
+                let (one, other) = keys.split_at(keys.len() / 2);
+                let mut found = Box::pin(self.values(one)).await?;
+                found.extend(Box::pin(self.values(other)).await?);
+                Ok(found)
+            }
+            values => values,
+        }
+    }
+
+    /// The entries after the key `after` that start with `prefix`, in the order of their keys. None if there are none.
+    async fn page(&self, prefix: &str, after: &str) -> Result<Vec<Entry>, BackendError> {
+        let put = |out: &mut BytesMut| {
+            put_text(&[prefix.as_bytes()], out);
+            put_text(&[after.as_bytes()], out);
+            put_uint(PAGE as u64, out);
+        };
+        let data = in_time(self.connection.functions.call("page", 3, put)).await?;
+        entries(&mut returned(&data)?).map_err(|Malformed| BackendError::Protocol)
+    }
+}
+
+fn entries(reader: &mut Reader<'_>) -> Result<Vec<Entry>, Malformed> {
+    let mut entries = Vec::new();
+    for _ in 0..reader.array()? {
+        if reader.array()? != 2 {
+            return Err(Malformed);
+        }
+        let Text::Bytes(key) = reader.text()? else { return Err(Malformed) };
+        let key = String::from_utf8(key.to_vec()).map_err(|_| Malformed)?;
+        let stored = match reader.text()? {
+            Text::Bytes(value) => Stored::Value(value.to_vec()),
+            Text::Nil | Text::OtherKind => Stored::WrongKind,
+        };
+        entries.push((key, stored));
+    }
+    Ok(entries)
+}
+
+impl Bulk for TarantoolBulk {
+    fn put_all(&self, entries: &[(String, Vec<u8>)], watch: &dyn Watch) -> Result<(), PutError> {
+        self.runtime.block_on(self.put(entries, watch))
+    }
+
+    fn get_many(&self, keys: &[String]) -> Result<Vec<Stored>, BackendError> {
+        self.runtime.block_on(async {
+            let mut found = Vec::with_capacity(keys.len());
+            for page in keys.chunks(PAGE) {
+                found.extend(self.values(page).await?);
+            }
+            Ok(found)
+        })
+    }
+
+    fn for_each(
+        &self,
+        prefix: &str,
+        visit: &mut dyn FnMut(&str, Stored) -> ControlFlow<()>,
+    ) -> Result<(), BackendError> {
+        let mut after = String::new();
+        loop {
+            let page = self.runtime.block_on(self.page(prefix, &after))?;
+            let Some((last, _)) = page.last() else { return Ok(()) };
+            // Keys rise, so this ends.
+            if *last <= after {
+                return Err(BackendError::Protocol);
+            }
+            after.clone_from(last);
+            for (key, stored) in page {
+                if visit(&key, stored).is_break() {
+                    return Ok(());
+                }
+            }
+        }
+    }
+}

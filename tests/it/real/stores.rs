@@ -1,0 +1,504 @@
+//! Real memcached and Tarantool servers: the rows of the fault table that Redis has, where they apply.
+
+use std::{future::pending, net::SocketAddr, sync::Arc, time::Duration};
+
+use rstest::rstest;
+use scoring_api::{
+    app::Stores,
+    config::Settings,
+    domain::{Json, OnlineScore, Rules, cache_key},
+    resolver::Resolver,
+    store::{Connection, Connector, MemcachedConnector, Memory, TarantoolConnector, url::StoreUrl},
+    wall_clock,
+};
+use testkit::{
+    ALL_IS_OK_WITHIN, Load, MemcachedServer, Person, Proxy, SCORE_BOUND, ServerProcess, Stopwatch,
+    TarantoolServer, TestApp, eventually, in_time, settings,
+};
+use tokio::task::{JoinSet, yield_now};
+
+use crate::functional::official::{IDS, all_cases_hold};
+
+/// A store, and whether it has both roles.
+enum Real {
+    /// The cache only; interests are in memory.
+    Memcached(MemcachedServer),
+    /// Both roles.
+    Tarantool(TarantoolServer),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Memcached,
+    Tarantool,
+}
+
+impl Real {
+    async fn start(kind: Kind) -> Self {
+        match kind {
+            Kind::Memcached => Self::Memcached(MemcachedServer::start().await),
+            Kind::Tarantool => {
+                let server = TarantoolServer::start().await;
+                for (key, value) in TestApp::seeds() {
+                    server.put(key, value).await;
+                }
+                Self::Tarantool(server)
+            }
+        }
+    }
+
+    fn process(&self) -> &ServerProcess {
+        match self {
+            Self::Memcached(server) => server,
+            Self::Tarantool(server) => server,
+        }
+    }
+
+    fn addr(&self) -> SocketAddr {
+        match self {
+            Self::Memcached(server) => server.addr(),
+            Self::Tarantool(server) => server.addr(),
+        }
+    }
+
+    async fn restart(&self) {
+        match self {
+            Self::Memcached(server) => server.restart().await,
+            Self::Tarantool(server) => server.restart().await,
+        }
+    }
+
+    /// A service that reaches the server at `addr`.
+    async fn app_at(&self, addr: SocketAddr) -> Arc<TestApp> {
+        let memory = Memory::new(1_000);
+        for (key, value) in TestApp::seeds() {
+            memory.insert(key.to_owned(), value.into());
+        }
+        let settings = match self {
+            Self::Memcached(_) => settings(&[&format!("cache.url=memcached://{addr}")]),
+            Self::Tarantool(server) => settings(&[&format!("store.url={}", server.url_at(addr))]),
+        };
+        let stores = match self {
+            Self::Memcached(_) => Stores { persistent: Arc::new(memory), ..Stores::from_settings(&settings) },
+            Self::Tarantool(_) => Stores::from_settings(&settings),
+        };
+        Arc::new(TestApp::start(settings, stores).await)
+    }
+
+    async fn app(&self) -> Arc<TestApp> {
+        let app = self.app_at(self.addr()).await;
+        app.recovers().await;
+        app
+    }
+
+    /// "D" of this store: a lost cache loses nothing.
+    async fn is_down(&self, app: &TestApp) {
+        match self {
+            Self::Memcached(_) => {
+                eventually(ALL_IS_OK_WITHIN * 2, "degraded", async || app.readiness().await == "degraded")
+                    .await;
+                app.scores_right().await;
+                app.interests_right().await;
+            }
+            Self::Tarantool(_) => app.is_degraded().await,
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_official_case_holds_on_memcached() {
+    let server = MemcachedServer::start().await;
+    let memory = Memory::new(100);
+    IDS.iter().for_each(|id| memory.insert(format!("i:{id}"), br#"["books"]"#.to_vec()));
+    let settings = settings(&[&format!("cache.url={}", server.url())]);
+    let stores = Stores { persistent: Arc::new(memory), ..Stores::from_settings(&settings) };
+    let app = TestApp::start(settings, stores).await;
+    all_cases_hold(&app).await;
+}
+
+#[tokio::test]
+async fn every_official_case_holds_on_tarantool() {
+    let server = TarantoolServer::start().await;
+    for id in IDS {
+        server.put(&format!("i:{id}"), r#"["books"]"#).await;
+    }
+    all_cases_hold(&TestApp::on(&server.url()).await).await;
+}
+
+#[rstest]
+#[case::memcached(Kind::Memcached)]
+#[case::tarantool(Kind::Tarantool)]
+#[tokio::test]
+async fn row_01_store_down_when_the_service_starts(#[case] kind: Kind) {
+    let store = Real::start(kind).await;
+    store.process().kill9();
+    let app = store.app_at(store.addr()).await;
+    store.is_down(&app).await;
+    store.restart().await;
+    app.recovers().await;
+}
+
+#[rstest]
+#[case::memcached(Kind::Memcached)]
+#[case::tarantool(Kind::Tarantool)]
+#[tokio::test]
+async fn row_02_store_killed_in_the_middle_of_requests(#[case] kind: Kind) {
+    let store = Real::start(kind).await;
+    let app = store.app().await;
+    let load = Load::start(&app, 8);
+    store.process().kill9();
+    store.is_down(&app).await;
+    store.restart().await;
+    let tally = load.end().await;
+    assert!(tally.slowest_score <= SCORE_BOUND, "{tally:?}");
+    app.recovers().await;
+}
+
+#[rstest]
+#[case::memcached(Kind::Memcached)]
+#[case::tarantool(Kind::Tarantool)]
+#[tokio::test]
+async fn row_03_store_stopped(#[case] kind: Kind) {
+    let store = Real::start(kind).await;
+    let app = store.app().await;
+    let load = Load::start(&app, 8);
+    store.process().sigstop();
+    store.is_down(&app).await;
+    store.process().sigcont();
+    app.recovers().await;
+    let tally = load.end().await;
+    assert!(tally.slowest_score <= SCORE_BOUND, "{tally:?}");
+}
+
+#[tokio::test]
+async fn row_14_a_server_without_the_functions_serves_once_they_are_loaded() {
+    let server = TarantoolServer::start().await;
+    for (key, value) in TestApp::seeds() {
+        server.put(key, value).await;
+    }
+    let app = Arc::new(TestApp::on(&server.url()).await);
+    app.recovers().await;
+    server.restart_without_functions().await;
+    app.is_degraded().await;
+    let ready = app.admin("/readyz").await;
+    let last = &ready.body["parts"]["persistent"]["last_error"];
+    assert_eq!(*last, "refused", "{ready:?}");
+    server.load().await;
+    app.recovers().await;
+}
+
+#[tokio::test]
+async fn row_15_a_read_only_server_serves_both_roles() {
+    let server = TarantoolServer::start().await;
+    for (key, value) in TestApp::seeds() {
+        server.put(key, value).await;
+    }
+    let app = TestApp::on(&server.url()).await;
+    app.recovers().await;
+    server.lua("box.cfg{read_only = true}").await;
+    app.is_ok().await;
+    let written = async || app.metric(r#"scoring_store_operations_total{op="set",outcome="ok"}"#).await;
+    let before = written().await;
+    eventually(ALL_IS_OK_WITHIN, "the cache is written", async || {
+        app.scores_right().await;
+        written().await > before
+    })
+    .await;
+}
+
+/// `-M`: the server refuses to store instead of forgetting.
+#[tokio::test]
+async fn row_16_a_full_memcached_refuses_writes_and_serves_reads() {
+    let server = MemcachedServer::with(&["-M", "-m", "8"]).await;
+    server.fill().await;
+    let app = Real::Memcached(server).app().await;
+    eventually(ALL_IS_OK_WITHIN, "ready", async || app.readiness().await == "ready").await;
+    let degraded = async || app.metric(r#"scoring_cache_lookups_total{result="degraded"}"#).await;
+    let before = degraded().await;
+    let refused =
+        async || app.metric(r#"scoring_store_operations_total{op="set",outcome="writes_refused"}"#).await;
+    eventually(ALL_IS_OK_WITHIN, "a refused write is counted", async || {
+        app.scores_right().await;
+        refused().await > 0.0
+    })
+    .await;
+    assert_eq!(app.readiness().await, "ready");
+    assert_eq!(degraded().await, before);
+}
+
+#[tokio::test]
+async fn row_17_a_wrong_password_is_named_and_never_shown() {
+    let server = TarantoolServer::start().await;
+    let app = TestApp::on(&format!("tarantool://scoring:hunter2@{}", server.addr())).await;
+    app.is_degraded().await;
+    let ready = app.admin("/readyz").await;
+    let last = &ready.body["parts"]["persistent"]["last_error"];
+    assert_eq!(*last, "denied", "{ready:?}");
+    assert!(!ready.body.to_string().contains("hunter2"));
+    server.lua("box.schema.user.passwd('scoring', 'hunter2')").await;
+    for (key, value) in TestApp::seeds() {
+        server.put(key, value).await;
+    }
+    app.recovers_within(ALL_IS_OK_WITHIN * 2).await;
+}
+
+#[tokio::test]
+async fn row_19_a_value_of_another_kind() {
+    let store = Real::start(Kind::Tarantool).await;
+    let app = store.app().await;
+    let Real::Tarantool(server) = &store else { unreachable!() };
+    server.lua("box.space.scoring_interests:replace({'i:7', 5})").await;
+    server.lua("box.space.scoring_interests:replace({'i:8', {'books'}})").await;
+    for ids in [&[7][..], &[1, 7], &[2, 8]] {
+        let reply = app.interests(ids).await;
+        assert_eq!((reply.status, reply.error()), (500, "Internal Server Error"));
+    }
+    app.is_ok().await;
+}
+
+#[rstest]
+#[case::memcached(Kind::Memcached)]
+#[case::tarantool(Kind::Tarantool)]
+#[tokio::test]
+async fn row_20_a_cached_value_that_is_not_a_score_is_overwritten(#[case] kind: Kind) {
+    let store = Real::start(kind).await;
+    let app = store.app().await;
+    let person = Person::full();
+    let ok = r#"scoring_store_operations_total{op="set",outcome="ok"}"#;
+    let before = app.metric(ok).await;
+    let key = key_of(&person);
+    app.online_score(&person).await.score();
+    eventually(ALL_IS_OK_WITHIN, "the score is cached", async || app.metric(ok).await > before).await;
+    for nonsense in ["NaN", "-1", "five", ""] {
+        match &store {
+            Real::Memcached(server) => server.put(&key, nonsense).await,
+            Real::Tarantool(server) => {
+                let put = format!("scoring.cache_put('{key}', '{nonsense}', 3600000)");
+                _ = server.lua(&put).await;
+            }
+        }
+        assert_eq!(app.online_score(&person).await.score(), 5.0);
+        eventually(ALL_IS_OK_WITHIN, "it is overwritten", async || match &store {
+            Real::Memcached(server) => {
+                server.stored(&key).await.is_some_and(|stored| stored.starts_with('5'))
+            }
+            Real::Tarantool(server) => {
+                server.lua(&format!("return scoring.cache_get('{key}')")).await.contains("- '5")
+            }
+        })
+        .await;
+    }
+}
+
+#[rstest]
+#[case::memcached(Kind::Memcached)]
+#[case::tarantool(Kind::Tarantool)]
+#[tokio::test]
+async fn row_21_connections_cut_all_the_time(#[case] kind: Kind) {
+    let store = Real::start(kind).await;
+    let proxy = Proxy::to(store.addr());
+    let app = store.app_at(proxy.addr()).await;
+    app.recovers().await;
+    let load = Load::start(&app, 4);
+    let lasts = Stopwatch::start();
+    let mut pace = tokio::time::interval(Duration::from_millis(100));
+    for _ in 0..20 {
+        pace.tick().await;
+        proxy.door.drop_existing();
+    }
+    let tally = load.end().await;
+    assert!(tally.refused_interests * 100 <= tally.interests || lasts.is_starved(), "{tally:?}");
+}
+
+#[rstest]
+#[case::memcached(Kind::Memcached)]
+#[case::tarantool(Kind::Tarantool)]
+#[tokio::test]
+async fn row_22_connection_dropped_while_idle(#[case] kind: Kind) {
+    let store = Real::start(kind).await;
+    let proxy = Proxy::to(store.addr());
+    let app = store.app_at(proxy.addr()).await;
+    app.recovers().await;
+    for _ in 0..5 {
+        proxy.door.drop_existing();
+        app.interests_right().await;
+        app.scores_right().await;
+    }
+}
+
+/// The key under which a person's score is cached.
+fn key_of(person: &Person) -> String {
+    let rules = Rules { today: wall_clock::now().date_naive(), max_client_ids: 1 };
+    let arguments = person.arguments().to_string();
+    let Ok(Json::Object(arguments)) = Json::parse(arguments.as_bytes()) else { panic!("{arguments}") };
+    cache_key(&OnlineScore::parse(arguments, &rules).unwrap_or_else(|faults| panic!("{faults}")))
+}
+
+/// 10,000 reads over one connection, of which a quarter is abandoned.
+#[rstest]
+#[case::memcached(Kind::Memcached)]
+#[case::tarantool(Kind::Tarantool)]
+#[tokio::test]
+async fn row_27_no_answer_ever_belongs_to_another_request(#[case] kind: Kind) {
+    const KEYS: usize = 500;
+    const READS: usize = 10_000;
+    let store = Real::start(kind).await;
+    let connection = connect(&store).await;
+    let key = |number: usize| format!("uid:{:032}", number % KEYS);
+    for number in 0..KEYS {
+        let ttl = Duration::from_secs(60);
+        connection.set(key(number), format!("of {number}").into_bytes(), ttl).await.unwrap();
+    }
+    let connections = store.connections().await;
+    let mut reads = JoinSet::new();
+    let (mut answered, mut abandoned) = (0, 0);
+    for number in 0..READS {
+        let read = connection.get(key(number));
+        let patience = (number % 4 == 0).then(|| fastrand::usize(1..5));
+        reads.spawn(async move {
+            let impatience = async {
+                for _ in 0..patience.unwrap_or_default() {
+                    yield_now().await;
+                }
+                if patience.is_none() {
+                    pending::<()>().await;
+                }
+            };
+            let value = tokio::select! {
+                biased;
+                value = read => value.unwrap(),
+                () = impatience => return None,
+            };
+            assert_eq!(value, Some(format!("of {}", number % KEYS).into_bytes()));
+            Some(())
+        });
+        if reads.len() >= 200 {
+            let read = reads.join_next().await.unwrap();
+            let is_answered = read.expect("an answer belonged to another question").is_some();
+            if is_answered { answered += 1 } else { abandoned += 1 }
+        }
+    }
+    while let Some(read) = reads.join_next().await {
+        let is_answered = read.expect("an answer belonged to another question").is_some();
+        if is_answered { answered += 1 } else { abandoned += 1 }
+    }
+    assert!(answered >= READS / 2 && abandoned >= READS / 20, "{answered} answered, {abandoned} abandoned");
+    assert_eq!(store.connections().await, connections, "another connection was made");
+    let again = in_time(ALL_IS_OK_WITHIN, connection.get(key(7))).await.unwrap().unwrap();
+    assert_eq!(again, Some(b"of 7".to_vec()));
+}
+
+/// A connection as the service has it.
+async fn connect(store: &Real) -> Arc<dyn Connection> {
+    let limit = ALL_IS_OK_WITHIN;
+    let connector: Arc<dyn Connector> = match store {
+        Real::Memcached(server) => {
+            let StoreUrl::Memcached(servers) = server.url().parse().unwrap() else { unreachable!() };
+            Arc::new(MemcachedConnector::new(&servers, limit, Resolver::system()))
+        }
+        Real::Tarantool(server) => {
+            let StoreUrl::Tarantool(target) = server.url().parse().unwrap() else { unreachable!() };
+            Arc::new(TarantoolConnector::new(target, limit, Resolver::system()))
+        }
+    };
+    connector.connect().await.unwrap_or_else(|error| panic!("{error}"))
+}
+
+impl Real {
+    /// The number of connections that clients have made, without that of the tools.
+    async fn connections(&self) -> u64 {
+        match self {
+            // The tools' own connections count too.
+            Self::Memcached(server) => server.connections().await,
+            Self::Tarantool(server) => {
+                let said = server.lua("return box.stat.net().CONNECTIONS.total").await;
+                said.trim_start_matches("---\n- ").lines().next().unwrap().parse().unwrap()
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn row_18_a_full_memcached_is_named_in_its_own_words() {
+    let server = MemcachedServer::with(&["-c", "16", "-t", "1"]).await;
+    let mut held = Vec::new();
+    for _ in 0..40 {
+        held.push(tokio::net::TcpStream::connect(server.addr()).await.unwrap());
+    }
+    let store = Real::Memcached(server);
+    let app = store.app_at(store.addr()).await;
+    store.is_down(&app).await;
+    drop(held);
+    app.recovers().await;
+}
+
+#[rstest]
+#[case::memcached(Kind::Memcached)]
+#[case::tarantool(Kind::Tarantool)]
+#[tokio::test]
+async fn a_cached_value_expires(#[case] kind: Kind) {
+    let store = Real::start(kind).await;
+    let connection = connect(&store).await;
+    // memcached counts whole seconds, and takes over 30 days for a date.
+    connection.set("uid:short".to_owned(), b"1".to_vec(), Duration::from_secs(1)).await.unwrap();
+    let month = Duration::from_secs(30 * 24 * 60 * 60);
+    connection.set("uid:long".to_owned(), b"2".to_vec(), month).await.unwrap();
+    eventually(ALL_IS_OK_WITHIN, "it has expired", async || {
+        connection.get("uid:short".to_owned()).await.unwrap().is_none()
+    })
+    .await;
+    assert_eq!(connection.get("uid:long".to_owned()).await.unwrap(), Some(b"2".to_vec()));
+    connection.set("uid:longer".to_owned(), b"3".to_vec(), month * 2).await.unwrap();
+    assert_eq!(connection.get("uid:longer".to_owned()).await.unwrap(), Some(b"3".to_vec()));
+}
+
+#[tokio::test]
+async fn several_memcached_servers_each_have_their_share() {
+    let servers =
+        [MemcachedServer::start().await, MemcachedServer::start().await, MemcachedServer::start().await];
+    let list = servers.iter().map(|server| server.addr().to_string()).collect::<Vec<_>>().join(",");
+    let app = TestApp::with_settings(&[&format!("cache.url=memcached://{list}")]).await;
+    let count = async |series: &str| app.metric(series).await;
+    let hits = r#"scoring_cache_lookups_total{result="hit"}"#;
+    let degraded = r#"scoring_cache_lookups_total{result="degraded"}"#;
+    eventually(ALL_IS_OK_WITHIN, "ready", async || app.readiness().await == "ready").await;
+    let persons: Vec<_> = (0..60).map(|_| Person::any()).collect();
+    let rate = async || {
+        for person in &persons {
+            assert_eq!(app.online_score(person).await.score(), person.score());
+        }
+    };
+    eventually(ALL_IS_OK_WITHIN, "all are hits", async || {
+        let before = count(hits).await;
+        rate().await;
+        count(hits).await - before >= 60.0
+    })
+    .await;
+    for server in &servers {
+        assert!(server.stat("curr_items").await > 5, "a server without a share");
+    }
+    servers[1].kill9();
+    eventually(ALL_IS_OK_WITHIN, "degraded", async || app.readiness().await == "degraded").await;
+    let ready = app.admin("/readyz").await;
+    let note = format!("1 of 3 servers do not serve: {}", servers[1].addr());
+    assert_eq!(ready.body["parts"]["cache"]["note"], note, "{ready:?}");
+    let (before, misses) = (count(hits).await, count(degraded).await);
+    rate().await;
+    let (hit, missed) = (count(hits).await - before, count(degraded).await - misses);
+    // The others keep their keys.
+    assert!(hit + missed == 60.0 && (20.0..=55.0).contains(&hit), "{hit} hits, {missed} degraded");
+    servers[1].restart().await;
+    eventually(ALL_IS_OK_WITHIN, "all are hits again", async || {
+        let before = count(hits).await;
+        rate().await;
+        count(hits).await - before >= 60.0
+    })
+    .await;
+}
+
+#[test]
+fn memcached_is_refused_as_a_store_that_lasts() {
+    let refused = Settings::load(None, [], &["store.url=memcached://cache".to_owned()]);
+    let text = refused.unwrap_err().to_string();
+    assert!(text.contains("store.url") && text.contains("set cache.url to it"), "{text}");
+}
