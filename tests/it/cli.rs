@@ -9,6 +9,7 @@ mod interests;
 mod interrupted;
 mod log;
 mod on_redis;
+mod on_tarantool;
 mod probe;
 pub mod process;
 mod reload;

@@ -211,7 +211,8 @@ async fn row_15_a_read_only_server_serves_both_roles() {
 async fn row_16_a_full_memcached_refuses_writes_and_serves_reads() {
     let server = MemcachedServer::with(&["-M", "-m", "8"]).await;
     server.fill().await;
-    let app = Real::Memcached(server).app().await;
+    let store = Real::Memcached(server);
+    let app = store.app().await;
     eventually(ALL_IS_OK_WITHIN, "ready", async || app.readiness().await == "ready").await;
     let degraded = async || app.metric(r#"scoring_cache_lookups_total{result="degraded"}"#).await;
     let before = degraded().await;
@@ -254,6 +255,25 @@ async fn row_19_a_value_of_another_kind() {
         assert_eq!((reply.status, reply.error()), (500, "Internal Server Error"));
     }
     app.is_ok().await;
+}
+
+#[tokio::test]
+async fn row_54_values_over_the_limit_cost_only_their_callers() {
+    let store = Real::start(Kind::Tarantool).await;
+    let app = store.app().await;
+    let Real::Tarantool(server) = &store else { unreachable!() };
+    // 80 MB.
+    let fill = "for i = 100, 179 do box.space.scoring_interests:replace{'i:' .. i, string.rep('x', 1000 * 1000)} end";
+    server.lua(fill).await;
+    let load = Load::start(&app, 4);
+    let too_many: Vec<_> = (100..180).collect();
+    for _ in 0..10 {
+        let reply = app.interests(&too_many).await;
+        assert_eq!((reply.status, reply.error()), (500, "Internal Server Error"));
+    }
+    let tally = load.end().await;
+    assert_eq!(tally.refused_interests, 0, "{tally:?}");
+    assert_eq!(app.readiness().await, "ready");
 }
 
 #[rstest]
@@ -354,7 +374,7 @@ async fn row_27_no_answer_ever_belongs_to_another_request(#[case] kind: Kind) {
     let (mut answered, mut abandoned) = (0, 0);
     for number in 0..READS {
         let read = connection.get(key(number));
-        let patience = (number % 4 == 0).then(|| fastrand::usize(1..5));
+        let patience = (number % 4 == 0).then(|| fastrand::usize(0..4));
         reads.spawn(async move {
             let impatience = async {
                 for _ in 0..patience.unwrap_or_default() {
@@ -382,7 +402,7 @@ async fn row_27_no_answer_ever_belongs_to_another_request(#[case] kind: Kind) {
         let is_answered = read.expect("an answer belonged to another question").is_some();
         if is_answered { answered += 1 } else { abandoned += 1 }
     }
-    assert!(answered >= READS / 2 && abandoned >= READS / 20, "{answered} answered, {abandoned} abandoned");
+    assert!(answered >= READS / 2 && abandoned >= READS / 50, "{answered} answered, {abandoned} abandoned");
     assert_eq!(store.connections().await, connections, "another connection was made");
     let again = in_time(ALL_IS_OK_WITHIN, connection.get(key(7))).await.unwrap().unwrap();
     assert_eq!(again, Some(b"of 7".to_vec()));
