@@ -28,6 +28,10 @@ pub struct Script {
 pub struct WorldPlan {
     /// The servers of the store, if it is no file.
     pub kind: StoreKind,
+    /// The protocol of the store's server, if it is one.
+    pub speaks: Protocol,
+    /// The protocol of the cache's own server.
+    pub cache_speaks: Protocol,
     /// Whether the store is a file; then a cache without a server of its own is in the process.
     pub is_embedded: bool,
     /// Whether the file does not exist at first.
@@ -59,6 +63,17 @@ pub enum StoreKind {
     Sentinel,
     /// A cluster of three primaries, each with a replica.
     Cluster,
+}
+
+/// The protocol of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// RESP.
+    Redis,
+    /// The meta protocol; only for a cache.
+    Memcached,
+    /// IPROTO.
+    Tarantool,
 }
 
 /// One fault, and when.
@@ -151,6 +166,24 @@ impl WorldPlan {
         server < self.kind.nodes()
     }
 
+    /// The protocol of a server.
+    pub fn protocol(&self, server: usize) -> Protocol {
+        match (self.is_of_store(server), self.kind) {
+            (false, _) => self.cache_speaks,
+            (true, StoreKind::One) => self.speaks,
+            (true, StoreKind::Sentinel | StoreKind::Cluster) => Protocol::Redis,
+        }
+    }
+
+    /// Whether the server demands a user and a password.
+    pub fn demands_log_in(&self, server: usize) -> bool {
+        match self.protocol(server) {
+            Protocol::Redis => self.has_password,
+            Protocol::Memcached => false,
+            Protocol::Tarantool => true,
+        }
+    }
+
     /// The number of the server that has the cache; of a group, the first.
     pub fn cache_server(&self) -> usize {
         if self.has_own_cache { self.kind.nodes() } else { 0 }
@@ -174,7 +207,13 @@ impl fmt::Display for Script {
             (false, true) => "in the process".to_owned(),
             (false, false) => format!("with the store, in database {}", plan.cache_database),
         };
+        let cache = match plan.cache_speaks {
+            Protocol::Redis => cache,
+            Protocol::Memcached => "on a memcached of its own".to_owned(),
+            Protocol::Tarantool => "on a Tarantool of its own".to_owned(),
+        };
         let store = match (plan.is_embedded, plan.starts_without_file, plan.kind) {
+            (false, _, StoreKind::One) if plan.speaks == Protocol::Tarantool => "on a Tarantool",
             (false, _, StoreKind::One) => "on a server",
             (false, _, StoreKind::Sentinel) => "on two servers that sentinels watch",
             (false, _, StoreKind::Cluster) => "on a cluster",

@@ -24,7 +24,10 @@ use scoring_api::{
     admission::Admission,
     config::Settings,
     domain::{AuthPolicy, Authenticator, TimeZoneChoice},
-    store::{Connector, EmbeddedConnector, RedisConnector, Role, StoreHealth, StoreMetrics, url::StoreUrl},
+    store::{
+        Connector, EmbeddedConnector, MemcachedConnector, RedisConnector, Role, StoreHealth, StoreMetrics,
+        TarantoolConnector, url::StoreUrl,
+    },
 };
 
 use crate::{script::ActorName, script::WorldPlan, world::World, world::wall_clock};
@@ -84,22 +87,35 @@ impl Service {
         let settings = settings(plan);
         let registry = Registry::new();
         let resolver = world.network.resolver();
-        let connector = |url: &str, timeout: Duration| {
-            let Ok(StoreUrl::Redis(target)) = url.parse() else { unreachable!("{url}") };
+        let mut redis: Option<RedisConnector> = None;
+        let mut connector = |url: &str, timeout: Duration| -> Arc<dyn Connector> {
             let network = Arc::new(world.network.clone());
-            RedisConnector::over(target, timeout, resolver.clone(), network)
+            match url.parse() {
+                Ok(StoreUrl::Redis(target)) => {
+                    let connector = RedisConnector::over(target, timeout, resolver.clone(), network);
+                    let connector = redis.iter().fold(connector, RedisConnector::asking_together_with);
+                    redis = Some(connector.clone());
+                    Arc::new(connector)
+                }
+                Ok(StoreUrl::Memcached(servers)) => {
+                    Arc::new(MemcachedConnector::over(&servers, timeout, resolver.clone(), network))
+                }
+                Ok(StoreUrl::Tarantool(target)) => {
+                    Arc::new(TarantoolConnector::over(target, timeout, resolver.clone(), network))
+                }
+                Ok(StoreUrl::Embedded(_) | StoreUrl::Memory) | Err(_) => unreachable!("{url}"),
+            }
         };
         let [store, cache] = world.urls();
-        let redis = connector(&store, settings.store.connect_timeout);
+        let server = connector(&store, settings.store.connect_timeout);
         let store: Arc<dyn Connector> = match &world.disk {
-            None => Arc::new(redis.clone()),
+            None => server,
             Some(disk) => Arc::new(EmbeddedConnector::new(disk.path(), 1_000).on(Arc::new(disk.clone()))),
         };
         let cache = if plan.is_embedded && !plan.has_own_cache {
             store.clone()
         } else {
-            let cache = connector(&cache, settings.cache.connect_timeout);
-            Arc::new(cache.asking_together_with(&redis))
+            connector(&cache, settings.cache.connect_timeout)
         };
         let metrics = expected(StoreMetrics::register(&registry));
         let roles = [Role::Cache, Role::Persistent].map(|role| StoreHealth::new(role, metrics.clone()));

@@ -4,8 +4,8 @@ mod disk;
 mod group;
 mod ledger;
 mod network;
-mod resp;
 mod server;
+mod tagged;
 mod wire;
 
 use std::{
@@ -18,7 +18,7 @@ use scoring_api::domain::{Json, OnlineScore, Rules, Score, cache_key};
 use tokio::time::Instant;
 
 use self::server::{Member, RunningScript};
-use crate::script::{Fault, StoreKind, WorldPlan};
+use crate::script::{Fault, Protocol, StoreKind, WorldPlan};
 
 pub use self::{
     disk::SimulatedDisk,
@@ -95,10 +95,10 @@ impl World {
     /// The world of `plan`, with something stored in every database.
     pub fn new(plan: &WorldPlan) -> Self {
         let network = SimulatedNetwork::default();
-        let log_in = plan.has_password.then(|| (USER, PASSWORD.to_owned()));
         let count = plan.kind.nodes() + usize::from(plan.has_own_cache);
-        let servers: Vec<_> =
-            (0..count).map(|index| Server::new(host_name(index), log_in.clone(), plan.latency)).collect();
+        let server =
+            |index| Server::new(host_name(index), plan.protocol(index), log_in_of(plan, index), plan.latency);
+        let servers: Vec<_> = (0..count).map(server).collect();
         for (index, server) in servers.iter().enumerate() {
             network.add(host_name(index), server.clone());
         }
@@ -111,7 +111,7 @@ impl World {
             }
             if plan.kind == StoreKind::Sentinel {
                 sentinels = (0..SENTINELS)
-                    .map(|index| Server::new(sentinel_name(index), None, plan.latency))
+                    .map(|index| Server::new(sentinel_name(index), Protocol::Redis, None, plan.latency))
                     .collect();
             }
         }
@@ -148,7 +148,11 @@ impl World {
     /// The URL of the store, and that of the cache.
     pub fn urls(&self) -> [String; 2] {
         let log_in = if self.plan.has_password { format!("{USER}:{PASSWORD}@") } else { String::new() };
-        let one = |index, database| format!("redis://{log_in}{}/{database}", host_name(index));
+        let one = |index, database| match self.plan.protocol(index) {
+            Protocol::Redis => format!("redis://{log_in}{}/{database}", host_name(index)),
+            Protocol::Memcached => format!("memcached://{}", host_name(index)),
+            Protocol::Tarantool => format!("tarantool://{USER}:{PASSWORD}@{}", host_name(index)),
+        };
         let of_store = |database| match self.plan.kind {
             StoreKind::One => one(0, database),
             StoreKind::Sentinel => {
@@ -430,7 +434,7 @@ impl World {
             Fault::WritesRefused { server: index, .. } => change(index, &|state| state.refuses_writes = None),
             Fault::StepRefused { server: index, .. } => change(index, &|state| state.refuses_step = None),
             Fault::OtherPassword(index) => change(index, &|state| {
-                state.log_in = self.plan.has_password.then(|| (USER, PASSWORD.to_owned()));
+                state.log_in = log_in_of(&self.plan, *index);
             }),
             Fault::Full(index) => change(index, &|state| state.is_full = false),
             Fault::DeadAddress { server: index, .. } => self.network.lead_to(*index, None),
@@ -486,6 +490,11 @@ fn entry((client, stored): &(i64, Stored)) -> (String, Vec<u8>) {
         Stored::OtherKind => "not a list",
     };
     (format!("i:{client}"), value.as_bytes().to_vec())
+}
+
+/// The user and the password that a server demands.
+fn log_in_of(plan: &WorldPlan, server: usize) -> Option<(&'static str, String)> {
+    plan.demands_log_in(server).then(|| (USER, PASSWORD.to_owned()))
 }
 
 fn host_name(index: usize) -> String {

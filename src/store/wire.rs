@@ -5,6 +5,8 @@ mod activity;
 mod dial;
 mod line;
 mod socket;
+#[cfg(test)]
+pub(super) mod testing;
 
 pub(super) use activity::ReadActivity;
 pub(super) use dial::{Dialer, PasswordSource};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use fastrand::Rng;
 
-use super::{ActorName, Fault, Happening, Script, StoreKind, WorldPlan};
+use super::{ActorName, Fault, Happening, Protocol, Script, StoreKind, WorldPlan};
 use crate::{
     seed::Seed,
     world::{CLIENTS, DATABASES, DeadAddress, LogIn, LookUp, SENTINELS, Tamper, Then},
@@ -48,6 +48,8 @@ fn draw_with(seed: Seed, most_faults: usize, faulty_for: Duration) -> Script {
     let random = &mut seed.generator(0);
     let mut plan = WorldPlan {
         kind: StoreKind::One,
+        speaks: Protocol::Redis,
+        cache_speaks: Protocol::Redis,
         is_embedded: random.u8(..6) == 0,
         starts_without_file: false,
         has_own_cache: random.bool(),
@@ -73,6 +75,7 @@ fn draw_with(seed: Seed, most_faults: usize, faulty_for: Duration) -> Script {
             random.clone()
         }
     };
+    draw_protocols(&mut seed.generator(1 << 35), &mut plan);
     // A long run has as many faults as it may, at any time; a short one has few, and close together.
     let count = if most_faults > MOST_FAULTS { most_faults } else { random.usize(1..=most_faults) };
     let mut happenings: Vec<_> = (0..count)
@@ -97,6 +100,7 @@ fn draw_with(seed: Seed, most_faults: usize, faulty_for: Duration) -> Script {
     if happenings.iter().any(|happening| happening.fault.is_replaced(&plan)) {
         happenings.retain(|happening| happening.fault != Fault::SentinelsDown);
     }
+    happenings.retain(|happening| happening.fault.exists_in(&plan));
     happenings.sort_by_key(|happening| happening.at);
     // The end of one would end the other as well.
     let mut apart: Vec<Happening> = Vec::new();
@@ -107,6 +111,21 @@ fn draw_with(seed: Seed, most_faults: usize, faulty_for: Duration) -> Script {
     }
     let happenings = apart;
     Script { plan, happenings }
+}
+
+/// Servers of other kinds than Redis. They have one database.
+fn draw_protocols(random: &mut Rng, plan: &mut WorldPlan) {
+    if plan.kind == StoreKind::One && !plan.is_embedded && random.u8(..3) == 0 {
+        plan.speaks = Protocol::Tarantool;
+        plan.database = 0;
+        if !plan.has_own_cache {
+            plan.cache_database = 0;
+        }
+    }
+    if plan.has_own_cache && random.bool() {
+        plan.cache_speaks = [Protocol::Memcached, Protocol::Tarantool][random.usize(..2)];
+        plan.cache_database = 0;
+    }
 }
 
 /// The time of a byte: a server in the same room, or far away.
@@ -252,6 +271,22 @@ fn fault_of_a_file(random: &mut Rng) -> Fault {
 fn fault_of_an_actor(random: &mut Rng) -> Fault {
     let actor = ActorName::ALL[random.usize(..ActorName::ALL.len())];
     if random.bool() { Fault::Panic(actor) } else { Fault::Stuck(actor) }
+}
+
+impl Fault {
+    /// Whether a server of its protocol can have it.
+    fn exists_in(&self, plan: &WorldPlan) -> bool {
+        let protocol = |server: &usize| plan.protocol(*server);
+        match self {
+            Self::Loading(server) | Self::OtherPassword(server) => protocol(server) != Protocol::Memcached,
+            Self::StepRefused { server, step, .. } => match step {
+                LogIn::Auth => protocol(server) != Protocol::Memcached,
+                LogIn::Select => protocol(server) == Protocol::Redis,
+                LogIn::Ping => true,
+            },
+            _ => true,
+        }
+    }
 }
 
 impl ActorName {

@@ -264,7 +264,7 @@ impl Fault {
             | Self::Name { .. } => true,
             Self::DiskFull => plan.starts_without_file,
             Self::StepRefused { step, .. } => match step {
-                LogIn::Auth => plan.has_password,
+                LogIn::Auth => self.server().is_some_and(|server| plan.demands_log_in(server)),
                 LogIn::Select => plan.database != 0 && plan.cache_database != 0,
                 LogIn::Ping => true,
             },

@@ -7,7 +7,9 @@ use std::{collections::BTreeMap, fmt::Write, time::Duration};
 
 use scoring_api::store::{SLOTS, slot_of};
 
-use super::{host_name, resp, server::Server};
+use protocols::resp;
+
+use super::{host_name, server::Server};
 use crate::script::{StoreKind, WorldPlan};
 
 /// A replica takes over when its primary has been away for this long.

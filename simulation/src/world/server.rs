@@ -1,4 +1,4 @@
-//! A simulated Redis server: its data, its users, and everything that can be wrong with it.
+//! A simulated server of a store: its data, its users, and everything that can be wrong with it.
 
 use std::{
     collections::BTreeMap,
@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use protocols::{iproto, meta, resp};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex, split},
     sync::Notify,
@@ -15,9 +16,9 @@ use tokio::{
 
 use super::{
     group::View,
-    resp,
     wire::{Direction, Wire},
 };
+use crate::script::Protocol;
 
 /// The databases of a server.
 pub const DATABASES: usize = 4;
@@ -57,6 +58,7 @@ pub struct Server(Arc<Shared>);
 
 struct Shared {
     name: String,
+    protocol: Protocol,
     state: Mutex<State>,
     changed: Notify,
 }
@@ -84,7 +86,7 @@ pub(super) struct State {
     pub(super) gap: Duration,
     /// Its part in a group.
     pub(super) member: Option<Member>,
-    databases: [BTreeMap<String, Entry>; DATABASES],
+    pub(super) databases: [BTreeMap<String, Entry>; DATABASES],
     wires: Vec<Weak<Wire>>,
 }
 
@@ -97,9 +99,9 @@ pub(super) struct Member {
 }
 
 #[derive(Clone)]
-struct Entry {
-    value: Value,
-    expires: Option<Instant>,
+pub(super) struct Entry {
+    pub(super) value: Value,
+    pub(super) expires: Option<Instant>,
 }
 
 struct Session {
@@ -112,9 +114,14 @@ struct Session {
 // ===== impl Server =====
 
 impl Server {
-    pub(super) fn new(name: String, log_in: Option<(&'static str, String)>, latency: Duration) -> Self {
+    pub(super) fn new(
+        name: String,
+        protocol: Protocol,
+        log_in: Option<(&'static str, String)>,
+        latency: Duration,
+    ) -> Self {
         let state = State { log_in, latency, ..State::default() };
-        Self(Arc::new(Shared { name, state: Mutex::new(state), changed: Notify::new() }))
+        Self(Arc::new(Shared { name, protocol, state: Mutex::new(state), changed: Notify::new() }))
     }
 
     /// Its name in sentences.
@@ -217,24 +224,25 @@ impl Server {
     }
 
     async fn serve(&self, wire: &Wire, mut stream: DuplexStream) {
+        let protocol = self.0.protocol;
         if self.lock().is_full {
-            _ = stream.write_all(&resp::error("ERR max number of clients reached")).await;
+            _ = stream.write_all(&protocol.is_full()).await;
             return;
         }
-        let has_logged_in = self.lock().log_in.is_none();
+        if protocol == Protocol::Tarantool && stream.write_all(&iproto::greeting()).await.is_err() {
+            return;
+        }
+        let has_logged_in = protocol != Protocol::Tarantool && self.lock().log_in.is_none();
         let mut session = Session { database: 0, has_logged_in, is_asking: false };
         let mut received = Vec::new();
         loop {
-            while let Some(command) = resp::take_command(&mut received) {
+            while let Some(request) = Request::take(protocol, &mut received) {
                 self.is_free().await;
                 if wire.is_cut() {
                     return;
                 }
-                let words: Vec<_> =
-                    command.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect();
-                let words: Vec<_> = words.iter().map(String::as_str).collect();
-                let reply = wire.tampered(self.lock().execute(&mut session, &words));
-                if stream.write_all(&reply).await.is_err() {
+                let reply = self.lock().answer(&mut session, &request);
+                if stream.write_all(&wire.tampered(reply, protocol)).await.is_err() {
                     return;
                 }
             }
@@ -253,6 +261,8 @@ impl Server {
                 let state = self.lock();
                 match state.script {
                     _ if state.is_frozen => None,
+                    // Only Redis says that it is busy.
+                    Some(_) if self.0.protocol != Protocol::Redis => None,
                     Some(script) if script.busy_from > Instant::now() => Some(script.busy_from),
                     _ => return,
                 }
@@ -277,9 +287,54 @@ impl fmt::Debug for Server {
     }
 }
 
+// ===== impl Request =====
+
+/// A request of a client.
+enum Request {
+    Redis(Vec<String>),
+    Memcached(meta::Command),
+    Tarantool(iproto::Request),
+}
+
+impl Request {
+    fn take(protocol: Protocol, received: &mut Vec<u8>) -> Option<Self> {
+        match protocol {
+            Protocol::Redis => {
+                let words = resp::take_command(received)?;
+                Some(Self::Redis(
+                    words.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect(),
+                ))
+            }
+            Protocol::Memcached => meta::take_command(received).map(Self::Memcached),
+            Protocol::Tarantool => iproto::take_request(received).map(Self::Tarantool),
+        }
+    }
+}
+
+impl Protocol {
+    /// The bytes that a client gets in place of a connection.
+    fn is_full(self) -> Vec<u8> {
+        match self {
+            Self::Redis => resp::error("ERR max number of clients reached"),
+            Self::Memcached => meta::error("ERROR Too many open connections"),
+            Self::Tarantool => Vec::new(),
+        }
+    }
+}
+
 // ===== impl State =====
 
 impl State {
+    fn answer(&mut self, session: &mut Session, request: &Request) -> Vec<u8> {
+        match request {
+            Request::Redis(words) => {
+                self.execute(session, &words.iter().map(String::as_str).collect::<Vec<_>>())
+            }
+            Request::Memcached(command) => self.execute_meta(command),
+            Request::Tarantool(request) => self.execute_iproto(&mut session.has_logged_in, request),
+        }
+    }
+
     fn execute(&mut self, session: &mut Session, words: &[&str]) -> Vec<u8> {
         let step = match words[0] {
             "AUTH" => Some(LogIn::Auth),
@@ -381,7 +436,7 @@ impl State {
         }
     }
 
-    fn find(&self, database: usize, key: &str) -> Option<&Value> {
+    pub(super) fn find(&self, database: usize, key: &str) -> Option<&Value> {
         let entry = self.databases[database].get(key)?;
         entry.expires.is_none_or(|at| at > Instant::now()).then_some(&entry.value)
     }

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use protocols::{iproto, meta, resp};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     select,
@@ -13,7 +14,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::resp;
+use crate::script::Protocol;
 
 /// The most replies of a round of reads: values, their number, and the end marker.
 const LONGEST_ROUND: usize = 3;
@@ -108,7 +109,7 @@ impl Wire {
     }
 
     /// The bytes to send in place of `reply`.
-    pub(super) fn tampered(&self, reply: Vec<u8>) -> Vec<u8> {
+    pub(super) fn tampered(&self, reply: Vec<u8>, protocol: Protocol) -> Vec<u8> {
         let mut state = self.lock();
         state.recent.push_back(reply.clone());
         if state.recent.len() > LONGEST_ROUND {
@@ -116,13 +117,19 @@ impl Wire {
         }
         let changed = match state.tamper {
             None => None,
-            // Only an end marker has a colon.
-            Some(Tamper::Again(count)) => (reply[0] == b'$' && reply.contains(&b':')).then(|| {
-                let skipped = state.recent.len().saturating_sub(count);
-                let again: Vec<_> = state.recent.iter().skip(skipped).flatten().copied().collect();
-                [&reply[..], &again].concat()
-            }),
-            Some(Tamper::WrongLength) => resp::with_wrong_length(&reply),
+            // Of Redis' replies only an end marker has a colon; the others have no rounds.
+            Some(Tamper::Again(count)) => {
+                (protocol != Protocol::Redis || (reply[0] == b'$' && reply.contains(&b':'))).then(|| {
+                    let skipped = state.recent.len().saturating_sub(count);
+                    let again: Vec<_> = state.recent.iter().skip(skipped).flatten().copied().collect();
+                    [&reply[..], &again].concat()
+                })
+            }
+            Some(Tamper::WrongLength) => match protocol {
+                Protocol::Redis => resp::with_wrong_length(&reply),
+                Protocol::Memcached => meta::with_wrong_length(&reply),
+                Protocol::Tarantool => Some(iproto::with_wrong_length(&reply)),
+            },
             Some(Tamper::Repeat) => Some(reply.repeat(2)),
             Some(Tamper::Drop) => Some(Vec::new()),
         };

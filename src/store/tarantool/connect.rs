@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future::join};
 use secrecy::{ExposeSecret, SecretString};
 use sha1::{Digest, Sha1};
 use tokio::{
@@ -59,7 +59,7 @@ impl TarantoolConnector {
         Self { target: Arc::new(target), dialer: Dialer::new(timeout, resolver, network), password }
     }
 
-    /// Connects and logs in. An answer that others overtake ends the connection after `owed_for`.
+    /// Connects and logs in. `owed_for` limits the time of an answer.
     pub(super) async fn establish(&self, owed_for: Duration) -> Result<TarantoolConnection, BackendError> {
         let deadline = self.dialer.deadline();
         let password = self.password.read(deadline).await?;
@@ -103,18 +103,20 @@ async fn log_in(
     let challenge = challenge(&greeting).ok_or((Step::Greeting, BackendError::Protocol))?;
     let (line, driver) = Line::over(socket, Iproto, owed_for);
     let connection = TarantoolConnection::new(line, driver, target.module.clone());
-    if let Some(password) = password {
+    // Both in one round trip; the first must be in the queue first.
+    let known = async {
+        let Some(password) = password else { return Ok(()) };
         let scramble = scramble(password.expose_secret(), &challenge);
         let write = |tag, out: &mut _| write_auth(&target.username, &scramble, tag, out);
-        let answer =
-            timeout_at(deadline, connection.functions.line.ask(write)).await.map_err(late(Step::Auth))?;
-        match answer.map_err(|error| (Step::Auth, error))? {
-            Answer::Data(_) => {}
-            Answer::Error(number) => return Err((Step::Auth, sort(number))),
+        match connection.functions.line.ask(write).await? {
+            Answer::Data(_) => Ok(()),
+            Answer::Error(number) => Err(sort(number)),
         }
-    }
+    };
     // The port answers before the server serves, and the functions may not be loaded.
-    let called = timeout_at(deadline, connection.get_many(Arc::new([]))).await.map_err(late(Step::Call))?;
+    let called = connection.get_many(Arc::new([]));
+    let (known, called) = timeout_at(deadline, join(known, called)).await.map_err(late(Step::Auth))?;
+    known.map_err(|error| (Step::Auth, error))?;
     called.map_err(|error| (Step::Call, error))?;
     Ok(connection)
 }

@@ -35,7 +35,8 @@ const PIECE: usize = 16 << 10;
 /// The interval of checks for an answer that does not come.
 const CHECK_EVERY: Duration = Duration::from_millis(100);
 
-/// Maximum time of one answer while others overtake it. The service has given up such a question long before.
+/// Maximum time of one answer, even while bytes come. The service has given up such a question long before. An answer that
+/// is lost does not make a connection silent if later ones overtake it, and neither does one that announces a wrong length.
 pub(in crate::store) const OWED_FOR: Duration = Duration::from_secs(1);
 
 /// The form of a protocol's answers.
@@ -43,8 +44,7 @@ pub(in crate::store) trait Dialect: Send + 'static {
     /// An answer, or the server's error in its stead.
     type Answer: Send + 'static;
 
-    /// Whether answers come in the order of the questions. Otherwise a lost answer does not stop the later ones, so the
-    /// line limits the time of each answer.
+    /// Whether answers come in the order of the questions.
     const IN_ORDER: bool;
 
     /// Takes one answer off the front of `input`, once it is complete. The outcome does not depend on how the bytes are
@@ -123,7 +123,7 @@ impl<A> Clone for Line<A> {
 impl<A: Send + 'static> Line<A> {
     /// Starts the protocol on `socket`. Nothing is sent yet. The connection ends when the handle is dropped.
     ///
-    /// `owed_for` limits the time of an answer that others overtake.
+    /// `owed_for` limits the time of an answer.
     pub(in crate::store) fn over<D: Dialect<Answer = A>>(
         socket: Box<dyn Socket>,
         dialect: D,
@@ -333,7 +333,7 @@ impl<D: Dialect> Driver<D> {
                 return Poll::Ready(error);
             }
         }
-        while !D::IN_ORDER && self.checks.poll_tick(cx).is_ready() {
+        while self.checks.poll_tick(cx).is_ready() {
             if self.is_overdue() {
                 return Poll::Ready(BackendError::TimedOut);
             }

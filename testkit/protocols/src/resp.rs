@@ -1,7 +1,7 @@
 //! The server's side of RESP2: commands in, replies out.
 
 /// Takes one command off the front of `buffer`, if it is complete. A client sends only arrays of bulk strings.
-pub(super) fn take_command(buffer: &mut Vec<u8>) -> Option<Vec<Vec<u8>>> {
+pub fn take_command(buffer: &mut Vec<u8>) -> Option<Vec<Vec<u8>>> {
     let mut at = 0;
     let count = length(buffer, &mut at, b'*')?;
     let mut words = Vec::with_capacity(count);
@@ -23,32 +23,39 @@ fn length(buffer: &[u8], at: &mut usize, sign: u8) -> Option<usize> {
     std::str::from_utf8(&rest[1..end]).ok()?.parse().ok()
 }
 
-pub(super) fn simple(text: &str) -> Vec<u8> {
+/// A line of text.
+pub fn simple(text: &str) -> Vec<u8> {
     format!("+{text}\r\n").into_bytes()
 }
 
-pub(super) fn error(text: &str) -> Vec<u8> {
+/// An answer that is an error.
+pub fn error(text: &str) -> Vec<u8> {
     format!("-{text}\r\n").into_bytes()
 }
 
-pub(super) fn integer(number: usize) -> Vec<u8> {
+/// A number.
+pub fn integer(number: usize) -> Vec<u8> {
     format!(":{number}\r\n").into_bytes()
 }
 
 /// A bulk string, or nothing.
-pub(super) fn bulk(value: Option<&[u8]>) -> Vec<u8> {
+pub fn bulk(value: Option<&[u8]>) -> Vec<u8> {
     match value {
         None => b"$-1\r\n".to_vec(),
         Some(value) => [format!("${}\r\n", value.len()).as_bytes(), value, b"\r\n"].concat(),
     }
 }
 
-pub(super) fn array(items: &[Vec<u8>]) -> Vec<u8> {
+/// Several values.
+pub fn array(items: &[Vec<u8>]) -> Vec<u8> {
     [format!("*{}\r\n", items.len()).into_bytes(), items.concat()].concat()
 }
 
-/// The reply with a wrong first length or count; `None` without a length or count above 0.
-pub(super) fn with_wrong_length(reply: &[u8]) -> Option<Vec<u8>> {
+/// The reply with a wrong first length or count; `None` without one.
+pub fn with_wrong_length(reply: &[u8]) -> Option<Vec<u8>> {
+    if reply == b"$-1\r\n" {
+        return Some(b"$1000\r\n".to_vec());
+    }
     let mut lines = 0;
     while let Some(end) = reply[lines..].windows(2).position(|pair| pair == b"\r\n") {
         let line = &reply[lines..lines + end];
@@ -82,6 +89,6 @@ mod tests {
         assert_eq!(with_wrong_length(b"$9\r\nnine chars"), Some(b"$1009\r\nnine chars".to_vec()));
         assert_eq!(with_wrong_length(b"*2\r\n$-1\r\n:1\r\n"), Some(b"*1002\r\n$-1\r\n:1\r\n".to_vec()));
         assert_eq!(with_wrong_length(b"+OK\r\n"), None);
-        assert_eq!(with_wrong_length(b"$-1\r\n"), None);
+        assert_eq!(with_wrong_length(b"$-1\r\n"), Some(b"$1000\r\n".to_vec()));
     }
 }
