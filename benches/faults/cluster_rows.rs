@@ -104,7 +104,7 @@ async fn fails_over(group: &ClusterGroup, service: &Service, falls: fn(&RedisSer
 pub fn a_primary_is_killed() -> LocalBoxFuture<'static, Outcome> {
     Box::pin(async {
         let (group, service) = cluster().await;
-        fails_over(&group, &service, RedisServer::kill9).await
+        fails_over(&group, &service, |server| server.kill9()).await
     })
 }
 
@@ -112,7 +112,7 @@ pub fn a_primary_is_killed() -> LocalBoxFuture<'static, Outcome> {
 pub fn a_primary_is_stopped() -> LocalBoxFuture<'static, Outcome> {
     Box::pin(async {
         let (group, service) = cluster().await;
-        let mut out = fails_over(&group, &service, RedisServer::sigstop).await;
+        let mut out = fails_over(&group, &service, |server| server.sigstop()).await;
         let outage = Outage::of(&service).await;
         let id = clients(true)[0];
         // Only the new primary has it. The benchmark's own calls do not ask for this client.
@@ -218,7 +218,7 @@ pub fn all_nodes_are_killed() -> LocalBoxFuture<'static, Outcome> {
         let group = ClusterGroup::with(6, &["--appendonly", "yes"]).await;
         let service = on(&group).await;
         let outage = Outage::of(&service).await;
-        group.servers.iter().for_each(RedisServer::kill9);
+        group.servers.iter().for_each(|server| server.kill9());
         sleep(Duration::from_secs(2)).await;
         for server in &group.servers {
             server.restart().await;

@@ -126,7 +126,7 @@ async fn sentinels() -> (SentinelGroup, Service) {
 pub fn the_primary_is_killed() -> LocalBoxFuture<'static, Outcome> {
     Box::pin(async {
         let (group, service) = sentinels().await;
-        fails_over(&group, &service, RedisServer::kill9).await
+        fails_over(&group, &service, |server| server.kill9()).await
     })
 }
 
@@ -134,7 +134,7 @@ pub fn the_primary_is_killed() -> LocalBoxFuture<'static, Outcome> {
 pub fn the_primary_is_stopped() -> LocalBoxFuture<'static, Outcome> {
     Box::pin(async {
         let (group, service) = sentinels().await;
-        let mut out = fails_over(&group, &service, RedisServer::sigstop).await;
+        let mut out = fails_over(&group, &service, |server| server.sigstop()).await;
         let outage = Outage::of(&service).await;
         group.servers[0].sigcont();
         sleep(Duration::from_secs(5)).await;

@@ -21,7 +21,6 @@ const MEMCACHED_PORT: u16 = 11211;
 
 /// The place of a store. Equal URLs are the same place: both roles then share a store inside this process.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "a process has two")]
 pub enum StoreUrl {
     /// `embedded:PATH`: a database file of our own.
     Embedded(PathBuf),

@@ -14,6 +14,7 @@ use scoring_api::{
     actors::Tree,
     app::{Application, Stores},
     config::Settings,
+    store::Memory,
 };
 use serde_json::Value;
 use tokio::sync::oneshot;
@@ -59,6 +60,17 @@ impl TestApp {
     pub async fn with_settings(assignments: &[&str]) -> Self {
         let settings = settings(assignments);
         let stores = Stores::from_settings(&settings);
+        Self::start(settings, stores).await
+    }
+
+    /// A service with the cache at `url`, and [`seeds`](Self::seeds) in memory.
+    pub async fn with_cache(url: &str) -> Self {
+        let settings = settings(&[&format!("cache.url={url}")]);
+        let memory = Memory::new(1_000);
+        for (key, value) in Self::seeds() {
+            memory.insert(key.to_owned(), value.into());
+        }
+        let stores = Stores { persistent: Arc::new(memory), ..Stores::from_settings(&settings) };
         Self::start(settings, stores).await
     }
 

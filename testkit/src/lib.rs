@@ -5,6 +5,7 @@
 //! | [`TestApp`] | the service in the test's process, on free ports |
 //! | [`Wire`], [`Load`] | a client that sends byte by byte; many clients that check every answer |
 //! | [`RespServer`] | a store inside the test process, scripted command by command |
+//! | [`TaggedServer`] | the same, with memcached's or Tarantool's protocol |
 //! | [`Proxy`] | a bad network between a client and any store |
 //! | [`RedisServer`] | a real `redis-server` process, to be killed, stopped and filled |
 //! | [`MemcachedServer`], [`TarantoolServer`] | the same of the other stores |
@@ -42,6 +43,7 @@ mod sentinel;
 mod share;
 mod shim;
 mod stopwatch;
+mod tagged;
 mod tarantool;
 mod wire;
 
@@ -68,6 +70,7 @@ pub use self::{
     share::{alone, share},
     shim::{Calls, EIO, ENOSPC, Shim, compile},
     stopwatch::Stopwatch,
+    tagged::{TaggedServer, Wrong},
     tarantool::TarantoolServer,
     wire::{Wire, post},
 };

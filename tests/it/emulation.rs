@@ -11,6 +11,7 @@ mod no_desync;
 mod replies;
 mod replies_astray;
 mod replies_without_end;
+mod tagged;
 
 use std::sync::Arc;
 

@@ -8,8 +8,8 @@ use proptest::{prelude::*, test_runner::TestRunner};
 use scoring_api::{
     resolver::Resolver,
     store::{
-        CacheClient, Link, LinkHealth, LinkPolicy, PersistentReader, RedisConnector, Role, StoreHealth,
-        StoreMetrics, url::StoreUrl,
+        CacheClient, Connector, Link, LinkHealth, LinkPolicy, MemcachedConnector, PersistentReader,
+        RedisConnector, Role, StoreHealth, StoreMetrics, TarantoolConnector, url::StoreUrl,
     },
 };
 use testkit::{DATA, Fault, RespServer, alone};
@@ -59,8 +59,10 @@ pub fn any_step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Takes the steps, with `upset` to upset the store, and checks each answer. Returns how many there were.
+/// Takes the steps, with `upset` to upset the store, and checks each answer. Returns how many there were. A store that is only
+/// a cache has no reads.
 pub async fn take(url: &str, steps: Vec<Step>, upset: impl AsyncFn(Upset)) -> usize {
+    let is_persistent = url.parse::<StoreUrl>().unwrap().is_persistent();
     let links = [link(url, Role::Persistent), link(url, Role::Persistent)];
     let requests = PersistentReader::new(&links, 3);
     let cache_link = link(url, Role::Cache);
@@ -69,7 +71,7 @@ pub async fn take(url: &str, steps: Vec<Step>, upset: impl AsyncFn(Upset)) -> us
     let (mut readers, mut next) = (Vec::new(), 0);
     for step in steps {
         match step {
-            Step::Read { keys, patience_us } => {
+            Step::Read { keys, patience_us } if is_persistent => {
                 let (requests, answers) = (requests.clone(), answers.clone());
                 let ids: Vec<_> = (next..next + keys).map(|id| id % KEYS).collect();
                 next += keys;
@@ -85,7 +87,7 @@ pub async fn take(url: &str, steps: Vec<Step>, upset: impl AsyncFn(Upset)) -> us
                 }));
                 yield_now().await;
             }
-            Step::LookUp { patience_us } => {
+            Step::Read { patience_us, .. } | Step::LookUp { patience_us } => {
                 let (cache, answers, key) = (cache.clone(), answers.clone(), format!("uid:{}", next % KEYS));
                 next += 1;
                 readers.push(spawn_local(async move {
@@ -114,8 +116,13 @@ pub fn entries() -> impl Iterator<Item = (String, String)> {
 }
 
 fn link(url: &str, role: Role) -> Link {
-    let StoreUrl::Redis(target) = url.parse().unwrap() else { panic!("{url}") };
-    let connector = Arc::new(RedisConnector::new(target, Duration::from_millis(300), Resolver::system()));
+    let (limit, resolver) = (Duration::from_millis(300), Resolver::system());
+    let connector: Arc<dyn Connector> = match url.parse().unwrap() {
+        StoreUrl::Redis(target) => Arc::new(RedisConnector::new(target, limit, resolver)),
+        StoreUrl::Memcached(servers) => Arc::new(MemcachedConnector::new(&servers, limit, resolver)),
+        StoreUrl::Tarantool(target) => Arc::new(TarantoolConnector::new(target, limit, resolver)),
+        StoreUrl::Embedded(_) | StoreUrl::Memory => panic!("{url}"),
+    };
     let status = StoreHealth::new(role, StoreMetrics::register(&Registry::new()).unwrap());
     Link::start(connector, LinkPolicy::new(Duration::from_millis(30)), LinkHealth::new(status)).0
 }

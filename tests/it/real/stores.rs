@@ -70,19 +70,10 @@ impl Real {
 
     /// A service that reaches the server at `addr`.
     async fn app_at(&self, addr: SocketAddr) -> Arc<TestApp> {
-        let memory = Memory::new(1_000);
-        for (key, value) in TestApp::seeds() {
-            memory.insert(key.to_owned(), value.into());
-        }
-        let settings = match self {
-            Self::Memcached(_) => settings(&[&format!("cache.url=memcached://{addr}")]),
-            Self::Tarantool(server) => settings(&[&format!("store.url={}", server.url_at(addr))]),
-        };
-        let stores = match self {
-            Self::Memcached(_) => Stores { persistent: Arc::new(memory), ..Stores::from_settings(&settings) },
-            Self::Tarantool(_) => Stores::from_settings(&settings),
-        };
-        Arc::new(TestApp::start(settings, stores).await)
+        Arc::new(match self {
+            Self::Memcached(_) => TestApp::with_cache(&format!("memcached://{addr}")).await,
+            Self::Tarantool(server) => TestApp::on(&server.url_at(addr)).await,
+        })
     }
 
     async fn app(&self) -> Arc<TestApp> {
