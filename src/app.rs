@@ -31,7 +31,7 @@ use crate::{
         self, AdminPlan, CallPlan, Dispatchers, HttpMetrics, Lifecycle, PublicPlan,
         tls::{Tls, TlsError},
     },
-    store::{Role, StoreHealth, StoreMetrics, TopologyMetrics},
+    store::{ConnectorMetrics, Role, StoreHealth, StoreMetrics},
 };
 
 pub use self::{reload::Reloader, stores::Stores};
@@ -119,7 +119,7 @@ impl Application {
         let Stores { cache, persistent } = stores;
         let stores = [cache.clone(), persistent.clone()];
         let by_role = [(Role::Cache, cache.clone()), (Role::Persistent, persistent.clone())];
-        TopologyMetrics::register(&registry, by_role)?;
+        ConnectorMetrics::register(&registry, by_role)?;
         let tree = TreePlan {
             dispatcher: DispatcherPlan::from_settings(
                 &settings.store,

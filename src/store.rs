@@ -56,7 +56,7 @@ pub use link::{Link, LinkPolicy};
 pub use memcached::MemcachedConnector;
 pub use memory::Memory;
 pub use metrics::StoreMetrics;
-pub(crate) use metrics::TopologyMetrics;
+pub(crate) use metrics::ConnectorMetrics;
 pub use persistent_reader::PersistentReader;
 pub use role::{Operation, Role};
 pub use shards::{Shard, Shards};

@@ -105,16 +105,18 @@ impl Collector for ByShard {
     }
 }
 
-/// What sentinels and the nodes of a cluster tell, read when the metrics are. Other stores have no series.
-pub(crate) struct TopologyMetrics {
+/// The kind of each store, and the state of its sentinels and of its cluster, read when the metrics are. Stores without
+/// sentinels or a cluster have no series of these.
+pub(crate) struct ConnectorMetrics {
+    kind: IntGaugeVec,
     sentinels: IntGaugeVec,
     unowned: IntGaugeVec,
     stores: [(Role, Arc<dyn Connector>); 2],
 }
 
-// ===== impl TopologyMetrics =====
+// ===== impl ConnectorMetrics =====
 
-impl TopologyMetrics {
+impl ConnectorMetrics {
     /// Registers the metrics.
     ///
     /// # Errors
@@ -125,6 +127,7 @@ impl TopologyMetrics {
         stores: [(Role, Arc<dyn Connector>); 2],
     ) -> prometheus::Result<()> {
         let gauge = |name: &str, help: &str, labels: &[&str]| IntGaugeVec::new(Opts::new(name, help), labels);
+        let kind = gauge("scoring_store_info", "The kind of the store; always 1.", &["kind", "role"])?;
         let sentinels = gauge(
             "scoring_store_sentinels",
             "The sentinels that name the store's primary, and answer or not.",
@@ -135,13 +138,16 @@ impl TopologyMetrics {
             "The slots of the store's cluster that no primary owns.",
             &["role"],
         )?;
-        registry.register(Box::new(Self { sentinels, unowned, stores }))
+        for (role, store) in &stores {
+            kind.with_label_values(&[store.kind(), role.as_str()]).set(1);
+        }
+        registry.register(Box::new(Self { kind, sentinels, unowned, stores }))
     }
 }
 
-impl Collector for TopologyMetrics {
+impl Collector for ConnectorMetrics {
     fn desc(&self) -> Vec<&Desc> {
-        [self.sentinels.desc(), self.unowned.desc()].concat()
+        [self.kind.desc(), self.sentinels.desc(), self.unowned.desc()].concat()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
@@ -157,6 +163,6 @@ impl Collector for TopologyMetrics {
                 self.unowned.with_label_values(&[role.as_str()]).set(number(map.unowned()));
             }
         }
-        [self.sentinels.collect(), self.unowned.collect()].concat()
+        [self.kind.collect(), self.sentinels.collect(), self.unowned.collect()].concat()
     }
 }

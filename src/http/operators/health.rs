@@ -46,6 +46,7 @@ struct Readiness {
 #[serde(untagged)]
 enum Part {
     Store {
+        kind: &'static str,
         status: &'static str,
         since: String,
         breaker: &'static str,
@@ -75,6 +76,7 @@ pub(super) async fn readyz(plan: web::Data<AdminPlan>) -> HttpResponse {
         let state = role.report();
         degraded |= !state.up;
         let part = Part::Store {
+            kind: store.kind(),
             status: if state.up { "up" } else { "down" },
             since: DateTime::<Utc>::from(state.since).to_rfc3339_opts(SecondsFormat::Millis, true),
             breaker: if state.breaker_open { "open" } else { "closed" },

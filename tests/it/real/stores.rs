@@ -11,6 +11,7 @@ use scoring_api::{
     store::{Connection, Connector, MemcachedConnector, Memory, TarantoolConnector, url::StoreUrl},
     wall_clock,
 };
+use serde_json::json;
 use testkit::{
     ALL_IS_OK_WITHIN, Load, MemcachedServer, Person, Proxy, SCORE_BOUND, ServerProcess, Stopwatch,
     TarantoolServer, TestApp, eventually, in_time, settings,
@@ -172,8 +173,9 @@ async fn row_14_a_server_without_the_functions_serves_once_they_are_loaded() {
     server.restart_without_functions().await;
     app.is_degraded().await;
     let ready = app.admin("/readyz").await;
-    let last = &ready.body["parts"]["persistent"]["last_error"];
-    assert_eq!(*last, "refused", "{ready:?}");
+    let part = &ready.body["parts"]["persistent"];
+    assert_eq!((&part["kind"], &part["last_error"]), (&json!("tarantool"), &json!("refused")), "{ready:?}");
+    assert_eq!(app.metric(r#"scoring_store_info{kind="tarantool",role="cache"}"#).await, 1.0);
     server.load().await;
     app.recovers().await;
 }
