@@ -5,7 +5,7 @@
 run: ## serve on 127.0.0.1:8080 with the embedded store
 	cargo run -- --config config/default.toml
 
-test: ## all tests; installs redis-server, promtool, nginx, haproxy, curl, chromium and its driver if they are missing
+test: ## all tests; installs redis-server, memcached, tarantool, promtool, nginx, haproxy, curl, chromium and its driver if they are missing
 	scripts/need
 	cargo test --locked
 
@@ -13,17 +13,17 @@ test-unit: ## tests beside the code: pure parts, and actors with test doubles
 	cargo test --locked --lib
 
 test-functional: ## the method handler through the actors, over HTTP and in a browser, and the command line
-	scripts/need redis-server chromium chromedriver promtool nginx haproxy curl
+	scripts/need redis-server tarantool chromium chromedriver promtool nginx haproxy curl
 	cargo test --locked --test it -- functional:: cli::
 
 test-emulation: ## a misbehaving store and network inside the test process
 	cargo test --locked --test it -- emulation::
 	cargo test --locked -p scoring-api-testkit -- door proxy resp
 
-test-real: ## real redis-server processes, killed and stopped
-	scripts/need redis-server
+test-real: ## real redis-server, memcached and tarantool processes, killed and stopped
+	scripts/need redis-server memcached tarantool
 	cargo test --locked --test it -- real::
-	cargo test --locked -p scoring-api-testkit -- redis
+	cargo test --locked -p scoring-api-testkit -- redis memcached tarantool
 
 test-servers: ## the tests of real servers on Redis 6.2 and Valkey 9.1, whose binaries come from PyPI, so CI does not run it
 	scripts/need redis-server

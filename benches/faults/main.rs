@@ -6,11 +6,11 @@
 //!
 //! | file | contents |
 //! |---|---|
-//! | `table.rs`, `table/verified.rs` | the rows: fault, required outcome, bounds |
+//! | `table.rs`, `table/tagged.rs`, `table/verified.rs` | the rows: fault, required outcome, bounds |
 //! | `row.rs` | the parts of a row |
-//! | `world.rs` | the store behind the service, and the injection of each fault |
+//! | `world.rs`, `tagged_world.rs` | the store behind the service, and the injection of each fault |
 //! | `measure.rs` | runs a row about the store and judges it |
-//! | `own.rs`, `signals.rs`, `overload.rs`, `slow.rs`, `redis_rows.rs`, `file_rows.rs` | rows with a procedure of their own |
+//! | `own.rs`, `signals.rs`, `overload.rs`, `slow.rs`, `redis_rows.rs`, `tagged_rows.rs`, `file_rows.rs` | rows with a procedure of their own |
 //! | `names.rs`, `names.c` | a name server that answers as a row demands |
 //! | `outage.rs` | the frame of rows with an outage |
 //! | `soak.rs` | faults at random, for long |
@@ -43,6 +43,8 @@ mod signals;
 mod slow;
 mod soak;
 mod table;
+mod tagged_rows;
+mod tagged_world;
 mod topology_rows;
 mod world;
 

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use crate::{
     load::{Load, some_clients},
-    row::{Cause, Expected, Interests, Miss, Outcome, ms},
+    row::{Cause, Expected, Interests, Miss, On, Outcome, ms},
     service::Service,
     world::{WORKERS, World},
 };
@@ -67,9 +67,10 @@ struct Times {
 pub async fn measure(id: &str, expected: &Expected) -> Measured {
     let cause = expected.cause;
     let (rate, lasts) = if matches!(cause, Cause::Loss(_)) { (LOSS_RATE, LOSS) } else { (RATE, FAULT) };
-    let world = World::new(cause).await;
-    let url = format!("store.url={}", world.url(cause));
-    let service = Service::start(&[&url, &format!("http.workers={WORKERS}")]).await;
+    let world = World::new(cause, expected.on).await;
+    let mut settings = world.settings(cause);
+    settings.push(format!("http.workers={WORKERS}"));
+    let service = Service::start(&settings.iter().map(String::as_str).collect::<Vec<_>>()).await;
     let target = service.target.clone();
     let mut out = Outcome::default();
 
@@ -225,14 +226,18 @@ async fn judge_state(expected: &Expected, target: &Target, out: &mut Outcome) {
     out.must(code == 200, format!("/readyz {code} {state}"));
     let Some(must) = expected.readiness else { return };
     out.must(state == must, format!("/readyz says {state} instead of {must}"));
-    let up = target.metric(r#"scoring_store_up{role="persistent"}"#).await;
-    let must = if matches!(expected.interests, Interests::Refused) { 0.0 } else { 1.0 };
+    let (role, is_lost) = match expected.on {
+        On::Memcached => ("cache", must == "degraded"),
+        On::Redis | On::Tarantool => ("persistent", matches!(expected.interests, Interests::Refused)),
+    };
+    let up = target.metric(&format!(r#"scoring_store_up{{role="{role}"}}"#)).await;
+    let must = if is_lost { 0.0 } else { 1.0 };
     out.must(up == must, format!("scoring_store_up is {up} instead of {must}"));
 }
 
 /// The state changes that operators saw.
 fn judge_log(id: &str, log: &str, out: &mut Outcome) {
-    if id != "10" {
+    if !id.starts_with("10") {
         return;
     }
     for role in ["cache", "persistent"] {

@@ -9,6 +9,7 @@ use crate::{
     measure::{AFTER, FAULT, HEALTHY, LOSS, LOSS_RATE, Latencies, Measured, OPEN_AFTER, RATE, STREAK},
     row::{Kind, Miss, Outcome, Row, ms},
     soak::{self, Soak},
+    table::{ON_STORES, OnStores},
     world::WORKERS,
 };
 
@@ -146,6 +147,9 @@ pub fn write(lines: &[Line]) {
          that.\n\
          - **verdict**: a row that misses is measured once more, since the machine has other things to do, too; the \
          second time counts, and the first is told.\n\n\
+         ## memcached and Tarantool\n\n\
+         The rows of a store above whose names end with `memcached` or `tarantool` are of these; the others are of Redis. memcached \
+         is the cache beside a healthy store of interests, so a fault costs no interests. Each row, by store:\n\n{}\n\
          ## Clients, files, names, signals, the machine\n\n{}\n\
          Others: a steady load of 100 calls of each method a second meanwhile (row 44: 300 after the flood; row 52: 5; rows 33 and 35: as they say). Row 33 limits the service to 16 calls in \
          flight on a store that takes 40 ms, so that its capacity is a matter of these and not of the cores, which it shares \
@@ -158,6 +162,7 @@ pub fn write(lines: &[Line]) {
         ms(AFTER),
         ms(LOSS),
         ms(OPEN_AFTER),
+        on_stores(),
         table(&OWN_HEADINGS, of(|result| matches!(result, Result::Own(_)))),
         table(&TEST_HEADINGS, of(|result| matches!(result, Result::NotRun))),
     );
@@ -181,6 +186,13 @@ fn table<'a>(headings: &[&str], lines: impl Iterator<Item = &'a Line>) -> String
     let rule = format!("|{}\n", "---|".repeat(headings.len()));
     let rows: String = lines.map(|line| format!("| {} |\n", line.cells().join(" | "))).collect();
     format!("| {} |\n{rule}{rows}", headings.join(" | "))
+}
+
+fn on_stores() -> String {
+    let row =
+        |OnStores(row, memcached, tarantool): &OnStores| format!("| {row} | {memcached} | {tarantool} |\n");
+    let rows: String = ON_STORES.iter().map(row).collect();
+    format!("| row | memcached | Tarantool |\n|---|---|---|\n{rows}")
 }
 
 /// The machine, the programs and the date of the measurement.

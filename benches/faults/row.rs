@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
-use testkit::Rule;
+use testkit::{Rule, Wrong};
 
 /// One row, or one of its cases.
 pub struct Row {
@@ -27,6 +27,8 @@ pub enum Kind {
 #[derive(Clone, Copy)]
 pub struct Expected {
     pub cause: Cause,
+    /// The store that fails.
+    pub on: On,
     pub interests: Interests,
     /// The state in `/readyz` at the end of the fault; `None` if both are allowed.
     pub readiness: Option<&'static str>,
@@ -54,6 +56,8 @@ pub enum Cause {
     // In a store inside this process.
     DownAtStart,
     Replies(fn() -> Rule),
+    /// As `Replies`, of memcached or Tarantool.
+    Answers(fn() -> Wrong),
     /// Replies to reads are cut off from time to time.
     CutsNowAndThen,
     Freeze,
@@ -67,14 +71,28 @@ pub enum Cause {
     // In the network.
     Latency(Duration),
     Loss(f64),
-    // In a real Redis.
+    /// All connections are cut every 100 ms.
+    CutAll,
+    // In a real server.
     Kill9,
     Stop,
+    // In a real Redis.
     Script,
     /// As `Script`, on database 3, and the server rejects its selection meanwhile. Database 0 has other interests.
     ScriptOnDatabase3,
     ClientKill,
     PauseWrites,
+}
+
+/// A kind of store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum On {
+    /// Both roles.
+    Redis,
+    /// The cache, beside a healthy store of interests.
+    Memcached,
+    /// Both roles.
+    Tarantool,
 }
 
 #[derive(Clone, Copy)]

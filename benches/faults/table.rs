@@ -1,9 +1,12 @@
 //! The fault table: every row, its required outcome, and its bounds.
 
+mod stores;
+mod tagged;
 mod verified;
 
 use std::time::Duration;
 
+pub use stores::{ON_STORES, OnStores};
 use testkit::{Fault, READS};
 
 use crate::{
@@ -11,7 +14,7 @@ use crate::{
     row::{
         Bad, Bounds, Cause, Expected, Interests,
         Kind::{Own, Store, Test},
-        Row,
+        On, Row,
     },
     signals, slow, topology_rows,
 };
@@ -31,6 +34,7 @@ const R1: Option<Duration> = Some(ms(1_000));
 const fn degraded(cause: Cause) -> Expected {
     Expected {
         cause,
+        on: On::Redis,
         interests: Interests::Refused,
         readiness: Some("degraded"),
         bounds: BOUND,
@@ -42,6 +46,7 @@ const fn degraded(cause: Cause) -> Expected {
 const fn ok(cause: Cause) -> Expected {
     Expected {
         cause,
+        on: On::Redis,
         interests: Interests::Served,
         readiness: Some("ready"),
         bounds: NEVER_OPEN,
@@ -59,7 +64,7 @@ const fn row(id: &'static str, fault: &'static str, must: &'static str, kind: su
 
 /// All rows, in the order of the table.
 pub fn rows() -> impl Iterator<Item = &'static Row> {
-    ROWS.iter().chain(verified::ROWS)
+    ROWS.iter().chain(tagged::ROWS).chain(verified::ROWS)
 }
 
 /// Faults of the store, the actors, HTTP and the process.

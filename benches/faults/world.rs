@@ -15,8 +15,9 @@ use tokio::time::{sleep, sleep_until};
 
 use crate::{
     load::Load,
-    row::{Bad, Cause, Outcome, ms},
+    row::{Bad, Cause, On, Outcome, ms},
     service::Service,
+    tagged_world::TaggedWorld,
 };
 
 /// The actor trees of the service.
@@ -34,6 +35,7 @@ pub enum World {
     Resp(RespServer),
     Behind(Proxy, #[expect(dead_code, reason = "held for its Drop")] RespServer),
     Redis(Arc<RedisServer>),
+    Tagged(TaggedWorld),
 }
 
 /// The activity that lasts as long as the fault.
@@ -43,7 +45,10 @@ pub struct Pending(Option<tokio::task::JoinHandle<()>>);
 
 impl World {
     /// The store that `cause` needs, healthy and filled, or in its state before the service starts.
-    pub async fn new(cause: Cause) -> Self {
+    pub async fn new(cause: Cause, on: On) -> Self {
+        if on != On::Redis {
+            return Self::Tagged(TaggedWorld::new(cause, on).await);
+        }
         if matches!(cause, Cause::ScriptOnDatabase3) {
             let redis = RedisServer::with(&["--lua-time-limit", "1000"]).await;
             fill(&redis).await;
@@ -80,8 +85,10 @@ impl World {
         matches!(cause, Cause::DownAtStart | Cause::WrongPassword)
     }
 
-    pub fn url(&self, cause: Cause) -> String {
-        match self {
+    /// The settings of the service.
+    pub fn settings(&self, cause: Cause) -> Vec<String> {
+        let url = match self {
+            Self::Tagged(world) => return world.settings(),
             Self::Resp(store) if matches!(cause, Cause::WrongPassword) => {
                 format!("redis://service:{SECRET}@{}", store.addr())
             }
@@ -89,13 +96,15 @@ impl World {
             Self::Behind(proxy, _) => format!("redis://{}", proxy.addr()),
             Self::Redis(redis) if matches!(cause, Cause::ScriptOnDatabase3) => format!("{}/3", redis.url()),
             Self::Redis(redis) => redis.url(),
-        }
+        };
+        vec![format!("store.url={url}")]
     }
 
     /// The fault begins.
     pub async fn break_down(&self, cause: Cause, lasts: Duration) -> Pending {
         let mut pending = None;
         match (cause, self) {
+            (cause, Self::Tagged(world)) => world.break_down(cause),
             (Cause::Replies(rule), Self::Resp(store)) => store.set(rule()),
             (Cause::Freeze, Self::Resp(store)) => store.freeze_existing(),
             (Cause::Clog, Self::Resp(store)) => {
@@ -138,6 +147,7 @@ impl World {
     ) -> Outcome {
         let mut out = Outcome::default();
         match (cause, self) {
+            (cause, Self::Tagged(world)) => world.keep_breaking(cause, until).await,
             (Cause::CutsNowAndThen, Self::Resp(store)) => {
                 while Instant::now() < until {
                     store.set(Fault::CutMidReply(3).on(READS).times(1));
@@ -181,6 +191,7 @@ impl World {
                 }
                 store.heal();
             }
+            (Self::Tagged(world), cause) => world.heal(cause).await,
             (Self::Behind(proxy, _), _) => proxy.heal(),
             (Self::Redis(redis), Cause::Kill9) => {
                 redis.restart().await;
@@ -198,6 +209,7 @@ impl World {
             Self::Resp(store) => Some(store.door.accepted()),
             Self::Behind(proxy, _) => Some(proxy.door.accepted()),
             Self::Redis(_) => None,
+            Self::Tagged(world) => world.accepted(),
         }
     }
 

@@ -105,8 +105,8 @@ impl Server {
     async fn settle(&self, store: Store) {
         match store {
             Store::Redis | Store::Tls | Store::Cluster | Store::Embedded => return,
-            Store::Dead => self.redis.servers().iter().for_each(RedisServer::kill9),
-            Store::Frozen => self.redis.servers().iter().for_each(RedisServer::sigstop),
+            Store::Dead => self.redis.servers().iter().for_each(|server| server.kill9()),
+            Store::Frozen => self.redis.servers().iter().for_each(|server| server.sigstop()),
         }
         eventually(STARTS_WITHIN, "the service knows that its Redis is gone", async || {
             self.target.readiness().await.1 == "degraded"

@@ -22,6 +22,8 @@ pub fn circumstances(when: &str) -> Vec<(String, String)> {
         ),
         ("Rust".to_owned(), says("rustc", "--version")),
         ("Redis".to_owned(), says("redis-server", "--version")),
+        ("memcached".to_owned(), says("memcached", "--version")),
+        ("Tarantool".to_owned(), says("tarantool", "--version")),
     ]
     .to_vec()
 }
