@@ -18,6 +18,8 @@ pub const NO_LOG: &str = "no-log";
 pub const EMBEDDED: &str = "embedded";
 pub const TLS: &str = "redis-tls";
 pub const CLUSTER: &str = "redis-cluster";
+pub const MEMCACHED: &str = "memcached";
+pub const TARANTOOL: &str = "tarantool";
 pub const DEAD: &str = "redis-dead";
 pub const FROZEN: &str = "redis-frozen";
 pub const FASTAPI: &str = "fastapi";
@@ -62,6 +64,10 @@ pub enum Store {
     Cluster,
     /// No Redis: the service uses its own file, with the same interests.
     Embedded,
+    /// No Redis: memcached is the cache, and the interests are in the service's own file.
+    Memcached,
+    /// No Redis: Tarantool has both roles.
+    Tarantool,
     Dead,
     Frozen,
 }
@@ -103,6 +109,8 @@ pub fn contenders() -> Vec<Contender> {
             Store::Cluster,
             OTHER_REDIS,
         ),
+        service(MEMCACHED, "this service, its cache on memcached", &[], Store::Memcached, CACHED),
+        service(TARANTOOL, "this service on Tarantool", &[], Store::Tarantool, OTHER_REDIS),
         service(DEAD, "this service, its Redis killed", &[], Store::Dead, SCORES),
         service(FROZEN, "this service, its Redis stopped with SIGSTOP", &[], Store::Frozen, SCORES),
         peer(FASTIFY, "Fastify with cluster and ioredis", Program::Fastify),
@@ -190,7 +198,8 @@ impl Contender {
                 command.arg(kind);
             }
             Program::Service(settings) => {
-                let url = if self.store == Store::Embedded { "embedded:scoring.redb" } else { redis };
+                let has_file = matches!(self.store, Store::Embedded | Store::Memcached);
+                let url = if has_file { EMBEDDED_URL } else { redis };
                 for setting in [
                     format!("http.bind=127.0.0.1:{port}"),
                     format!("admin.bind=127.0.0.1:{admin_port}"),
@@ -198,6 +207,9 @@ impl Contender {
                     format!("store.url={url}"),
                 ] {
                     command.args(["--set", &setting]);
+                }
+                if self.store == Store::Memcached {
+                    command.args(["--set", &format!("cache.url={redis}")]);
                 }
                 if self.store == Store::Tls {
                     command.args(["--set", &format!("store.tls_ca={}", folder.join("cert.pem").display())]);
@@ -237,6 +249,9 @@ impl Contender {
         command
     }
 }
+
+/// The URL of the embedded store of a folder.
+pub const EMBEDDED_URL: &str = "embedded:scoring.redb";
 
 /// The service's program, which also fills the embedded store.
 pub fn service_program() -> PathBuf {

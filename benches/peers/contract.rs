@@ -83,7 +83,7 @@ pub async fn check(contender: &Contender, server: &Server) {
         return;
     }
     // While a service's Redis is down, only scores are right.
-    let scores_only = scores_only || !matches!(contender.store, Store::Redis | Store::Embedded);
+    let scores_only = scores_only || matches!(contender.store, Store::Dead | Store::Frozen);
     official(who, server, scores_only).await;
     // Twice: the second time from the cache, if there is one.
     for (arguments, expected) in SCORES.iter().chain(SCORES) {

@@ -47,7 +47,7 @@ pub fn write(data: &Data) {
     text += "\nThe service's work beyond that of *pure* and *direct*, and its cost: [performance.md](performance.md).\n";
     _ = write!(text, "\n## Contenders\n\n{}", contenders(data));
     _ = write!(text, "\n## `online_score`\n\n{}", scores(data));
-    text += "\nCPU is the contender's own, user and system, over all its processes; Redis' CPU is in the next column. Memory \
+    text += "\nCPU is the contender's own, user and system, over all its processes; that of Redis, memcached or Tarantool is in the next column. Memory \
              is the sum of its processes' peaks, so shared memory counts for each process.\n";
     _ = write!(text, "\n## `clients_interests`\n\n{}", interests(data));
     _ = write!(text, "\n## Latency\n\n{}", latencies(data));
@@ -124,7 +124,7 @@ fn scores(data: &Data) -> String {
         "cached, by pure",
         "cached, by service",
         "CPU µs",
-        "Redis' CPU µs",
+        "store's CPU µs",
         "peak memory, MiB",
         "errors",
     ];

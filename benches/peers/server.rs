@@ -11,10 +11,13 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
-use testkit::{Certificate, ClusterGroup, RedisServer, ReservedPort, bench::client::Target, eventually};
+use testkit::{
+    Certificate, ClusterGroup, MemcachedServer, RedisServer, ReservedPort, TarantoolServer,
+    bench::client::Target, eventually,
+};
 
 use crate::{
-    contenders::{Contender, Store, Surroundings, service_program},
+    contenders::{Contender, EMBEDDED_URL, Store, Surroundings, service_program},
     workloads::{CLIENTS, Workload, interests_of},
 };
 
@@ -39,6 +42,8 @@ pub struct Server {
 enum Redis {
     One(RedisServer),
     Cluster(ClusterGroup),
+    Memcached(MemcachedServer),
+    Tarantool(TarantoolServer),
     /// That of another instance, at this URL.
     OfAnother(String),
 }
@@ -52,7 +57,7 @@ impl Server {
     /// Starts it with an empty cache and all interests, and its Redis in the given state.
     pub async fn start(contender: &Contender) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        if contender.store == Store::Embedded {
+        if matches!(contender.store, Store::Embedded | Store::Memcached) {
             import(folder.path(), EMBEDDED_URL, CLIENTS);
         }
         let server = Self::start_in(contender, folder.path()).await;
@@ -104,7 +109,12 @@ impl Server {
     /// Puts its Redis into the state for the measurement, and waits until the service has noticed.
     async fn settle(&self, store: Store) {
         match store {
-            Store::Redis | Store::Tls | Store::Cluster | Store::Embedded => return,
+            Store::Redis
+            | Store::Tls
+            | Store::Cluster
+            | Store::Embedded
+            | Store::Memcached
+            | Store::Tarantool => return,
             Store::Dead => self.redis.servers().iter().for_each(|server| server.kill9()),
             Store::Frozen => self.redis.servers().iter().for_each(|server| server.sigstop()),
         }
@@ -133,8 +143,14 @@ impl Server {
         self.group.status("VmHWM:")
     }
 
-    /// Seconds of CPU of its Redis.
+    /// Seconds of CPU of its Redis, memcached or Tarantool.
     pub async fn redis_cpu(&self, store: Store) -> f64 {
+        let of_process = |id: u32| seconds(stat(&id.to_string()).iter());
+        match &self.redis {
+            Redis::Memcached(server) => return of_process(server.id()),
+            Redis::Tarantool(server) => return of_process(server.id()),
+            Redis::One(_) | Redis::Cluster(_) | Redis::OfAnother(_) => {}
+        }
         self.redis_info(store, &["used_cpu_sys", "used_cpu_user"]).await
     }
 
@@ -174,6 +190,12 @@ impl Redis {
                 fill(&redis).await;
                 Self::One(redis)
             }
+            Store::Memcached => Self::Memcached(MemcachedServer::start().await),
+            Store::Tarantool => {
+                let server = TarantoolServer::start().await;
+                import(folder, &server.import_url(), CLIENTS);
+                Self::Tarantool(server)
+            }
             Store::Cluster => {
                 let group = ClusterGroup::with(3, &[]).await;
                 import(folder, &group.url(), CLIENTS);
@@ -187,6 +209,8 @@ impl Redis {
             Self::One(redis) if store == Store::Tls => format!("rediss://{}", redis.addr()),
             Self::One(redis) => redis.url(),
             Self::Cluster(group) => group.url(),
+            Self::Memcached(server) => server.url(),
+            Self::Tarantool(server) => server.url(),
             Self::OfAnother(url) => url.clone(),
         }
     }
@@ -195,7 +219,7 @@ impl Redis {
         match self {
             Self::One(redis) => std::slice::from_ref(redis),
             Self::Cluster(group) => &group.servers,
-            Self::OfAnother(_) => &[],
+            Self::Memcached(_) | Self::Tarantool(_) | Self::OfAnother(_) => &[],
         }
     }
 }
@@ -272,9 +296,6 @@ async fn fill(redis: &RedisServer) {
     let words: Vec<_> = ["MSET"].into_iter().chain(pairs.iter().map(String::as_str)).collect();
     redis.command::<()>(&words).await;
 }
-
-/// The URL of the embedded store of a folder.
-pub const EMBEDDED_URL: &str = "embedded:scoring.redb";
 
 /// Imports this many clients' interests. Returns the time it took.
 pub fn import(folder: &Path, url: &str, clients: i64) -> Duration {

@@ -1,7 +1,10 @@
 //! The targets: medians of ratios within one run.
 
 use crate::{
-    contenders::{ASSIGNMENT, CLUSTER, DEAD, DIRECT, FASTAPI, FASTIFY, FROZEN, NEAR, PURE, SERVICE, TLS},
+    contenders::{
+        ASSIGNMENT, CLUSTER, DEAD, DIRECT, FASTAPI, FASTIFY, FROZEN, MEMCACHED, NEAR, PURE, SERVICE,
+        TARANTOOL, TLS,
+    },
     data::{Data, Spread},
     workloads::Workload,
 };
@@ -77,6 +80,26 @@ pub fn targets(data: &Data) -> Vec<Target> {
         "×",
         cpu_ratio(data, CLUSTER, SERVICE, Workload::Interests(100)),
     ));
+    all.push(target(
+        "memcached: cached `online_score`, by that on Redis",
+        AtLeast(1.0),
+        "×",
+        cached(MEMCACHED, SERVICE),
+    ));
+    all.push(target(
+        "Tarantool: cached `online_score`, by that on Redis",
+        AtLeast(0.8),
+        "×",
+        cached(TARANTOOL, SERVICE),
+    ));
+    for ids in [100, 1_000] {
+        all.push(target(
+            &format!("Tarantool: `clients_interests` of {ids}, by that on Redis"),
+            AtLeast(0.8),
+            "×",
+            data.ratio(TARANTOOL, SERVICE, Workload::Interests(ids), 32),
+        ));
+    }
     for (what, id) in [("dead", DEAD), ("frozen", FROZEN)] {
         all.push(target(
             &format!("Redis {what}: `online_score`, by that with Redis well"),

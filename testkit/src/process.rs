@@ -121,6 +121,15 @@ impl ServerProcess {
         kill_process(self.pid(), Signal::CONT).unwrap();
     }
 
+    /// The id of the process.
+    ///
+    /// # Panics
+    ///
+    /// When it has been killed.
+    pub fn id(&self) -> u32 {
+        self.child().as_ref().expect("the server has been killed").id()
+    }
+
     pub(crate) fn pid(&self) -> Pid {
         Pid::from_child(self.child().as_ref().expect("the server has been killed"))
     }

@@ -12,9 +12,9 @@ use super::{
     measure::{Ask, load, point},
 };
 use crate::{
-    contenders::{CLUSTER, Contender, EMBEDDED, NEAR, SERVICE, contenders},
+    contenders::{CLUSTER, Contender, EMBEDDED, EMBEDDED_URL, NEAR, SERVICE, contenders},
     data::Spread,
-    server::{EMBEDDED_URL, Server, import, workers},
+    server::{Server, import, workers},
     workloads::{MARK, Workload, interests, score, write_bodies},
 };
 
