@@ -6,11 +6,11 @@ use std::ops::Deref;
 use std::time::Duration;
 
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 use super::port::ReservedPort;
-use super::process::{Program, ServerProcess};
+use super::process::{OUTPUT, Program, ServerProcess};
 use super::{eventually, in_time};
 
 const START_WITHIN: Duration = Duration::from_secs(10);
@@ -129,9 +129,18 @@ impl MemcachedServer {
         listed.lines().filter_map(key).collect()
     }
 
+    /// A connection that the server has answered on; `None` if it admits no more.
+    pub async fn connection(&self) -> Option<TcpStream> {
+        let mut stream = TcpStream::connect(self.addr()).await.ok()?;
+        stream.write_all(b"mn\r\n").await.ok()?;
+        let mut answer = [0; 4];
+        let read = in_time(ANSWER_WITHIN / 5, Box::pin(stream.read_exact(&mut answer))).await;
+        (read?.is_ok() && answer == *b"MN\r\n").then_some(stream)
+    }
+
     async fn answers(&self) {
         eventually(START_WITHIN, "memcached answers", async || {
-            self.process.has_not_ended(&self.dir.path().join("log"));
+            self.process.has_not_ended(&self.dir.path().join(OUTPUT));
             self.ask("mn\r\n").await.is_ok_and(|answer| answer == "MN")
         })
         .await;

@@ -1,5 +1,6 @@
 //! The process of a real server: started, stopped, killed, and started again.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{
@@ -9,6 +10,9 @@ use std::sync::{
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
+/// The file with the output of a process, in its folder.
+pub(crate) const OUTPUT: &str = "output";
+
 /// A program with its arguments.
 #[derive(Debug)]
 pub(crate) struct Program {
@@ -16,7 +20,7 @@ pub(crate) struct Program {
     /// Debian's package, for the panic when the program is missing.
     package: &'static str,
     arguments: Vec<String>,
-    environment: Vec<(&'static str, &'static str)>,
+    environment: Vec<(&'static str, String)>,
     dir: PathBuf,
 }
 
@@ -42,18 +46,20 @@ impl Program {
     }
 
     /// With these variables in its environment.
-    pub(crate) fn with(self, environment: &[(&'static str, &'static str)]) -> Self {
-        Self { environment: environment.to_vec(), ..self }
+    pub(crate) fn with(self, environment: &[(&'static str, &str)]) -> Self {
+        let environment = environment.iter().map(|&(name, value)| (name, value.to_owned())).collect();
+        Self { environment, ..self }
     }
 
     fn run(&self) -> Child {
+        let output = File::create(self.dir.join(OUTPUT)).unwrap();
         let child = Command::new(&self.name)
             .args(&self.arguments)
-            .envs(self.environment.iter().copied())
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .current_dir(&self.dir)
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stdout(output.try_clone().unwrap())
+            .stderr(output)
             .spawn();
         let Self { name, package, .. } = self;
         child.unwrap_or_else(|error| {

@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
 use super::port::ReservedPort;
-use super::process::{Program, ServerProcess};
+use super::process::{OUTPUT, Program, ServerProcess};
 use super::{eventually, in_time};
 
 const START_WITHIN: Duration = Duration::from_secs(20);
@@ -24,13 +24,14 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 const PASSWORD: &str = "of-the-service";
 const IMPORT_PASSWORD: &str = "of-the-import";
 
-/// The server's own script.
+/// The server's own script: the one that comes with the service, and a console for the tools.
 const INIT: &str = r#"
-box.cfg{listen = '127.0.0.1:' .. arg[1], log = 'log', memtx_memory = 256 * 1024 * 1024}
 require('console').listen('unix/:./console')
-package.path = arg[2] .. '/?.lua;' .. package.path
-if arg[3] == 'with' then
-    require('scoring')
+if arg[2] == 'with' then
+    dofile(arg[1] .. '/init.lua')
+else
+    box.cfg{listen = os.getenv('SCORING_LISTEN'), memtx_memory = 256 * 1024 * 1024}
+    package.path = arg[1] .. '/?.lua;' .. package.path
 end
 "#;
 
@@ -121,7 +122,7 @@ impl TarantoolServer {
     /// Waits until the console prints `expected` for an expression.
     async fn says(&self, expression: &str, expected: &str) {
         eventually(START_WITHIN, "tarantool serves", async || {
-            self.process.has_not_ended(&self.dir.path().join("log"));
+            self.process.has_not_ended(&self.dir.path().join(OUTPUT));
             let answer = self.console(&format!("return {expression}")).await;
             answer.is_ok_and(|answer| answer.trim() == format!("---\n- {expected}\n..."))
         })
@@ -156,11 +157,14 @@ impl Deref for TarantoolServer {
 }
 
 fn command(port: &ReservedPort, dir: &TempDir, has_functions: bool) -> Program {
-    let number = port.addr().port().to_string();
     let functions = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/tarantool");
-    let arguments = ["init.lua", &number, functions, if has_functions { "with" } else { "without" }];
-    Program::new("tarantool", "tarantool", &arguments, dir.path())
-        .with(&[("SCORING_PASSWORD", PASSWORD), ("SCORING_IMPORT_PASSWORD", IMPORT_PASSWORD)])
+    let arguments = ["init.lua", functions, if has_functions { "with" } else { "without" }];
+    Program::new("tarantool", "tarantool", &arguments, dir.path()).with(&[
+        ("SCORING_LISTEN", &port.addr().to_string()),
+        ("SCORING_WORK_DIR", &dir.path().display().to_string()),
+        ("SCORING_PASSWORD", PASSWORD),
+        ("SCORING_IMPORT_PASSWORD", IMPORT_PASSWORD),
+    ])
 }
 
 #[cfg(test)]
@@ -174,8 +178,8 @@ mod tests {
         server.kill9();
         assert!(!server.is_running());
         server.restart().await;
-        let found = server.lua("return scoring.get_many({'i:1', 'i:2'})").await;
-        assert_eq!(found.trim(), "---\n- - '[\"books\"]'\n  - null\n...");
+        let found = server.lua("return unpack(scoring.get_many({'i:1', 'i:2'}))").await;
+        assert_eq!(found.trim(), "---\n- '[\"books\"]'\n- null\n...");
         server.restart_without_functions().await;
         assert!(server.lua("return scoring == nil").await.contains("true"));
         server.load().await;

@@ -89,7 +89,7 @@ async fn of_cache(store: &dyn Connector, limit: Duration) -> Vec<Line> {
     lines
 }
 
-/// Connects to the store; to each primary, if it is a cluster.
+/// Connects to the store; to each of its servers, if it has several.
 async fn connect(role: Role, store: &dyn Connector) -> (Vec<Line>, Vec<(String, Arc<dyn Connection>)>) {
     let begun = Instant::now();
     // The connector limits the time.
@@ -99,13 +99,13 @@ async fn connect(role: Role, store: &dyn Connector) -> (Vec<Line>, Vec<(String, 
     let mut lines = Vec::new();
     let mut connections = Vec::new();
     match (made, map) {
-        (Err(error), _) => lines.push(line(String::new(), Err(error))),
+        (Err(error), None) => lines.push(line(String::new(), Err(error))),
         (Ok(connection), None) => {
             lines.push(line(String::new(), Ok(begun.elapsed())));
             connections.push((String::new(), connection));
         }
-        (Ok(connection), Some((map, cluster))) => {
-            connection.close();
+        (made, Some((map, cluster))) => {
+            made.iter().for_each(|connection| connection.close());
             for place in map.primaries() {
                 let begun = Instant::now();
                 match cluster.primary(place).connect().await {

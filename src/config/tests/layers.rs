@@ -95,11 +95,14 @@ fn every_key_of_the_default_file_is_explained() {
 #[rstest]
 #[case::defaults("config/default.toml")]
 #[case::redis("config/redis.toml")]
+#[case::memcached("config/memcached.toml")]
+#[case::tarantool("config/tarantool.toml")]
 fn a_file_that_comes_with_the_service_loads(#[case] file: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
     let settings = Settings::load(Some(&path), [], &[]).unwrap();
     assert_eq!(settings.store.attempts, 3);
-    assert_eq!(settings.cache_url() == &settings.store.url, file == "config/default.toml");
+    let has_one_store = ["config/default.toml", "config/tarantool.toml"].contains(&file);
+    assert_eq!(settings.cache_url() == &settings.store.url, has_one_store);
 }
 
 #[test]

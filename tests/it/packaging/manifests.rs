@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, ffi::OsString, fs, time::Duration};
 
 use rstest::rstest;
 use scoring_api::config::Settings;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use testkit::TestApp;
 
@@ -57,6 +57,15 @@ fn of_cluster_compose() -> BTreeMap<String, String> {
     environment
 }
 
+/// The settings of `compose.yaml` with one of its overlays.
+fn of_overlay(file: &str) -> BTreeMap<String, String> {
+    let mut environment = of_compose();
+    let overlay = yaml(file);
+    let own = overlay["services"]["scoring-api"]["environment"].as_object().unwrap();
+    environment.extend(own.iter().map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned())));
+    environment
+}
+
 fn of_kubernetes() -> BTreeMap<String, String> {
     let mut environment = of_the_image();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
@@ -75,7 +84,7 @@ fn assigned(lines: &[String]) -> BTreeMap<String, String> {
 /// The settings of `environment` and of `file`, with the secrets in the places where this test has put them.
 fn loaded(environment: &BTreeMap<String, String>, file: Option<&str>) -> Result<Settings, String> {
     let folder = TempDir::new().unwrap();
-    for secret in ["salt", "admin_salt", "redis_password"] {
+    for secret in ["salt", "admin_salt", "redis_password", "tarantool_password"] {
         fs::write(folder.path().join(secret), "a secret of this test").unwrap();
     }
     let here = folder.path().to_str().unwrap();
@@ -95,6 +104,8 @@ fn loaded(environment: &BTreeMap<String, String>, file: Option<&str>) -> Result<
 #[rstest]
 #[case::compose(of_compose(), None)]
 #[case::cluster_compose(of_cluster_compose(), None)]
+#[case::memcached_compose(of_overlay("compose.memcached.yaml"), None)]
+#[case::tarantool_compose(of_overlay("compose.tarantool.yaml"), None)]
 #[case::kubernetes(of_kubernetes(), Some("deploy/kubernetes/config.toml"))]
 #[case::cluster(of_kubernetes(), Some("deploy/kubernetes/overlays/cluster/config.toml"))]
 #[case::sentinel(of_kubernetes(), Some("deploy/kubernetes/overlays/sentinel/config.toml"))]
@@ -108,7 +119,8 @@ fn the_manifests_set_valid_settings(
     assert!(!settings.auth.has_public_salt());
     assert!(!settings.auth.allow_public_salts);
     let url = settings.store.url.to_string();
-    assert!(url.starts_with("redis"), "what many share is in a server: {url}");
+    let is_shared = url.starts_with("redis") || url.starts_with("tarantool");
+    assert!(is_shared, "what many share is in a server: {url}");
 }
 
 /// The hosts of a URL of sentinels or nodes.
@@ -116,6 +128,26 @@ fn hosts(url: &str) -> Vec<String> {
     let hosts = url.rsplit_once("//").unwrap().1;
     let hosts = hosts.rsplit_once('@').map_or(hosts, |(_, hosts)| hosts).split('/').next().unwrap();
     hosts.split(',').map(|host| host.split(':').next().unwrap().to_owned()).collect()
+}
+
+#[rstest]
+#[case::memcached("compose.memcached.yaml", "memcached")]
+#[case::tarantool("compose.tarantool.yaml", "tarantool")]
+fn an_overlay_of_compose_names_its_own_parts(#[case] file: &str, #[case] server: &str) {
+    let overlay = yaml(file);
+    let settings = loaded(&of_overlay(file), None).unwrap();
+    let urls = [settings.store.url.to_string(), settings.cache_url().to_string()];
+    assert!(urls.iter().any(|url| hosts(url) == [server]), "{urls:?}");
+    let added = &overlay["services"][server];
+    assert_eq!(added["networks"], json!(["back"]));
+    let own = |name: &str| overlay[name].as_object().into_iter().flatten();
+    for (_, config) in own("configs") {
+        assert!(path(config["file"].as_str().unwrap()).exists(), "{config}");
+    }
+    let defined: Vec<_> = own("secrets").map(|(name, _)| name.as_str()).collect();
+    for secret in each(&added["secrets"]).filter_map(Value::as_str) {
+        assert!(defined.contains(&secret), "{secret}");
+    }
 }
 
 #[test]
