@@ -46,7 +46,7 @@ pub use backend::{
     Access, Cluster, ClusterView, Connection, Connector, Found, Redirect, ReplyFuture, SentinelReport, Size,
 };
 pub use breaker::{Breaker, BreakerPolicy, Change};
-pub use bulk::{Bulk, OpenBulkError, Purpose, PutError, Stored, Watch, open_bulk};
+pub use bulk::{Bulk, Changes, OpenBulkError, Purpose, PutError, Stored, Watch, open_bulk};
 pub use cache_client::CacheClient;
 pub use embedded::{Disk, EmbeddedConnector, EmbeddedFile, SystemDisk};
 pub use error::{BackendError, Remedy, StoreError};

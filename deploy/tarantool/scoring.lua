@@ -76,7 +76,7 @@ local function set_up()
     -- The rows of imports, until they are moved to the interests.
     local staged = box.schema.space.create(name .. '_staged', {
         if_not_exists = true,
-        format = {{'import', 'string'}, {'key', 'string'}, {'value', 'any'}},
+        format = {{'import', 'string'}, {'key', 'string'}, {'value', 'any', is_nullable = true}},
     })
     staged:create_index('primary', {if_not_exists = true, parts = {1, 'string', 2, 'string'}})
 
@@ -148,6 +148,7 @@ local function look_up(interests, key)
     for _, import in space('_live'):pairs({}, {iterator = 'REQ'}) do
         local row = staged:get({import[2], key})
         if row ~= nil then
+            -- Nil if the import deletes the key.
             return row[3]
         end
     end
@@ -211,7 +212,7 @@ function M.cache_put(key, value, ttl)
     return true
 end
 
--- Adds rows, each a key and a value, to an import that no reader sees yet.
+-- Adds rows to an import that no reader sees yet: each a key and a value, or a key alone to delete it.
 function M.import_stage(import, rows)
     local started = staging[import] or {rows = 0}
     local staged = space('_staged')
@@ -250,9 +251,8 @@ local function starts_with(text, prefix)
     return text:sub(1, #prefix) == prefix
 end
 
--- The first rows whose keys start with a prefix and are greater than another key, in the order of their keys: each a key
--- and a value. No rows at the end.
-function M.page(prefix, after, limit)
+-- The first keys that start with a prefix and come after another key, in their order; at most `limit`. They may be deleted.
+local function keys_after(prefix, after, limit)
     local iterator, from = 'GT', after
     if after < prefix then
         iterator, from = 'GE', prefix
@@ -267,9 +267,8 @@ function M.page(prefix, after, limit)
             end
         end
     end
-    local interests = space('_interests')
     local first = {iterator = iterator, limit = limit}
-    add(interests:select({from}, first), 1)
+    add(space('_interests'):select({from}, first), 1)
     for _, import in space('_live'):pairs() do
         local rows = space('_staged'):select({import[2], from}, first)
         for i, row in ipairs(rows) do
@@ -280,16 +279,32 @@ function M.page(prefix, after, limit)
         add(rows, 2)
     end
     table.sort(keys)
+    for i = #keys, limit + 1, -1 do
+        keys[i] = nil
+    end
+    return keys
+end
+
+-- The first rows whose keys start with a prefix and come after another key, in the order of their keys: each a key and a
+-- value. No rows at the end.
+function M.page(prefix, after, limit)
+    local interests = space('_interests')
     local rows = setmetatable({}, seq)
     local bytes = 0
-    for i, key in ipairs(keys) do
-        local value = look_up(interests, key)
-        bytes = bytes + #key + (type(value) == 'string' and #value or 0)
-        if i > limit or (i > 1 and bytes > PAGE_LIMIT) then
-            break
+    repeat
+        local keys = keys_after(prefix, after, limit)
+        for _, key in ipairs(keys) do
+            local value = look_up(interests, key)
+            if value ~= nil then
+                bytes = bytes + #key + (type(value) == 'string' and #value or 0)
+                if #rows > 0 and bytes > PAGE_LIMIT then
+                    return rows
+                end
+                table.insert(rows, {key, value})
+            end
+            after = key
         end
-        rows[i] = {key, value}
-    end
+    until #rows > 0 or #keys == 0
     return rows
 end
 
@@ -303,7 +318,11 @@ local function move_piece()
     local rows = staged:select({import[2]}, {limit = PIECE})
     box.atomic(function()
         for _, row in ipairs(rows) do
-            interests:replace({row[2], row[3]})
+            if row[3] == nil then
+                interests:delete(row[2])
+            else
+                interests:replace({row[2], row[3]})
+            end
             staged:delete({row[1], row[2]})
         end
         if #rows < PIECE then

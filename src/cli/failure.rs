@@ -51,8 +51,10 @@ pub(super) enum Failure {
     #[error("{}: {source}", file.display())]
     Input { file: PathBuf, source: io::Error },
     /// The fault of each line has been printed already.
-    #[error("nothing was imported, because of {0}")]
-    BadLines(String),
+    #[error("nothing was {what}, because of {lines}")]
+    BadLines { what: &'static str, lines: String },
+    #[error("{0} is stored again, because another import wrote meanwhile; run this again")]
+    WrittenMeanwhile(String),
     #[error("{0} stored values are malformed")]
     Malformed(usize),
     /// A call has no answer.
@@ -112,7 +114,7 @@ impl Failure {
                 ..
             } => USAGE,
             // It is the setting that names a store which cannot be used so.
-            Self::Open { source: OpenBulkError::Memory, .. } => USAGE,
+            Self::Open { source: OpenBulkError::Memory | OpenBulkError::Memcached, .. } => USAGE,
             Self::Output(_) if self.is_closed_pipe() => 0,
             Self::Build { source: BuildError::Metrics(_), .. }
             | Self::Start(_)
@@ -121,7 +123,8 @@ impl Failure {
             | Self::Read { .. }
             | Self::Write { .. }
             | Self::Input { .. }
-            | Self::BadLines(_)
+            | Self::BadLines { .. }
+            | Self::WrittenMeanwhile(_)
             | Self::Malformed(_)
             | Self::Call { .. }
             | Self::Probe { .. }

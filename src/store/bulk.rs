@@ -17,12 +17,21 @@ use crate::resolver::Resolver;
 
 /// A persistent store that can be read and written in bulk. All methods block; call them outside of async code.
 pub trait Bulk: Send {
-    /// Writes all `entries` or nothing; a cluster, one after the other. `watch` sees the progress.
+    /// Makes all `changes` or leaves the store as it was; a cluster, one after the other. `watch` sees the progress.
     ///
     /// # Errors
     ///
     /// [`PutError`], which says whether anything may have been written.
-    fn put_all(&self, entries: &[(String, Vec<u8>)], watch: &dyn Watch) -> Result<(), PutError>;
+    fn change(&self, changes: &Changes<'_>, watch: &dyn Watch) -> Result<(), PutError>;
+
+    /// Writes all `entries`, without deletions.
+    ///
+    /// # Errors
+    ///
+    /// As [`change`](Self::change).
+    fn put_all(&self, entries: &[(String, Vec<u8>)], watch: &dyn Watch) -> Result<(), PutError> {
+        self.change(&Changes { put: entries, delete: &[] }, watch)
+    }
 
     /// Reads `keys`; the values come in their order.
     ///
@@ -43,6 +52,31 @@ pub trait Bulk: Send {
         prefix: &str,
         visit: &mut dyn FnMut(&str, Stored) -> ControlFlow<()>,
     ) -> Result<(), BackendError>;
+}
+
+/// The entries to write, and the keys to delete. No key is in both.
+#[derive(Debug, Clone, Copy)]
+pub struct Changes<'a> {
+    /// Keys and their new values.
+    pub put: &'a [(String, Vec<u8>)],
+    /// Keys of entries to delete; they need not exist.
+    pub delete: &'a [String],
+}
+
+/// One change: a key, and its new value, or `None` to delete it.
+pub(super) type Change<'a> = (&'a str, Option<&'a [u8]>);
+
+// ===== impl Changes =====
+
+impl<'a> Changes<'a> {
+    pub(super) fn len(&self) -> usize {
+        self.put.len() + self.delete.len()
+    }
+
+    pub(super) fn all(&self) -> Vec<Change<'a>> {
+        let put = self.put.iter().map(|(key, value)| (key.as_str(), Some(value.as_slice())));
+        put.chain(self.delete.iter().map(|key| (key.as_str(), None))).collect()
+    }
 }
 
 /// The value under a key.
@@ -131,6 +165,8 @@ pub enum Purpose {
     Read,
     /// To write, even if there is no data yet.
     Write,
+    /// To change or delete existing data.
+    Change,
 }
 
 /// Opens the store at `url`. `connect_timeout` and `resolver` are only for servers.
@@ -147,9 +183,9 @@ pub fn open_bulk(
     Ok(match url {
         StoreUrl::Memory => return Err(OpenBulkError::Memory),
         StoreUrl::Embedded(path) => match purpose {
-            Purpose::Read if !path.exists() => return Err(OpenBulkError::NoFile),
+            Purpose::Read | Purpose::Change if !path.exists() => return Err(OpenBulkError::NoFile),
             Purpose::Read => Box::new(EmbeddedFile::open_to_read(path)?),
-            Purpose::Write => Box::new(EmbeddedFile::open(path)?),
+            Purpose::Write | Purpose::Change => Box::new(EmbeddedFile::open(path)?),
         },
         StoreUrl::Redis(target) if url.is_cluster() => {
             Box::new(ClusterBulk::connect(target, connect_timeout, resolver)?)

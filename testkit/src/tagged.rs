@@ -26,14 +26,14 @@ pub struct TaggedServer {
     shared: Arc<Shared>,
 }
 
-/// What comes in the place of the answer to a read.
+/// The bytes in place of the answer to a read.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Wrong {
     /// The answer, twice.
     Twice,
     /// The answer, with the tag of the question before it.
     EarlierTag,
-    /// The answer, with the tag of a question that nobody has asked.
+    /// The answer, with the tag of no question.
     UnknownTag,
     /// The answer, without a tag; only memcached's can be.
     NoTag,
@@ -72,6 +72,9 @@ struct Shared {
     wrong: Mutex<Option<(Wrong, usize)>>,
     healed: watch::Sender<()>,
 }
+
+/// The right answer to a request, with any token.
+type Answer = Box<dyn Fn(&str) -> Vec<u8> + Send>;
 
 /// A request, and the right answer.
 struct Asked {
@@ -251,7 +254,7 @@ impl Shared {
         let mut values = self.values.lock().unwrap();
         let tag = command.token().parse().unwrap();
         let is_read = matches!(command, Command::Get { .. });
-        let answer: Box<dyn Fn(&str) -> Vec<u8> + Send> = match command {
+        let answer: Answer = match command {
             Command::Get { key, .. } => {
                 let value = values.get(&key).cloned();
                 Box::new(move |token| meta::value(token, value.as_deref()))

@@ -4,6 +4,7 @@ mod about;
 mod batch;
 mod call;
 mod embedded_file;
+mod erased;
 mod exhausted;
 mod interests;
 mod interrupted;

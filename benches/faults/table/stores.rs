@@ -72,8 +72,8 @@ pub const ON_STORES: &[OnStores] = &[
     ),
     OnStores(
         "46",
-        None("no state of a connection"),
-        Test("row_17_a_wrong_password_is_named_and_never_shown"),
+        Test("row_46_a_connection_that_cannot_be_written_is_not_used"),
+        Test("row_46_a_refused_log_in_is_not_used_and_has_a_remedy"),
     ),
     OnStores("48", Test("row_48_a_lost_answer_is_not_waited_for_for_ever"), Rows("48 tarantool")),
     OnStores(

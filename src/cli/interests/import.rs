@@ -1,11 +1,14 @@
-//! `interests import`: writes a whole file into the store, or nothing; into a cluster client by client.
+//! `interests import`: writes a whole file into the store, or nothing; into a cluster client by client. With `--replace` the store
+//! has exactly the clients of the file afterwards.
 //!
 //! The file is read to its end before the store is opened, so a bad line costs nothing. It is held in memory
 //! meanwhile: standard input cannot be read twice, and a transaction that waits for a slow file would keep others
 //! from writing.
 
 use std::{
+    collections::HashSet,
     io::BufReader,
+    ops::ControlFlow,
     path::{Path, PathBuf},
 };
 
@@ -14,6 +17,8 @@ use clap::Args;
 use super::{
     StorePlace,
     batch::{Batch, Format},
+    count,
+    record::{self, PREFIX},
     writing::Writing,
 };
 use crate::{
@@ -23,7 +28,7 @@ use crate::{
         progress,
         signals::Gate,
     },
-    store::Purpose,
+    store::{Bulk, Changes, Purpose},
 };
 
 /// Bytes that are read at once.
@@ -46,8 +51,8 @@ CSV, after the header (which must be there) a row for each interest of each clie
     2,
 Rows with the same id add up; an empty cell is a client without interests. A row is one line.
 
-What is stored for a client is replaced; clients that the file does not name stay as they are. The file is held in
-memory until it is written. A service that runs on the same store sees all of it at once.
+What is stored for a client is replaced; clients that the file does not name stay as they are, or are deleted with
+--replace. The file is held in memory until it is written. A service that runs on the same store sees all of it at once.
 
 On a Redis Cluster an import needs --piecewise, and is not all or nothing: it ends at the first error, and says how many
 clients were written. Running it again is safe.")]
@@ -63,35 +68,78 @@ pub(in crate::cli) struct ImportArgs {
     /// Write client by client into a Redis Cluster, which has no transaction over all clients.
     #[arg(long)]
     piecewise: bool,
+    /// Delete all clients that the file does not name, so that the store has exactly those of the file.
+    #[arg(long, conflicts_with = "skip_bad")]
+    replace: bool,
+    /// With --replace: delete even if that is more than half of the stored clients.
+    #[arg(long, requires = "replace")]
+    yes: bool,
 }
 
 pub(super) fn run(args: &ImportArgs, place: &StorePlace, gate: Gate) -> Result<(), Failure> {
-    if place.url.is_cluster() && !args.piecewise {
-        return Err(Failure::Usage(
-            "a Redis Cluster has no transaction over all clients, so an import that fails leaves a part behind, and a \
-             service sees the clients one by one; say --piecewise if that is all right"
-                .to_owned(),
-        ));
-    }
+    place.allows(args.piecewise)?;
     let batch = read(args)?;
     let skip = args.skip_bad && !batch.headless;
     report(&batch, if skip { "skipped" } else { "error" });
     let bad = count(batch.bad_lines, "bad line");
     if batch.bad_lines > 0 && !skip {
-        return Err(Failure::BadLines(bad));
+        return Err(Failure::BadLines { what: "imported", lines: bad });
     }
     let skipped = batch.bad_lines > 0;
     let entries = batch.into_entries();
 
     let store = place.open(Purpose::Write)?;
-    let watch = Writing::new(entries.len(), gate);
-    let written = store.put_all(&entries, &watch);
-    drop(watch);
+    let delete = if args.replace { others(&*store, &entries, args.yes, place)? } else { Vec::new() };
+    let watch = Writing::new(entries.len() + delete.len(), gate);
+    let written = store.change(&Changes { put: &entries, delete: &delete }, &watch);
+    drop((watch, store));
     written.map_err(|source| Failure::Write { url: place.url.to_string(), source })?;
+    if args.replace {
+        let left = others(&*place.open(Purpose::Read)?, &entries, true, place)?.len();
+        if left > 0 {
+            return Err(Failure::WrittenMeanwhile(count(left, "client")));
+        }
+    }
     let clients = count(entries.len(), "client");
-    let but = if skipped { format!(", skipped {bad}") } else { String::new() };
+    let mut but = if skipped { format!(", skipped {bad}") } else { String::new() };
+    if args.replace {
+        but = format!(", deleted {}", delete.len());
+    }
     say(format_args!("imported {clients}{but}"));
     Ok(())
+}
+
+/// The keys of all stored clients that `entries` does not have.
+///
+/// # Errors
+///
+/// If they are more than half of the stored ones, which is rather a truncated file than a wish, unless `is_sure`.
+fn others(
+    store: &dyn Bulk,
+    entries: &[(String, Vec<u8>)],
+    is_sure: bool,
+    place: &StorePlace,
+) -> Result<Vec<String>, Failure> {
+    let named: HashSet<_> = entries.iter().map(|(key, _)| key.as_str()).collect();
+    let (mut stored, mut others) = (0, Vec::new());
+    let visited = store.for_each(PREFIX, &mut |key, _| {
+        if record::client(key).is_some() {
+            stored += 1;
+            if !named.contains(key) {
+                others.push(key.to_owned());
+            }
+        }
+        ControlFlow::Continue(())
+    });
+    visited.map_err(|source| Failure::Read { url: place.url.to_string(), source })?;
+    if !is_sure && others.len() * 2 > stored {
+        return Err(Failure::Usage(format!(
+            "this would delete {} of {} stored clients, and is refused in case the file is not whole; say --yes if it is right",
+            others.len(),
+            stored
+        )));
+    }
+    Ok(others)
 }
 
 fn read(args: &ImportArgs) -> Result<Batch, Failure> {
@@ -116,10 +164,4 @@ fn report(batch: &Batch, kind: &str) {
     if more > 0 {
         complain(kind, format_args!("and {more} more"));
     }
-}
-
-/// `1 client`, `2 clients`.
-fn count(number: usize, what: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {what}{plural}")
 }

@@ -213,7 +213,7 @@ fn a_variable_that_is_not_utf8_is_named() {
 )]
 #[case::no_store(
     "store.url=",
-    "store.url: expected a URL that starts with embedded:, memory:, redis://, rediss://, redis+unix://, redis+sentinel:// or redis+cluster://"
+    "store.url: expected a URL that starts with embedded:, memory:, redis://, rediss://, redis+unix://, redis+sentinel://, redis+cluster://, memcached:// or tarantool://"
 )]
 #[case::no_timeout("cache.timeout=0s", r#"cache.timeout: must be from "1ms" to "1m", got "0s""#)]
 #[case::short_ttl("cache.ttl=999ms", r#"cache.ttl: must be from "1s" to "30days", got "999ms""#)]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
+use super::Change;
 use crate::store::BackendError;
 
 /// Maximum time without a byte from the server. A command has no deadline, but after this time the server counts as
@@ -23,14 +24,14 @@ pub(in crate::store) async fn in_time<T>(
     timeout(PROGRESS_WITHIN, answer).await.unwrap_or(Err(BackendError::TimedOut))
 }
 
-/// Cuts `entries` into runs of about [`CHUNK_BYTES`] and at most `most` entries, each of at least one entry.
-pub(in crate::store) fn chunks(
-    entries: &[(String, Vec<u8>)],
+/// Cuts `changes` into runs of about [`CHUNK_BYTES`] and at most `most` changes, each of at least one change.
+pub(in crate::store) fn chunks<'a, 'b>(
+    changes: &'b [Change<'a>],
     most: usize,
-) -> impl Iterator<Item = &[(String, Vec<u8>)]> {
+) -> impl Iterator<Item = &'b [Change<'a>]> {
     let (mut bytes, mut count) = (0, 0);
-    entries.chunk_by(move |(key, value), _| {
-        bytes += key.len() + value.len();
+    changes.chunk_by(move |(key, value), _| {
+        bytes += key.len() + value.map_or(0, <[u8]>::len);
         count += 1;
         let fits = bytes < CHUNK_BYTES && count < most;
         if !fits {
@@ -48,17 +49,22 @@ mod tests {
 
     proptest! {
         #[test]
-        fn chunks_hold_every_entry_in_order_and_stay_small(
+        fn chunks_hold_every_change_in_order_and_stay_small(
             sizes in proptest::collection::vec(0usize..100_000, 0..40)
         ) {
-            let entries: Vec<_> = sizes.iter().map(|&size| ("i:1".to_owned(), vec![0; size])).collect();
-            let chunks: Vec<_> = chunks(&entries, 7).collect();
+            let values: Vec<_> = sizes.iter().map(|&size| vec![0; size]).collect();
+            // Every third one is a deletion.
+            let value = |(at, value)| (at % 3 > 0).then_some(value);
+            let all: Vec<Change<'_>> =
+                values.iter().map(Vec::as_slice).enumerate().map(|pair| ("i:1", value(pair))).collect();
+            let chunks: Vec<_> = chunks(&all, 7).collect();
             let joined = chunks.concat();
-            prop_assert_eq!(joined.as_slice(), entries.as_slice());
+            prop_assert_eq!(joined.as_slice(), all.as_slice());
             for chunk in chunks {
                 prop_assert!(chunk.len() <= 7);
                 let but_the_last = &chunk[..chunk.len() - 1];
-                prop_assert!(but_the_last.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>() < CHUNK_BYTES);
+                let bytes = |(key, value): &Change<'_>| key.len() + value.map_or(0, <[u8]>::len);
+                prop_assert!(but_the_last.iter().map(bytes).sum::<usize>() < CHUNK_BYTES);
             }
         }
     }

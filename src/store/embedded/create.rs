@@ -24,7 +24,7 @@ use super::{
     blocks::MAGIC,
     disk::Disk,
     fault::{guarded, of_system, opened, storage},
-    file::{PERSISTENT, database},
+    file::{NewTable, PERSISTENT, database},
     identity::Identity,
 };
 use crate::store::BackendError;
@@ -101,7 +101,7 @@ pub(super) fn prepare(path: &Path, disk: &Arc<dyn Disk>) -> Result<Kind, Backend
     }
     let file = match File::open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            make(path, None, Place::New, disk)?;
+            make(path, &|_| Ok(()), Place::New, disk, &|| true)?;
             return Ok(Kind::Ours);
         }
         file => file.map_err(|error| of_system(&error))?,
@@ -116,7 +116,18 @@ pub(super) fn prepare(path: &Path, disk: &Arc<dyn Disk>) -> Result<Kind, Backend
 
 /// Replaces a file without data by a new one.
 pub(super) fn replace_empty(path: &Path, disk: &Arc<dyn Disk>) -> Result<(), BackendError> {
-    make(path, None, Place::Taken, disk)
+    make(path, &|_| Ok(()), Place::Taken, disk, &|| true).map(drop)
+}
+
+/// Puts a new file, with the entries that `fill` writes, in the place of the one at `path`, if `may_replace` says so. Returns whether
+/// it did.
+pub(super) fn replace(
+    path: &Path,
+    disk: &Arc<dyn Disk>,
+    fill: &Fill<'_>,
+    may_replace: &dyn Fn() -> bool,
+) -> Result<bool, BackendError> {
+    make(path, fill, Place::Taken, disk, may_replace)
 }
 
 /// Converts a file of an older version, while no other process has it open.
@@ -136,7 +147,14 @@ fn take_over(path: &Path, disk: &Arc<dyn Disk>) -> Result<(), BackendError> {
         return Err(storage(path, "the file was replaced"));
     }
     let entries = guarded(path, || load_older(&older))?;
-    make(path, Some(&entries), Place::Taken, disk)?;
+    let fill = |table: &mut NewTable<'_>| {
+        for entry in entries.begin_read()?.open_table(PERSISTENT)?.iter()? {
+            let (key, value) = entry?;
+            table.insert(key.value(), value.value())?;
+        }
+        Ok(())
+    };
+    make(path, &fill, Place::Taken, disk, &|| true)?;
     // The lock lasts until here: a write after the read would be lost.
     locks.close().map_err(|error| of_system(path, &error))?;
     tracing::info!(file = %path.display(), "a file of an older version was taken over");
@@ -166,12 +184,17 @@ enum Place {
     Taken,
 }
 
+/// Writes the entries of a new file.
+type Fill<'a> = dyn Fn(&mut NewTable<'_>) -> Result<(), redb::Error> + 'a;
+
+/// Returns whether the file is in its place, which `may_replace` decides once the file is complete.
 fn make(
     path: &Path,
-    entries: Option<&Database>,
+    fill: &Fill<'_>,
     place: Place,
     disk: &Arc<dyn Disk>,
-) -> Result<(), BackendError> {
+    may_replace: &dyn Fn() -> bool,
+) -> Result<bool, BackendError> {
     let of_system = |error: io::Error| of_system(path, &error);
     // A link stays, and its target is replaced.
     let target =
@@ -194,22 +217,18 @@ fn make(
     let made = guarded(path, || {
         let database = database(file, disk.clone())?;
         let transaction = database.begin_write()?;
-        {
-            let mut table = transaction.open_table(PERSISTENT)?;
-            if let Some(entries) = entries {
-                for entry in entries.begin_read()?.open_table(PERSISTENT)?.iter()? {
-                    let (key, value) = entry?;
-                    table.insert(key.value(), value.value())?;
-                }
-            }
-        }
+        fill(&mut transaction.open_table(PERSISTENT)?)?;
         transaction.commit()?;
+        if !may_replace() {
+            return Ok(false);
+        }
         match place {
             Place::Taken => fs::rename(&new, &target)?,
             Place::New => rename_to_new(&new, path)?,
         }
         File::open(folder)?.sync_all()?;
-        database.close().map_err(opened)
+        database.close().map_err(opened)?;
+        Ok(true)
     });
     // It does not exist any more if it was renamed.
     let _ = fs::remove_file(&new);

@@ -1,6 +1,7 @@
 //! The open file: reads for the service, and reads and writes in bulk for the command line.
 
 use std::{
+    collections::HashSet,
     fs::{File, OpenOptions},
     ops::ControlFlow,
     path::{Path, PathBuf},
@@ -9,7 +10,7 @@ use std::{
 
 use redb::{
     Builder, ConcurrencyMode, Database, ReadOnlyDatabase, ReadOnlyTable, ReadableDatabase, ReadableTable,
-    ReadableTableMetadata, TableDefinition,
+    ReadableTableMetadata, Table as WritableTable, TableDefinition,
 };
 
 use super::{
@@ -20,8 +21,10 @@ use super::{
     identity::Identity,
     walk,
 };
-use crate::store::{BackendError, Bulk, PutError, Stored, Watch};
+use crate::store::{BackendError, Bulk, Changes, PutError, Stored, Watch};
 
+/// The table of a file that is being written.
+pub(super) type NewTable<'a> = WritableTable<'a, &'static str, &'static [u8]>;
 pub(super) type Table = ReadOnlyTable<&'static str, &'static [u8]>;
 pub(super) const PERSISTENT: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("persistent");
 
@@ -165,13 +168,59 @@ impl EmbeddedFile {
         }
     }
 
-    /// Writes all `entries` in one transaction that is on the disk when this returns, or none of them. Blocks, and
-    /// waits for other processes that write.
+    /// Makes all `changes`, which are on the disk when this returns, or leaves the file as it was. Blocks, and waits for other
+    /// processes that write.
+    ///
+    /// A deletion writes the whole file anew, so that the deleted values are not in it any more. This handle must not be
+    /// used after that.
     ///
     /// # Errors
     ///
     /// [`PutError`], which says whether anything may have been written.
+    pub fn change(&self, changes: &Changes<'_>, watch: &dyn Watch) -> Result<(), PutError> {
+        if changes.delete.is_empty() { self.insert(changes.put, watch) } else { self.rewrite(changes, watch) }
+    }
+
+    /// Writes all `entries` in one transaction.
+    ///
+    /// # Errors
+    ///
+    /// As [`change`](Self::change).
     pub fn put_all(&self, entries: &[(String, Vec<u8>)], watch: &dyn Watch) -> Result<(), PutError> {
+        self.change(&Changes { put: entries, delete: &[] }, watch)
+    }
+
+    /// Puts a new file in the place of this one.
+    fn rewrite(&self, changes: &Changes<'_>, watch: &dyn Watch) -> Result<(), PutError> {
+        let Handle::Writer(database) = &self.database else {
+            return Err(storage(&self.path, "opened for reading").into());
+        };
+        // Held until the new file is in place, so that no other process writes meanwhile.
+        let transaction = guarded(&self.path, || Ok(database.begin_write()?))?;
+        if !self.identity.is_at(&self.path) {
+            return Err(storage(&self.path, "the file was replaced").into());
+        }
+        let changed: HashSet<&str> = changes.all().iter().map(|(key, _)| *key).collect();
+        let fill = |table: &mut NewTable<'_>| {
+            for entry in transaction.open_table(PERSISTENT)?.iter()? {
+                let (key, value) = entry?;
+                if !changed.contains(key.value()) {
+                    table.insert(key.value(), value.value())?;
+                }
+            }
+            for (key, value) in changes.put {
+                table.insert(key.as_str(), value.as_slice())?;
+                watch.written(1);
+            }
+            watch.written(changes.delete.len());
+            Ok(())
+        };
+        let disk: Arc<dyn Disk> = Arc::new(SystemDisk);
+        let is_replaced = create::replace(&self.path, &disk, &fill, &|| watch.may_commit())?;
+        if is_replaced { Ok(()) } else { Err(PutError::CalledOff) }
+    }
+
+    fn insert(&self, entries: &[(String, Vec<u8>)], watch: &dyn Watch) -> Result<(), PutError> {
         let Handle::Writer(database) = &self.database else {
             return Err(storage(&self.path, "opened for reading").into());
         };
@@ -214,8 +263,8 @@ impl EmbeddedFile {
 }
 
 impl Bulk for EmbeddedFile {
-    fn put_all(&self, entries: &[(String, Vec<u8>)], watch: &dyn Watch) -> Result<(), PutError> {
-        self.put_all(entries, watch)
+    fn change(&self, changes: &Changes<'_>, watch: &dyn Watch) -> Result<(), PutError> {
+        self.change(changes, watch)
     }
 
     fn get_many(&self, keys: &[String]) -> Result<Vec<Stored>, BackendError> {

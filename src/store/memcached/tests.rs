@@ -2,9 +2,13 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use rstest::rstest;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 
 use super::*;
-use crate::store::{SLOTS, slot_of};
+use crate::store::{Remedy, SLOTS, slot_of};
 
 fn places(count: usize) -> Vec<HostAndPort> {
     (0..count).map(|number| HostAndPort { host: format!("cache-{number}"), port: 11211 }).collect()
@@ -68,4 +72,56 @@ proptest! {
         fastrand::Rng::with_seed(seed).shuffle(&mut shuffled);
         prop_assert_eq!(rendezvous(&shuffled), rendezvous(&places(count)));
     }
+}
+
+/// A server that answers each connection's first bytes with `answer`.
+async fn connected_to(answer: &'static [u8]) -> Result<(), BackendError> {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let place = HostAndPort { host: "127.0.0.1".to_owned(), port: listener.local_addr().unwrap().port() };
+    let serving = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let read = stream.read(&mut [0; 512]).await.unwrap();
+        stream.write_all(answer).await.unwrap();
+        // Held open, unless the client has closed it.
+        let _ = stream.read(&mut [0; 512]).await;
+        read
+    });
+    let connector = MemcachedConnector::new(&[place], Duration::from_secs(10), Resolver::system());
+    let made = connector.connect().await.map(|connection| connection.close());
+    assert!(serving.await.unwrap() > 0);
+    made
+}
+
+#[rstest]
+#[case::before_1_6(
+    b"ERROR\r\n",
+    "the first write: the server answered with an error (ERROR)",
+    Remedy::Configuration
+)]
+#[case::before_1_6_10(
+    b"CLIENT_ERROR bad command line format\r\n",
+    "the first write: the server answered with an error (CLIENT_ERROR)",
+    Remedy::Configuration
+)]
+#[case::full(
+    b"ERROR Too many open connections\r\n",
+    "before the log-in: the server answered with an error (Too many open connections)",
+    Remedy::Reconnect
+)]
+#[case::another_protocol(b"-ERR unknown command\r\n", "the first write: protocol error", Remedy::Reconnect)]
+#[case::another_answer(b"HD O1\r\n", "the first write: protocol error", Remedy::Reconnect)]
+#[tokio::test]
+async fn row_46_a_connection_that_cannot_be_written_is_not_used(
+    #[case] answer: &'static [u8],
+    #[case] cause: &str,
+    #[case] remedy: Remedy,
+) {
+    let error = connected_to(answer).await.unwrap_err();
+    assert!(error.to_string().ends_with(cause), "{error}");
+    assert_eq!(error.remedy(), remedy);
+}
+
+#[tokio::test]
+async fn row_16_a_server_without_memory_is_used_for_reads() {
+    assert!(connected_to(b"SERVER_ERROR out of memory storing object\r\n").await.is_ok());
 }

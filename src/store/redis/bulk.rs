@@ -13,7 +13,7 @@ use super::{connect::RedisConnector, connection::RedisConnection, errors::sort};
 use crate::{
     resolver::Resolver,
     store::{
-        BackendError, Bulk, PutError, Stored, Watch,
+        BackendError, Bulk, Changes, PutError, Stored, Watch,
         bulk::pieces::{PAGE, chunks, in_time},
         url::RedisTarget,
     },
@@ -48,22 +48,25 @@ impl RedisBulk {
         in_time(self.connection.commands.run(command)).await
     }
 
-    async fn put(&self, entries: &[(String, Vec<u8>)], watch: &dyn Watch) -> Result<(), PutError> {
+    async fn write(&self, changes: &Changes<'_>, watch: &dyn Watch) -> Result<(), PutError> {
         let commands = &self.connection.commands;
         in_time(commands.run_for(cmd("MULTI"), &Value::Okay)).await?;
         let queued = Value::SimpleString("QUEUED".to_owned());
-        let mut writes = 0;
-        for chunk in chunks(entries, usize::MAX) {
-            let mut write = cmd("MSET");
+        let (all, mut expected) = (changes.all(), Vec::new());
+        let (put, delete) = all.split_at(changes.put.len());
+        for chunk in chunks(put, usize::MAX).chain(chunks(delete, usize::MAX)) {
+            let is_put = chunk.iter().any(|(_, value)| value.is_some());
+            let mut write = cmd(if is_put { "MSET" } else { "DEL" });
             for (key, value) in chunk {
-                write.arg(key).arg(value);
+                write.arg(*key);
+                value.iter().for_each(|value| _ = write.arg(*value));
             }
             in_time(commands.run_for(write, &queued)).await.map_err(|error| {
                 // It was not queued, so it may have been executed.
                 let may_be_written = matches!(error, BackendError::Protocol);
                 if may_be_written { PutError::Unknown(error) } else { error.into() }
             })?;
-            writes += 1;
+            expected.push(is_put);
             watch.written(chunk.len());
         }
         // Without an EXEC the queue ends with the connection.
@@ -72,7 +75,7 @@ impl RedisBulk {
         }
         #[expect(clippy::wildcard_enum_match_arm, reason = "any other reply leaves it unknown")]
         match in_time(commands.reply(cmd("EXEC"))).await.map_err(PutError::Unknown)? {
-            Value::Array(replies) if replies == vec![Value::Okay; writes] => Ok(()),
+            Value::Array(replies) if are_right(&replies, &expected) => Ok(()),
             // An error reply is an answer: the transaction was rejected as a whole.
             Value::ServerError(refused) => Err(sort(&refused.into()).into()),
             other => {
@@ -103,8 +106,8 @@ impl RedisBulk {
 }
 
 impl Bulk for RedisBulk {
-    fn put_all(&self, entries: &[(String, Vec<u8>)], watch: &dyn Watch) -> Result<(), PutError> {
-        self.runtime.block_on(self.put(entries, watch))
+    fn change(&self, changes: &Changes<'_>, watch: &dyn Watch) -> Result<(), PutError> {
+        self.runtime.block_on(self.write(changes, watch))
     }
 
     fn get_many(&self, keys: &[String]) -> Result<Vec<Stored>, BackendError> {
@@ -125,6 +128,14 @@ impl Bulk for RedisBulk {
         let ask = |scan| self.runtime.block_on(self.ask(scan));
         scan(prefix, ask, |keys| self.get_many(keys), visit).map(drop)
     }
+}
+
+/// Whether `EXEC` has answered each `MSET` with OK, and each `DEL` with a number.
+fn are_right(replies: &[Value], expected: &[bool]) -> bool {
+    let is_right = |(reply, is_put): (&Value, &bool)| {
+        if *is_put { *reply == Value::Okay } else { matches!(reply, Value::Int(_)) }
+    };
+    replies.len() == expected.len() && replies.iter().zip(expected).all(is_right)
 }
 
 /// Calls `visit` with each key of one server that starts with `prefix`, until it breaks off.

@@ -13,8 +13,11 @@ use super::{bulk::scan, connect::RedisConnector, connection::RedisConnection};
 use crate::{
     resolver::Resolver,
     store::{
-        BackendError, Bulk, Connector, Found, PutError, Redirect, SlotMap, Stored, Watch,
-        bulk::pieces::{CHUNK_BYTES, PAGE, in_time},
+        BackendError, Bulk, Changes, Connector, Found, PutError, Redirect, SlotMap, Stored, Watch,
+        bulk::{
+            Change,
+            pieces::{PAGE, chunks, in_time},
+        },
         slot_of,
         url::{HostAndPort, RedisTarget},
     },
@@ -153,19 +156,19 @@ impl ClusterBulk {
         Err(BackendError::SlotsMoving)
     }
 
-    /// Writes one chunk. `written` counts the entries that were answered with OK.
-    async fn put_chunk(
+    /// Makes the changes of one chunk. `written` counts those that were confirmed.
+    async fn change_chunk(
         &self,
-        entries: &[(String, Vec<u8>)],
+        changes: &[Change<'_>],
         written: &mut dyn FnMut(usize),
     ) -> Result<(), BackendError> {
-        let slots: Vec<_> = entries.iter().map(|(key, _)| slot_of(key)).collect();
-        let mut open: Vec<_> = (0..entries.len()).map(|position| (position, None)).collect();
+        let slots: Vec<_> = changes.iter().map(|(key, _)| slot_of(key)).collect();
+        let mut open: Vec<_> = (0..changes.len()).map(|position| (position, None)).collect();
         for _ in 0..HOPS {
             for (place, asking, positions) in self.groups(&slots, &std::mem::take(&mut open))? {
                 let connection = self.connection(&place).await?;
-                let own = positions.iter().filter_map(|at| entries.get(*at));
-                let answers = in_time(connection.commands.set_each(own, asking)).await?;
+                let own: Vec<_> = positions.iter().filter_map(|at| changes.get(*at).copied()).collect();
+                let answers = in_time(connection.commands.change_each(&own, asking)).await?;
                 let mut failed = None;
                 for (at, answer) in positions.into_iter().zip(answers) {
                     match answer {
@@ -220,26 +223,18 @@ impl ClusterBulk {
 
 impl Bulk for ClusterBulk {
     /// Not all or nothing: a part may have been written when it fails.
-    fn put_all(&self, entries: &[(String, Vec<u8>)], watch: &dyn Watch) -> Result<(), PutError> {
+    fn change(&self, changes: &Changes<'_>, watch: &dyn Watch) -> Result<(), PutError> {
         if !watch.may_commit() {
             return Err(PutError::CalledOff);
         }
         let mut written = 0;
-        let mut rest = entries;
-        while !rest.is_empty() {
-            let mut bytes = 0;
-            let fits = rest.iter().take(PAGE).take_while(|(key, value)| {
-                bytes += key.len() + value.len();
-                bytes < CHUNK_BYTES
-            });
-            let (chunk, others) = rest.split_at(fits.count().max(1));
+        for chunk in chunks(&changes.all(), PAGE) {
             let mut count = |more| {
                 written += more;
                 watch.written(more);
             };
-            let put = self.runtime.block_on(self.put_chunk(chunk, &mut count));
-            put.map_err(|error| PutError::Partly { written, of: entries.len(), error })?;
-            rest = others;
+            let changed = self.runtime.block_on(self.change_chunk(chunk, &mut count));
+            changed.map_err(|error| PutError::Partly { written, of: changes.len(), error })?;
         }
         Ok(())
     }

@@ -31,6 +31,7 @@ use super::{
 use crate::{
     store::{
         BackendError, Connection, Found, ReplyFuture, Size,
+        bulk::Change,
         wire::{ReadActivity, Socket},
     },
     units::millis,
@@ -159,28 +160,33 @@ impl Commands {
         keys.iter().map(found).collect()
     }
 
-    /// Writes each entry, and returns each answer. Only for a cluster in bulk.
-    pub(super) async fn set_each(
+    /// Makes each change, and returns each answer. Only for a cluster in bulk.
+    pub(super) async fn change_each(
         &self,
-        entries: impl Iterator<Item = &(String, Vec<u8>)>,
+        changes: &[Change<'_>],
         asking: bool,
     ) -> Result<Vec<Result<(), BackendError>>, BackendError> {
         let mut commands = Vec::new();
-        for (key, value) in entries {
+        for (key, value) in changes {
             if asking {
                 commands.push(cmd("ASKING"));
             }
-            commands.push(cmd("SET").arg(key).arg(value).take());
+            commands.push(match value {
+                Some(value) => cmd("SET").arg(*key).arg(*value).take(),
+                None => cmd("DEL").arg(*key).take(),
+            });
         }
-        let count = commands.len() / if asking { 2 } else { 1 };
         let mut answers = self.read(commands).await?;
-        let answer = |_| {
+        let answer = |(_, value): &Change<'_>| {
             if asking {
                 is_ok(answers.next())?;
             }
-            is_ok(answers.next())
+            match value {
+                Some(_) => is_ok(answers.next()),
+                None => answers.next::<u64>().map(drop),
+            }
         };
-        Ok((0..count).map(answer).collect())
+        Ok(changes.iter().map(answer).collect())
     }
 
     /// Asks for the length of each key's string. If the server rejects the command, all lengths are unknown.

@@ -16,8 +16,11 @@ use super::{
 use crate::{
     resolver::Resolver,
     store::{
-        BackendError, Bulk, PutError, Stored, Watch,
-        bulk::pieces::{PAGE, PROGRESS_WITHIN, chunks, in_time},
+        BackendError, Bulk, Changes, PutError, Stored, Watch,
+        bulk::{
+            Change,
+            pieces::{PAGE, PROGRESS_WITHIN, chunks, in_time},
+        },
         url::TarantoolTarget,
     },
 };
@@ -53,33 +56,51 @@ impl TarantoolBulk {
         Ok(Self { connection, runtime })
     }
 
-    async fn put(&self, entries: &[(String, Vec<u8>)], watch: &dyn Watch) -> Result<(), PutError> {
-        let functions = &self.connection.functions;
+    async fn write(&self, changes: &Changes<'_>, watch: &dyn Watch) -> Result<(), PutError> {
         let import = format!("{:032x}", fastrand::u128(..));
-        for chunk in chunks(entries, STAGED_AT_ONCE) {
+        let written = match self.stage(&import, &changes.all(), watch).await {
+            Ok(()) if watch.may_commit() => self.commit(&import, changes.len()).await,
+            Ok(()) => Err(PutError::CalledOff),
+            Err(error) => Err(error.into()),
+        };
+        if let Err(PutError::CalledOff | PutError::NotWritten(_)) = written {
+            let put = |out: &mut BytesMut| put_text(&[import.as_bytes()], out);
+            // So that the staged entries take no memory. If this fails, the server forgets them later.
+            let _ = in_time(self.connection.functions.call("import_cancel", 1, put)).await;
+        }
+        written
+    }
+
+    /// Sends the changes, which no reader sees yet.
+    async fn stage(
+        &self,
+        import: &str,
+        changes: &[Change<'_>],
+        watch: &dyn Watch,
+    ) -> Result<(), BackendError> {
+        for chunk in chunks(changes, STAGED_AT_ONCE) {
             let put = |out: &mut BytesMut| {
                 put_text(&[import.as_bytes()], out);
                 put_array(chunk.len(), out);
                 for (key, value) in chunk {
-                    put_array(2, out);
+                    put_array(1 + usize::from(value.is_some()), out);
                     put_text(&[key.as_bytes()], out);
-                    put_text(&[value], out);
+                    value.iter().for_each(|value| put_text(&[value], out));
                 }
             };
-            in_time(functions.call("import_stage", 2, put)).await?;
+            in_time(self.connection.functions.call("import_stage", 2, put)).await?;
             watch.written(chunk.len());
         }
-        if !watch.may_commit() {
-            let put = |out: &mut BytesMut| put_text(&[import.as_bytes()], out);
-            // The server forgets them later if this fails.
-            let _ = in_time(functions.call("import_cancel", 1, put)).await;
-            return Err(PutError::CalledOff);
-        }
+        Ok(())
+    }
+
+    /// Shows `count` staged changes to all readers.
+    async fn commit(&self, import: &str, count: usize) -> Result<(), PutError> {
         let put = |out: &mut BytesMut| {
             put_text(&[import.as_bytes()], out);
-            put_uint(entries.len() as u64, out);
+            put_uint(count as u64, out);
         };
-        match in_time(functions.call("import_commit", 2, put)).await {
+        match in_time(self.connection.functions.call("import_commit", 2, put)).await {
             Ok(_) => Ok(()),
             // The server has answered, so nothing was committed.
             Err(
@@ -136,8 +157,8 @@ fn entries(reader: &mut Reader<'_>) -> Result<Vec<Entry>, Malformed> {
 }
 
 impl Bulk for TarantoolBulk {
-    fn put_all(&self, entries: &[(String, Vec<u8>)], watch: &dyn Watch) -> Result<(), PutError> {
-        self.runtime.block_on(self.put(entries, watch))
+    fn change(&self, changes: &Changes<'_>, watch: &dyn Watch) -> Result<(), PutError> {
+        self.runtime.block_on(self.write(changes, watch))
     }
 
     fn get_many(&self, keys: &[String]) -> Result<Vec<Stored>, BackendError> {

@@ -170,3 +170,45 @@ proptest! {
         }
     }
 }
+
+#[rstest]
+#[case::memcached("memcached://cache", "memcached://cache:11211")]
+#[case::memcached_slash("memcached://cache/", "memcached://cache:11211")]
+#[case::memcached_servers("memcached://a:1,[::1],b", "memcached://a:1,[::1]:11211,b:11211")]
+#[case::tarantool("tarantool://app:hunter2@db", "tarantool://app:***@db:3301/scoring")]
+#[case::tarantool_module("tarantool://app:hunter2@db:1/ratings_2", "tarantool://app:***@db:1/ratings_2")]
+#[case::tarantool_without_a_password("tarantool://app@db/", "tarantool://app@db:3301/scoring")]
+fn a_url_of_another_server_is_shown_without_its_password(#[case] given: &str, #[case] shown: &str) {
+    a_url_is_shown_without_its_password(given, shown);
+}
+
+#[rstest]
+#[case::memcached_without_slashes("memcached:hunter2", StoreUrlError::Memcached)]
+#[case::memcached_without_a_host("memcached://", StoreUrlError::Memcached)]
+#[case::memcached_user("memcached://x:hunter2@a", StoreUrlError::Memcached)]
+#[case::memcached_twice("memcached://a,b,a", StoreUrlError::Memcached)]
+#[case::memcached_path("memcached://a/hunter2", StoreUrlError::Memcached)]
+#[case::memcached_port("memcached://a:0", StoreUrlError::Memcached)]
+#[case::memcached_blank("memcached://a, b", StoreUrlError::Blank)]
+#[case::tarantool_without_a_user("tarantool://db", StoreUrlError::Tarantool)]
+#[case::tarantool_password_alone("tarantool://:hunter2@db", StoreUrlError::Tarantool)]
+#[case::tarantool_hosts("tarantool://x:hunter2@a,b", StoreUrlError::Tarantool)]
+#[case::tarantool_module("tarantool://x:hunter2@a/b-c", StoreUrlError::Tarantool)]
+#[case::tarantool_module_with_a_digit_first("tarantool://x:hunter2@a/1", StoreUrlError::Tarantool)]
+#[case::tarantool_path("tarantool://x:hunter2@a/b/c", StoreUrlError::Tarantool)]
+#[case::tarantool_query("tarantool://x:hunter2@a/b?c=d", StoreUrlError::Tarantool)]
+#[case::tarantool_encoding("tarantool://x:%zz@a", StoreUrlError::Encoding)]
+fn a_bad_url_of_another_server_is_refused(#[case] given: &str, #[case] error: StoreUrlError) {
+    assert_eq!(given.parse::<StoreUrl>(), Err(error));
+    assert!(!error.to_string().contains("hunter2"));
+}
+
+#[test]
+fn only_tarantool_of_these_takes_a_password_file() {
+    let with_file = |url: &str| url.parse::<StoreUrl>().unwrap().with_password_file("p".into());
+    let StoreUrl::Tarantool(target) = with_file("tarantool://app@db").unwrap() else { unreachable!() };
+    assert_eq!(target.password, Some(Password::File("p".into())));
+    assert_eq!(with_file("tarantool://app:x@db"), Err(StoreUrlError::PasswordTwice));
+    assert_eq!(with_file("memcached://a"), Err(StoreUrlError::NoPasswordTaken));
+    assert!("tarantool://app@db".parse::<StoreUrl>().unwrap().lacks_password());
+}

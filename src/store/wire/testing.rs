@@ -1,4 +1,4 @@
-//! What every dialect must do, whatever the bytes.
+//! Checks that every dialect must pass, for any bytes.
 
 use bytes::BytesMut;
 

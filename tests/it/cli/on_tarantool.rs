@@ -183,6 +183,20 @@ async fn the_service_itself_may_not_import_and_no_password_is_shown() {
 }
 
 #[tokio::test]
+async fn a_server_without_enough_memory_takes_no_entry_and_forgets_those_that_it_has() {
+    let server = TarantoolServer::start().await;
+    put(&server, entries(10, "old")).await.unwrap().unwrap();
+    // 256 MiB are 320 values of 0.8 MB.
+    let large = "x".repeat(800_000);
+    let url = server.import_url();
+    let put = spawn_blocking(move || open(&url).put_all(&entries(400, &large), &|| {}));
+    let error = put.await.unwrap().unwrap_err();
+    assert_eq!(error.to_string(), "nothing was written: writes are refused (2)");
+    assert!(server.lua("return unpack(scoring.get_many({'i:1', 'i:11'}))").await.contains("- old\n- null"));
+    eventually(WITHIN, "it is forgotten", async || is_moved(&server).await).await;
+}
+
+#[tokio::test]
 async fn a_read_only_server_takes_no_import() {
     let (sandbox, server) = (Sandbox::new(), TarantoolServer::start().await);
     server.lua("box.cfg{read_only = true}").await;

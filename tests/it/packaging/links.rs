@@ -1,6 +1,6 @@
 //! Every link in the documents has a target.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use super::{path, text};
 
@@ -32,5 +32,42 @@ fn every_relative_link_leads_to_a_file() {
         for target in targets(&text(&name)) {
             assert!(folder.join(target).exists(), "{name} links to {target}");
         }
+    }
+}
+
+/// The texts of all Rust files in `folder`.
+fn sources(folder: &Path, found: &mut String) {
+    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        if entry.path().is_dir() {
+            sources(&entry.path(), found);
+        } else if entry.path().extension().is_some_and(|extension| extension == "rs") {
+            found.push_str(&fs::read_to_string(entry.path()).unwrap());
+        }
+    }
+}
+
+#[test]
+fn every_test_that_the_fault_table_names_exists() {
+    let mut all = String::new();
+    for folder in ["src", "tests", "testkit", "simulation/src"] {
+        sources(&path(folder), &mut all);
+    }
+    let page = text("docs/faults.md");
+    let cells = page.lines().filter(|line| line.starts_with('|')).flat_map(|line| line.split('|'));
+    let tests = cells
+        .filter_map(|cell| cell.trim().strip_prefix("test only: ").or(cell.trim().strip_prefix("test: ")));
+    let names: Vec<_> = tests.flat_map(|tests| tests.split(", ")).collect();
+    assert!(names.len() > 20, "{names:?}");
+    for name in names {
+        // A case is `function::case`, and a group of tests `start*`.
+        let exists = match (name.strip_suffix('*'), name.split_once("::")) {
+            (_, Some((function, case))) => {
+                all.contains(&format!("fn {function}("))
+                    && all.contains(&format!("#[case::{}", case.trim_end_matches('*')))
+            }
+            (Some(start), None) => all.contains(&format!("fn {start}")),
+            (None, None) => all.contains(&format!("fn {name}(")),
+        };
+        assert!(exists, "docs/faults.md names {name}");
     }
 }

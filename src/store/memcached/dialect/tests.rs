@@ -3,8 +3,10 @@ use rstest::rstest;
 
 use super::*;
 
+type Taken = Result<Option<(Tag, Answer)>, BackendError>;
+
 /// The first outcome, and the bytes that are left.
-fn take(input: &[u8]) -> (Result<Option<(Tag, Answer)>, BackendError>, Vec<u8>) {
+fn take(input: &[u8]) -> (Taken, Vec<u8>) {
     let mut input = BytesMut::from(input);
     let taken = MetaDialect.take(&mut input);
     (taken, input.to_vec())
