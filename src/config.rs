@@ -130,6 +130,12 @@ impl Settings {
                 url(self) != url(other)
             }
             "auth.salt" => self.auth.salt.expose_secret() != other.auth.salt.expose_secret(),
+            "auth.previous_salt" => {
+                let salt = |settings: &Self| {
+                    settings.auth.previous_salt.as_ref().map(|salt| salt.expose_secret().to_owned())
+                };
+                salt(self) != salt(other)
+            }
             "auth.admin_salt" => {
                 self.auth.admin_salt.expose_secret() != other.auth.admin_salt.expose_secret()
             }

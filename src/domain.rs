@@ -37,7 +37,7 @@ mod score;
 mod timezone;
 mod values;
 
-pub use auth::{AuthPolicy, Authenticator, Caller, Forbidden, InvalidAuthPolicy, MAX_ADMIN_GRACE};
+pub use auth::{AuthPolicy, Authenticator, Caller, Forbidden, InvalidAuthPolicy, MAX_ADMIN_GRACE, Salt};
 pub use fields::{Faults, FieldFault, Reason};
 pub use interests::{Interests, InterestsByClient, MalformedInterests};
 pub use json::{BadJson, Json, Object};

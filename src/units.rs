@@ -106,6 +106,13 @@ pub fn secret<'de, D: Deserializer<'de>>(input: D) -> Result<SecretString, D::Er
     if text == HIDDEN { Err(Error::custom(HIDDEN_IS_NO_SECRET)) } else { Ok(text.into()) }
 }
 
+/// A secret; `""` means `None`.
+pub fn secret_or_none<'de, D: Deserializer<'de>>(input: D) -> Result<Option<SecretString>, D::Error> {
+    parsed_unless_empty(input, |text| {
+        if text == HIDDEN { Err(HIDDEN_IS_NO_SECRET) } else { Ok(SecretString::from(text)) }
+    })
+}
+
 /// A string, not empty.
 pub fn not_empty<'de, D: Deserializer<'de>>(input: D) -> Result<String, D::Error> {
     parsed(input, |text| if text.is_empty() { Err("must not be empty") } else { Ok(text.to_owned()) })

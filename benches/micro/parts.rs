@@ -262,6 +262,7 @@ fn person() -> OnlineScore {
 fn authenticator() -> Authenticator {
     let policy = AuthPolicy {
         salt: "Otus".into(),
+        previous_salt: None,
         admin_salt: "42".into(),
         admin_login: "admin".to_owned(),
         timezone: TimeZoneChoice::Local,

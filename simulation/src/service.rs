@@ -124,6 +124,7 @@ impl Service {
         let admission = expected(Admission::new(&settings.limits, &registry));
         let authenticator = expected(Authenticator::new(AuthPolicy {
             salt: "Otus".into(),
+            previous_salt: None,
             admin_salt: "42".into(),
             admin_login: "admin".to_owned(),
             timezone: TimeZoneChoice::Named(chrono_tz::Tz::UTC),

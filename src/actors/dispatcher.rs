@@ -46,6 +46,8 @@ pub struct Handled {
     pub outcome: Result<Answer, CallError>,
     /// Known once the arguments have been read.
     pub context: CallContext,
+    /// The caller, once the token has been checked and matches.
+    pub caller: Option<Caller>,
 }
 
 /// What a call's log line contains about its arguments. Never their values.
@@ -133,12 +135,18 @@ impl DispatcherActor {
         Self { plan, scoring, interests }
     }
 
-    /// Checks a call. Sets `context` as soon as it is known, so that the log line of a rejected call has it too.
-    fn check(&self, request: MethodRequest, context: &mut CallContext) -> Result<Checked, CallError> {
+    /// Checks a call. Sets `context` and `caller` as soon as they are known, so that the log line of a rejected call has them too.
+    fn check(
+        &self,
+        request: MethodRequest,
+        context: &mut CallContext,
+        known: &mut Option<Caller>,
+    ) -> Result<Checked, CallError> {
         let now = (self.plan.clock)();
         let authenticator = self.plan.authenticator.load();
         let caller = authenticator.check(&request, now)?;
-        if caller == Caller::Partner {
+        *known = Some(caller);
+        if caller != Caller::Admin {
             self.check_rate(&request)?;
         }
         let method = Method::from_name(&request.method)?;
@@ -150,7 +158,7 @@ impl DispatcherActor {
                 let person = person?;
                 Ok(match caller {
                     Caller::Admin => Checked::AdminScore,
-                    Caller::Partner => Checked::Score(person),
+                    Caller::Partner(_) => Checked::Score(person),
                 })
             }
             Method::ClientsInterests => {
@@ -208,17 +216,17 @@ impl Handler<CallMethod> for DispatcherActor {
         let deadline = Deadline::after(msg.received, self.plan.deadline);
         let Ok(admitted) = self.plan.admission.admit(deadline) else {
             let outcome = Err(CallError::Unavailable);
-            return ActorReply::Now(Handled { outcome, context: CallContext::Unknown });
+            return ActorReply::Now(Handled { outcome, context: CallContext::Unknown, caller: None });
         };
-        let mut context = CallContext::Unknown;
-        match self.check(msg.request, &mut context) {
-            Err(refused) => ActorReply::Now(Handled { outcome: Err(refused), context }),
+        let (mut context, mut caller) = (CallContext::Unknown, None);
+        match self.check(msg.request, &mut context, &mut caller) {
+            Err(refused) => ActorReply::Now(Handled { outcome: Err(refused), context, caller }),
             Ok(call) => {
                 let answer = self.route(call, deadline);
                 ActorReply::Later(Box::pin(async move {
                     let outcome = answer.await;
                     drop(admitted);
-                    Handled { outcome, context }
+                    Handled { outcome, context, caller }
                 }))
             }
         }

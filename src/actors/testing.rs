@@ -27,6 +27,7 @@ use crate::{
 pub(crate) fn authenticator(timezone: chrono_tz::Tz, admin_grace: Duration) -> Authenticator {
     Authenticator::new(AuthPolicy {
         salt: "Otus".into(),
+        previous_salt: None,
         admin_salt: "42".into(),
         admin_login: "admin".to_owned(),
         timezone: TimeZoneChoice::Named(timezone),

@@ -22,6 +22,12 @@ pub struct AuthSettings {
     /// The file that `salt` was read from, if any.
     #[serde(deserialize_with = "units::path")]
     pub salt_file: Option<PathBuf>,
+    /// The salt before a rotation, which stays valid; `None` by default.
+    #[serde(deserialize_with = "units::secret_or_none")]
+    pub previous_salt: Option<SecretString>,
+    /// The file that `previous_salt` was read from, if any.
+    #[serde(deserialize_with = "units::path")]
+    pub previous_salt_file: Option<PathBuf>,
     /// The salt of the admin's tokens, not empty; `42` by default.
     #[serde(deserialize_with = "units::secret")]
     pub admin_salt: SecretString,
@@ -48,6 +54,7 @@ impl AuthSettings {
     pub fn policy(&self) -> AuthPolicy {
         AuthPolicy {
             salt: self.salt.clone(),
+            previous_salt: self.previous_salt.clone(),
             admin_salt: self.admin_salt.clone(),
             admin_login: self.admin_login.clone(),
             timezone: self.timezone,
@@ -55,9 +62,16 @@ impl AuthSettings {
         }
     }
 
-    /// Whether either salt is public.
+    /// Whether one of the salts is public.
     pub fn has_public_salt(&self) -> bool {
-        [&self.salt, &self.admin_salt].iter().any(|salt| PUBLIC_SALTS.contains(&salt.expose_secret()))
+        let salts = [&self.salt, &self.admin_salt].into_iter().chain(&self.previous_salt);
+        salts.into_iter().any(|salt| PUBLIC_SALTS.contains(&salt.expose_secret()))
+    }
+
+    /// Whether the previous salt is another one than the current one.
+    pub fn has_two_salts(&self) -> bool {
+        let salt = self.salt.expose_secret();
+        self.previous_salt.as_ref().is_none_or(|previous| previous.expose_secret() != salt)
     }
 }
 

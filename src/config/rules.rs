@@ -12,7 +12,7 @@ use crate::units::{HIDDEN, HIDDEN_IS_NO_SECRET, written};
 
 /// Adds an error for each rule that `settings` break.
 pub(super) fn check(settings: &Settings, layers: &Layers, errors: &mut ConfigErrors) {
-    let Settings { http, admin, store, cache, limits, .. } = settings;
+    let Settings { http, admin, auth, store, cache, limits, .. } = settings;
 
     let mut rule = |keys: &[&str], holds: bool, problem: &dyn Fn() -> String| {
         // A key at fault has its default here, so a broken rule would not be the user's mistake.
@@ -35,6 +35,8 @@ pub(super) fn check(settings: &Settings, layers: &Layers, errors: &mut ConfigErr
             key,
             "auth.salt",
             "auth.salt_file",
+            "auth.previous_salt",
+            "auth.previous_salt_file",
             "auth.admin_salt",
             "auth.admin_salt_file",
             "auth.allow_public_salts",
@@ -42,11 +44,16 @@ pub(super) fn check(settings: &Settings, layers: &Layers, errors: &mut ConfigErr
         exposed.is_none(),
         &|| {
             format!(
-                "other hosts may reach {bind}, where auth.salt and auth.admin_salt must not be the public Otus and 42; \
-                 set both, or auth.allow_public_salts = true"
+                "other hosts may reach {bind}, where auth.salt, auth.previous_salt and auth.admin_salt must not be the public Otus \
+                 and 42; set them, or auth.allow_public_salts = true"
             )
         },
     );
+    let salts = ["auth.previous_salt", "auth.previous_salt_file", "auth.salt", "auth.salt_file"];
+    rule(&salts, auth.has_two_salts(), &|| {
+        "auth.previous_salt is the same as auth.salt; leave it out unless the salt is being changed"
+            .to_owned()
+    });
     rule(&["admin.bind", "http.bind"], admin.bind.is_none_or(|bind| !clash(bind, http.bind)), &|| {
         "http.bind and admin.bind take the same port; change one of them".to_owned()
     });

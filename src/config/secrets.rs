@@ -5,6 +5,7 @@ use std::path::Path;
 use secrecy::SecretString;
 
 use super::Settings;
+use super::auth::AuthSettings;
 use super::error::{ConfigErrors, Problem};
 use super::layers::{Entry, Layers};
 use crate::secret_file;
@@ -36,6 +37,7 @@ pub(super) fn resolve(settings: &mut Settings, layers: &Layers, errors: &mut Con
     let cache_log_in_key = first_set(&["cache.sentinel_password_file", "cache.sentinel_user"]);
     let outcomes = [
         ("auth.salt_file", fill_salt(&mut auth.salt, auth.salt_file.as_deref(), "auth.salt", is_set)),
+        ("auth.previous_salt_file", fill_previous_salt(auth, is_set)),
         (
             "auth.admin_salt_file",
             fill_salt(&mut auth.admin_salt, auth.admin_salt_file.as_deref(), "auth.admin_salt", is_set),
@@ -65,6 +67,16 @@ fn fill_salt(
         return Err(format!("{key} is set as well; set only one of them"));
     }
     *salt = secret_file::read(file)?;
+    Ok(())
+}
+
+fn fill_previous_salt(auth: &mut AuthSettings, is_set: impl Fn(&str) -> bool) -> Result<(), String> {
+    let mut salt = SecretString::default();
+    let file = auth.previous_salt_file.as_deref();
+    fill_salt(&mut salt, file, "auth.previous_salt", is_set)?;
+    if file.is_some() {
+        auth.previous_salt = Some(salt);
+    }
     Ok(())
 }
 

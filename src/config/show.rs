@@ -53,7 +53,8 @@ fn holds_secret(shown: &Value) -> bool {
 
 fn shown(entry: &Entry) -> Value {
     match (entry.key.as_str(), &entry.value) {
-        ("auth.salt" | "auth.admin_salt", _) => HIDDEN.into(),
+        ("auth.previous_salt", Value::String(salt)) if salt.is_empty() => "".into(),
+        ("auth.salt" | "auth.previous_salt" | "auth.admin_salt", _) => HIDDEN.into(),
         ("store.url" | "cache.url", Value::String(url)) if !url.is_empty() => {
             url.parse().map_or_else(|_| HIDDEN.to_owned(), |url: StoreUrl| url.to_string()).into()
         }

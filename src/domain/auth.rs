@@ -22,6 +22,8 @@ pub const MAX_ADMIN_GRACE: Duration = Duration::from_secs(3600);
 pub struct AuthPolicy {
     /// The last part of the text whose digest is a partner's token.
     pub salt: SecretString,
+    /// The salt that tokens were made with before a rotation, and that is still valid.
+    pub previous_salt: Option<SecretString>,
     /// The last part of the text whose digest is the admin's token.
     pub admin_salt: SecretString,
     /// The admin's login, compared exactly.
@@ -51,7 +53,33 @@ pub enum Caller {
     /// The service's own administrator.
     Admin,
     /// A partner, with the account and login that the request names.
-    Partner,
+    Partner(Salt),
+}
+
+/// The salt of a partner's token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Salt {
+    /// The one that tokens are made with now.
+    Current,
+    /// The one before a rotation.
+    Previous,
+}
+
+// ===== impl Caller =====
+
+impl Caller {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Admin, Self::Partner(Salt::Current), Self::Partner(Salt::Previous)];
+
+    /// The kind of the token, in the log and in metrics.
+    #[must_use]
+    pub const fn token(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Partner(Salt::Current) => "salt",
+            Self::Partner(Salt::Previous) => "previous",
+        }
+    }
 }
 
 /// Creates and checks tokens by one [`AuthPolicy`].
@@ -95,7 +123,11 @@ impl Authenticator {
             let previous = same(&self.admin_token(earlier), token);
             (Caller::Admin, current | previous)
         } else {
-            (Caller::Partner, same(&self.partner_token(&request.account, &request.login), token))
+            let by = |salt| same(&self.token_by(salt, &request.account, &request.login), token);
+            let current = by(&self.policy.salt);
+            let previous = self.policy.previous_salt.as_ref().map_or(Choice::from(0), by);
+            let salt = if previous.into() { Salt::Previous } else { Salt::Current };
+            (Caller::Partner(salt), current | previous)
         };
         if matches.into() { Ok(caller) } else { Err(Forbidden) }
     }
@@ -103,7 +135,11 @@ impl Authenticator {
     /// The token of a partner: lower-case hex SHA-512 of `account + login + salt`.
     #[must_use]
     pub fn partner_token(&self, account: &str, login: &str) -> String {
-        digest(&[account, login, self.policy.salt.expose_secret()])
+        self.token_by(&self.policy.salt, account, login)
+    }
+
+    fn token_by(&self, salt: &SecretString, account: &str, login: &str) -> String {
+        digest(&[account, login, salt.expose_secret()])
     }
 
     /// The admin's token at `now`: lower-case hex SHA-512 of `YYYYMMDDHH + admin_salt`.

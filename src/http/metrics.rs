@@ -6,7 +6,10 @@ use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
 };
 
-use crate::{domain::Method, units::LATENCY_BUCKETS};
+use crate::{
+    domain::{Caller, Method},
+    units::LATENCY_BUCKETS,
+};
 
 /// The label of a request without a valid method, so that clients cannot create labels.
 pub(super) const OTHER: &str = "other";
@@ -20,6 +23,8 @@ pub struct HttpMetrics {
     requests: IntCounterVec,
     methods: Arc<[OfMethod]>,
     other: Arc<OfMethod>,
+    /// By the kind of the token, in the order of [`Caller::ALL`].
+    tokens: [IntCounter; Caller::ALL.len()],
     in_flight: IntGauge,
     handshakes: IntGauge,
 }
@@ -54,11 +59,19 @@ impl HttpMetrics {
             .buckets(LATENCY_BUCKETS.to_vec()),
             &["method"],
         )?;
+        let tokens = IntCounterVec::new(
+            Opts::new(
+                "scoring_auth_tokens_total",
+                "Calls with a valid token: of the current salt, of the previous one, or of the admin.",
+            ),
+            &["token"],
+        )?;
         let in_flight = IntGauge::new("scoring_requests_in_flight", "Requests that are being answered.")?;
         let handshakes =
             IntGauge::new("scoring_tls_handshakes_in_progress", "Connections that are shaking hands.")?;
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(durations.clone()))?;
+        registry.register(Box::new(tokens.clone()))?;
         registry.register(Box::new(in_flight.clone()))?;
         registry.register(Box::new(handshakes.clone()))?;
         let of_method = |name| OfMethod {
@@ -67,7 +80,8 @@ impl HttpMetrics {
             durations: durations.with_label_values(&[name]),
         };
         let methods = Method::ALL.iter().map(|method| of_method(method.as_str())).collect();
-        Ok(Self { methods, other: Arc::new(of_method(OTHER)), requests, in_flight, handshakes })
+        let tokens = Caller::ALL.map(|caller| tokens.with_label_values(&[caller.token()]));
+        Ok(Self { methods, other: Arc::new(of_method(OTHER)), requests, tokens, in_flight, handshakes })
     }
 
     /// The number of requests in flight.
@@ -93,6 +107,12 @@ impl HttpMetrics {
     /// Counts a rejected head. Its duration says nothing about the service, so only `code` is counted.
     pub(super) fn refused_head(&self, code: u16) {
         self.requests.with_label_values(&[OTHER, code.to_string().as_str()]).inc();
+    }
+
+    /// Counts a call with a valid token.
+    pub(super) fn authenticated(&self, caller: Caller) {
+        let kinds = Caller::ALL.iter().zip(&self.tokens);
+        kinds.filter(|(kind, _)| **kind == caller).for_each(|(_, count)| count.inc());
     }
 
     pub(super) fn answered(&self, method: &'static str, code: u16, took: Duration) {

@@ -4,8 +4,8 @@ use rstest::rstest;
 
 use super::given;
 
-const PUBLIC: &str = "where auth.salt and auth.admin_salt must not be the public Otus and 42; \
-                      set both, or auth.allow_public_salts = true";
+const PUBLIC: &str = "where auth.salt, auth.previous_salt and auth.admin_salt must not be the public Otus and 42; \
+                      set them, or auth.allow_public_salts = true";
 
 #[rstest]
 #[case::loopback(&["http.bind=127.0.0.2:80"], true)]
@@ -18,6 +18,14 @@ const PUBLIC: &str = "where auth.salt and auth.admin_salt must not be the public
 #[case::own_salts(&["http.bind=0.0.0.0:80", "auth.salt=a", "auth.admin_salt=b"], true)]
 #[case::only_one_own_salt(&["http.bind=0.0.0.0:80", "auth.salt=a"], false)]
 #[case::only_the_admins_own_salt(&["http.bind=0.0.0.0:80", "auth.admin_salt=b"], false)]
+#[case::public_previous_salt(
+    &["http.bind=0.0.0.0:80", "auth.salt=a", "auth.admin_salt=b", "auth.previous_salt=Otus"],
+    false
+)]
+#[case::own_previous_salt(
+    &["http.bind=0.0.0.0:80", "auth.salt=a", "auth.admin_salt=b", "auth.previous_salt=c"],
+    true
+)]
 #[case::swapped(&["http.bind=0.0.0.0:80", "auth.salt=42", "auth.admin_salt=Otus"], false)]
 fn public_salts_serve_loopback_only(#[case] assignments: &[&str], #[case] valid: bool) {
     let loaded = assignments.iter().fold(given(), |given, assignment| given.set(assignment)).load();
@@ -29,6 +37,13 @@ fn public_salts_serve_loopback_only(#[case] assignments: &[&str], #[case] valid:
             "{line}"
         );
     }
+}
+
+#[test]
+fn a_rotation_needs_two_salts() {
+    let errors = given().set("auth.salt=a").set("auth.previous_salt=a").errors();
+    let expected = "--set: auth.previous_salt: auth.previous_salt is the same as auth.salt; leave it out unless the salt is being changed";
+    assert_eq!(errors, [expected]);
 }
 
 #[test]

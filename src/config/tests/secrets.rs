@@ -66,6 +66,11 @@ fn only_the_path_of_a_password_file_counts_as_a_change() {
     "auth.salt=x",
     "auth.salt_file: auth.salt is set as well; set only one of them"
 )]
+#[case::previous_salt(
+    "AUTH__PREVIOUS_SALT_FILE",
+    "auth.previous_salt=x",
+    "auth.previous_salt_file: auth.previous_salt is set as well; set only one of them"
+)]
 #[case::admin_salt(
     "AUTH__ADMIN_SALT_FILE",
     "auth.admin_salt=x",
@@ -94,6 +99,7 @@ fn a_secret_file_needs_a_place_to_fill(#[case] name: &str, #[case] assignment: &
 
 #[rstest]
 #[case::salt("auth.salt_file")]
+#[case::previous_salt("auth.previous_salt_file")]
 #[case::admin_salt("auth.admin_salt_file")]
 #[case::store_password("store.password_file")]
 #[case::cache_password("cache.password_file")]

@@ -11,6 +11,7 @@ const PARTNER: &str = "55cc9ce545bcd144300fe9efc28e65d415b923ebb6be1e19d2750a2c0
 fn policy(zone: &str, grace: Duration) -> AuthPolicy {
     AuthPolicy {
         salt: "Otus".into(),
+        previous_salt: None,
         admin_salt: "42".into(),
         admin_login: "admin".to_owned(),
         timezone: zone.parse().unwrap(),
@@ -53,7 +54,7 @@ fn a_partners_token_is_the_contracts_digest() {
 }
 
 #[rstest]
-#[case::own_token("horns&hoofs", "h&f", PARTNER.to_owned(), Ok(Caller::Partner))]
+#[case::own_token("horns&hoofs", "h&f", PARTNER.to_owned(), Ok(Caller::Partner(Salt::Current)))]
 #[case::empty("horns&hoofs", "h&f", String::new(), Err(Forbidden))]
 #[case::nonsense("horns&hoofs", "h&f", "sdd".to_owned(), Err(Forbidden))]
 #[case::upper_case("horns&hoofs", "h&f", PARTNER.to_uppercase(), Err(Forbidden))]
@@ -78,7 +79,7 @@ fn a_partner_is_known_by_its_token(
 #[test]
 fn an_empty_account_and_login_have_a_token_of_their_own() {
     let auth = authenticator("UTC", 0);
-    assert_eq!(check(&auth, "", "", &lower_hex(&Sha512::digest("Otus"))), Ok(Caller::Partner));
+    assert_eq!(check(&auth, "", "", &lower_hex(&Sha512::digest("Otus"))), Ok(Caller::Partner(Salt::Current)));
 }
 
 // ===== the admin =====
@@ -111,7 +112,7 @@ fn the_admin_is_known_by_the_hours_token(
 fn a_login_that_only_resembles_the_admins_is_a_partners() {
     let auth = authenticator("UTC", 0);
     let token = auth.partner_token("horns&hoofs", "Admin");
-    assert_eq!(check(&auth, "horns&hoofs", "Admin", &token), Ok(Caller::Partner));
+    assert_eq!(check(&auth, "horns&hoofs", "Admin", &token), Ok(Caller::Partner(Salt::Current)));
 }
 
 #[test]
@@ -199,7 +200,7 @@ proptest! {
         prop_assume!(login != "admin");
         let auth = authenticator("UTC", 0);
         let token = auth.partner_token(&account, &login);
-        prop_assert_eq!(check(&auth, &account, &login, &token), Ok(Caller::Partner));
+        prop_assert_eq!(check(&auth, &account, &login, &token), Ok(Caller::Partner(Salt::Current)));
     }
 
     #[test]
@@ -229,4 +230,27 @@ proptest! {
         let request = request("", "admin", &auth.admin_token(made));
         prop_assert_eq!(auth.check(&request, made + TimeDelta::seconds(later)), Ok(Caller::Admin));
     }
+}
+
+#[test]
+fn the_token_of_the_previous_salt_holds_during_a_rotation() {
+    let old = authenticator("UTC", 0);
+    let new = AuthPolicy {
+        salt: "new".into(),
+        previous_salt: Some("Otus".into()),
+        ..policy("UTC", Duration::ZERO)
+    };
+    let rotating = Authenticator::new(new.clone()).unwrap();
+    let rotated = Authenticator::new(AuthPolicy { previous_salt: None, ..new }).unwrap();
+    let now = Utc.with_ymd_and_hms(2026, 11, 22, 12, 0, 0).unwrap();
+    let check =
+        |authenticator: &Authenticator, token: &str| authenticator.check(&request("a", "b", token), now);
+    let (before, after) = (old.partner_token("a", "b"), rotating.partner_token("a", "b"));
+    assert_ne!(before, after);
+    assert_eq!(check(&rotating, &before), Ok(Caller::Partner(Salt::Previous)));
+    assert_eq!(check(&rotating, &after), Ok(Caller::Partner(Salt::Current)));
+    assert_eq!(check(&rotating, &old.partner_token("a", "c")), Err(Forbidden));
+    assert_eq!(check(&rotated, &before), Err(Forbidden));
+    assert_eq!(check(&rotated, &after), Ok(Caller::Partner(Salt::Current)));
+    assert!(!format!("{rotating:?}").contains("Otus"), "{rotating:?}");
 }

@@ -23,7 +23,7 @@ use crate::{
     },
     admission::Admission,
     deadline::Deadline,
-    domain::{Answer, CallError, Json, Method, MethodRequest},
+    domain::{Answer, CallError, Caller, Json, Method, MethodRequest},
     http::{
         envelope::{Refusal, respond},
         metrics::{HttpMetrics, OTHER},
@@ -79,6 +79,7 @@ struct Known {
     account: String,
     method: Option<Method>,
     context: CallContext,
+    caller: Option<Caller>,
 }
 
 /// Answers `POST /method`.
@@ -118,7 +119,9 @@ pub(in crate::http) async fn call(
     let (code, took) = (response.status().as_u16(), begun.elapsed());
     let method = known.method.map_or(OTHER, Method::as_str);
     plan.metrics.answered(method, code, took);
+    known.caller.iter().for_each(|caller| plan.metrics.authenticated(*caller));
 
+    let token = known.caller.map(Caller::token);
     let account = known.account;
     let (has, nclients) = match known.context {
         CallContext::Unknown => (None, None),
@@ -142,7 +145,7 @@ pub(in crate::http) async fn call(
         .or_else(|| TraceContext::of(&span).filter(TraceContext::is_sampled))
         .map(|context| context.trace_id().to_string());
     let _entered = span.entered();
-    tracing::info!(request_id = id, method, account, code, duration, has, nclients, trace_id, "call");
+    tracing::info!(request_id = id, method, account, token, code, duration, has, nclients, trace_id, "call");
     response
 }
 
@@ -183,6 +186,7 @@ async fn answer(
     let handled =
         dispatcher.ask(CallMethod { request, received }, deadline).await.map_err(CallError::from)?;
     known.context = handled.context;
+    known.caller = handled.caller;
     Ok(handled.outcome?)
 }
 

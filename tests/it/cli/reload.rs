@@ -71,6 +71,33 @@ async fn sighup_applies_salts_and_level_and_names_the_other_changes() {
     service.ended().await.succeeded();
 }
 
+/// As docs/operations.md walks through it.
+#[tokio::test]
+async fn a_salt_is_rotated_without_a_refused_call() {
+    let sandbox = Sandbox::new();
+    sandbox.write("old", "one");
+    sandbox.write("new", "two");
+    let (service, address) = serve(&sandbox, "[auth]\nsalt_file = \"old\"\n").await;
+    let both = async || [status(&address, "one").await, status(&address, "two").await];
+    assert_eq!(both().await, [200, 403]);
+    sandbox.write("x.toml", "[auth]\nsalt_file = \"new\"\nprevious_salt_file = \"old\"\n");
+    service.signal(Signal::HUP);
+    eventually(LOGS_WITHIN, "both hold", async || {
+        let [old, new] = both().await;
+        assert_eq!(old, 200, "the old token must hold throughout");
+        new == 200
+    })
+    .await;
+    let previous = service.out().matches(r#""token":"previous""#).count();
+    assert!(previous > 0, "{}", service.out());
+    assert_eq!(status(&address, "three").await, 403);
+    sandbox.write("x.toml", "[auth]\nsalt_file = \"new\"\n");
+    service.signal(Signal::HUP);
+    eventually(LOGS_WITHIN, "the old one is over", async || both().await == [403, 200]).await;
+    let changed = r#""changed":"auth.previous_salt auth.previous_salt_file auth.salt auth.salt_file""#;
+    assert!(service.out().contains(changed), "{}", service.out());
+}
+
 /// The file is read at each connect, so nothing waits for a restart, and the URL is as it was.
 #[tokio::test]
 async fn row_56_sighup_after_a_password_was_rotated_names_no_setting() {

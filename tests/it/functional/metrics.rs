@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use super::actors::{Fall, tell};
 
 /// The metrics that dashboards and alerts rely on, and the labels of each.
-const PROMISED: [(&str, &[&str]); 11] = [
+const PROMISED: [(&str, &[&str]); 12] = [
     ("scoring_http_requests_total", &["code", "method"]),
     ("scoring_http_request_duration_seconds_bucket", &["le", "method"]),
     ("scoring_store_up", &["role"]),
@@ -27,6 +27,7 @@ const PROMISED: [(&str, &[&str]); 11] = [
     ("scoring_actor_mailbox_depth", &["actor"]),
     ("scoring_requests_shed_total", &["reason"]),
     ("scoring_requests_in_flight", &[]),
+    ("scoring_auth_tokens_total", &["token"]),
 ];
 
 /// The process' own.

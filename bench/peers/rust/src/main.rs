@@ -57,6 +57,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let url = env::var("REDIS_URL")?;
     let policy = AuthPolicy {
         salt: "Otus".into(),
+        previous_salt: None,
         admin_salt: "42".into(),
         admin_login: "admin".to_owned(),
         timezone: TimeZoneChoice::Local,
