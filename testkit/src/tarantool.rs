@@ -30,8 +30,8 @@ require('console').listen('unix/:./console')
 if arg[2] == 'with' then
     dofile(arg[1] .. '/init.lua')
 else
-    box.cfg{listen = os.getenv('SCORING_LISTEN'), memtx_memory = 256 * 1024 * 1024}
     package.path = arg[1] .. '/?.lua;' .. package.path
+    box.cfg{listen = os.getenv('SCORING_LISTEN'), memtx_memory = 256 * 1024 * 1024}
 end
 "#;
 
