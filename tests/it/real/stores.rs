@@ -467,6 +467,18 @@ async fn a_cached_value_expires(#[case] kind: Kind) {
     assert_eq!(connection.get("uid:longer".to_owned()).await.unwrap(), Some(b"3".to_vec()));
 }
 
+/// It takes no memory after a while, and counts as missing before that.
+#[tokio::test]
+async fn an_expired_score_on_tarantool_is_missing_at_once() {
+    let server = TarantoolServer::start().await;
+    let found = server.lua("scoring.cache_put('uid:x', '1', 0); return scoring.cache_get('uid:x')").await;
+    assert_eq!(found.trim(), "---\n- null\n...");
+    eventually(ALL_IS_OK_WITHIN, "it is removed", async || {
+        server.lua("return box.space.scoring_cache:len()").await.contains("- 0")
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn several_memcached_servers_each_have_their_share() {
     let servers =

@@ -53,7 +53,8 @@ fn ask(line: &Line<u8>, question: u8) -> JoinHandle<Result<u8, BackendError>> {
 
 /// The next question, as the server reads it.
 async fn asked(far: &mut DuplexStream) -> (u64, u8) {
-    (far.read_u64().await.unwrap(), far.read_u8().await.unwrap())
+    let question = async { (far.read_u64().await.unwrap(), far.read_u8().await.unwrap()) };
+    timeout(SECOND * 10, question).await.expect("no question comes")
 }
 
 async fn answer(far: &mut DuplexStream, tag: u64, answer: u8) {
