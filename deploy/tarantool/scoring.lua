@@ -30,6 +30,7 @@ local PAGE_LIMIT = 4 * 1024 * 1024
 -- Rows that are moved or deleted before others have their turn.
 local PIECE = 100
 local EXPIRED_PIECE = 1000
+local COUNTED_PIECE = 1000
 -- Seconds after which an import that is not continued is forgotten.
 local FORGOTTEN_AFTER = 3600
 -- Bytes of a key; the service's have at most 36.
@@ -214,23 +215,43 @@ end
 
 -- Adds rows to an import that no reader sees yet: each a key and a value, or a key alone to delete it.
 function M.import_stage(import, rows)
-    local started = staging[import] or {rows = 0}
+    local started = staging[import]
+    if started == nil then
+        started = {rows = 0}
+        -- Before the write, which waits for the log: rows of an unknown import are forgotten.
+        staging[import] = started
+    end
+    started.last = clock.monotonic()
     local staged = space('_staged')
     box.atomic(function()
         for _, row in ipairs(rows) do
             staged:replace({import, row[1], row[2]})
         end
     end)
+    if staging[import] ~= started then
+        error('the import was cancelled')
+    end
     started.rows = started.rows + #rows
     started.last = clock.monotonic()
-    staging[import] = started
     return true
 end
 
--- Shows an import of so many rows to all readers, at once.
+-- The staged rows of an import. Others have their turn meanwhile.
+local function count_staged(import)
+    local count = 0
+    for _ in space('_staged'):pairs({import}) do
+        count = count + 1
+        if count % COUNTED_PIECE == 0 then
+            fiber.yield()
+        end
+    end
+    return count
+end
+
+-- Shows an import of so many rows, all with different keys, to all readers at once.
 function M.import_commit(import, rows)
     local started = staging[import] or {rows = 0}
-    if started.rows ~= rows then
+    if started.rows ~= rows or count_staged(import) ~= rows or (rows > 0 and staging[import] ~= started) then
         error('the import is not complete')
     end
     local live = space('_live')
@@ -304,6 +325,8 @@ function M.page(prefix, after, limit)
             end
             after = key
         end
+        -- There may be many deleted keys in a row.
+        fiber.yield()
     until #rows > 0 or #keys == 0
     return rows
 end
@@ -378,7 +401,8 @@ local function loop(fiber_name, needs_log, piece)
         fiber.self():name(name .. '_' .. fiber_name, {truncate = true})
         while true do
             local is_done, more = true, false
-            if not (needs_log and box.info.ro) then
+            -- A replica gets the spaces from its primary.
+            if space('_cache') ~= nil and not (needs_log and box.info.ro) then
                 is_done, more = pcall(piece)
                 if not is_done then
                     log.error('%s: %s failed: %s', name, fiber_name, more)

@@ -57,6 +57,9 @@ pub(super) enum Failure {
     WrittenMeanwhile(String),
     #[error("{0} stored values are malformed")]
     Malformed(usize),
+    /// The change is made, and only its verification has failed.
+    #[error("{done}, but that could not be verified: {source}")]
+    Unverified { done: String, source: Box<Failure> },
     /// A call has no answer.
     #[error("{source} (request id {request_id})")]
     Call { source: ClientError, request_id: String },
@@ -125,6 +128,7 @@ impl Failure {
             | Self::Input { .. }
             | Self::BadLines { .. }
             | Self::WrittenMeanwhile(_)
+            | Self::Unverified { .. }
             | Self::Malformed(_)
             | Self::Call { .. }
             | Self::Probe { .. }

@@ -54,7 +54,7 @@ pub trait Bulk: Send {
     ) -> Result<(), BackendError>;
 }
 
-/// The entries to write, and the keys to delete. No key is in both.
+/// The entries to write, and the keys to delete. No key is there twice.
 #[derive(Debug, Clone, Copy)]
 pub struct Changes<'a> {
     /// Keys and their new values.

@@ -59,7 +59,11 @@ pub(super) fn run(args: &DeleteArgs, place: &StorePlace, gate: Gate) -> Result<(
         let deleted = store.change(&Changes { put: &[], delete: &delete }, &watch);
         drop((watch, store));
         deleted.map_err(|source| Failure::Write { url: place.url.to_string(), source })?;
-        let left = place.open(Purpose::Read)?.get_many(&delete).map_err(failed)?;
+        let verified = place.open(Purpose::Read).and_then(|store| store.get_many(&delete).map_err(failed));
+        let left = verified.map_err(|source| Failure::Unverified {
+            done: format!("deleted {}", count(delete.len(), "client")),
+            source: Box::new(source),
+        })?;
         let left = left.into_iter().filter(|stored| *stored != Stored::Nothing).count();
         if left > 0 {
             return Err(Failure::WrittenMeanwhile(count(left, "deleted client")));

@@ -94,13 +94,17 @@ pub(super) fn run(args: &ImportArgs, place: &StorePlace, gate: Gate) -> Result<(
     let written = store.change(&Changes { put: &entries, delete: &delete }, &watch);
     drop((watch, store));
     written.map_err(|source| Failure::Write { url: place.url.to_string(), source })?;
+    let clients = count(entries.len(), "client");
     if args.replace {
-        let left = others(&*place.open(Purpose::Read)?, &entries, true, place)?.len();
-        if left > 0 {
-            return Err(Failure::WrittenMeanwhile(count(left, "client")));
+        let verified = place.open(Purpose::Read).and_then(|store| others(&*store, &entries, true, place));
+        let left = verified.map_err(|source| Failure::Unverified {
+            done: format!("imported {clients}, deleted {}", delete.len()),
+            source: Box::new(source),
+        })?;
+        if !left.is_empty() {
+            return Err(Failure::WrittenMeanwhile(count(left.len(), "client")));
         }
     }
-    let clients = count(entries.len(), "client");
     let mut but = if skipped { format!(", skipped {bad}") } else { String::new() };
     if args.replace {
         but = format!(", deleted {}", delete.len());

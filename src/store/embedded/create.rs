@@ -101,7 +101,7 @@ pub(super) fn prepare(path: &Path, disk: &Arc<dyn Disk>) -> Result<Kind, Backend
     }
     let file = match File::open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            make(path, &|_| Ok(()), Place::New, disk, &|| true)?;
+            make(path, &|_| Ok(()), Place::New, disk, &|| true)?.kept()?;
             return Ok(Kind::Ours);
         }
         file => file.map_err(|error| of_system(&error))?,
@@ -116,17 +116,16 @@ pub(super) fn prepare(path: &Path, disk: &Arc<dyn Disk>) -> Result<Kind, Backend
 
 /// Replaces a file without data by a new one.
 pub(super) fn replace_empty(path: &Path, disk: &Arc<dyn Disk>) -> Result<(), BackendError> {
-    make(path, &|_| Ok(()), Place::Taken, disk, &|| true).map(drop)
+    make(path, &|_| Ok(()), Place::Taken, disk, &|| true)?.kept()
 }
 
-/// Puts a new file, with the entries that `fill` writes, in the place of the one at `path`, if `may_replace` says so. Returns whether
-/// it did.
+/// Puts a new file, with the entries that `fill` writes, in the place of the one at `path`, if `may_replace` says so.
 pub(super) fn replace(
     path: &Path,
     disk: &Arc<dyn Disk>,
     fill: &Fill<'_>,
     may_replace: &dyn Fn() -> bool,
-) -> Result<bool, BackendError> {
+) -> Result<Placed, BackendError> {
     make(path, fill, Place::Taken, disk, may_replace)
 }
 
@@ -154,7 +153,7 @@ fn take_over(path: &Path, disk: &Arc<dyn Disk>) -> Result<(), BackendError> {
         }
         Ok(())
     };
-    make(path, &fill, Place::Taken, disk, &|| true)?;
+    make(path, &fill, Place::Taken, disk, &|| true)?.kept()?;
     // The lock lasts until here: a write after the read would be lost.
     locks.close().map_err(|error| of_system(path, &error))?;
     tracing::info!(file = %path.display(), "a file of an older version was taken over");
@@ -187,14 +186,33 @@ enum Place {
 /// Writes the entries of a new file.
 type Fill<'a> = dyn Fn(&mut NewTable<'_>) -> Result<(), redb::Error> + 'a;
 
-/// Returns whether the file is in its place, which `may_replace` decides once the file is complete.
+/// The end of a file's creation.
+pub(super) enum Placed {
+    /// The file is in its place, and stays there.
+    InPlace,
+    /// The file is in its place, but after a crash the old one may be there again.
+    Unsure(BackendError),
+    /// The old file stays.
+    CalledOff,
+}
+
+impl Placed {
+    fn kept(self) -> Result<(), BackendError> {
+        match self {
+            Self::InPlace | Self::CalledOff => Ok(()),
+            Self::Unsure(error) => Err(error),
+        }
+    }
+}
+
+/// `may_replace` decides whether the file comes to its place once it is complete.
 fn make(
     path: &Path,
     fill: &Fill<'_>,
     place: Place,
     disk: &Arc<dyn Disk>,
     may_replace: &dyn Fn() -> bool,
-) -> Result<bool, BackendError> {
+) -> Result<Placed, BackendError> {
     let of_system = |error: io::Error| of_system(path, &error);
     // A link stays, and its target is replaced.
     let target =
@@ -214,34 +232,40 @@ fn make(
     if place == Place::Taken {
         keep_owner(&file, path).map_err(of_system)?;
     }
+    let parent = File::open(folder).map_err(of_system)?;
     let made = guarded(path, || {
         let database = database(file, disk.clone())?;
         let transaction = database.begin_write()?;
         fill(&mut transaction.open_table(PERSISTENT)?)?;
         transaction.commit()?;
         if !may_replace() {
-            return Ok(false);
+            return Ok(None);
         }
         match place {
             Place::Taken => fs::rename(&new, &target)?,
             Place::New => rename_to_new(&new, path)?,
         }
-        File::open(folder)?.sync_all()?;
-        database.close().map_err(opened)?;
-        Ok(true)
+        Ok(Some(database))
     });
     // It does not exist any more if it was renamed.
     let _ = fs::remove_file(&new);
-    made
+    let Some(database) = made? else { return Ok(Placed::CalledOff) };
+    let kept = guarded(path, || {
+        parent.sync_all()?;
+        database.close().map_err(opened)
+    });
+    Ok(kept.map_or_else(Placed::Unsure, |()| Placed::InPlace))
 }
 
-/// Gives `file` the owner and the rights of the file at `path`. Only root may change an owner; all others own both
-/// files.
+/// Gives `file` the owner, the group and the rights of the file at `path`. Only root may change an owner; a group may be
+/// changed to another one of the user's. A user who may do neither gets an error.
 fn keep_owner(file: &File, path: &Path) -> io::Result<()> {
     let old = fs::metadata(path)?;
     file.set_permissions(old.permissions())?;
-    if old.uid() != file.metadata()?.uid() {
-        fchown(file, Some(old.uid()), Some(old.gid()))?;
+    let new = file.metadata()?;
+    let (uid, gid) = (old.uid(), old.gid());
+    if (new.uid(), new.gid()) != (uid, gid) {
+        fchown(file, Some(uid).filter(|uid| *uid != new.uid()), Some(gid).filter(|gid| *gid != new.gid()))?;
     }
     Ok(())
 }

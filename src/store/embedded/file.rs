@@ -15,7 +15,7 @@ use redb::{
 
 use super::{
     blocks::Blocks,
-    create::{self, Kind},
+    create::{self, Kind, Placed},
     disk::{Disk, SystemDisk},
     fault::{damaged, guarded, of_system, opened, storage},
     identity::Identity,
@@ -42,6 +42,8 @@ pub struct EmbeddedFile {
 enum Handle {
     Reader(ReadOnlyDatabase),
     Writer(Database),
+    /// A file of an older version, in memory and only to be read.
+    Older(Database),
 }
 
 // ===== impl Handle =====
@@ -51,6 +53,7 @@ impl std::fmt::Debug for Handle {
         f.write_str(match self {
             Self::Reader(_) => "Reader",
             Self::Writer(_) => "Writer",
+            Self::Older(_) => "Older",
         })
     }
 }
@@ -103,7 +106,7 @@ impl EmbeddedFile {
         let identity = Identity::of(&file).map_err(|error| of_system(path, &error))?;
         let database = match Kind::of(&file).map_err(|error| of_system(path, &error))? {
             Kind::Ours => Self::reader(path, Blocks::new(file, true, disk))?,
-            Kind::Older => Handle::Writer(guarded(path, || create::load_older(&file))?),
+            Kind::Older => Handle::Older(guarded(path, || create::load_older(&file))?),
             Kind::Empty | Kind::NeverMade => return Err(storage(path, "the file is empty")),
             Kind::Foreign => return Err(storage(path, "not a file of this service")),
         };
@@ -139,7 +142,7 @@ impl EmbeddedFile {
         guarded(&self.path, || {
             let snapshot = match &self.database {
                 Handle::Reader(database) => database.begin_read()?,
-                Handle::Writer(database) => database.begin_read()?,
+                Handle::Writer(database) | Handle::Older(database) => database.begin_read()?,
             };
             read(&snapshot.open_table(PERSISTENT)?)
         })
@@ -216,8 +219,11 @@ impl EmbeddedFile {
             Ok(())
         };
         let disk: Arc<dyn Disk> = Arc::new(SystemDisk);
-        let is_replaced = create::replace(&self.path, &disk, &fill, &|| watch.may_commit())?;
-        if is_replaced { Ok(()) } else { Err(PutError::CalledOff) }
+        match create::replace(&self.path, &disk, &fill, &|| watch.may_commit())? {
+            Placed::InPlace => Ok(()),
+            Placed::Unsure(error) => Err(PutError::Unknown(error)),
+            Placed::CalledOff => Err(PutError::CalledOff),
+        }
     }
 
     fn insert(&self, entries: &[(String, Vec<u8>)], watch: &dyn Watch) -> Result<(), PutError> {

@@ -167,6 +167,27 @@ async fn an_import_without_its_client_is_forgotten() {
 }
 
 #[tokio::test]
+async fn an_import_of_which_a_row_is_missing_is_not_committed() {
+    let server = TarantoolServer::start().await;
+    server.lua("scoring.import_stage('one', {{'i:1', 'new'}, {'i:2', 'new'}})").await;
+    server.lua("box.space.scoring_staged:delete({'one', 'i:2'})").await;
+    let commit = server.lua("return pcall(scoring.import_commit, 'one', 2)").await;
+    assert!(commit.contains("- false"), "{commit}");
+    assert!(server.lua("return scoring.get_many({'i:1'})[1]").await.contains("null"));
+}
+
+/// A chunk whose answer the client has given up, and which it has cancelled meanwhile, while the log is slow.
+#[tokio::test]
+async fn a_cancelled_chunk_does_not_come_back() {
+    let server = TarantoolServer::start().await;
+    let race = "local f = require('fiber').new(function() pcall(scoring.import_stage, 'one', {{'i:1', 'new'}}) end); \
+                f:set_joinable(true); require('fiber').yield(); scoring.import_cancel('one'); f:join(); \
+                return pcall(scoring.import_commit, 'one', 1)";
+    assert!(server.lua(race).await.contains("- false"));
+    eventually(WITHIN, "it is forgotten", async || is_moved(&server).await).await;
+}
+
+#[tokio::test]
 async fn the_service_itself_may_not_import_and_no_password_is_shown() {
     let (sandbox, server) = (Sandbox::new(), TarantoolServer::start().await);
     let ended = import(&sandbox, &server.url(), &lines(1, "a")).await;
