@@ -27,6 +27,9 @@ const IMPORT_PASSWORD: &str = "of-the-import";
 /// The server's own script: the one that comes with the service, and a console for the tools.
 const INIT: &str = r#"
 require('console').listen('unix/:./console')
+if arg[3] == 'slowly' then
+    box.cfg{wal_mode = 'fsync', work_dir = os.getenv('SCORING_WORK_DIR')}
+end
 if arg[2] == 'with' then
     dofile(arg[1] .. '/init.lua')
 else
@@ -41,6 +44,16 @@ pub struct TarantoolServer {
     port: ReservedPort,
     dir: TempDir,
     process: ServerProcess,
+    log: Log,
+}
+
+/// How the server writes its log.
+#[derive(Debug, Clone, Copy)]
+enum Log {
+    /// As by default.
+    Fast,
+    /// Each change waits for the disk.
+    Synced,
 }
 
 // ===== impl TarantoolServer =====
@@ -52,10 +65,19 @@ impl TarantoolServer {
     ///
     /// When `tarantool` is not installed, or does not serve within 20 s.
     pub async fn start() -> Self {
+        Self::with(Log::Fast).await
+    }
+
+    /// As [`start`](Self::start), with a log in which each change waits for the disk.
+    pub async fn start_synced() -> Self {
+        Self::with(Log::Synced).await
+    }
+
+    async fn with(log: Log) -> Self {
         let (port, dir) = (ReservedPort::new(), tempfile::tempdir().unwrap());
         std::fs::write(dir.path().join("init.lua"), INIT).unwrap();
-        let process = ServerProcess::start(&command(&port, &dir, true));
-        let server = Self { port, dir, process };
+        let process = ServerProcess::start(&command(&port, &dir, true, log));
+        let server = Self { port, dir, process, log };
         server.serves().await;
         server
     }
@@ -83,14 +105,14 @@ impl TarantoolServer {
     /// Starts it again at the same address, with its interests. Kills it first if it runs.
     pub async fn restart(&self) {
         self.kill9();
-        self.process.run(&command(&self.port, &self.dir, true));
+        self.process.run(&command(&self.port, &self.dir, true, self.log));
         self.serves().await;
     }
 
     /// As [`restart`](Self::restart), without the functions. [`load`](Self::load) loads them.
     pub async fn restart_without_functions(&self) {
         self.kill9();
-        self.process.run(&command(&self.port, &self.dir, false));
+        self.process.run(&command(&self.port, &self.dir, false, self.log));
         self.says("box.info.status", "running").await;
     }
 
@@ -156,9 +178,13 @@ impl Deref for TarantoolServer {
     }
 }
 
-fn command(port: &ReservedPort, dir: &TempDir, has_functions: bool) -> Program {
+fn command(port: &ReservedPort, dir: &TempDir, has_functions: bool, log: Log) -> Program {
     let functions = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/tarantool");
-    let arguments = ["init.lua", functions, if has_functions { "with" } else { "without" }];
+    let log = match log {
+        Log::Fast => "fast",
+        Log::Synced => "slowly",
+    };
+    let arguments = ["init.lua", functions, if has_functions { "with" } else { "without" }, log];
     Program::new("tarantool", "tarantool", &arguments, dir.path()).with(&[
         ("SCORING_LISTEN", &port.addr().to_string()),
         ("SCORING_WORK_DIR", &dir.path().display().to_string()),

@@ -176,6 +176,22 @@ async fn an_import_of_which_a_row_is_missing_is_not_committed() {
     assert!(server.lua("return scoring.get_many({'i:1'})[1]").await.contains("null"));
 }
 
+/// A fiber forgets the rows of imports that it does not know; here it always has some.
+#[tokio::test]
+async fn an_import_loses_no_row_while_others_are_forgotten() {
+    let server = TarantoolServer::start_synced().await;
+    let race = "local fiber, over, damaged, count = require('fiber'), false, 0, 0; \
+        local function rows(n, key) local t = {} for i = 1, n do t[i] = {key .. i, 'v'} end return t end; \
+        fiber.create(function() local i = 0; while not over do i = i + 1; local id = 'junk' .. i; \
+            pcall(scoring.import_stage, id, rows(200, 'x')); scoring.import_cancel(id); fiber.sleep(0) end end); \
+        local begun = fiber.time(); \
+        while fiber.time() - begun < 1.5 do count = count + 1; local id = 'a' .. count; \
+            scoring.import_stage(id, rows(250, 'i:')); \
+            if not pcall(scoring.import_commit, id, 250) then damaged = damaged + 1 end end; \
+        over = true; return damaged, count > 0";
+    assert_eq!(server.lua(race).await.trim(), "---\n- 0\n- true\n...");
+}
+
 /// A chunk whose answer the client has given up, and which it has cancelled meanwhile, while the log is slow.
 #[tokio::test]
 async fn a_cancelled_chunk_does_not_come_back() {
