@@ -5,7 +5,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, future::BoxFuture};
 
 use tokio::sync::watch;
 
@@ -120,6 +120,17 @@ pub trait Connector: fmt::Debug + Send + Sync {
     fn sentinels(&self) -> Option<SentinelReport> {
         None
     }
+}
+
+/// A connection of any kind, as [`Connector::connect`] returns it.
+pub(super) fn connecting<C: Connection + 'static>(
+    establish: impl Future<Output = Result<C, BackendError>> + Send + 'static,
+) -> ReplyFuture<Arc<dyn Connection>> {
+    async {
+        let connection: Arc<dyn Connection> = Arc::new(establish.await?);
+        Ok(connection)
+    }
+    .boxed()
 }
 
 /// The result of [`Connection::sizes`] for one key.

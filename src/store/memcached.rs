@@ -22,6 +22,7 @@ use self::dialect::{Answer, MetaDialect, write_get, write_set};
 use super::{
     BackendError, Cluster, ClusterView, Connection, Connector, Network, ReplyFuture, SlotMap, Step,
     SystemNetwork,
+    backend::connecting,
     url::HostAndPort,
     wire::{Dialer, DriverHandle, Line, OWED_FOR, Socket},
 };
@@ -86,11 +87,7 @@ impl MemcachedConnector {
 impl Connector for MemcachedConnector {
     fn connect(&self) -> ReplyFuture<Arc<dyn Connection>> {
         let connector = self.clone();
-        async move {
-            let connection: Arc<dyn Connection> = Arc::new(connector.establish().await?);
-            Ok(connection)
-        }
-        .boxed()
+        connecting(async move { connector.establish().await })
     }
 
     fn is_one_stream(&self) -> bool {

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::{
+    runtime::{Builder, Runtime},
+    time::timeout,
+};
 
-use super::Change;
+use super::{Change, Stored};
 use crate::store::BackendError;
 
 /// Maximum time without a byte from the server. A command has no deadline, but after this time the server counts as
@@ -22,6 +25,24 @@ pub(in crate::store) async fn in_time<T>(
     answer: impl Future<Output = Result<T, BackendError>>,
 ) -> Result<T, BackendError> {
     timeout(PROGRESS_WITHIN, answer).await.unwrap_or(Err(BackendError::TimedOut))
+}
+
+/// The runtime of a bulk connection, on the thread that blocks on it.
+pub(in crate::store) fn blocking_runtime() -> Result<Runtime, BackendError> {
+    let made = Builder::new_current_thread().enable_all().build();
+    made.map_err(|error| BackendError::Disconnected(error.kind()))
+}
+
+/// The values of `keys` in their order, read by `read` for at most [`PAGE`] keys at once.
+pub(in crate::store) async fn by_pages(
+    keys: &[String],
+    read: impl AsyncFn(&[String]) -> Result<Vec<Stored>, BackendError>,
+) -> Result<Vec<Stored>, BackendError> {
+    let mut found = Vec::with_capacity(keys.len());
+    for page in keys.chunks(PAGE) {
+        found.extend(read(page).await?);
+    }
+    Ok(found)
 }
 
 /// Cuts `changes` into runs of about [`CHUNK_BYTES`] and at most `most` changes, each of at least one change.

@@ -7,14 +7,14 @@
 use std::{collections::HashSet, ops::ControlFlow, time::Duration};
 
 use redis::{Cmd, FromRedisValue, Value, cmd};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 
 use super::{connect::RedisConnector, connection::RedisConnection, errors::sort};
 use crate::{
     resolver::Resolver,
     store::{
         BackendError, Bulk, Changes, PutError, Stored, Watch,
-        bulk::pieces::{PAGE, chunks, in_time},
+        bulk::pieces::{PAGE, blocking_runtime, by_pages, chunks, in_time},
         url::RedisTarget,
     },
 };
@@ -35,10 +35,7 @@ impl RedisBulk {
         limit: Duration,
         resolver: &Resolver,
     ) -> Result<Self, BackendError> {
-        let runtime = Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| BackendError::Disconnected(error.kind()))?;
+        let runtime = blocking_runtime()?;
         let connector = RedisConnector::new(target.clone(), limit, resolver.clone());
         let connection = runtime.block_on(connector.establish())?;
         Ok(Self { connection, runtime })
@@ -111,13 +108,7 @@ impl Bulk for RedisBulk {
     }
 
     fn get_many(&self, keys: &[String]) -> Result<Vec<Stored>, BackendError> {
-        self.runtime.block_on(async {
-            let mut found = Vec::with_capacity(keys.len());
-            for page in keys.chunks(PAGE) {
-                found.extend(self.get_page(page).await?);
-            }
-            Ok(found)
-        })
+        self.runtime.block_on(by_pages(keys, async |page| self.get_page(page).await))
     }
 
     fn for_each(

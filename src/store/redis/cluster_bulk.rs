@@ -4,10 +4,7 @@
 use std::{cell::RefCell, collections::BTreeMap, ops::ControlFlow, sync::Arc, time::Duration};
 
 use redis::cmd;
-use tokio::{
-    runtime::{Builder, Runtime},
-    time::timeout,
-};
+use tokio::{runtime::Runtime, time::timeout};
 
 use super::{bulk::scan, connect::RedisConnector, connection::RedisConnection};
 use crate::{
@@ -16,7 +13,7 @@ use crate::{
         BackendError, Bulk, Changes, Connector, Found, PutError, Redirect, SlotMap, Stored, Watch,
         bulk::{
             Change,
-            pieces::{PAGE, chunks, in_time},
+            pieces::{PAGE, blocking_runtime, by_pages, chunks, in_time},
         },
         slot_of,
         url::{HostAndPort, RedisTarget},
@@ -49,10 +46,7 @@ impl ClusterBulk {
         limit: Duration,
         resolver: &Resolver,
     ) -> Result<Self, BackendError> {
-        let runtime = Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| BackendError::Disconnected(error.kind()))?;
+        let runtime = blocking_runtime()?;
         let connector = RedisConnector::new(target.clone(), limit, resolver.clone());
         let map = runtime.block_on(async {
             let none = || BackendError::NoTopology(String::new());
@@ -240,13 +234,7 @@ impl Bulk for ClusterBulk {
     }
 
     fn get_many(&self, keys: &[String]) -> Result<Vec<Stored>, BackendError> {
-        self.runtime.block_on(async {
-            let mut found = Vec::with_capacity(keys.len());
-            for page in keys.chunks(PAGE) {
-                found.extend(self.page(page).await?);
-            }
-            Ok(found)
-        })
+        self.runtime.block_on(by_pages(keys, async |page| self.page(page).await))
     }
 
     /// One primary after the other. Fails if slots move meanwhile, because keys that move could be missed.

@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::FutureExt;
 use secrecy::SecretString;
 use tokio::{
     sync::watch,
@@ -14,6 +13,7 @@ use crate::{
     resolver::Resolver,
     store::{
         BackendError, Cluster, ClusterView, Connection, Connector, ReplyFuture, SentinelReport, Step,
+        backend::connecting,
         url::{HostAndPort, RedisAddress, RedisTarget},
         wire::{Dialer, Network, PasswordSource, Socket, SystemNetwork},
     },
@@ -165,11 +165,7 @@ impl Connector for RedisConnector {
             // The last connection was lost, or there never was one.
             cluster.poke();
         }
-        async move {
-            let connection: Arc<dyn Connection> = Arc::new(connector.establish().await?);
-            Ok(connection)
-        }
-        .boxed()
+        connecting(async move { connector.establish().await })
     }
 
     fn is_one_stream(&self) -> bool {

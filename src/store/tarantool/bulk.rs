@@ -6,7 +6,7 @@
 use std::{ops::ControlFlow, time::Duration};
 
 use bytes::BytesMut;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 
 use super::{
     connect::TarantoolConnector,
@@ -19,7 +19,7 @@ use crate::{
         BackendError, Bulk, Changes, PutError, Stored, Watch,
         bulk::{
             Change,
-            pieces::{PAGE, PROGRESS_WITHIN, chunks, in_time},
+            pieces::{PAGE, PROGRESS_WITHIN, blocking_runtime, by_pages, chunks, in_time},
         },
         url::TarantoolTarget,
     },
@@ -47,10 +47,7 @@ impl TarantoolBulk {
         limit: Duration,
         resolver: &Resolver,
     ) -> Result<Self, BackendError> {
-        let runtime = Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| BackendError::Disconnected(error.kind()))?;
+        let runtime = blocking_runtime()?;
         let connector = TarantoolConnector::new(target.clone(), limit, resolver.clone());
         let connection = runtime.block_on(connector.establish(PROGRESS_WITHIN))?;
         Ok(Self { connection, runtime })
@@ -162,13 +159,7 @@ impl Bulk for TarantoolBulk {
     }
 
     fn get_many(&self, keys: &[String]) -> Result<Vec<Stored>, BackendError> {
-        self.runtime.block_on(async {
-            let mut found = Vec::with_capacity(keys.len());
-            for page in keys.chunks(PAGE) {
-                found.extend(self.values(page).await?);
-            }
-            Ok(found)
-        })
+        self.runtime.block_on(by_pages(keys, async |page| self.values(page).await))
     }
 
     fn for_each(

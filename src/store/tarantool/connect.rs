@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use futures_util::{FutureExt, future::join};
+use futures_util::future::join;
 use secrecy::{ExposeSecret, SecretString};
 use sha1::{Digest, Sha1};
 use tokio::{
@@ -19,6 +19,7 @@ use crate::{
     resolver::Resolver,
     store::{
         BackendError, Connection, Connector, Network, ReplyFuture, Step, SystemNetwork,
+        backend::connecting,
         url::TarantoolTarget,
         wire::{Dialer, Line, OWED_FOR, PasswordSource, Socket},
     },
@@ -71,11 +72,7 @@ impl TarantoolConnector {
 impl Connector for TarantoolConnector {
     fn connect(&self) -> ReplyFuture<Arc<dyn Connection>> {
         let connector = self.clone();
-        async move {
-            let connection: Arc<dyn Connection> = Arc::new(connector.establish(OWED_FOR).await?);
-            Ok(connection)
-        }
-        .boxed()
+        connecting(async move { connector.establish(OWED_FOR).await })
     }
 
     /// Its answers may overtake each other, but their bytes cannot.

@@ -347,7 +347,7 @@ fn key_of(person: &Person) -> String {
     cache_key(&OnlineScore::parse(arguments, &rules).unwrap_or_else(|faults| panic!("{faults}")))
 }
 
-/// 10,000 reads over one connection, of which a quarter is abandoned.
+/// 10,000 reads over one connection. A quarter of the callers leave, at once or soon.
 #[rstest]
 #[case::memcached(Kind::Memcached)]
 #[case::tarantool(Kind::Tarantool)]
