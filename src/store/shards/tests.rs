@@ -1,13 +1,14 @@
 use std::pin::pin;
 
-use futures_util::future::join_all;
+use futures_util::{StreamExt, future::join_all};
 use proptest::prelude::*;
 use tokio::task::spawn_local;
 
 use super::*;
 use crate::{
     store::{
-        LinkHealth, LinkPolicy, Role, StoreHealth,
+        BackendError, CacheClient, LinkHealth, LinkPolicy, PersistentReader, Role, StoreError, StoreHealth,
+        slot_of,
         testing::{Act, MILLI, SECOND, Script, ScriptedCluster, TIMEOUT, status},
     },
     testing::{paused, settle},
