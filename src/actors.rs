@@ -8,8 +8,10 @@
 //! Each file holds one actor; its messages come first. A message's reply type states its failure policy. An actor gets
 //! its peers through the constructor. Every message carries the request's deadline. [`runtime`] knows no actor.
 
+pub mod active_card;
 pub mod cache_lookups;
 pub mod cache_store;
+pub mod card_metrics;
 pub mod dispatcher;
 pub mod interests;
 pub mod links;
@@ -17,6 +19,7 @@ pub mod near_cache;
 pub mod persistent_store;
 pub mod runtime;
 pub mod scoring;
+pub mod settings;
 #[cfg(test)]
 pub(crate) mod testing;
 mod tree;

@@ -17,8 +17,10 @@ use prometheus::{Registry, core::Collector};
 use crate::{
     actors::{
         Tree, TreePlan,
+        active_card::ActiveCard,
         cache_lookups::CacheLookups,
         cache_store::CacheStorePlan,
+        card_metrics::CardMetrics,
         dispatcher::DispatcherPlan,
         near_cache::NearCache,
         persistent_store::PersistentStorePlan,
@@ -116,6 +118,9 @@ impl Application {
         let tls = Tls::from_settings(&settings.http.tls)?;
 
         let lookups = CacheLookups::register(&registry)?;
+        let near = NearCache::from_settings(&settings.cache, lookups.clone());
+        let card_metrics = CardMetrics::register(&registry)?;
+        let card = ActiveCard::from_settings(&settings.scoring, near, card_metrics).into_switch();
         let Stores { cache, persistent } = stores;
         let stores = [cache.clone(), persistent.clone()];
         let by_role = [(Role::Cache, cache.clone()), (Role::Persistent, persistent.clone())];
@@ -125,9 +130,9 @@ impl Application {
                 &settings.store,
                 &settings.limits,
                 authenticator.clone(),
+                card.clone(),
                 admission.clone(),
             ),
-            near: NearCache::from_settings(&settings.cache, lookups.clone()),
             cache: CacheStorePlan::from_settings(&settings.cache, cache, cache_health.clone(), lookups),
             persistent: PersistentStorePlan::from_settings(
                 &settings.store,
@@ -143,7 +148,8 @@ impl Application {
         let admin = settings.admin.bind.map(|address| Bound::to("admin.bind", address)).transpose()?;
         let (address, admin_address) = (public.address, admin.as_ref().map(|bound| bound.address));
         let listener = public.listener.try_clone().map_err(|source| public.error(source))?;
-        let reloader = Reloader::new(authenticator, tls.clone(), [address].into_iter().chain(admin_address));
+        let reloader =
+            Reloader::new(authenticator, card, tls.clone(), [address].into_iter().chain(admin_address));
         let dispatchers = Dispatchers::default();
         let known = dispatchers.clone();
         let on_tree = move |tree: &Tree| {

@@ -5,6 +5,7 @@
 //! - [`error`]: one fault of a configuration
 //! - `layers`: defaults, file, environment and flags, merged; the keys and their types
 //! - `leaves`: the keys of a TOML text, and their lines
+//! - `cards`: scorecards, which are files of their own
 //! - `secrets`: salts and passwords that are kept in files
 //! - `rules`: conditions between keys
 //! - `show`: the result, for `check-config`
@@ -13,6 +14,7 @@
 //! This module does not read the environment by itself, so a test controls everything that matters.
 
 pub mod auth;
+mod cards;
 pub mod error;
 mod layers;
 mod leaves;
@@ -31,6 +33,7 @@ use std::path::Path;
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 
+use crate::actors::settings::ScoringSettings;
 use crate::admission::settings::LimitSettings;
 use crate::http::settings::{AdminSettings, HttpSettings};
 use crate::store::settings::{CacheSettings, StoreSettings};
@@ -55,6 +58,8 @@ pub struct Settings {
     pub store: StoreSettings,
     /// The cache of scores.
     pub cache: CacheSettings,
+    /// How scores are computed.
+    pub scoring: ScoringSettings,
     /// Limits of one process.
     pub limits: LimitSettings,
     /// How the service stops.
@@ -80,7 +85,7 @@ impl Settings {
     /// Loads and checks the settings. Later layers win: the built-in defaults, then `file`, then `environment` (for the
     /// process' own, [`std::env::vars_os`]), then `assignments` such as `store.url=memory:`.
     ///
-    /// Reads only `file` and the files that hold secrets; it opens no connection and resolves no name.
+    /// Reads only `file` and the files that hold secrets and scorecards; it opens no connection and resolves no name.
     ///
     /// # Errors
     ///
@@ -103,6 +108,7 @@ impl Settings {
             return Err(errors);
         };
         secrets::resolve(&mut settings, &layers, &mut errors);
+        cards::read(&mut settings.scoring, &layers, &mut errors);
         rules::check(&settings, &layers, &mut errors);
         settings.effective = show::effective_toml(&layers);
         settings.origins = show::origins(&layers);
@@ -121,7 +127,7 @@ impl Settings {
     }
 
     /// The keys, in alphabetical order, whose values differ between these settings and `other`. A salt counts under its
-    /// own key, even if it comes from a file. A password file counts by its path: its text is read again at each connect.
+    /// own key, even if it comes from a file, and a card counts by its contents. A password file counts by its path: its text is read again at each connect.
     pub fn differing(&self, other: &Self) -> Vec<&str> {
         let differs = |key: &str| match key {
             "store.url" => self.store.url.without_files() != other.store.url.without_files(),
@@ -129,6 +135,8 @@ impl Settings {
                 let url = |settings: &Self| settings.cache.url.as_ref().map(StoreUrl::without_files);
                 url(self) != url(other)
             }
+            "scoring.card" => self.scoring.cards.active != other.scoring.cards.active,
+            "scoring.shadow_card" => self.scoring.cards.shadow != other.scoring.cards.shadow,
             "auth.salt" => self.auth.salt.expose_secret() != other.auth.salt.expose_secret(),
             "auth.previous_salt" => {
                 let salt = |settings: &Self| {

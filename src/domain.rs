@@ -19,11 +19,12 @@
 //! - `values`, `dates`: the types of single fields
 //! - `requests`: the tables themselves
 //! - `auth`, `timezone`: tokens
-//! - `score`, `interests`: computed scores, and stored interests
+//! - `card`, `score`, `interests`: scorecards, their scores, and stored interests
 //! - `request_id`: the ids that a client may choose
 //! - `reply`, `deadline`: types that the actors pass to each other
 
 mod auth;
+mod card;
 mod dates;
 mod fields;
 mod interests;
@@ -38,6 +39,7 @@ mod timezone;
 mod values;
 
 pub use auth::{AuthPolicy, Authenticator, Caller, Forbidden, InvalidAuthPolicy, MAX_ADMIN_GRACE, Salt};
+pub use card::{Card, CardFault, CardFaults, Explained, Points, Range, Share, position_among_people};
 pub use fields::{Faults, FieldFault, Reason};
 pub use interests::{Interests, InterestsByClient, MalformedInterests};
 pub use json::{BadJson, Json, Object};
@@ -46,6 +48,6 @@ pub use redacted::Redacted;
 pub use reply::{ADMIN_SCORE, Answer, CallError};
 pub use request_id::{LONGEST_REQUEST_ID, is_request_id};
 pub use requests::{ClientsInterests, MethodRequest, OnlineScore};
-pub use score::{Score, cache_key};
+pub use score::Score;
 pub use timezone::{TimeZoneChoice, UnknownTimeZone};
 pub use values::{Birthday, ClientId, Email, Gender, Name, Phone, Rules};

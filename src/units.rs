@@ -93,6 +93,13 @@ where
         .ok_or_else(|| Error::custom(format!("must be from {MIN} to {MAX}, got {number}")))
 }
 
+/// A share of a whole, from 0.0 to 1.0.
+pub fn share<'de, D: Deserializer<'de>>(input: D) -> Result<f64, D::Error> {
+    let share = f64::deserialize(input)?;
+    let refused = || Error::custom(format!("must be from 0.0 to 1.0, got {share}"));
+    if (0.0..=1.0).contains(&share) { Ok(share) } else { Err(refused()) }
+}
+
 /// Replaces a secret where settings are shown. It is not accepted as a secret itself: a file made from such output
 /// would otherwise open the service to everyone with this string.
 pub const HIDDEN: &str = "***";

@@ -8,8 +8,10 @@ use prometheus::Registry;
 use scoring_api::{
     actors::{
         Tree, TreePlan,
+        active_card::ActiveCard,
         cache_lookups::CacheLookups,
         cache_store::CacheStorePlan,
+        card_metrics::CardMetrics,
         dispatcher::{CallMethod, DispatcherPlan},
         links::RolePlan,
         near_cache::NearCache,
@@ -18,8 +20,8 @@ use scoring_api::{
     },
     admission::{Admission, settings::LimitSettings},
     domain::{
-        AuthPolicy, Authenticator, ClientsInterests, Json, MethodRequest, OnlineScore, Rules, Score,
-        TimeZoneChoice, cache_key,
+        AuthPolicy, Authenticator, Card, ClientsInterests, Json, MethodRequest, OnlineScore, Rules,
+        TimeZoneChoice,
     },
     resolver::Resolver,
     store::{
@@ -148,12 +150,12 @@ pub fn run(name: &str, times: u64, redis: Option<&Redis>, around: impl FnOnce(&m
             repeat(around, &mut || _ = black_box(authenticator.check(black_box(&request), now).unwrap()));
         }
         Work::Score => {
-            let person = person();
-            repeat(around, &mut || _ = black_box(Score::compute(black_box(&person))));
+            let (card, person, today) = (Card::built_in(), person(), rules().today);
+            repeat(around, &mut || _ = black_box(card.score(black_box(&person), today)));
         }
         Work::Key => {
-            let person = person();
-            repeat(around, &mut || drop(black_box(cache_key(black_box(&person)))));
+            let (card, person, today) = (Card::built_in(), person(), rules().today);
+            repeat(around, &mut || drop(black_box(card.cache_key(black_box(&person), today))));
         }
         Work::Hop => within_actix(
             around,
@@ -252,7 +254,7 @@ fn request(body: &str) -> MethodRequest {
 }
 
 fn rules() -> Rules {
-    Rules { today: wall_clock::now().date_naive(), max_client_ids: 10_000 }
+    Rules { today: wall_clock::now().date_naive(), max_client_ids: 10_000, explain: false }
 }
 
 fn person() -> OnlineScore {
@@ -325,15 +327,17 @@ async fn tree(near_capacity: usize) -> Tree {
         account_rate: None,
         address_rate: None,
     };
+    let near = NearCache::new(near_capacity, HOUR, lookups.clone());
+    let card = ActiveCard::new(Card::built_in(), near, CardMetrics::register(&registry).unwrap());
     let tree = Tree::start(&TreePlan {
         dispatcher: DispatcherPlan {
             authenticator: Arc::new(ArcSwap::from_pointee(authenticator())),
+            card: card.into_switch(),
             admission: Admission::new(&limits, &registry).unwrap(),
             deadline: HOUR,
             max_client_ids: 10_000,
             clock: wall_clock::now,
         },
-        near: NearCache::new(near_capacity, HOUR, lookups.clone()),
         cache: CacheStorePlan { role: role(Role::Cache), ttl: HOUR, lookups },
         persistent: PersistentStorePlan { role: role(Role::Persistent), attempts: 3 },
         runtime: ActorRuntime {

@@ -12,8 +12,10 @@ use prometheus::{Registry, proto::MetricFamily};
 use scoring_api::{
     actors::{
         Tree, TreePlan,
+        active_card::ActiveCard,
         cache_lookups::CacheLookups,
         cache_store::{CacheStoreActor, CacheStorePlan},
+        card_metrics::CardMetrics,
         dispatcher::{DispatcherActor, DispatcherPlan},
         interests::InterestsActor,
         near_cache::NearCache,
@@ -23,7 +25,7 @@ use scoring_api::{
     },
     admission::Admission,
     config::Settings,
-    domain::{AuthPolicy, Authenticator, TimeZoneChoice},
+    domain::{AuthPolicy, Authenticator, Card, TimeZoneChoice},
     store::{
         Connector, EmbeddedConnector, MemcachedConnector, RedisConnector, Role, StoreHealth, StoreMetrics,
         TarantoolConnector, url::StoreUrl,
@@ -131,15 +133,17 @@ impl Service {
             admin_grace: Duration::ZERO,
         }));
         let authenticator = Arc::new(ArcSwap::from_pointee(authenticator));
+        let near = NearCache::from_settings(&settings.cache, lookups.clone());
+        let card = ActiveCard::new(Card::built_in(), near, expected(CardMetrics::register(&registry)));
         let dispatcher = DispatcherPlan::from_settings(
             &settings.store,
             &settings.limits,
             authenticator.clone(),
+            card.into_switch(),
             admission.clone(),
         );
         let tree = Tree::start(&TreePlan {
             dispatcher: DispatcherPlan { clock: wall_clock, ..dispatcher },
-            near: NearCache::from_settings(&settings.cache, lookups.clone()),
             cache: CacheStorePlan::from_settings(&settings.cache, cache, roles[0].clone(), lookups),
             persistent: PersistentStorePlan::from_settings(&settings.store, store, roles[1].clone()),
             runtime: ActorRuntime { restarts: RestartPolicy::default(), health: actors.clone() },

@@ -13,7 +13,7 @@ mod wire;
 use std::cell::{Cell, RefCell};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use scoring_api::domain::{Json, OnlineScore, Rules, Score, cache_key};
+use scoring_api::domain::{Card, Json, OnlineScore, Rules, Score};
 use tokio::time::Instant;
 
 use self::server::Member;
@@ -281,7 +281,8 @@ fn sentinel_name(index: usize) -> String {
 
 /// Persons with every kind of score.
 fn persons() -> Vec<Person> {
-    let rules = Rules { today: start_of_time().date_naive(), max_client_ids: 1 };
+    let today = start_of_time().date_naive();
+    let (card, rules) = (Card::built_in(), Rules { today, max_client_ids: 1, explain: false });
     let all = [
         r#"{"phone": "79175002040", "email": "a@b"}"#,
         r#"{"phone": "79175002041", "email": "a@b", "first_name": "a", "last_name": "b"}"#,
@@ -293,7 +294,8 @@ fn persons() -> Vec<Person> {
     let read = |arguments: &str| {
         let Ok(Json::Object(object)) = Json::parse(arguments.as_bytes()) else { unreachable!("{arguments}") };
         let person = OnlineScore::parse(object, &rules).unwrap_or_else(|faults| unreachable!("{faults}"));
-        Person { arguments: arguments.to_owned(), score: Score::compute(&person), key: cache_key(&person) }
+        let (score, key) = (card.score(&person, today), card.cache_key(&person, today));
+        Person { arguments: arguments.to_owned(), score, key }
     };
     all.map(read).into()
 }

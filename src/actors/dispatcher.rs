@@ -7,17 +7,19 @@ use std::{sync::Arc, time::Duration};
 
 use actix::prelude::*;
 use arc_swap::ArcSwap;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use futures_util::future::{LocalBoxFuture, ready};
 use tokio::time::Instant;
 
 use super::{
+    active_card::{ActiveCard, CardSwitch},
+    card_metrics::Source,
     interests::{InterestsError, LookUpInterests},
     runtime::{
         NamedActor,
         mailbox::{ActorReply, Mailbox, Unanswered, handle_sent},
     },
-    scoring::RateScore,
+    scoring::{RateScore, Rated},
 };
 use crate::{
     admission::{Admission, settings::LimitSettings},
@@ -48,6 +50,8 @@ pub struct Handled {
     pub context: CallContext,
     /// The caller, once the token has been checked and matches.
     pub caller: Option<Caller>,
+    /// The card and the origin of a score, if one was computed or found.
+    pub rated: Option<(Arc<ActiveCard>, Source)>,
 }
 
 /// What a call's log line contains about its arguments. Never their values.
@@ -67,6 +71,8 @@ pub enum CallContext {
 pub struct DispatcherPlan {
     /// Checks tokens. It can be replaced at any time, for all later calls.
     pub authenticator: Arc<ArcSwap<Authenticator>>,
+    /// The card in effect, and its near cache. Both are replaced together, for all later calls.
+    pub card: CardSwitch,
     /// Admits calls.
     pub admission: Arc<Admission>,
     /// The time limit of a call, from its arrival.
@@ -88,8 +94,20 @@ pub struct DispatcherActor {
 /// A call that passed all checks.
 enum Checked {
     AdminScore,
-    Score(OnlineScore),
+    Score { person: OnlineScore, explain: bool, today: NaiveDate, card: Arc<ActiveCard> },
     Interests(ClientsInterests),
+}
+
+/// The answer of an actor, and the card and origin of a score.
+struct Routed {
+    outcome: Result<Answer, CallError>,
+    rated: Option<(Arc<ActiveCard>, Source)>,
+}
+
+impl From<Result<Answer, CallError>> for Routed {
+    fn from(outcome: Result<Answer, CallError>) -> Self {
+        Self { outcome, rated: None }
+    }
 }
 
 // ===== impl DispatcherPlan =====
@@ -103,10 +121,12 @@ impl DispatcherPlan {
         store: &StoreSettings,
         limits: &LimitSettings,
         authenticator: Arc<ArcSwap<Authenticator>>,
+        card: CardSwitch,
         admission: Arc<Admission>,
     ) -> Self {
         Self {
             authenticator,
+            card,
             admission,
             deadline: store.deadline * Self::WAITING.0 / Self::WAITING.1,
             max_client_ids: limits.client_ids,
@@ -150,18 +170,21 @@ impl DispatcherActor {
             self.check_rate(&request)?;
         }
         let method = Method::from_name(&request.method)?;
-        let rules = Rules { today: authenticator.today(now), max_client_ids: self.plan.max_client_ids };
+        let (today, max_client_ids) = (authenticator.today(now), self.plan.max_client_ids);
         match method {
             Method::OnlineScore => {
-                let (person, present) = OnlineScore::parse_and_list(request.arguments, &rules);
+                let card = self.plan.card.load_full();
+                let rules = Rules { today, max_client_ids, explain: card.explains() };
+                let (read, present) = OnlineScore::parse_and_list(request.arguments, &rules);
                 *context = CallContext::Has(present);
-                let person = person?;
+                let (person, explain) = read?;
                 Ok(match caller {
                     Caller::Admin => Checked::AdminScore,
-                    Caller::Partner(_) => Checked::Score(person),
+                    Caller::Partner(_) => Checked::Score { person, explain, today, card },
                 })
             }
             Method::ClientsInterests => {
+                let rules = Rules { today, max_client_ids, explain: false };
                 *context = ClientsInterests::nclients(&request.arguments).into();
                 Ok(Checked::Interests(ClientsInterests::parse(request.arguments, &rules)?))
             }
@@ -178,19 +201,30 @@ impl DispatcherActor {
     }
 
     /// Sends a checked call to the actor that answers it.
-    fn route(&self, call: Checked, deadline: Deadline) -> LocalBoxFuture<'static, Result<Answer, CallError>> {
+    fn route(&self, call: Checked, deadline: Deadline) -> LocalBoxFuture<'static, Routed> {
         match call {
-            Checked::AdminScore => Box::pin(ready(Ok(Answer::AdminScore))),
-            Checked::Score(request) => {
-                let reply = self.scoring.ask(RateScore { request, deadline }, deadline);
-                Box::pin(async move { Ok(Answer::Score(reply.await?)) })
+            Checked::AdminScore => Box::pin(ready(Ok(Answer::AdminScore).into())),
+            Checked::Score { person: request, explain, today, card } => {
+                let used = card.clone();
+                let message = RateScore { request, card, today, explain, deadline };
+                let reply = self.scoring.ask(message, deadline);
+                Box::pin(async move {
+                    match reply.await {
+                        Ok(Rated { answer, source }) => {
+                            Routed { outcome: Ok(answer), rated: Some((used, source)) }
+                        }
+                        Err(unanswered) => Err(unanswered.into()).into(),
+                    }
+                })
             }
             Checked::Interests(wanted) => {
                 let clients = wanted.unique_clients();
                 let reply = self.interests.ask(LookUpInterests { clients, deadline }, deadline);
                 Box::pin(async move {
-                    let found = reply.await?;
-                    found.map(Answer::Interests).map_err(|error| to_call_error(&error))
+                    let found = reply.await.map_err(CallError::from);
+                    found
+                        .and_then(|found| found.map(Answer::Interests).map_err(|error| to_call_error(&error)))
+                        .into()
                 })
             }
         }
@@ -216,17 +250,22 @@ impl Handler<CallMethod> for DispatcherActor {
         let deadline = Deadline::after(msg.received, self.plan.deadline);
         let Ok(admitted) = self.plan.admission.admit(deadline) else {
             let outcome = Err(CallError::Unavailable);
-            return ActorReply::Now(Handled { outcome, context: CallContext::Unknown, caller: None });
+            return ActorReply::Now(Handled {
+                outcome,
+                context: CallContext::Unknown,
+                caller: None,
+                rated: None,
+            });
         };
         let (mut context, mut caller) = (CallContext::Unknown, None);
         match self.check(msg.request, &mut context, &mut caller) {
-            Err(refused) => ActorReply::Now(Handled { outcome: Err(refused), context, caller }),
+            Err(refused) => ActorReply::Now(Handled { outcome: Err(refused), context, caller, rated: None }),
             Ok(call) => {
                 let answer = self.route(call, deadline);
                 ActorReply::Later(Box::pin(async move {
-                    let outcome = answer.await;
+                    let Routed { outcome, rated } = answer.await;
                     drop(admitted);
-                    Handled { outcome, context, caller }
+                    Handled { outcome, context, caller, rated }
                 }))
             }
         }

@@ -1,7 +1,7 @@
 //! The near cache: scores that this process answered recently, served without a request to a store.
 //!
-//! A score is a pure function of the person's data, so the data itself is the key: it is not hashed to a digest, and
-//! two persons cannot share an entry. An entry can be out of date: if the score is changed in the store, this process
+//! By one card, a score is a pure function of the person's data and age, so these are the key: it is not hashed to a
+//! digest, and two persons cannot share an entry. Another card has another near cache. An entry can be out of date: if the score is changed in the store, this process
 //! does not see it until the entry expires. So the near cache is off by default.
 
 use std::time::{Duration, Instant};
@@ -27,8 +27,19 @@ const LONGEST: usize = 512;
 #[derive(Debug, Clone)]
 pub struct NearCache {
     /// `None` if the near cache is off.
-    entries: Option<Cache<OnlineScore, Score>>,
+    entries: Option<Cache<NearKey, Score>>,
+    capacity: usize,
+    ttl: Duration,
     lookups: CacheLookups,
+}
+
+/// All inputs of a score by one card.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct NearKey {
+    /// The person's data.
+    pub person: OnlineScore,
+    /// See [`Card::age`](crate::domain::Card::age): it changes at midnight.
+    pub age: Option<u8>,
 }
 
 /// The lifetime of entries.
@@ -44,7 +55,13 @@ impl NearCache {
     /// An entry takes some 550 bytes.
     pub fn new(capacity: usize, ttl: Duration, lookups: CacheLookups) -> Self {
         let builder = || Cache::builder().max_capacity(as_u64(capacity)).expire_after(Jittered { ttl });
-        Self { entries: (capacity > 0).then(|| builder().build()), lookups }
+        Self { entries: (capacity > 0).then(|| builder().build()), capacity, ttl, lookups }
+    }
+
+    /// An empty cache of the same kind, for the scores of another card.
+    #[must_use]
+    pub fn emptied(&self) -> Self {
+        Self::new(self.capacity, self.ttl, self.lookups.clone())
     }
 
     /// The near cache of the settings.
@@ -52,19 +69,19 @@ impl NearCache {
         Self::new(settings.near_capacity, settings.ttl, lookups)
     }
 
-    /// The score of `person`, if it is cached here. Counts a hit; a miss is left for the cache to count.
-    pub fn get(&self, person: &OnlineScore) -> Option<Score> {
-        let score = self.entries.as_ref()?.get(person)?;
+    /// The score for `key`, if it is cached here. Counts a hit; a miss is left for the cache to count.
+    pub fn get(&self, key: &NearKey) -> Option<Score> {
+        let score = self.entries.as_ref()?.get(key)?;
         self.lookups.count(Lookup::NearHit);
         Some(score)
     }
 
-    /// Keeps the score of `person`, unless their email and names take more than 512 bytes.
-    pub fn keep(&self, person: OnlineScore, score: Score) {
+    /// Keeps a score, unless the person's email and names take more than 512 bytes.
+    pub fn keep(&self, key: NearKey, score: Score) {
         if let Some(entries) = &self.entries
-            && length(&person) <= LONGEST
+            && length(&key.person) <= LONGEST
         {
-            entries.insert(person, score);
+            entries.insert(key, score);
         }
     }
 }
@@ -86,14 +103,14 @@ impl Jittered {
     }
 }
 
-impl Expiry<OnlineScore, Score> for Jittered {
-    fn expire_after_create(&self, _: &OnlineScore, _: &Score, _: Instant) -> Option<Duration> {
+impl Expiry<NearKey, Score> for Jittered {
+    fn expire_after_create(&self, _: &NearKey, _: &Score, _: Instant) -> Option<Duration> {
         Some(self.lifetime())
     }
 
     fn expire_after_update(
         &self,
-        _: &OnlineScore,
+        _: &NearKey,
         _: &Score,
         _: Instant,
         _: Option<Duration>,
@@ -116,10 +133,11 @@ mod tests {
         NearCache::new(capacity, ttl, CacheLookups::register(&Registry::new()).unwrap())
     }
 
-    fn person(json: &str) -> OnlineScore {
+    fn person(json: &str) -> NearKey {
         let Ok(Json::Object(arguments)) = Json::parse(json.as_bytes()) else { panic!("{json} is no object") };
-        let rules = Rules { today: chrono::NaiveDate::from_ymd_opt(2026, 6, 15).unwrap(), max_client_ids: 1 };
-        OnlineScore::parse(arguments, &rules).unwrap()
+        let today = chrono::NaiveDate::from_ymd_opt(2026, 6, 15).unwrap();
+        let rules = Rules { today, max_client_ids: 1, explain: false };
+        NearKey { person: OnlineScore::parse(arguments, &rules).unwrap(), age: Some(26) }
     }
 
     const FULL: &str = r#"{"phone": "79175002040", "email": "a@b", "first_name": "a", "last_name": "b",
@@ -151,6 +169,16 @@ mod tests {
         assert_ne!(other, FULL);
         cache.keep(person(FULL), Score::new(4.25).unwrap());
         assert_eq!(cache.get(&person(&other)), None);
+    }
+
+    #[test]
+    fn a_birthday_at_midnight_makes_another_key() {
+        let cache = cache(10, HOUR);
+        cache.keep(person(FULL), Score::new(4.25).unwrap());
+        for age in [None, Some(27)] {
+            assert_eq!(cache.get(&NearKey { age, ..person(FULL) }), None);
+        }
+        assert_eq!(cache.emptied().get(&person(FULL)), None);
     }
 
     #[test]

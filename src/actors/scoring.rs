@@ -5,14 +5,17 @@
 //!
 //! This actor, not the cache actor, looks in the near cache, so that a near hit costs no message.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use actix::prelude::*;
+use chrono::NaiveDate;
 use tokio::time::Instant;
 
 use super::{
+    active_card::ActiveCard,
     cache_store::{CacheGet, CachePut},
-    near_cache::NearCache,
+    card_metrics::Source,
+    near_cache::NearKey,
     runtime::{
         NamedActor,
         mailbox::{ActorReply, Mailbox, handle_sent},
@@ -20,25 +23,39 @@ use super::{
 };
 use crate::{
     deadline::Deadline,
-    domain::{OnlineScore, Score, cache_key},
+    domain::{Answer, OnlineScore},
 };
 
 /// Asks for the score of a person's data.
 #[derive(Debug, Message)]
-#[rtype(result = "Score")]
+#[rtype(result = "Rated")]
 pub struct RateScore {
     /// The person's data.
     pub request: OnlineScore,
+    /// The card in effect when the call arrived.
+    pub card: Arc<ActiveCard>,
+    /// The day for which the score is asked.
+    pub today: NaiveDate,
+    /// Whether to give the reasons.
+    pub explain: bool,
     /// When the answer becomes useless.
     pub deadline: Deadline,
 }
 
+/// The answer to a [`RateScore`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rated {
+    /// The score, with its reasons if they were asked for.
+    pub answer: Answer,
+    /// The origin of the score.
+    pub source: Source,
+}
+
 /// Answers [`RateScore`] from the near cache, else from the cache, else by computing.
 ///
-/// Has no state of its own, because the near cache belongs to the process: the actor can be restarted at any time.
+/// Has no state of its own, because card and near cache belong to the process: the actor can be restarted at any time.
 #[derive(Debug)]
 pub struct ScoringActor {
-    near: NearCache,
     cache_get: Mailbox<CacheGet>,
     cache_put: Mailbox<CachePut>,
     cache_timeout: Duration,
@@ -48,13 +65,8 @@ pub struct ScoringActor {
 
 impl ScoringActor {
     /// An actor that waits at most `cache_timeout` for the cache.
-    pub fn new(
-        near: NearCache,
-        cache_get: Mailbox<CacheGet>,
-        cache_put: Mailbox<CachePut>,
-        cache_timeout: Duration,
-    ) -> Self {
-        Self { near, cache_get, cache_put, cache_timeout }
+    pub fn new(cache_get: Mailbox<CacheGet>, cache_put: Mailbox<CachePut>, cache_timeout: Duration) -> Self {
+        Self { cache_get, cache_put, cache_timeout }
     }
 }
 
@@ -71,26 +83,39 @@ impl NamedActor for ScoringActor {
 handle_sent!(ScoringActor: RateScore);
 
 impl Handler<RateScore> for ScoringActor {
-    type Result = ActorReply<Score>;
+    type Result = ActorReply<Rated>;
 
     fn handle(&mut self, msg: RateScore, _: &mut Self::Context) -> Self::Result {
-        if let Some(score) = self.near.get(&msg.request) {
-            return ActorReply::Now(score);
+        let RateScore { request: person, card: active, today, explain, deadline: budget } = msg;
+        if explain {
+            let answer = Answer::Explained(active.explain(&person, today));
+            return ActorReply::Now(Rated { answer, source: Source::Computed });
         }
-        let key = cache_key(&msg.request);
-        let deadline = Deadline::after(Instant::now(), self.cache_timeout).earlier(msg.deadline);
+        let rated = move |active: &ActiveCard, person: &OnlineScore, score, source| {
+            active.count(person, today, score, source);
+            Rated { answer: Answer::Score(score), source }
+        };
+        let age = active.card().age(&person, today);
+        let near = NearKey { person, age };
+        if let Some(score) = active.near().get(&near) {
+            return ActorReply::Now(rated(&active, &near.person, score, Source::Near));
+        }
+        let key = active.card().cache_key(&near.person, today);
+        let deadline = Deadline::after(Instant::now(), self.cache_timeout).earlier(budget);
         // The store limits its own time; this limit is for a store actor that is stuck or being restarted.
         let cached = self.cache_get.ask(CacheGet { key: key.clone(), deadline }, deadline);
-        let (near, cache_put) = (self.near.clone(), self.cache_put.clone());
+        let cache_put = self.cache_put.clone();
         ActorReply::Later(Box::pin(async move {
-            if let Ok(Some(score)) = cached.await {
-                near.keep(msg.request, score);
-                return score;
-            }
-            let score = Score::compute(&msg.request);
-            cache_put.do_send(CachePut { key, score, deadline: msg.deadline });
-            near.keep(msg.request, score);
-            score
+            let (score, source) = if let Ok(Some(score)) = cached.await {
+                (score, Source::Cache)
+            } else {
+                let score = active.card().score(&near.person, today);
+                cache_put.do_send(CachePut { key, score, deadline: budget });
+                (score, Source::Computed)
+            };
+            let rated = rated(&active, &near.person, score, source);
+            active.near().keep(near, score);
+            rated
         }))
     }
 }

@@ -18,9 +18,16 @@ use super::runtime::{
     mailbox::{ActorReply, Mailbox, Sent},
 };
 use crate::{
-    actors::dispatcher::DispatcherPlan,
+    actors::{
+        active_card::ActiveCard,
+        cache_lookups::CacheLookups,
+        card_metrics::{CardMetrics, Source},
+        dispatcher::DispatcherPlan,
+        near_cache::NearCache,
+        scoring::Rated,
+    },
     admission::Admission,
-    domain::{AuthPolicy, Authenticator, TimeZoneChoice},
+    domain::{self, AuthPolicy, Authenticator, Card, Score, TimeZoneChoice},
 };
 
 /// The contract's salts.
@@ -36,6 +43,24 @@ pub(crate) fn authenticator(timezone: chrono_tz::Tz, admin_grace: Duration) -> A
     .unwrap()
 }
 
+/// A score that was computed.
+pub(crate) fn rated(score: f64) -> Rated {
+    Rated { answer: domain::Answer::Score(Score::new(score).unwrap()), source: Source::Computed }
+}
+
+/// The built-in card, with a near cache of this capacity.
+pub(crate) fn built_in_card(near_capacity: usize) -> ActiveCard {
+    active(Card::built_in(), near_capacity)
+}
+
+/// This card, with a near cache of this capacity.
+pub(crate) fn active(card: Arc<Card>, near_capacity: usize) -> ActiveCard {
+    let registry = Registry::new();
+    let lookups = CacheLookups::register(&registry).unwrap();
+    let near = NearCache::new(near_capacity, Duration::from_secs(3600), lookups);
+    ActiveCard::new(card, near, CardMetrics::register(&registry).unwrap())
+}
+
 /// The parts of a dispatcher with this authenticator.
 pub(crate) fn dispatcher_plan(
     authenticator: Authenticator,
@@ -44,6 +69,7 @@ pub(crate) fn dispatcher_plan(
     clock: fn() -> DateTime<Utc>,
 ) -> DispatcherPlan {
     DispatcherPlan {
+        card: built_in_card(0).into_switch(),
         authenticator: Arc::new(ArcSwap::from_pointee(authenticator)),
         admission,
         deadline,

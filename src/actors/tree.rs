@@ -9,7 +9,6 @@ use super::{
     cache_store::{CacheStoreActor, CacheStorePlan},
     dispatcher::{CallMethod, DispatcherActor, DispatcherPlan},
     interests::InterestsActor,
-    near_cache::NearCache,
     persistent_store::{PersistentStoreActor, PersistentStorePlan},
     runtime::{ActorRuntime, NamedActor, mailbox::Mailbox},
     scoring::ScoringActor,
@@ -20,8 +19,6 @@ use super::{
 pub struct TreePlan {
     /// The dispatcher.
     pub dispatcher: DispatcherPlan,
-    /// The near cache, shared by all trees.
-    pub near: NearCache,
     /// The cache actor.
     pub cache: CacheStorePlan,
     /// The persistent actor.
@@ -61,12 +58,8 @@ impl Tree {
         let cache_timeout = plan.cache.role.policy.timeout;
         let cache_store = runtime.spawn(CacheStoreActor::new(plan.cache.clone()));
         let persistent_store = runtime.spawn(PersistentStoreActor::new(plan.persistent.clone()));
-        let scoring = runtime.spawn(ScoringActor::new(
-            plan.near.clone(),
-            cache_store.mailbox(),
-            cache_store.mailbox(),
-            cache_timeout,
-        ));
+        let scoring =
+            runtime.spawn(ScoringActor::new(cache_store.mailbox(), cache_store.mailbox(), cache_timeout));
         let interests = runtime.spawn(InterestsActor::new(persistent_store.mailbox()));
         let dispatcher = runtime.spawn(DispatcherActor::new(
             plan.dispatcher.clone(),

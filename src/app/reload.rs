@@ -1,16 +1,17 @@
-//! The settings that can be changed while the service runs: tokens and the certificate.
+//! The settings that can be changed while the service runs: tokens, the card and the certificate.
 
 use std::{net::SocketAddr, sync::Arc};
 
 use arc_swap::ArcSwap;
 
 use super::BuildError;
-use crate::{config::Settings, domain::Authenticator, http::tls::Tls};
+use crate::{actors::active_card::CardSwitch, config::Settings, domain::Authenticator, http::tls::Tls};
 
 /// Changes these settings. Clones change the same service.
 #[derive(Clone)]
 pub struct Reloader {
     authenticator: Arc<ArcSwap<Authenticator>>,
+    card: CardSwitch,
     tls: Option<Tls>,
     /// The service's addresses, which a reload cannot change: new salts must be allowed for these, not for the new
     /// settings'.
@@ -20,10 +21,11 @@ pub struct Reloader {
 impl Reloader {
     pub(super) fn new(
         authenticator: Arc<ArcSwap<Authenticator>>,
+        card: CardSwitch,
         tls: Option<Tls>,
         listens: impl IntoIterator<Item = SocketAddr>,
     ) -> Self {
-        Self { authenticator, tls, listens: listens.into_iter().collect() }
+        Self { authenticator, card, tls, listens: listens.into_iter().collect() }
     }
 
     /// The certificate, if there is one.
@@ -36,12 +38,12 @@ impl Reloader {
         match key {
             "http.tls.cert" | "http.tls.key" => self.tls.is_some() && settings.http.tls.cert.is_some(),
             "log.level" => true,
-            key => key.starts_with("auth."),
+            key => key.starts_with("auth.") || key.starts_with("scoring."),
         }
     }
 
-    /// Takes over salts and certificate: both, or neither if one of them is invalid. For calls in flight, the settings
-    /// at the time of their check count. Reads the certificate's files.
+    /// Takes over salts, card and certificate: all of them, or none if one of them is invalid. For calls in flight, the
+    /// settings at the time of their check count. Reads the certificate's files.
     ///
     /// # Errors
     ///
@@ -53,6 +55,8 @@ impl Reloader {
         let authenticator = Authenticator::new(settings.auth.policy())?;
         let pair = self.tls.as_ref().map(|tls| tls.look(&settings.http.tls)).transpose()?.flatten();
         self.authenticator.store(Arc::new(authenticator));
+        let card = self.card.load().replaced(&settings.scoring);
+        self.card.store(Arc::new(card));
         if let (Some(tls), Some(pair)) = (&self.tls, pair) {
             tls.replace(pair);
         }
@@ -62,11 +66,25 @@ impl Reloader {
 
 #[cfg(test)]
 mod tests {
+    use prometheus::Registry;
     use rstest::rstest;
 
     use super::*;
+    use crate::actors::{
+        active_card::ActiveCard, cache_lookups::CacheLookups, card_metrics::CardMetrics,
+        near_cache::NearCache,
+    };
 
     const OWN: [&str; 2] = ["auth.salt=a", "auth.admin_salt=b"];
+
+    fn test_card() -> CardSwitch {
+        let settings = settings(&[]);
+        let registry = Registry::new();
+        let lookups = CacheLookups::register(&registry).unwrap();
+        let near = NearCache::from_settings(&settings.cache, lookups);
+        let metrics = CardMetrics::register(&registry).unwrap();
+        ActiveCard::from_settings(&settings.scoring, near, metrics).into_switch()
+    }
 
     fn settings(assignments: &[&str]) -> Settings {
         let assignments: Vec<_> = assignments.iter().map(ToString::to_string).collect();
@@ -90,7 +108,7 @@ mod tests {
         let authenticator = Arc::new(ArcSwap::from_pointee(Authenticator::new(policy).unwrap()));
         let before = authenticator.load_full();
         let listens = listens.iter().map(|address| address.parse().unwrap());
-        let reloader = Reloader::new(authenticator.clone(), None, listens);
+        let reloader = Reloader::new(authenticator.clone(), test_card(), None, listens);
 
         assert_eq!(reloader.apply(&settings(assignments)).is_ok(), taken);
         assert_eq!(!Arc::ptr_eq(&before, &authenticator.load()), taken);

@@ -31,6 +31,14 @@ pub(super) fn anniversary(born: NaiveDate, age: i32) -> Option<NaiveDate> {
     born.with_year(year).or_else(|| NaiveDate::from_ymd_opt(year, 3, 1))
 }
 
+/// The age in whole years on `today`; 0 before the day of birth.
+pub(super) fn age_in_years(born: NaiveDate, today: NaiveDate) -> u8 {
+    let years = today.year() - born.year();
+    let is_past = anniversary(born, years).is_none_or(|birthday| birthday <= today);
+    let years = if is_past { years } else { years - 1 };
+    u8::try_from(years.clamp(0, u8::MAX.into())).unwrap_or_default()
+}
+
 impl<C> Field<C> for NaiveDate {
     fn is_empty(raw: &Json) -> bool {
         is_empty_string(raw)

@@ -24,8 +24,8 @@ const MAX_DEPTH: usize = 126;
 pub enum Json {
     /// `null`
     Null,
-    /// `true` or `false`; no field of the protocol has this type.
-    Bool,
+    /// `true` or `false`.
+    Bool(bool),
     /// An integer literal within `i64`.
     Integer(i64),
     /// Any other number: with a fraction or an exponent, outside `i64` or even `f64`, or `-0` (which JSON parsers read as a
@@ -143,7 +143,7 @@ impl fmt::Debug for Json {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Null => f.write_str("null"),
-            Self::Bool => f.write_str("boolean"),
+            Self::Bool(_) => f.write_str("boolean"),
             Self::Integer(_) => f.write_str("integer"),
             Self::OtherNumber => f.write_str("number"),
             Self::String(_) => f.write_str("string"),
@@ -241,8 +241,8 @@ impl<'de> Visitor<'de> for Value<'_> {
         Ok(Json::Null)
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Json, E> {
-        Ok(Json::Bool)
+    fn visit_bool<E>(self, value: bool) -> Result<Json, E> {
+        Ok(Json::Bool(value))
     }
 
     fn visit_i64<E>(self, value: i64) -> Result<Json, E> {

@@ -5,6 +5,7 @@
 use std::{io::Write as _, time::Duration};
 
 use super::auth::Forbidden;
+use super::card::Explained;
 use super::fields::Faults;
 use super::interests::InterestsByClient;
 use super::json::BadJson;
@@ -18,6 +19,8 @@ pub const ADMIN_SCORE: u32 = 42;
 pub enum Answer {
     /// `{"score": 3.0}`
     Score(Score),
+    /// `{"score": 190.0, "reasons": ["R-AGE-2"], "card": "2026-11-a"}`
+    Explained(Explained),
     /// `{"score": 42}`
     AdminScore,
     /// `{"1": ["books"], "2": []}`
@@ -60,6 +63,8 @@ impl Answer {
                 _ = serde_json::to_writer(&mut *to, score);
                 to.push(b'}');
             }
+            // Strings and a finite number can always be serialized.
+            Self::Explained(explained) => _ = serde_json::to_writer(&mut *to, explained),
             // This cannot fail either.
             Self::AdminScore => _ = write!(to, r#"{{"score":{ADMIN_SCORE}}}"#),
             Self::Interests(interests) => to.extend_from_slice(interests.as_json().as_bytes()),
@@ -82,6 +87,10 @@ mod tests {
     #[rstest]
     #[case::a_score_is_a_float(Answer::Score(Score::new(3.0).unwrap()), r#"{"score":3.0}"#)]
     #[case::no_score_at_all(Answer::Score(Score::new(0.0).unwrap()), r#"{"score":0.0}"#)]
+    #[case::with_reasons(
+        Answer::Explained(Explained { score: Score::new(190.0).unwrap(), reasons: vec!["R-AGE-2".into()], card: "a\"".into() }),
+        r#"{"score":190.0,"reasons":["R-AGE-2"],"card":"a\""}"#
+    )]
     #[case::the_admins_is_an_integer(Answer::AdminScore, r#"{"score":42}"#)]
     #[case::interests(interests(), r#"{"2":["books","hi-tech"],"-1":[]}"#)]
     fn is_written_as_the_contracts_response(#[case] answer: Answer, #[case] json: &str) {

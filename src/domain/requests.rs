@@ -73,20 +73,27 @@ impl OnlineScore {
     /// if both its values are present, valid or not. So a client with a mistyped phone is not told that the phone is
     /// missing.
     pub fn parse(arguments: Object, rules: &Rules) -> Result<Self, Faults> {
-        Self::parse_and_list(arguments, rules).0
+        Self::parse_and_list(arguments, rules).0.map(|(person, _)| person)
     }
 
-    /// As [`parse`](Self::parse), and the names of the arguments that are not empty, valid or not, in the order of the
-    /// table: `has` in the call's context.
-    pub fn parse_and_list(arguments: Object, rules: &Rules) -> (Result<Self, Faults>, Vec<&'static str>) {
+    /// As [`parse`](Self::parse), and whether the call asks for reasons; and the names of the arguments that are not
+    /// empty, valid or not, in the order of the table: `has` in the call's context.
+    ///
+    /// `explain` is not a field of the table, because it is no input of a score: no cache key may depend on it.
+    pub fn parse_and_list(
+        arguments: Object,
+        rules: &Rules,
+    ) -> (Result<(Self, bool), Faults>, Vec<&'static str>) {
         let mut form = Form::new(arguments, rules);
         let read = Self::read(&mut form);
         let present = form.filled().to_vec();
+        let explain =
+            if rules.explain { form.take("explain", Some(false), Some(false)) } else { Some(false) };
         if !Self::PAIRS.iter().any(|(one, other)| present.contains(one) && present.contains(other)) {
             let reason = "must have phone and email, first_name and last_name, or gender and birthday";
             form.add_fault("arguments", reason);
         }
-        (form.finish(read), present)
+        (form.finish(read.zip(explain)), present)
     }
 }
 

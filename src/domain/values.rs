@@ -21,6 +21,8 @@ pub struct Rules {
     pub today: NaiveDate,
     /// The maximum number of ids in one `clients_interests`, including repeated ones (`limits.client_ids`).
     pub max_client_ids: usize,
+    /// Whether `online_score` has the argument `explain`. Without, it is an unknown field, and ignored.
+    pub explain: bool,
 }
 
 /// A phone number: 11 ASCII digits, the first a 7. A string and an integer with the same digits are the same phone.
@@ -73,7 +75,7 @@ impl<C> Field<C> for Phone {
         let digits = match raw {
             Json::String(text) => text,
             Json::Integer(number) => number.to_string(),
-            Json::Null | Json::Bool | Json::OtherNumber | Json::Array(_) | Json::Object(_) => {
+            Json::Null | Json::Bool(_) | Json::OtherNumber | Json::Array(_) | Json::Object(_) => {
                 return Err("must be a string or an integer".into());
             }
         };
@@ -182,6 +184,12 @@ impl<C> Field<C> for Gender {
 impl fmt::Debug for Gender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Gender([redacted])")
+    }
+}
+
+impl<C> Field<C> for bool {
+    fn parse(raw: Json, _: &C) -> Result<Self, Reason> {
+        if let Json::Bool(value) = raw { Ok(value) } else { Err("must be true or false".into()) }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, de::Error};
+use serde::{Deserialize, Deserializer};
 use tracing::Level;
 
 use url::Url;
@@ -29,7 +29,7 @@ pub struct TraceSettings {
     #[serde(deserialize_with = "endpoint")]
     pub endpoint: Option<Url>,
     /// The fraction of traces that begin here and are exported, 0 to 1; 1 by default.
-    #[serde(deserialize_with = "share")]
+    #[serde(deserialize_with = "units::share")]
     pub sample_ratio: f64,
     /// The time limit for sending one batch, 1 ms to 1 min; 5 s by default.
     #[serde(deserialize_with = "units::duration::<_, 1, MINUTE>")]
@@ -71,12 +71,6 @@ fn endpoint<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Url>, D::Error
         }
         Ok(url)
     })
-}
-
-fn share<'de, D: Deserializer<'de>>(input: D) -> Result<f64, D::Error> {
-    let share = f64::deserialize(input)?;
-    let refused = || Error::custom(format!("must be from 0.0 to 1.0, got {share}"));
-    if (0.0..=1.0).contains(&share) { Ok(share) } else { Err(refused()) }
 }
 
 /// Stricter than [`Level`]'s own parser, which also takes `3` and `WaRn`.
@@ -129,6 +123,6 @@ mod tests {
     #[case::no_number(f64::NAN, false)]
     fn a_share_is_from_0_to_1(#[case] given: f64, #[case] taken: bool) {
         let input: F64Deserializer<Refused> = given.into_deserializer();
-        assert_eq!(share(input).is_ok(), taken);
+        assert_eq!(units::share(input).is_ok(), taken);
     }
 }

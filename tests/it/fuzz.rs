@@ -16,7 +16,7 @@ use chrono::NaiveDate;
 use rstest::rstest;
 use scoring_api::{
     config::Settings,
-    domain::{ClientsInterests, Interests, Json, MethodRequest, OnlineScore, Rules, Score, cache_key},
+    domain::{Card, ClientsInterests, Interests, Json, MethodRequest, OnlineScore, Rules, Score},
 };
 use testkit::alone;
 
@@ -77,7 +77,7 @@ fn mutate(input: &mut Vec<u8>, files: &[Vec<u8>], random: &mut fastrand::Rng) {
 #[test]
 fn a_request_body_is_refused_or_keeps_the_contracts_promises() {
     let today = NaiveDate::from_ymd_opt(2026, 11, 22).unwrap();
-    let rules = Rules { today, max_client_ids: 100 };
+    let rules = Rules { today, max_client_ids: 100, explain: true };
     fuzz("body", 1, |body| {
         let Ok(json) = Json::parse(body) else { return };
         let request = match MethodRequest::from_json(json) {
@@ -87,10 +87,10 @@ fn a_request_body_is_refused_or_keeps_the_contracts_promises() {
         assert!(!request.method.is_empty());
         let (outcome, present) = OnlineScore::parse_and_list(request.arguments.clone(), &rules);
         match outcome {
-            Ok(person) => {
-                assert!((0.0..=5.0).contains(&Score::compute(&person).value()));
+            Ok((person, _)) => {
+                assert!((0.0..=5.0).contains(&Card::built_in().score(&person, today).value()));
                 assert!(present.len() >= 2);
-                assert_eq!(cache_key(&person).len(), "uid:".len() + 32);
+                assert_eq!(Card::built_in().cache_key(&person, today).len(), "uid:".len() + 32);
             }
             Err(faults) => assert!(faults.iter().count() > 0),
         }

@@ -49,7 +49,7 @@ fn start() -> Test {
 }
 
 fn start_at(clock: fn() -> DateTime<Utc>) -> Test {
-    let scoring = Peer::new(Act::answer(|_| Score::new(3.0).unwrap()));
+    let scoring = Peer::new(Act::answer(|_| testing::rated(3.0)));
     let interests = Peer::new(Act::answer(|msg: &LookUpInterests| Ok(own_interests(&msg.clients))));
     let registry = Registry::new();
     let limits = LimitSettings { max_in_flight: MAX_IN_FLIGHT, ..LimitSettings::default() };

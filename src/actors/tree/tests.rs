@@ -50,7 +50,6 @@ async fn start(script: &Script) -> Tree {
     };
     let lookups = CacheLookups::register(&registry).unwrap();
     let plan = TreePlan {
-        near: NearCache::new(0, 3_600 * SECOND, lookups.clone()),
         dispatcher: dispatcher_plan(
             authenticator(),
             Admission::new(&LimitSettings::default(), &registry).unwrap(),
@@ -93,7 +92,7 @@ impl Tree {
     async fn cached_score(&self) -> Option<f64> {
         match self.score("l", &authenticator().partner_token("a", "l")).await.unwrap() {
             Answer::Score(score) => Some(score.value()).filter(|score| *score != 3.0),
-            other @ (Answer::AdminScore | Answer::Interests(_)) => panic!("{other:?}"),
+            other @ (Answer::AdminScore | Answer::Explained(_) | Answer::Interests(_)) => panic!("{other:?}"),
         }
     }
 

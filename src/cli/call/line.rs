@@ -24,16 +24,31 @@ struct Arguments<'a> {
     arguments: &'a RawValue,
 }
 
-/// The call of `line`, by `default` if it does not name a login.
-pub(super) fn parse(line: &str, default: Option<&Identity>) -> Result<Call, LineFault> {
+/// The fields of a line.
+pub(in crate::cli) struct Fields {
+    account: Option<String>,
+    pub(in crate::cli) login: Option<String>,
+    pub(in crate::cli) method: Method,
+    /// Any JSON: the service checks them.
+    pub(in crate::cli) arguments: Json,
+}
+
+/// Reads the fields of `line`.
+pub(in crate::cli) fn fields(line: &str) -> Result<Fields, LineFault> {
     let mut object = lines::object(line)?;
     let method = text(&mut object, "method")?.ok_or(LineFault::Missing("method"))?;
     let method = Method::from_name(&method).map_err(|_| LineFault::Method)?;
     let (account, login) = (text(&mut object, "account")?, text(&mut object, "login")?);
-    object.remove("arguments").ok_or(LineFault::Missing("arguments"))?;
+    let arguments = object.remove("arguments").ok_or(LineFault::Missing("arguments"))?;
     if !object.is_empty() {
         return Err(LineFault::UnknownField(KNOWN_FIELDS));
     }
+    Ok(Fields { account, login, method, arguments })
+}
+
+/// The call of `line`, by `default` if it does not name a login.
+pub(super) fn parse(line: &str, default: Option<&Identity>) -> Result<Call, LineFault> {
+    let Fields { account, login, method, arguments: _ } = fields(line)?;
     let identity = match (login, default) {
         (Some(login), _) => Identity { account: account.unwrap_or_default(), login },
         (None, Some(default)) => Identity {
@@ -53,7 +68,12 @@ fn text(object: &mut Object, field: &'static str) -> Result<Option<String>, Line
         None => Ok(None),
         Some(Json::String(text)) => Ok(Some(text)),
         Some(
-            Json::Null | Json::Bool | Json::Integer(_) | Json::OtherNumber | Json::Array(_) | Json::Object(_),
+            Json::Null
+            | Json::Bool(_)
+            | Json::Integer(_)
+            | Json::OtherNumber
+            | Json::Array(_)
+            | Json::Object(_),
         ) => Err(LineFault::NotAString(field)),
     }
 }

@@ -20,7 +20,12 @@ pub(super) fn parse(line: &str) -> Result<(ClientId, Interests), LineFault> {
     }
     let id = match id.ok_or(LineFault::Missing("id"))? {
         Json::Integer(id) => ClientId(id),
-        Json::Null | Json::Bool | Json::OtherNumber | Json::String(_) | Json::Array(_) | Json::Object(_) => {
+        Json::Null
+        | Json::Bool(_)
+        | Json::OtherNumber
+        | Json::String(_)
+        | Json::Array(_)
+        | Json::Object(_) => {
             return Err(LineFault::Id);
         }
     };

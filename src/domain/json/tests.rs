@@ -23,7 +23,7 @@ fn nested_objects(depth: usize) -> String {
 
 #[rstest]
 #[case::null("null", Json::Null)]
-#[case::true_("true", Json::Bool)]
+#[case::true_("true", Json::Bool(true))]
 #[case::zero("0", Json::Integer(0))]
 #[case::negative("-1", Json::Integer(-1))]
 #[case::largest("9223372036854775807", Json::Integer(i64::MAX))]

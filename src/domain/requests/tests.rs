@@ -8,7 +8,7 @@ mod online_score;
 mod properties;
 
 const TODAY: NaiveDate = NaiveDate::from_ymd_opt(2026, 6, 15).unwrap();
-const RULES: Rules = Rules { today: TODAY, max_client_ids: 3 };
+const RULES: Rules = Rules { today: TODAY, max_client_ids: 3, explain: false };
 
 fn read(value: &Value) -> Json {
     Json::parse(value.to_string().as_bytes()).unwrap()

@@ -18,6 +18,8 @@ use super::{
 };
 use crate::{
     actors::{
+        active_card::ActiveCard,
+        card_metrics::Source,
         dispatcher::{CallContext, CallMethod},
         runtime::mailbox::Mailbox,
     },
@@ -80,6 +82,7 @@ struct Known {
     method: Option<Method>,
     context: CallContext,
     caller: Option<Caller>,
+    rated: Option<(Arc<ActiveCard>, Source)>,
 }
 
 /// Answers `POST /method`.
@@ -123,6 +126,8 @@ pub(in crate::http) async fn call(
 
     let token = known.caller.map(Caller::token);
     let account = known.account;
+    let card = known.rated.as_ref().map(|(active, _)| active.card().version());
+    let source = known.rated.as_ref().map(|(_, source)| source.as_str());
     let (has, nclients) = match known.context {
         CallContext::Unknown => (None, None),
         CallContext::Has(names) => (Some(names.join(",")), None),
@@ -145,7 +150,20 @@ pub(in crate::http) async fn call(
         .or_else(|| TraceContext::of(&span).filter(TraceContext::is_sampled))
         .map(|context| context.trace_id().to_string());
     let _entered = span.entered();
-    tracing::info!(request_id = id, method, account, token, code, duration, has, nclients, trace_id, "call");
+    tracing::info!(
+        request_id = id,
+        method,
+        account,
+        token,
+        code,
+        duration,
+        has,
+        nclients,
+        card,
+        source,
+        trace_id,
+        "call"
+    );
     response
 }
 
@@ -187,6 +205,7 @@ async fn answer(
         dispatcher.ask(CallMethod { request, received }, deadline).await.map_err(CallError::from)?;
     known.context = handled.context;
     known.caller = handled.caller;
+    known.rated = handled.rated;
     Ok(handled.outcome?)
 }
 

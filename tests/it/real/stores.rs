@@ -6,7 +6,7 @@ use rstest::rstest;
 use scoring_api::{
     app::Stores,
     config::Settings,
-    domain::{Json, OnlineScore, Rules, cache_key},
+    domain::{Card, Json, OnlineScore, Rules},
     resolver::Resolver,
     store::{Connection, Connector, MemcachedConnector, Memory, TarantoolConnector, url::StoreUrl},
     wall_clock,
@@ -341,10 +341,12 @@ async fn row_22_connection_dropped_while_idle(#[case] kind: Kind) {
 
 /// The key under which a person's score is cached.
 fn key_of(person: &Person) -> String {
-    let rules = Rules { today: wall_clock::now().date_naive(), max_client_ids: 1 };
+    let today = wall_clock::now().date_naive();
+    let rules = Rules { today, max_client_ids: 1, explain: false };
     let arguments = person.arguments().to_string();
     let Ok(Json::Object(arguments)) = Json::parse(arguments.as_bytes()) else { panic!("{arguments}") };
-    cache_key(&OnlineScore::parse(arguments, &rules).unwrap_or_else(|faults| panic!("{faults}")))
+    let person = OnlineScore::parse(arguments, &rules).unwrap_or_else(|faults| panic!("{faults}"));
+    Card::built_in().cache_key(&person, today)
 }
 
 /// 10,000 reads over one connection. A quarter of the callers leave, at once or soon.

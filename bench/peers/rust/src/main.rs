@@ -13,14 +13,14 @@ use actix_web::{
     http::StatusCode,
     web::{self, Bytes, Data, PayloadConfig, ServiceConfig},
 };
-use chrono::Utc;
+use chrono::{NaiveDate, Utc};
 use redis::{
     AsyncCommands, AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, SetExpiry, SetOptions,
     aio::MultiplexedConnection, io::tcp::TcpSettings,
 };
 use scoring_api::domain::{
-    Answer, AuthPolicy, Authenticator, CallError, Caller, Json, Method, MethodRequest, OnlineScore, Rules,
-    Score, TimeZoneChoice, cache_key,
+    Answer, AuthPolicy, Authenticator, CallError, Caller, Card, Json, Method, MethodRequest, OnlineScore,
+    Rules, Score, TimeZoneChoice,
 };
 use serde::Serialize;
 
@@ -31,7 +31,7 @@ const CACHE_TIMEOUT: Duration = Duration::from_millis(100);
 /// A call of `online_score` that passed all checks; the admin's needs no more.
 enum Checked {
     Admin,
-    Person(OnlineScore),
+    Person(OnlineScore, NaiveDate),
 }
 
 #[derive(Serialize)]
@@ -110,7 +110,7 @@ async fn floor(_body: Bytes) -> HttpResponse {
 async fn pure(body: Bytes, authenticator: Data<Authenticator>) -> HttpResponse {
     respond(check(&body, &authenticator).map(|checked| match checked {
         Checked::Admin => Answer::AdminScore,
-        Checked::Person(person) => Answer::Score(Score::compute(&person)),
+        Checked::Person(person, today) => Answer::Score(Card::built_in().score(&person, today)),
     }))
 }
 
@@ -119,18 +119,19 @@ async fn direct(
     authenticator: Data<Authenticator>,
     redis: Data<MultiplexedConnection>,
 ) -> HttpResponse {
-    let person = match check(&body, &authenticator) {
-        Ok(Checked::Person(person)) => person,
+    let (person, today) = match check(&body, &authenticator) {
+        Ok(Checked::Person(person, today)) => (person, today),
         Ok(Checked::Admin) => return respond(Ok(Answer::AdminScore)),
         Err(refused) => return respond(Err(refused)),
     };
     let mut redis = redis.get_ref().clone();
-    let key = cache_key(&person);
+    let card = Card::built_in();
+    let key = card.cache_key(&person, today);
     let cached: Option<Vec<u8>> = redis.get(&key).await.unwrap_or_default();
     if let Some(score) = cached.as_deref().and_then(Score::from_cached) {
         return respond(Ok(Answer::Score(score)));
     }
-    let score = Score::compute(&person);
+    let score = card.score(&person, today);
     // The call does not wait for the write, as in the service.
     actix_web::rt::spawn(async move {
         let expires = SetOptions::default().with_expiration(SetExpiry::EX(TTL_SECONDS));
@@ -145,11 +146,11 @@ fn check(body: &[u8], authenticator: &Authenticator) -> Result<Checked, CallErro
     let request = MethodRequest::from_json(Json::parse(body)?)?;
     let now = Utc::now();
     let caller = authenticator.check(&request, now)?;
-    let rules = Rules { today: authenticator.today(now), max_client_ids: 0 };
+    let rules = Rules { today: authenticator.today(now), max_client_ids: 0, explain: false };
     match Method::from_name(&request.method)? {
         Method::OnlineScore => {
             let person = OnlineScore::parse(request.arguments, &rules)?;
-            Ok(if caller == Caller::Admin { Checked::Admin } else { Checked::Person(person) })
+            Ok(if caller == Caller::Admin { Checked::Admin } else { Checked::Person(person, rules.today) })
         }
         // The Rust contenders do not have this method.
         Method::ClientsInterests => Err(CallError::Unavailable),

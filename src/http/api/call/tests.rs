@@ -26,7 +26,7 @@ use crate::{
         testing::{self, Act, Peer, dispatcher_plan},
     },
     admission::settings::LimitSettings,
-    domain::{Authenticator, Score},
+    domain::Authenticator,
 };
 
 const GIVEN: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -85,7 +85,7 @@ fn internal_server_error() -> (u16, Value) {
 
 #[actix_web::test]
 async fn row_31_a_call_that_panics_is_500_and_the_next_is_answered() {
-    let scoring = Peer::new(Act::answer(|_| Score::new(3.0).unwrap()));
+    let scoring = Peer::new(Act::answer(|_| testing::rated(3.0)));
     let service = service(&scoring).await;
     for _ in 0..3 {
         CLOCK_PANICS.set(true);
