@@ -2,8 +2,9 @@
 //!
 //! # Layout
 //!
-//! - `serve`, `check_config`, `probe`, `token`, `call`, `interests`, `openapi`, `about` (completions and manual pages):
-//!   the subcommands
+//! - `serve`, `check_config`, `probe`, `token`, `call`, `interests`, `card`, `openapi`, `about` (completions and manual
+//!   pages): the subcommands
+//! - `arguments`: the arguments of a call, from options or as JSON
 //! - `source`: the sources of the settings, which every subcommand accepts
 //! - `failure`: all errors, and the exit code of each
 //! - `signals`: SIGINT and SIGTERM, and the exit codes that a shell expects after them
@@ -14,7 +15,9 @@
 //! - `systemd`: notifications to systemd
 
 mod about;
+mod arguments;
 mod call;
+mod card;
 mod check_config;
 mod failure;
 mod input;
@@ -39,6 +42,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use self::{
     about::{CompletionsArgs, ManArgs},
     call::CallArgs,
+    card::CardCommand,
     check_config::CheckConfigArgs,
     failure::Failure,
     interests::InterestsCommand,
@@ -80,6 +84,9 @@ enum Command {
     /// Read and write clients' interests in the persistent store.
     #[command(subcommand)]
     Interests(InterestsCommand),
+    /// Check, explain or compare scorecards, without a store or a service.
+    #[command(subcommand)]
+    Card(CardCommand),
 }
 
 /// Runs the subcommand in `arguments`, whose first item is the program's own name.
@@ -112,6 +119,7 @@ fn execute(command: Command, source: &Source) -> Result<(), Failure> {
         Command::Completions(args) => about::completions(&args, command_line()),
         Command::Man(args) => about::man(&args, command_line()),
         Command::Interests(command) => interests::run(command, &settings()?),
+        Command::Card(command) => card::run(command, settings),
     }
 }
 
@@ -159,6 +167,11 @@ mod tests {
     #[case::import_from_stdin("interests import - --format csv --skip-bad")]
     #[case::export("interests export")]
     #[case::score("call online_score --phone 7 --login L --gender 1")]
+    #[case::explained("call online_score --phone 7 --login L --explain")]
+    #[case::card_check("card check x.toml")]
+    #[case::card_explain("card explain x.toml --phone 7 --gender 1 --text")]
+    #[case::card_explain_json("card explain built-in --arguments - --json")]
+    #[case::card_compare("card compare built-in x.toml --batch - --json")]
     #[case::target_first("call --url http://h --login L --deadline 1s online_score --json")]
     #[case::raw_arguments("call clients_interests --arguments - --admin")]
     #[case::ids("call clients_interests 1 -2 --date 01.01.2000")]
@@ -183,6 +196,11 @@ mod tests {
     #[case::other_format("interests import x --format xml", ErrorKind::InvalidValue)]
     #[case::call_alone("call", ErrorKind::MissingRequiredArgument)]
     #[case::score_both_ways("call online_score --phone 7 --arguments {}", ErrorKind::ArgumentConflict)]
+    #[case::explain_raw("call online_score --explain --arguments {}", ErrorKind::ArgumentConflict)]
+    #[case::card_alone("card", ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand)]
+    #[case::card_both_ways("card explain x --phone 7 --arguments {}", ErrorKind::ArgumentConflict)]
+    #[case::card_both_formats("card explain x --json --text", ErrorKind::ArgumentConflict)]
+    #[case::no_batch("card compare x y", ErrorKind::MissingRequiredArgument)]
     #[case::ids_both_ways("call clients_interests 1 --arguments {}", ErrorKind::ArgumentConflict)]
     #[case::no_ids_to_call("call clients_interests", ErrorKind::MissingRequiredArgument)]
     #[case::json_and_text("call online_score --json --text", ErrorKind::ArgumentConflict)]

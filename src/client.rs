@@ -44,7 +44,7 @@ use reqwest::{
 
 use crate::{
     backoff::Backoff,
-    domain::{Authenticator, Score},
+    domain::{Authenticator, Explained, Score},
     resolver::Resolver,
     trust, wall_clock,
 };
@@ -148,7 +148,7 @@ impl Client {
     /// [`ClientError`], after as many tries as the policy and the deadline allow.
     pub async fn online_score(&self, identity: &Identity, person: &Person) -> Result<Score, ClientError> {
         match self.send(&Call::online_score(identity.clone(), person)).await? {
-            CallAnswer::Score(score) => Ok(score),
+            CallAnswer::Score(score) | CallAnswer::Explained(Explained { score, .. }) => Ok(score),
             CallAnswer::Interests(_) => Err(Unexpected::Shape.into()),
         }
     }
@@ -165,7 +165,7 @@ impl Client {
     ) -> Result<InterestsById, ClientError> {
         match self.send(&Call::clients_interests(identity.clone(), ids, None)).await? {
             CallAnswer::Interests(interests) => Ok(interests),
-            CallAnswer::Score(_) => Err(Unexpected::Shape.into()),
+            CallAnswer::Score(_) | CallAnswer::Explained(_) => Err(Unexpected::Shape.into()),
         }
     }
 

@@ -7,7 +7,7 @@
 //! - `batch`: a file of calls; `line` reads one of them, `result` writes one, `summary` counts them
 
 mod batch;
-mod line;
+pub(super) mod line;
 mod one;
 mod result;
 mod summary;
@@ -16,7 +16,7 @@ mod target;
 use clap::{Args, Subcommand};
 
 use self::{batch::BatchArgs, one::OneArgs, target::Target};
-use super::failure::Failure;
+use super::{arguments, failure::Failure};
 use crate::{config::Settings, domain::Method};
 
 /// One call, or a file of them.
@@ -50,13 +50,13 @@ pub(super) fn run(args: CallArgs, settings: &Settings) -> Result<(), Failure> {
         }
         (Some(_), Some(_)) => Err(Failure::Usage("--batch FILE says which methods to call".to_owned())),
         (Some(MethodArgs::OnlineScore(args)), None) => {
-            let OneArgs { arguments, .. } = &args.one;
-            let arguments = one::arguments(arguments.as_ref(), || args.to_json())?;
+            let OneArgs { arguments: given, .. } = &args.one;
+            let arguments = arguments::arguments(given.as_ref(), || args.to_json())?;
             one::run(&client, &target, settings, Method::OnlineScore, arguments, &args.one)
         }
         (Some(MethodArgs::ClientsInterests(args)), None) => {
-            let OneArgs { arguments, .. } = &args.one;
-            let arguments = one::arguments(arguments.as_ref(), || args.to_json())?;
+            let OneArgs { arguments: given, .. } = &args.one;
+            let arguments = arguments::arguments(given.as_ref(), || args.to_json())?;
             one::run(&client, &target, settings, Method::ClientsInterests, arguments, &args.one)
         }
         // clap demands one of them.

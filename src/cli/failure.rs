@@ -8,7 +8,7 @@ use std::{
     process::ExitCode,
 };
 
-use super::signals::Stop;
+use super::{card::FaultyCards, signals::Stop};
 use crate::{
     app::BuildError,
     client::ClientError,
@@ -29,6 +29,9 @@ pub(super) enum Failure {
     /// The settings are at fault, in one or several ways.
     #[error(transparent)]
     Config(#[from] ConfigErrors),
+    /// Scorecards are at fault, or cannot be read.
+    #[error("{0}")]
+    Cards(FaultyCards),
     /// The settings are fine by themselves, but not here: a port is taken.
     #[error("{origin}{source}")]
     Build { origin: String, source: BuildError },
@@ -69,6 +72,9 @@ pub(super) enum Failure {
     Connect { failed: usize, steps: usize },
     #[error("{failed} of {lines} calls failed")]
     Batch { failed: u64, lines: u64 },
+    /// The fault of each line has been printed already.
+    #[error("{bad} of {lines} lines are not calls")]
+    NotCalls { bad: u64, lines: u64 },
     #[error("standard output: {0}")]
     Output(#[from] io::Error),
     #[error("ended by {stop}{consequence}")]
@@ -107,7 +113,7 @@ impl Failure {
 
     fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Auth(_) | Self::Usage(_) => USAGE,
+            Self::Config(_) | Self::Cards(_) | Self::Auth(_) | Self::Usage(_) => USAGE,
             Self::Build {
                 source:
                     BuildError::Listen { .. }
@@ -134,6 +140,7 @@ impl Failure {
             | Self::Probe { .. }
             | Self::Connect { .. }
             | Self::Batch { .. }
+            | Self::NotCalls { .. }
             | Self::Output(_) => FAILED,
             Self::Stopped { stop, .. } => stop.exit_code(),
         }

@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::error::{ClientError, FieldFault, Unexpected};
-use crate::domain::{Method, Score};
+use crate::domain::{Explained, Method, Score};
 
 /// Each client's interests, by id.
 pub type InterestsById = BTreeMap<i64, Vec<String>>;
@@ -16,6 +16,8 @@ pub type InterestsById = BTreeMap<i64, Vec<String>>;
 pub enum CallAnswer {
     /// To `online_score`.
     Score(Score),
+    /// To `online_score` with `explain`: the score, with its reasons and the card's version.
+    Explained(Explained),
     /// To `clients_interests`.
     Interests(InterestsById),
 }
@@ -24,6 +26,7 @@ impl Serialize for CallAnswer {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Score(score) => serializer.collect_map([("score", score)]),
+            Self::Explained(explained) => explained.serialize(serializer),
             Self::Interests(interests) => interests.serialize(serializer),
         }
     }
@@ -71,12 +74,23 @@ pub(super) fn read(
 fn success(method: Method, response: Option<Value>) -> Result<CallAnswer, Unexpected> {
     let response = response.ok_or(Unexpected::Shape)?;
     let answer = match method {
-        Method::OnlineScore => {
-            response.get("score").and_then(Value::as_f64).and_then(Score::new).map(CallAnswer::Score)
-        }
+        Method::OnlineScore => scored(&response),
         Method::ClientsInterests => serde_json::from_value(response).map(CallAnswer::Interests).ok(),
     };
     answer.ok_or(Unexpected::Shape)
+}
+
+/// The score of `response`; with reasons and a card, or with neither.
+fn scored(response: &Value) -> Option<CallAnswer> {
+    let score = response.get("score")?.as_f64().and_then(Score::new)?;
+    match (response.get("reasons"), response.get("card")) {
+        (None, None) => Some(CallAnswer::Score(score)),
+        (reasons, card) => {
+            let text = |value: &Value| value.as_str().map(str::to_owned);
+            let reasons = reasons?.as_array()?.iter().map(text).collect::<Option<_>>()?;
+            Some(CallAnswer::Explained(Explained { score, reasons, card: text(card?)? }))
+        }
+    }
 }
 
 /// Splits `phone: must be a string; email: is required`, as the service joins them.

@@ -76,6 +76,13 @@ struct Envelope<'a> {
 }
 
 #[derive(Serialize)]
+struct Explaining<'a> {
+    #[serde(flatten)]
+    person: &'a Person,
+    explain: bool,
+}
+
+#[derive(Serialize)]
 struct Clients<'a> {
     client_ids: &'a [i64],
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -107,6 +114,12 @@ impl Call {
         Self::raw(identity, Method::OnlineScore, Self::score_arguments(person))
     }
 
+    /// `online_score`, with the reasons of the score. The answer has them if the service has `scoring.explain = true`,
+    /// and the caller is not the admin.
+    pub fn explained_score(identity: Identity, person: &Person) -> Self {
+        Self::raw(identity, Method::OnlineScore, Self::explained_score_arguments(person))
+    }
+
     /// `clients_interests`; `date` is `DD.MM.YYYY`.
     pub fn clients_interests(identity: Identity, ids: &[i64], date: Option<&str>) -> Self {
         Self::raw(identity, Method::ClientsInterests, Self::interests_arguments(ids, date))
@@ -115,6 +128,11 @@ impl Call {
     /// The arguments of `online_score`, as JSON.
     pub fn score_arguments(person: &Person) -> Box<RawValue> {
         json(person)
+    }
+
+    /// The arguments of `online_score` that ask for reasons, as JSON.
+    pub fn explained_score_arguments(person: &Person) -> Box<RawValue> {
+        json(&Explaining { person, explain: true })
     }
 
     /// The arguments of `clients_interests`, as JSON.
@@ -201,6 +219,15 @@ mod tests {
             r#"{{"account":"A","login":"L","method":"online_score","token":"T","arguments":{arguments}}}"#
         );
         assert_eq!(body, expected);
+    }
+
+    #[test]
+    fn only_a_call_for_reasons_has_the_argument_explain() {
+        let person = Person { email: Some("a@b".into()), gender: Some(0), ..Person::default() };
+        let explained = Call::explained_score(Identity::new("A", "L"), &person).body("T");
+        let arguments = r#""arguments":{"email":"a@b","gender":0,"explain":true}}"#;
+        assert!(explained.ends_with(arguments), "{explained}");
+        assert!(!Call::online_score(Identity::new("A", "L"), &person).body("T").contains("explain"));
     }
 
     #[test]

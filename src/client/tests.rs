@@ -89,6 +89,40 @@ async fn a_score_is_asked_for_as_the_contract_has_it() {
 }
 
 #[tokio::test]
+async fn an_answer_with_reasons_is_typed() {
+    let response = json!({"score": 190.0, "reasons": ["R-AGE-2"], "card": "2026-11-a"});
+    let body = json!({"code": 200, "response": response});
+    let server = answering(ResponseTemplate::new(200).set_body_json(body)).await;
+    let client = client_of(&server.uri(), quick());
+    let answer = client.send(&Call::explained_score(identity(), &person())).await.unwrap();
+    let expected = Explained {
+        score: Score::new(190.0).unwrap(),
+        reasons: vec!["R-AGE-2".to_owned()],
+        card: "2026-11-a".to_owned(),
+    };
+    assert_eq!(answer, CallAnswer::Explained(expected));
+    let written = serde_json::to_string(&answer).unwrap();
+    assert_eq!(written, r#"{"score":190.0,"reasons":["R-AGE-2"],"card":"2026-11-a"}"#);
+    assert_eq!(client.online_score(&identity(), &person()).await.unwrap().value(), 190.0);
+    let sent: Value = server.received_requests().await.unwrap()[0].body_json().unwrap();
+    assert_eq!(sent["arguments"]["explain"], json!(true));
+}
+
+#[rstest]
+#[case::no_card(json!({"score": 1.0, "reasons": []}))]
+#[case::no_reasons(json!({"score": 1.0, "card": "a"}))]
+#[case::reasons_are_no_list(json!({"score": 1.0, "reasons": "R", "card": "a"}))]
+#[case::a_reason_is_no_string(json!({"score": 1.0, "reasons": [1], "card": "a"}))]
+#[case::card_is_no_string(json!({"score": 1.0, "reasons": [], "card": 1}))]
+#[tokio::test]
+async fn half_an_explanation_is_an_unexpected_answer(#[case] response: Value) {
+    let body = json!({"code": 200, "response": response});
+    let server = answering(ResponseTemplate::new(200).set_body_json(body)).await;
+    let error = score(&server).await.unwrap_err();
+    assert!(matches!(error, ClientError::Unexpected(Unexpected::Shape)), "{error:?}");
+}
+
+#[tokio::test]
 async fn interests_come_by_number() {
     let body = json!({"code": 200, "response": {"2": ["books", "hi-tech"], "-1": []}});
     let server = answering(ResponseTemplate::new(200).set_body_json(body)).await;

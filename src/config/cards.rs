@@ -17,7 +17,7 @@ pub(super) fn read(scoring: &mut ScoringSettings, layers: &Layers, errors: &mut 
             Ok(card) => return Some(Arc::new(card)),
             // The setting names a file that is not a text: its own line is the one to look at.
             Err(NoCard::Unreadable(problem)) => {
-                let problem = Problem::Refused(format!("{}: {problem}", path.display()));
+                let problem = Problem::Refused(format!("{}: cannot be read: {problem}", path.display()));
                 errors.add(layers.origin(key), key.to_owned(), problem);
             }
             Err(NoCard::Faulty(faults)) => {

@@ -3,6 +3,7 @@
 mod about;
 mod batch;
 mod call;
+mod card;
 mod embedded_file;
 mod erased;
 mod exhausted;

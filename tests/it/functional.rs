@@ -2,6 +2,7 @@
 
 mod actors;
 mod bodies;
+mod cards;
 mod client;
 mod docs;
 mod heads;

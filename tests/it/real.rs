@@ -1,5 +1,6 @@
 //! Real Redis servers, one for each test that breaks it: killed, stopped, blocked and filled with nonsense.
 
+mod cards;
 mod cluster;
 mod errors;
 mod instances;

@@ -1,9 +1,8 @@
 //! A single call, with its answer for people or as JSON.
 
 use std::{
-    convert::Infallible,
     fmt::Write,
-    io::{IsTerminal, Read, stdin, stdout},
+    io::{IsTerminal, stdout},
 };
 
 use clap::Args;
@@ -12,14 +11,16 @@ use tokio::{runtime::Builder, select};
 
 use super::{result::Outcome, target::Target};
 use crate::{
-    cli::{failure::Failure, output, signals::Signals},
-    client::{Call, CallAnswer, Client, InvalidHeader, Person},
+    cli::{
+        arguments::{PersonArgs, hidden},
+        failure::Failure,
+        output,
+        signals::Signals,
+    },
+    client::{Call, CallAnswer, Client, InvalidHeader},
     config::Settings,
-    domain::{Method, Redacted},
+    domain::{Explained, Method, Redacted, Score},
 };
-
-/// Maximum bytes of standard input; the service's default limit is lower.
-const LONGEST: u64 = 64 << 20;
 
 // No doc comment: clap would make it the description of the command.
 #[derive(Debug, Args)]
@@ -44,22 +45,11 @@ pub(super) struct OneArgs {
 /// The person to score. Options that are not given are not sent.
 #[derive(Debug, Args)]
 pub(super) struct ScoreArgs {
-    /// 11 digits, the first a 7.
-    #[arg(long, value_parser = hidden, conflicts_with = "arguments")]
-    phone: Option<Redacted<String>>,
-    /// With an @.
-    #[arg(long, value_parser = hidden, conflicts_with = "arguments")]
-    email: Option<Redacted<String>>,
-    #[arg(long, value_parser = hidden, conflicts_with = "arguments", help = "Any text.")]
-    first_name: Option<Redacted<String>>,
-    #[arg(long, value_parser = hidden, conflicts_with = "arguments", help = "Any text.")]
-    last_name: Option<Redacted<String>>,
-    /// DD.MM.YYYY, at most 70 years ago.
-    #[arg(long, value_parser = hidden, conflicts_with = "arguments")]
-    birthday: Option<Redacted<String>>,
-    /// 0 for unknown, 1 or 2.
+    #[command(flatten)]
+    person: PersonArgs,
+    /// Ask for the reasons of the score too. A service answers with them if it has scoring.explain = true.
     #[arg(long, conflicts_with = "arguments")]
-    gender: Option<i64>,
+    explain: bool,
     #[command(flatten)]
     pub(super) one: OneArgs,
 }
@@ -82,15 +72,8 @@ pub(super) struct InterestsArgs {
 
 impl ScoreArgs {
     pub(super) fn to_json(&self) -> Box<RawValue> {
-        let text = |given: &Option<Redacted<String>>| given.as_ref().map(|text| text.expose().clone());
-        Call::score_arguments(&Person {
-            phone: text(&self.phone),
-            email: text(&self.email),
-            first_name: text(&self.first_name),
-            last_name: text(&self.last_name),
-            birthday: text(&self.birthday),
-            gender: self.gender,
-        })
+        let person = self.person.to_person();
+        if self.explain { Call::explained_score_arguments(&person) } else { Call::score_arguments(&person) }
     }
 }
 
@@ -100,28 +83,6 @@ impl InterestsArgs {
     pub(super) fn to_json(&self) -> Box<RawValue> {
         Call::interests_arguments(&self.ids, self.date.as_deref())
     }
-}
-
-/// The arguments that are `given` as JSON, else those of the other options.
-pub(super) fn arguments(
-    given: Option<&Redacted<String>>,
-    made: impl FnOnce() -> Box<RawValue>,
-) -> Result<Box<RawValue>, Failure> {
-    let arguments = match given.map(|text| text.expose().as_str()) {
-        None => Ok(made()),
-        Some("-") => {
-            let mut text = String::new();
-            let unreadable = |source| Failure::Input { file: "standard input".into(), source };
-            stdin().lock().take(LONGEST).read_to_string(&mut text).map_err(unreadable)?;
-            RawValue::from_string(text)
-        }
-        Some(text) => RawValue::from_string(text.to_owned()),
-    };
-    // The error itself may quote the text.
-    arguments.map_err(|error| {
-        let (line, column) = (error.line(), error.column());
-        Failure::Usage(format!("--arguments: not JSON, see line {line}, column {column}"))
-    })
 }
 
 /// Makes the call and prints its outcome, unless a signal comes first.
@@ -160,7 +121,11 @@ pub(super) fn run(
 
 fn for_people(answer: &CallAnswer) -> String {
     match answer {
-        CallAnswer::Score(score) => format!("score: {}\n", score.value()),
+        CallAnswer::Score(score) => score_line(*score),
+        CallAnswer::Explained(Explained { score, reasons, card }) => {
+            let reasons = if reasons.is_empty() { "-".to_owned() } else { reasons.join(", ") };
+            format!("{}reasons: {}\ncard: {}\n", score_line(*score), printable(&reasons), printable(card))
+        }
         CallAnswer::Interests(clients) => clients.iter().fold(String::new(), |mut text, (id, interests)| {
             let interests = if interests.is_empty() { "-".to_owned() } else { interests.join(", ") };
             _ = writeln!(text, "{id}: {}", printable(&interests));
@@ -169,19 +134,18 @@ fn for_people(answer: &CallAnswer) -> String {
     }
 }
 
+fn score_line(score: Score) -> String {
+    format!("score: {}\n", score.value())
+}
+
 /// Stored text must not control the terminal.
 pub(super) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
-fn hidden(text: &str) -> Result<Redacted<String>, Infallible> {
-    Ok(Redacted::new(text.to_owned()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Score;
 
     #[test]
     fn answers_are_readable() {
@@ -192,9 +156,16 @@ mod tests {
     }
 
     #[test]
-    fn arguments_that_are_no_json_are_refused_unquoted() {
-        let given = Redacted::new("{\"phone\": 79990001122 secret}".to_owned());
-        let refused = arguments(Some(&given), || unreachable!()).unwrap_err();
-        assert_eq!(refused.to_string(), "--arguments: not JSON, see line 1, column 23");
+    fn an_answer_with_reasons_shows_them_and_the_card() {
+        let explained = |reasons: &[&str]| {
+            CallAnswer::Explained(Explained {
+                score: Score::new(190.0).unwrap(),
+                reasons: reasons.iter().map(|&reason| reason.to_owned()).collect(),
+                card: "2026\n11".to_owned(),
+            })
+        };
+        let shown = "score: 190\nreasons: R-AGE-2, NO-EMAIL\ncard: 2026\u{fffd}11\n";
+        assert_eq!(for_people(&explained(&["R-AGE-2", "NO-EMAIL"])), shown);
+        assert_eq!(for_people(&explained(&[])), "score: 190\nreasons: -\ncard: 2026\u{fffd}11\n");
     }
 }

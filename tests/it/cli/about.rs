@@ -5,8 +5,8 @@ use serde_json::Value;
 
 use super::process::Sandbox;
 
-const SUBCOMMANDS: [&str; 9] =
-    ["serve", "check-config", "probe", "token", "call", "openapi", "completions", "man", "interests"];
+const SUBCOMMANDS: [&str; 10] =
+    ["serve", "check-config", "probe", "token", "call", "openapi", "completions", "man", "interests", "card"];
 
 #[rstest]
 #[case::bash("bash")]
@@ -18,7 +18,7 @@ const SUBCOMMANDS: [&str; 9] =
 async fn completions_know_every_subcommand(#[case] shell: &str) {
     let ended = Sandbox::new().run(&["completions", shell]).await;
     let script = ended.succeeded();
-    let deeper = ["online_score", "clients_interests", "import", "--set"];
+    let deeper = ["online_score", "clients_interests", "import", "compare", "--explain", "--set"];
     for word in SUBCOMMANDS.iter().chain(&deeper) {
         // fish writes long options without their dashes.
         assert!(script.contains(word.trim_start_matches('-')), "{word}");

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use super::actors::{Fall, tell};
 
 /// The metrics that dashboards and alerts rely on, and the labels of each.
-const PROMISED: [(&str, &[&str]); 12] = [
+const PROMISED: [(&str, &[&str]); 14] = [
     ("scoring_http_requests_total", &["code", "method"]),
     ("scoring_http_request_duration_seconds_bucket", &["le", "method"]),
     ("scoring_store_up", &["role"]),
@@ -28,6 +28,8 @@ const PROMISED: [(&str, &[&str]); 12] = [
     ("scoring_requests_shed_total", &["reason"]),
     ("scoring_requests_in_flight", &[]),
     ("scoring_auth_tokens_total", &["token"]),
+    ("scoring_scores_total", &["source"]),
+    ("scoring_score_ratio_bucket", &["le"]),
 ];
 
 /// The process' own.

@@ -19,7 +19,9 @@ fn every_field_of_every_table_is_described() {
     ] {
         let properties = document["components"]["schemas"][schema]["properties"].as_object().unwrap();
         assert!(fields.iter().all(|field| properties[*field]["description"].is_string()), "{schema}");
-        assert_eq!(properties.len(), fields.len(), "{schema}");
+        // The argument `explain` is not an input of a score, so it is not in the table.
+        let others = usize::from(schema == "OnlineScore" && properties["explain"]["description"].is_string());
+        assert_eq!(properties.len(), fields.len() + others, "{schema}");
     }
 }
 

@@ -1,0 +1,135 @@
+//! `card`: checks scorecards, explains the score of a person, and compares two cards, without a store or a service.
+//!
+//! # Layout
+//!
+//! - `check`, `explain`, `compare`: the subcommands
+//! - `changes`: the counts of a comparison, in constant memory
+
+mod changes;
+mod check;
+mod compare;
+mod explain;
+
+use std::{
+    fmt,
+    io::{IsTerminal, stdout},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use clap::{Args, Subcommand};
+
+use self::{check::CheckArgs, compare::CompareArgs, explain::ExplainArgs};
+use super::failure::Failure;
+use crate::{
+    card_file::{self, NoCard},
+    config::{
+        Settings,
+        error::{ConfigError, Origin, Problem},
+    },
+    domain::{Authenticator, Card, Faults, Json, Object, OnlineScore, Rules},
+    wall_clock,
+};
+
+/// The name of the compiled-in card in place of a file. A file of that name is `./built-in`.
+const BUILT_IN: &str = "built-in";
+
+/// Check, explain or compare scorecards. FILE is a card's file, or `built-in` for the compiled-in card.
+#[derive(Debug, Subcommand)]
+pub(super) enum CardCommand {
+    /// Check a card's file: print its properties, or every fault. Exits with 2 if the card has faults.
+    Check(CheckArgs),
+    /// Print how a card computes the score of a person. Options are visible to other users of this machine;
+    /// --arguments - is not.
+    Explain(Box<ExplainArgs>),
+    /// Compute the scores of a batch of calls with two cards, and print the changes.
+    Compare(CompareArgs),
+}
+
+// No doc comment: clap would make it the description of the command.
+#[derive(Debug, Clone, Copy, Args)]
+struct FormatArgs {
+    /// Print JSON (the default unless standard output is a terminal).
+    #[arg(long)]
+    json: bool,
+    /// Print a table (the default on a terminal).
+    #[arg(long, conflicts_with = "json")]
+    text: bool,
+}
+
+/// Every fault of one or several cards.
+#[derive(Debug)]
+pub(super) struct FaultyCards(Vec<ConfigError>);
+
+// ===== impl FaultyCards =====
+
+impl fmt::Display for FaultyCards {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines: Vec<_> = self.0.iter().map(ToString::to_string).collect();
+        f.write_str(&lines.join("\n"))
+    }
+}
+
+// ===== impl FormatArgs =====
+
+impl FormatArgs {
+    fn is_json(self) -> bool {
+        self.json || !(self.text || stdout().is_terminal())
+    }
+}
+
+pub(super) fn run(
+    command: CardCommand,
+    settings: impl FnOnce() -> Result<Settings, Failure>,
+) -> Result<(), Failure> {
+    match command {
+        CardCommand::Check(args) => check::run(&args),
+        CardCommand::Explain(args) => explain::run(&args, &settings()?),
+        CardCommand::Compare(args) => compare::run(args, &settings()?),
+    }
+}
+
+/// Reads the cards; fails with the faults of all of them.
+fn read<const N: usize>(files: [&Path; N]) -> Result<[Arc<Card>; N], Failure> {
+    let mut faults = Vec::new();
+    let cards = files.map(|file| read_one(file, &mut faults).unwrap_or_else(Card::built_in));
+    if faults.is_empty() { Ok(cards) } else { Err(Failure::Cards(FaultyCards(faults))) }
+}
+
+fn read_one(file: &Path, faults: &mut Vec<ConfigError>) -> Option<Arc<Card>> {
+    if file == Path::new(BUILT_IN) {
+        return Some(Card::built_in());
+    }
+    let mut add = |line, key: &str, problem| {
+        let origin = Origin::File { path: PathBuf::from(file), line };
+        let key = Some(key.to_owned()).filter(|key| !key.is_empty());
+        faults.push(ConfigError { origin, key, problem: Problem::Refused(problem) });
+    };
+    match card_file::read(file) {
+        Ok(card) => return Some(Arc::new(card)),
+        Err(error @ NoCard::Unreadable(_)) => add(None, "", error.to_string()),
+        Err(NoCard::Faulty(card_faults)) => {
+            card_faults.iter().for_each(|fault| add(fault.line, &fault.key, fault.problem.clone()));
+        }
+    }
+    None
+}
+
+/// The rules by which the service would check a call now.
+fn rules(settings: &Settings) -> Result<Rules, Failure> {
+    let today = Authenticator::new(settings.auth.policy())?.today(wall_clock::now());
+    Ok(Rules { today, max_client_ids: settings.limits.client_ids, explain: settings.scoring.explain })
+}
+
+/// The person in `arguments`, checked as the service checks them. The error is the service's text.
+fn person(arguments: Json, rules: &Rules) -> Result<OnlineScore, String> {
+    let arguments = match arguments {
+        Json::Object(arguments) => arguments,
+        // As in the envelope.
+        Json::Null => Object::default(),
+        Json::Bool(_) | Json::Integer(_) | Json::OtherNumber | Json::String(_) | Json::Array(_) => {
+            return Err("arguments: must be an object".to_owned());
+        }
+    };
+    OnlineScore::parse(arguments, rules).map_err(|faults: Faults| faults.to_string())
+}
