@@ -23,7 +23,8 @@ use crate::{
     admission::{Admission, settings::LimitSettings},
     deadline::Deadline,
     domain::{
-        Answer, Authenticator, CallError, Caller, ClientsInterests, Method, MethodRequest, OnlineScore, Rules,
+        Answer, Authenticator, CallError, Caller, ClientsInterests, Method, MethodRequest, OnlineScore,
+        Partner, Refused, Rules,
     },
     store::{StoreError, settings::StoreSettings},
     wall_clock,
@@ -46,8 +47,19 @@ pub struct Handled {
     pub outcome: Result<Answer, CallError>,
     /// Known once the arguments have been read.
     pub context: CallContext,
-    /// The caller, once the token has been checked and matches.
+    /// The facts about the caller, once the token has been checked.
+    pub identity: Identity,
+}
+
+/// What a call's log line and metrics contain about its caller.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Identity {
+    /// The caller, if the token matches.
     pub caller: Option<Caller>,
+    /// The registered partner that the call names, even if the token does not match.
+    pub partner: Option<Arc<Partner>>,
+    /// Why the call is refused with 403 or 429.
+    pub refused: Option<Refused>,
 }
 
 /// What a call's log line contains about its arguments. Never their values.
@@ -135,20 +147,24 @@ impl DispatcherActor {
         Self { plan, scoring, interests }
     }
 
-    /// Checks a call. Sets `context` and `caller` as soon as they are known, so that the log line of a rejected call has them too.
+    /// Checks a call. Sets `context` and `identity` as soon as they are known, so that the log line of a rejected call has them too.
     fn check(
         &self,
         request: MethodRequest,
         context: &mut CallContext,
-        known: &mut Option<Caller>,
+        identity: &mut Identity,
     ) -> Result<Checked, CallError> {
         let now = (self.plan.clock)();
         let authenticator = self.plan.authenticator.load();
-        let caller = authenticator.check(&request, now)?;
-        *known = Some(caller);
-        if caller != Caller::Admin {
-            self.check_rate(&request)?;
+        let caller = authenticator.check(&request, now).inspect_err(|rejected| {
+            identity.refused = Some(rejected.reason);
+            identity.partner.clone_from(&rejected.partner);
+        })?;
+        identity.caller = Some(caller.clone());
+        if let Caller::Registered(partner) = &caller {
+            identity.partner = Some(partner.clone());
         }
+        self.check_rate(&caller, &request).inspect_err(|_| identity.refused = Some(Refused::Rate))?;
         let method = Method::from_name(&request.method)?;
         let rules = Rules { today: authenticator.today(now), max_client_ids: self.plan.max_client_ids };
         match method {
@@ -158,7 +174,7 @@ impl DispatcherActor {
                 let person = person?;
                 Ok(match caller {
                     Caller::Admin => Checked::AdminScore,
-                    Caller::Partner(_) => Checked::Score(person),
+                    Caller::Partner(_) | Caller::Registered(_) => Checked::Score(person),
                 })
             }
             Method::ClientsInterests => {
@@ -170,11 +186,15 @@ impl DispatcherActor {
 
     /// Only calls with a valid token count: otherwise anyone could use up a partner's rate. The key is the string that
     /// the token is computed from, account and login joined: a caller cannot move letters between the two to count as
-    /// another.
-    fn check_rate(&self, request: &MethodRequest) -> Result<(), CallError> {
-        let account = [request.account.as_str(), &request.login].concat();
+    /// another. The admin's calls do not count.
+    fn check_rate(&self, caller: &Caller, request: &MethodRequest) -> Result<(), CallError> {
         let admission = &self.plan.admission;
-        admission.check_account(&account).map_err(|retry_after| CallError::TooMany { retry_after })
+        let checked = match caller {
+            Caller::Admin => Ok(()),
+            Caller::Partner(_) => admission.check_account(&request.account, &request.login),
+            Caller::Registered(partner) => admission.check_partner(partner.joined()),
+        };
+        checked.map_err(|retry_after| CallError::TooMany { retry_after })
     }
 
     /// Sends a checked call to the actor that answers it.
@@ -216,17 +236,21 @@ impl Handler<CallMethod> for DispatcherActor {
         let deadline = Deadline::after(msg.received, self.plan.deadline);
         let Ok(admitted) = self.plan.admission.admit(deadline) else {
             let outcome = Err(CallError::Unavailable);
-            return ActorReply::Now(Handled { outcome, context: CallContext::Unknown, caller: None });
+            return ActorReply::Now(Handled {
+                outcome,
+                context: CallContext::Unknown,
+                identity: Identity::default(),
+            });
         };
-        let (mut context, mut caller) = (CallContext::Unknown, None);
-        match self.check(msg.request, &mut context, &mut caller) {
-            Err(refused) => ActorReply::Now(Handled { outcome: Err(refused), context, caller }),
+        let (mut context, mut identity) = (CallContext::Unknown, Identity::default());
+        match self.check(msg.request, &mut context, &mut identity) {
+            Err(refused) => ActorReply::Now(Handled { outcome: Err(refused), context, identity }),
             Ok(call) => {
                 let answer = self.route(call, deadline);
                 ActorReply::Later(Box::pin(async move {
                     let outcome = answer.await;
                     drop(admitted);
-                    Handled { outcome, context, caller }
+                    Handled { outcome, context, identity }
                 }))
             }
         }

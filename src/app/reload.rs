@@ -1,16 +1,17 @@
-//! The settings that can be changed while the service runs: tokens and the certificate.
+//! The settings that can be changed while the service runs: tokens, partners, accounts' rates and the certificate.
 
 use std::{net::SocketAddr, sync::Arc};
 
 use arc_swap::ArcSwap;
 
 use super::BuildError;
-use crate::{config::Settings, domain::Authenticator, http::tls::Tls};
+use crate::{admission::Admission, config::Settings, domain::Authenticator, http::tls::Tls};
 
 /// Changes these settings. Clones change the same service.
 #[derive(Clone)]
 pub struct Reloader {
     authenticator: Arc<ArcSwap<Authenticator>>,
+    admission: Arc<Admission>,
     tls: Option<Tls>,
     /// The service's addresses, which a reload cannot change: new salts must be allowed for these, not for the new
     /// settings'.
@@ -20,10 +21,11 @@ pub struct Reloader {
 impl Reloader {
     pub(super) fn new(
         authenticator: Arc<ArcSwap<Authenticator>>,
+        admission: Arc<Admission>,
         tls: Option<Tls>,
         listens: impl IntoIterator<Item = SocketAddr>,
     ) -> Self {
-        Self { authenticator, tls, listens: listens.into_iter().collect() }
+        Self { authenticator, admission, tls, listens: listens.into_iter().collect() }
     }
 
     /// The certificate, if there is one.
@@ -35,12 +37,12 @@ impl Reloader {
     pub fn can_change(&self, key: &str, settings: &Settings) -> bool {
         match key {
             "http.tls.cert" | "http.tls.key" => self.tls.is_some() && settings.http.tls.cert.is_some(),
-            "log.level" => true,
+            "log.level" | "limits.account_rate" => true,
             key => key.starts_with("auth."),
         }
     }
 
-    /// Takes over salts and certificate: both, or neither if one of them is invalid. For calls in flight, the settings
+    /// Takes over salts, partners, rates and certificate: all of them, or nothing if one of them is invalid. For calls in flight, the settings
     /// at the time of their check count. Reads the certificate's files.
     ///
     /// # Errors
@@ -50,9 +52,10 @@ impl Reloader {
         if let Some(address) = self.listens.iter().find(|address| !settings.salts_may_serve(**address)) {
             return Err(BuildError::PublicSalts(*address));
         }
-        let authenticator = Authenticator::new(settings.auth.policy())?;
+        let authenticator = settings.auth.authenticator()?;
         let pair = self.tls.as_ref().map(|tls| tls.look(&settings.http.tls)).transpose()?.flatten();
         self.authenticator.store(Arc::new(authenticator));
+        self.admission.set_rates(settings.limits.account_rate, &settings.auth.partners.rates);
         if let (Some(tls), Some(pair)) = (&self.tls, pair) {
             tls.replace(pair);
         }
@@ -62,6 +65,7 @@ impl Reloader {
 
 #[cfg(test)]
 mod tests {
+    use prometheus::Registry;
     use rstest::rstest;
 
     use super::*;
@@ -90,7 +94,8 @@ mod tests {
         let authenticator = Arc::new(ArcSwap::from_pointee(Authenticator::new(policy).unwrap()));
         let before = authenticator.load_full();
         let listens = listens.iter().map(|address| address.parse().unwrap());
-        let reloader = Reloader::new(authenticator.clone(), None, listens);
+        let admission = Admission::new(&settings(&[]).limits, &Registry::new()).unwrap();
+        let reloader = Reloader::new(authenticator.clone(), admission, None, listens);
 
         assert_eq!(reloader.apply(&settings(assignments)).is_ok(), taken);
         assert_eq!(!Arc::ptr_eq(&before, &authenticator.load()), taken);

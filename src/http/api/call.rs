@@ -18,12 +18,12 @@ use super::{
 };
 use crate::{
     actors::{
-        dispatcher::{CallContext, CallMethod},
+        dispatcher::{CallContext, CallMethod, Identity},
         runtime::mailbox::Mailbox,
     },
     admission::Admission,
     deadline::Deadline,
-    domain::{Answer, CallError, Caller, Json, Method, MethodRequest},
+    domain::{Answer, CallError, Caller, Json, Method, MethodRequest, Partner, Refused},
     http::{
         envelope::{Refusal, respond},
         metrics::{HttpMetrics, OTHER},
@@ -79,7 +79,7 @@ struct Known {
     account: String,
     method: Option<Method>,
     context: CallContext,
-    caller: Option<Caller>,
+    identity: Identity,
 }
 
 /// Answers `POST /method`.
@@ -119,9 +119,15 @@ pub(in crate::http) async fn call(
     let (code, took) = (response.status().as_u16(), begun.elapsed());
     let method = known.method.map_or(OTHER, Method::as_str);
     plan.metrics.answered(method, code, took);
-    known.caller.iter().for_each(|caller| plan.metrics.authenticated(*caller));
+    let Identity { caller: known_caller, partner, refused } = known.identity;
+    known_caller.iter().for_each(|caller| plan.metrics.authenticated(caller));
+    refused.iter().for_each(|reason| plan.metrics.refused(*reason));
+    partner.iter().for_each(|partner| plan.metrics.of_partner(partner, method, code));
 
-    let token = known.caller.map(Caller::token);
+    let token = known_caller.as_ref().map(Caller::token);
+    // The text of the partners' file, never of the caller.
+    let partner = partner.as_deref().map(Partner::name);
+    let refused = refused.map(Refused::as_str);
     let account = known.account;
     let (has, nclients) = match known.context {
         CallContext::Unknown => (None, None),
@@ -145,7 +151,20 @@ pub(in crate::http) async fn call(
         .or_else(|| TraceContext::of(&span).filter(TraceContext::is_sampled))
         .map(|context| context.trace_id().to_string());
     let _entered = span.entered();
-    tracing::info!(request_id = id, method, account, token, code, duration, has, nclients, trace_id, "call");
+    tracing::info!(
+        request_id = id,
+        method,
+        account,
+        partner,
+        token,
+        refused,
+        code,
+        duration,
+        has,
+        nclients,
+        trace_id,
+        "call"
+    );
     response
 }
 
@@ -161,7 +180,8 @@ fn traced_by(headers: &HeaderMap) -> Option<TraceContext> {
 pub(in crate::http) fn refused_unread(metrics: &HttpMetrics, request_id: &str, code: u16, took: Duration) {
     metrics.answered(OTHER, code, took);
     let duration = took.as_secs_f64();
-    tracing::info!(request_id, method = OTHER, account = "", code, duration, "call");
+    let refused = (code == 429).then(|| Refused::Rate.as_str());
+    tracing::info!(request_id, method = OTHER, account = "", refused, code, duration, "call");
 }
 
 async fn answer(
@@ -186,7 +206,7 @@ async fn answer(
     let handled =
         dispatcher.ask(CallMethod { request, received }, deadline).await.map_err(CallError::from)?;
     known.context = handled.context;
-    known.caller = handled.caller;
+    known.identity = handled.identity;
     Ok(handled.outcome?)
 }
 
