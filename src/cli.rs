@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //!
-//! - `serve`, `check_config`, `probe`, `token`, `call`, `interests`, `openapi`, `about` (completions and manual pages):
+//! - `serve`, `check_config`, `probe`, `token`, `call`, `interests`, `partners`, `openapi`, `about` (completions and manual pages):
 //!   the subcommands
 //! - `source`: the sources of the settings, which every subcommand accepts
 //! - `failure`: all errors, and the exit code of each
@@ -11,9 +11,11 @@
 //!   time
 //! - `progress`: the progress bar at a terminal
 //! - `reload`: SIGHUP, which reloads the settings
+//! - `audit`: the log lines of operators' acts
 //! - `systemd`: notifications to systemd
 
 mod about;
+mod audit;
 mod call;
 mod check_config;
 mod failure;
@@ -23,6 +25,7 @@ mod line_fault;
 mod lines;
 mod openapi;
 mod output;
+mod partners;
 mod probe;
 mod progress;
 mod reload;
@@ -42,6 +45,7 @@ use self::{
     check_config::CheckConfigArgs,
     failure::Failure,
     interests::InterestsCommand,
+    partners::PartnersCommand,
     probe::ProbeArgs,
     source::Source,
     token::TokenArgs,
@@ -80,6 +84,9 @@ enum Command {
     /// Read and write clients' interests in the persistent store.
     #[command(subcommand)]
     Interests(InterestsCommand),
+    /// Register, rotate, disable, enable and list partners that have tokens of their own.
+    #[command(subcommand)]
+    Partners(PartnersCommand),
 }
 
 /// Runs the subcommand in `arguments`, whose first item is the program's own name.
@@ -112,6 +119,8 @@ fn execute(command: Command, source: &Source) -> Result<(), Failure> {
         Command::Completions(args) => about::completions(&args, command_line()),
         Command::Man(args) => about::man(&args, command_line()),
         Command::Interests(command) => interests::run(command, &settings()?),
+        // It makes and mends the file, so the file need not be valid yet.
+        Command::Partners(command) => partners::run(command, &source.load_without_partners()?),
     }
 }
 
@@ -166,6 +175,10 @@ mod tests {
     #[case::openapi("openapi")]
     #[case::completions("completions bash")]
     #[case::man("man call online_score")]
+    #[case::new_partner("partners new --account A --login L --append p.toml")]
+    #[case::rotate("partners rotate --account A --login L --overlap 0s --file p.toml")]
+    #[case::disable("partners disable --account A --login L")]
+    #[case::list("partners list")]
     #[case::get("interests get 1 -2 9223372036854775807")]
     fn accepts(#[case] line: &str) {
         parsed(line).unwrap_or_else(|error| panic!("{error}"));
@@ -194,6 +207,8 @@ mod tests {
     #[case::no_ids("interests get", ErrorKind::MissingRequiredArgument)]
     #[case::id_not_a_number("interests get one", ErrorKind::ValueValidation)]
     #[case::id_too_large("interests get 9223372036854775808", ErrorKind::ValueValidation)]
+    #[case::partner_without_login("partners new --account A", ErrorKind::MissingRequiredArgument)]
+    #[case::endless_overlap("partners rotate --login L --overlap 367d", ErrorKind::ValueValidation)]
     #[case::interests_alone("interests", ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand)]
     fn refuses(#[case] line: &str, #[case] expected: ErrorKind) {
         let error = parsed(line).unwrap_err();

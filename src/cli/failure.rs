@@ -69,6 +69,11 @@ pub(super) enum Failure {
     Connect { failed: usize, steps: usize },
     #[error("{failed} of {lines} calls failed")]
     Batch { failed: u64, lines: u64 },
+    /// The partner's entry is written, and its token is lost.
+    #[error(
+        "the token could not be printed, and it is stored nowhere: {0}; get another with `scoring-api partners rotate --overlap 0s`"
+    )]
+    TokenLost(#[source] io::Error),
     #[error("standard output: {0}")]
     Output(#[from] io::Error),
     #[error("ended by {stop}{consequence}")]
@@ -134,6 +139,7 @@ impl Failure {
             | Self::Probe { .. }
             | Self::Connect { .. }
             | Self::Batch { .. }
+            | Self::TokenLost(_)
             | Self::Output(_) => FAILED,
             Self::Stopped { stop, .. } => stop.exit_code(),
         }
