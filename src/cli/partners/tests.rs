@@ -92,10 +92,7 @@ fn a_rotation_leaves_at_most_two_tokens(
     #[case] expected: Result<Vec<PartnerToken>, &str>,
 ) {
     let after = rotated(&Partner::new("a", "b", before), digest('f'), overlap, now());
-    assert_eq!(
-        after.map_err(|failure| failure.to_string()),
-        expected.map_err(str::to_owned)
-    );
+    assert_eq!(after.map_err(|failure| failure.to_string()), expected.map_err(str::to_owned));
 }
 
 #[test]

@@ -60,7 +60,7 @@ pub(super) fn read(
                     "must be written as [[partner]], on a line of its own",
                 );
             }
-            _ => faults.add(line, key.get_ref().to_string(), Problem::UnknownKey { suggestion: None }),
+            _ => faults.add(line, shown(key.get_ref()), Problem::UnknownKey { suggestion: None }),
         }
     }
     let path = format!("partner[{index}]");
@@ -115,9 +115,7 @@ impl<'a> Reader<'a, '_, '_> {
             let near = keys.iter().find(|known| strsim::normalized_damerau_levenshtein(known, name) > 0.6);
             let problem = Problem::UnknownKey { suggestion: near.map(|&near| near.to_owned()) };
             let line = self.chunk.line_at(key.span().start);
-            // A digest in the wrong place may be the key, so it is cut.
-            let name: String = name.chars().take(32).collect();
-            self.faults.add(line, format!("{}.{name}", self.path), problem);
+            self.faults.add(line, format!("{}.{}", self.path, shown(name)), problem);
         }
     }
 
@@ -261,6 +259,11 @@ impl<'a> Reader<'a, '_, '_> {
         }
         read
     }
+}
+
+/// The name of an unknown key, cut: it may be a digest in the wrong place.
+fn shown(name: &str) -> String {
+    name.chars().take(16).collect()
 }
 
 fn meaning(partner: &Partner, rate: Option<Rate>) -> [u8; 32] {
