@@ -51,7 +51,7 @@ pub struct Handled {
     pub identity: Identity,
 }
 
-/// What a call's log line and metrics contain about its caller.
+/// The facts about a caller, for the call's log line and metrics.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Identity {
     /// The caller, if the token matches.

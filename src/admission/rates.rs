@@ -149,4 +149,29 @@ mod tests {
     fn the_fastest_rate_there_is_works() {
         assert_eq!(limit(u32::MAX, 1, u32::MAX).check("a"), Ok(()));
     }
+
+    #[test]
+    fn a_reload_keeps_the_counts_of_an_equal_rate() {
+        let settings = crate::admission::LimitSettings::default();
+        let admission = crate::admission::Admission::new(&settings, &prometheus::Registry::new()).unwrap();
+        let rate = |count| Rate {
+            count: NonZeroU32::new(count).unwrap(),
+            period: Duration::from_secs(3600),
+            burst: NonZeroU32::new(count).unwrap(),
+        };
+        let own = |count| [(std::sync::Arc::from("ownpartner"), rate(count))];
+        let check =
+            || (admission.check_partner("ownpartner").is_ok(), admission.check_account("a", "b").is_ok());
+        assert_eq!(check(), (true, true), "nothing is limited yet");
+        admission.set_rates(Some(rate(1)), &own(2));
+        assert_eq!([check(), check(), check()], [(true, true), (true, false), (false, false)]);
+        admission.set_rates(Some(rate(1)), &own(2));
+        assert_eq!(check(), (false, false));
+        admission.set_rates(None, &own(1));
+        assert_eq!([check(), check()], [(true, true), (false, true)]);
+        // Without a rate of its own, a partner shares that of its joined text.
+        admission.set_rates(Some(rate(1)), &[]);
+        assert!(admission.check_partner("ab").is_ok());
+        assert!(admission.check_account("a", "b").is_err());
+    }
 }

@@ -72,8 +72,8 @@ pub(super) struct FileArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The token is made with a random salt of 256 bits, which is not kept: nobody can make the token again. A lost token is replaced
-with `rotate`. The file is made if it does not exist, for its owner alone.")]
+The token is made with a random salt of 256 bits, which is not kept, so the token cannot be made again. A lost token is
+replaced with `rotate`. The file is made if it does not exist, for its owner alone.")]
 pub(super) struct NewArgs {
     #[command(flatten)]
     named: Named,

@@ -75,7 +75,7 @@ fn set(text: &str, partner: &Partner, key: &str, value: &str) -> Option<String> 
 /// If the table is the partner's entry: the place of the key's value, if it has the key.
 fn place_in(root: &DeTable<'_>, partner: &Partner, key: &str) -> Option<Option<Range<usize>>> {
     let entries = root.get("partner")?.get_ref().as_array()?;
-    let entry = entries.get(0)?.get_ref().as_table()?;
+    let entry = entries.first()?.get_ref().as_table()?;
     let is = |key, expected: &str| match entry.get(key).map(|value| value.get_ref()) {
         Some(DeValue::String(text)) => text == expected,
         _ => false,

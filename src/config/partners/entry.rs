@@ -48,19 +48,14 @@ pub(super) fn read(
     let mut found = None;
     for (key, value) in root {
         let line = chunk.line_at(key.span().start);
-        let is_partner = key.get_ref() == "partner";
-        match value.get_ref() {
-            DeValue::Array(array) if is_partner && chunk.is_entry => {
-                found = array.get(0).and_then(|entry| entry.get_ref().as_table());
-            }
-            _ if is_partner => {
-                faults.refuse(
-                    line,
-                    "partner".to_owned(),
-                    "must be written as [[partner]], on a line of its own",
-                );
-            }
-            _ => faults.add(line, shown(key.get_ref()), Problem::UnknownKey { suggestion: None }),
+        let entries = value.get_ref().as_array().filter(|_| chunk.is_entry);
+        if key.get_ref() != "partner" {
+            faults.add(line, shown(key.get_ref()), Problem::UnknownKey { suggestion: None });
+        } else if let Some(entries) = entries {
+            found = entries.first().and_then(|entry| entry.get_ref().as_table());
+        } else {
+            let why = "must be written as [[partner]], on a line of its own";
+            faults.refuse(line, "partner".to_owned(), why);
         }
     }
     let path = format!("partner[{index}]");

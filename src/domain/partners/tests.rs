@@ -212,6 +212,6 @@ proptest! {
     fn a_partner_keeps_its_account_and_login(account: String, login: String) {
         let partner = partner(&account, &login);
         prop_assert_eq!((partner.account(), partner.login()), (account.as_str(), login.as_str()));
-        prop_assert_eq!(&**partner.joined(), account.clone() + &login);
+        prop_assert_eq!(&**partner.joined(), account + &login);
     }
 }

@@ -89,7 +89,9 @@ async fn scrape() -> Scrape {
     // Spans are counted only if they are to be exported. The collector need not exist.
     // Calls of partners are counted only if there are some, and the settings say so.
     let digest = "0".repeat(64);
-    let partner = format!("[[partner]]\naccount = \"acme\"\nlogin = \"shop\"\ntokens = [{{ sha256 = \"{digest}\" }}]\n");
+    let partner = format!(
+        "[[partner]]\naccount = \"acme\"\nlogin = \"shop\"\ntokens = [{{ sha256 = \"{digest}\" }}]\n"
+    );
     sandbox.write("p.toml", partner);
     let settings = [
         "admin.bind=127.0.0.1:0",
