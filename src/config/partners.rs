@@ -55,6 +55,11 @@ impl Faults<'_> {
 // ===== impl PartnersFile =====
 
 impl PartnersFile {
+    /// Drops the partners and keeps the digest, for a later comparison of the settings.
+    pub fn forget(&mut self) {
+        (self.partners, self.rates) = Default::default();
+    }
+
     /// Reads a file.
     ///
     /// # Errors
