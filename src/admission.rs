@@ -7,16 +7,21 @@ mod rates;
 pub mod settings;
 mod shed;
 
-use std::{hash::Hash, sync::Arc, time::Duration};
+use std::{collections::HashMap, hash::Hash, sync::Arc, time::Duration};
 
+use arc_swap::{ArcSwap, ArcSwapOption};
 use prometheus::Registry;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit},
     time::Instant,
 };
 
-use self::{rates::RateLimit, settings::LimitSettings, shed::ShedCalls};
-use crate::deadline::Deadline;
+use self::{
+    rates::{OneRate, RateLimit},
+    settings::LimitSettings,
+    shed::ShedCalls,
+};
+use crate::{deadline::Deadline, units::Rate};
 
 pub use self::shed::Shed;
 
@@ -25,7 +30,9 @@ pub use self::shed::Shed;
 pub struct Admission {
     calls: Arc<Semaphore>,
     bodies: Semaphore,
-    account_rate: Option<RateLimit>,
+    account_rate: ArcSwapOption<RateLimit>,
+    /// The registered partners that have a rate of their own, by account and login joined.
+    partner_rates: ArcSwap<HashMap<Arc<str>, Arc<OneRate>>>,
     address_rate: Option<RateLimit>,
     shed: ShedCalls,
 }
@@ -42,7 +49,8 @@ impl Admission {
         Ok(Arc::new(Self {
             calls: Arc::new(Semaphore::new(limits.max_in_flight)),
             bodies: Semaphore::new(limits.body_memory),
-            account_rate: limits.account_rate.map(RateLimit::new),
+            account_rate: ArcSwapOption::from_pointee(limits.account_rate.map(RateLimit::new)),
+            partner_rates: ArcSwap::default(),
             address_rate: limits.address_rate.map(RateLimit::new),
             shed: ShedCalls::register(registry)?,
         }))
@@ -69,13 +77,43 @@ impl Admission {
         if self.calls.available_permits() == 0 { Err(self.reject(Shed::Overload)) } else { Ok(()) }
     }
 
-    /// Counts a call towards the rate of `account`.
+    /// Replaces the rate of each account, and the registered partners' own rates. A rate that stays the same keeps its
+    /// counts, so a reload gives no caller a new burst.
+    pub fn set_rates(&self, account: Option<Rate>, partners: &[(Arc<str>, Rate)]) {
+        if self.account_rate.load().as_ref().map(|limit| limit.rate()) != account {
+            self.account_rate.store(account.map(RateLimit::new).map(Arc::new));
+        }
+        let before = self.partner_rates.load();
+        let rates = partners.iter().map(|(joined, rate)| {
+            let kept = before.get(joined).filter(|limit| limit.rate() == *rate);
+            (joined.clone(), kept.cloned().unwrap_or_else(|| Arc::new(OneRate::new(*rate))))
+        });
+        self.partner_rates.store(Arc::new(rates.collect()));
+    }
+
+    /// Counts a call towards the rate of this account and login.
     ///
     /// # Errors
     ///
     /// If it exceeds the rate: the time until the next call is allowed.
-    pub fn check_account(&self, account: &str) -> Result<(), Duration> {
-        self.check_rate(self.account_rate.as_ref(), account, Shed::AccountRate)
+    pub fn check_account(&self, account: &str, login: &str) -> Result<(), Duration> {
+        match &*self.account_rate.load() {
+            None => Ok(()),
+            Some(limit) => self.counted(limit.check(&[account, login].concat()), Shed::AccountRate),
+        }
+    }
+
+    /// Counts a call towards the own rate of a registered partner, or else towards the rate of its account.
+    ///
+    /// # Errors
+    ///
+    /// If it exceeds the rate: the time until the next call is allowed.
+    pub fn check_partner(&self, joined: &str) -> Result<(), Duration> {
+        let partners = self.partner_rates.load();
+        if let Some(own) = (!partners.is_empty()).then(|| partners.get(joined)).flatten() {
+            return self.counted(own.check(), Shed::AccountRate);
+        }
+        self.check_account(joined, "")
     }
 
     /// Counts a request towards the rate of the client address `client`.
@@ -84,7 +122,8 @@ impl Admission {
     ///
     /// If it exceeds the rate: the time until the next request is allowed.
     pub fn check_address(&self, client: &impl Hash) -> Result<(), Duration> {
-        self.check_rate(self.address_rate.as_ref(), client, Shed::AddressRate)
+        let checked = self.address_rate.as_ref().map_or(Ok(()), |limit| limit.check(client));
+        self.counted(checked, Shed::AddressRate)
     }
 
     /// Whether the rate of client addresses is limited.
@@ -113,13 +152,8 @@ impl Admission {
         self.calls.available_permits()
     }
 
-    fn check_rate(
-        &self,
-        limit: Option<&RateLimit>,
-        caller: &(impl Hash + ?Sized),
-        reason: Shed,
-    ) -> Result<(), Duration> {
-        limit.map_or(Ok(()), |limit| limit.check(caller)).inspect_err(|_| {
+    fn counted(&self, checked: Result<(), Duration>, reason: Shed) -> Result<(), Duration> {
+        checked.inspect_err(|_| {
             self.reject(reason);
         })
     }

@@ -28,7 +28,7 @@ use crate::{
     },
     admission::Admission,
     config::{Settings, shutdown::ShutdownSettings},
-    domain::{Authenticator, InvalidAuthPolicy},
+    domain::InvalidAuthPolicy,
     http::{
         self, AdminPlan, CallPlan, Dispatchers, HttpMetrics, Lifecycle, PublicPlan,
         tls::{Tls, TlsError},
@@ -109,12 +109,13 @@ impl Application {
         let cache_health = StoreHealth::new(Role::Cache, store_metrics.clone());
         let persistent_health = StoreHealth::new(Role::Persistent, store_metrics);
         let metrics = HttpMetrics::register(&registry)?;
+        let metrics = if settings.metrics.partners { metrics.with_partners(&registry)? } else { metrics };
         let health = ActorsHealth::register(&registry, &Tree::NAMES)?;
         let lifecycle = Lifecycle::default();
 
         let admission = Admission::new(&settings.limits, &registry)?;
-        let authenticator = Authenticator::new(settings.auth.policy())?;
-        let authenticator = Arc::new(ArcSwap::from_pointee(authenticator));
+        admission.set_rates(settings.limits.account_rate, &settings.auth.partners.rates);
+        let authenticator = Arc::new(ArcSwap::from_pointee(settings.auth.authenticator()?));
         let tls = Tls::from_settings(&settings.http.tls)?;
 
         let lookups = CacheLookups::register(&registry)?;
@@ -141,15 +142,16 @@ impl Application {
             ),
             runtime: ActorRuntime { restarts: RestartPolicy::default(), health: health.clone() },
         };
-        let call = CallPlan::from_settings(&settings.http, &settings.store, admission, metrics.clone());
+        let call =
+            CallPlan::from_settings(&settings.http, &settings.store, admission.clone(), metrics.clone());
 
         // Both addresses are bound before anything is started.
         let public = Bound::to("http.bind", settings.http.bind)?;
         let admin = settings.admin.bind.map(|address| Bound::to("admin.bind", address)).transpose()?;
         let (address, admin_address) = (public.address, admin.as_ref().map(|bound| bound.address));
         let listener = public.listener.try_clone().map_err(|source| public.error(source))?;
-        let reloader =
-            Reloader::new(authenticator, card, tls.clone(), [address].into_iter().chain(admin_address));
+        let listens = [address].into_iter().chain(admin_address);
+        let reloader = Reloader::new(authenticator, card, admission, tls.clone(), listens);
         let dispatchers = Dispatchers::default();
         let known = dispatchers.clone();
         let on_tree = move |tree: &Tree| {

@@ -2,8 +2,8 @@
 //!
 //! # Layout
 //!
-//! - `serve`, `check_config`, `probe`, `token`, `call`, `interests`, `card`, `openapi`, `about` (completions and manual
-//!   pages): the subcommands
+//! - `serve`, `check_config`, `probe`, `token`, `call`, `interests`, `card`, `partners`, `openapi`, `about` (completions
+//!   and manual pages): the subcommands
 //! - `arguments`: the arguments of a call, from options or as JSON
 //! - `source`: the sources of the settings, which every subcommand accepts
 //! - `failure`: all errors, and the exit code of each
@@ -12,10 +12,12 @@
 //!   time
 //! - `progress`: the progress bar at a terminal
 //! - `reload`: SIGHUP, which reloads the settings
+//! - `audit`: the log lines of operators' acts
 //! - `systemd`: notifications to systemd
 
 mod about;
 mod arguments;
+mod audit;
 mod call;
 mod card;
 mod check_config;
@@ -26,6 +28,7 @@ mod line_fault;
 mod lines;
 mod openapi;
 mod output;
+mod partners;
 mod probe;
 mod progress;
 mod reload;
@@ -46,6 +49,7 @@ use self::{
     check_config::CheckConfigArgs,
     failure::Failure,
     interests::InterestsCommand,
+    partners::PartnersCommand,
     probe::ProbeArgs,
     source::Source,
     token::TokenArgs,
@@ -87,6 +91,9 @@ enum Command {
     /// Check, explain or compare scorecards, without a store or a service.
     #[command(subcommand)]
     Card(CardCommand),
+    /// Register, rotate, disable, enable and list partners that have tokens of their own.
+    #[command(subcommand)]
+    Partners(PartnersCommand),
 }
 
 /// Runs the subcommand in `arguments`, whose first item is the program's own name.
@@ -120,6 +127,8 @@ fn execute(command: Command, source: &Source) -> Result<(), Failure> {
         Command::Man(args) => about::man(&args, command_line()),
         Command::Interests(command) => interests::run(command, &settings()?),
         Command::Card(command) => card::run(command, settings),
+        // It makes and mends the file, so the file need not be valid yet.
+        Command::Partners(command) => partners::run(command, &source.load_without_partners()?),
     }
 }
 
@@ -179,6 +188,10 @@ mod tests {
     #[case::openapi("openapi")]
     #[case::completions("completions bash")]
     #[case::man("man call online_score")]
+    #[case::new_partner("partners new --account A --login L --append p.toml")]
+    #[case::rotate("partners rotate --account A --login L --overlap 0s --file p.toml")]
+    #[case::disable("partners disable --account A --login L")]
+    #[case::list("partners list")]
     #[case::get("interests get 1 -2 9223372036854775807")]
     fn accepts(#[case] line: &str) {
         parsed(line).unwrap_or_else(|error| panic!("{error}"));
@@ -212,6 +225,8 @@ mod tests {
     #[case::no_ids("interests get", ErrorKind::MissingRequiredArgument)]
     #[case::id_not_a_number("interests get one", ErrorKind::ValueValidation)]
     #[case::id_too_large("interests get 9223372036854775808", ErrorKind::ValueValidation)]
+    #[case::partner_without_login("partners new --account A", ErrorKind::MissingRequiredArgument)]
+    #[case::endless_overlap("partners rotate --login L --overlap 367d", ErrorKind::ValueValidation)]
     #[case::interests_alone("interests", ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand)]
     fn refuses(#[case] line: &str, #[case] expected: ErrorKind) {
         let error = parsed(line).unwrap_err();

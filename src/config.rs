@@ -7,9 +7,10 @@
 //! - `leaves`: the keys of a TOML text, and their lines
 //! - `cards`: scorecards, which are files of their own
 //! - `secrets`: salts and passwords that are kept in files
+//! - `partners`: the file of the registered partners
 //! - `rules`: conditions between keys
 //! - `show`: the result, for `check-config`
-//! - [`auth`], [`shutdown`]: settings of parts that take plain values instead of a struct of their own
+//! - [`auth`], [`metrics`], [`shutdown`]: settings of parts that take plain values instead of a struct of their own
 //!
 //! This module does not read the environment by itself, so a test controls everything that matters.
 
@@ -18,6 +19,8 @@ mod cards;
 pub mod error;
 mod layers;
 mod leaves;
+pub mod metrics;
+pub mod partners;
 mod rules;
 mod secrets;
 mod show;
@@ -42,6 +45,8 @@ use crate::telemetry::settings::{LogSettings, TraceSettings};
 use auth::AuthSettings;
 use error::{ConfigErrors, Problem};
 use layers::Layers;
+use metrics::MetricsSettings;
+use partners::PartnersFile;
 use shutdown::ShutdownSettings;
 
 /// All settings, checked. Their `Debug` shows no secret.
@@ -62,6 +67,8 @@ pub struct Settings {
     pub scoring: ScoringSettings,
     /// Limits of one process.
     pub limits: LimitSettings,
+    /// Metrics that cost extra.
+    pub metrics: MetricsSettings,
     /// How the service stops.
     pub shutdown: ShutdownSettings,
     /// The log.
@@ -85,7 +92,8 @@ impl Settings {
     /// Loads and checks the settings. Later layers win: the built-in defaults, then `file`, then `environment` (for the
     /// process' own, [`std::env::vars_os`]), then `assignments` such as `store.url=memory:`.
     ///
-    /// Reads only `file` and the files that hold secrets and scorecards; it opens no connection and resolves no name.
+    /// Reads only `file` and the files that hold secrets, scorecards and partners; it opens no connection and resolves
+    /// no name.
     ///
     /// # Errors
     ///
@@ -95,6 +103,28 @@ impl Settings {
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
         assignments: &[String],
+    ) -> Result<Self, ConfigErrors> {
+        Self::load_layers(file, environment, assignments, true)
+    }
+
+    /// As [`load`](Self::load), but leaves the partners' file unread: for a command that makes or edits it.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub fn load_without_partners(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+        assignments: &[String],
+    ) -> Result<Self, ConfigErrors> {
+        Self::load_layers(file, environment, assignments, false)
+    }
+
+    fn load_layers(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+        assignments: &[String],
+        reads_partners: bool,
     ) -> Result<Self, ConfigErrors> {
         let mut errors = ConfigErrors::default();
         let mut layers = Layers::built_in()?;
@@ -109,6 +139,12 @@ impl Settings {
         };
         secrets::resolve(&mut settings, &layers, &mut errors);
         cards::read(&mut settings.scoring, &layers, &mut errors);
+        if let Some(path) = settings.auth.partners_file.as_deref().filter(|_| reads_partners) {
+            match PartnersFile::read(path, &settings.auth.admin_login) {
+                Ok(file) => settings.auth.partners = file,
+                Err(faults) => errors.extend(faults),
+            }
+        }
         rules::check(&settings, &layers, &mut errors);
         settings.effective = show::effective_toml(&layers);
         settings.origins = show::origins(&layers);
@@ -127,7 +163,8 @@ impl Settings {
     }
 
     /// The keys, in alphabetical order, whose values differ between these settings and `other`. A salt counts under its
-    /// own key, even if it comes from a file, and a card counts by its contents. A password file counts by its path: its text is read again at each connect.
+    /// own key, even if it comes from a file. A card counts by its contents, and the partners' file by its path and its
+    /// meaning. A password file counts by its path: its text is read again at each connect.
     pub fn differing(&self, other: &Self) -> Vec<&str> {
         let differs = |key: &str| match key {
             "store.url" => self.store.url.without_files() != other.store.url.without_files(),
@@ -147,6 +184,7 @@ impl Settings {
             "auth.admin_salt" => {
                 self.auth.admin_salt.expose_secret() != other.auth.admin_salt.expose_secret()
             }
+            "auth.partners_file" if self.auth.partners.digest != other.auth.partners.digest => true,
             key => self.shown.get(key) != other.shown.get(key),
         };
         self.shown.keys().map(String::as_str).filter(|key| differs(key)).collect()

@@ -18,7 +18,7 @@
 //! - `fields`: reads one JSON object by a table of fields, and reports all its faults at once
 //! - `values`, `dates`: the types of single fields
 //! - `requests`: the tables themselves
-//! - `auth`, `timezone`: tokens
+//! - `auth`, `timezone`: tokens; `partners`: the partners that have tokens of their own
 //! - `card`, `score`, `interests`: scorecards, their scores, and stored interests
 //! - `request_id`: the ids that a client may choose
 //! - `reply`, `deadline`: types that the actors pass to each other
@@ -30,6 +30,7 @@ mod fields;
 mod interests;
 mod json;
 mod method;
+mod partners;
 mod redacted;
 mod reply;
 mod request_id;
@@ -38,12 +39,16 @@ mod score;
 mod timezone;
 mod values;
 
-pub use auth::{AuthPolicy, Authenticator, Caller, Forbidden, InvalidAuthPolicy, MAX_ADMIN_GRACE, Salt};
+pub use auth::{
+    AuthPolicy, Authenticator, Caller, Forbidden, InvalidAuthPolicy, MAX_ADMIN_GRACE, Rejected, Salt,
+    token_of,
+};
 pub use card::{Card, CardFault, CardFaults, Explained, Points, Range, Share, position_among_people};
 pub use fields::{Faults, FieldFault, Reason};
 pub use interests::{Interests, InterestsByClient, MalformedInterests};
 pub use json::{BadJson, Json, Object};
 pub use method::Method;
+pub use partners::{MOST_TOKENS, Methods, Partner, PartnerToken, Partners, Refused, TokenDigest};
 pub use redacted::Redacted;
 pub use reply::{ADMIN_SCORE, Answer, CallError};
 pub use request_id::{LONGEST_REQUEST_ID, is_request_id};

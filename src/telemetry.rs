@@ -44,6 +44,9 @@ use self::{
 };
 use crate::resolver::Resolver;
 
+/// The target of operators' acts. Its lines are logged even where `log.level` would hide them.
+pub const AUDIT: &str = "scoring_api::audit";
+
 /// Maximum lines that wait to be written. Further lines are dropped.
 const QUEUED_LINES: usize = 16_384;
 
@@ -87,6 +90,19 @@ pub fn init(settings: &LogSettings, trace: &TraceSettings) -> io::Result<Log> {
         tracing::error!(place, "panic");
     }));
     Ok(Log { traces, lost, filter, writing: Some(writing) })
+}
+
+/// Writes the lines of [`AUDIT`] to standard error, for a subcommand: at a terminal for people, else as `settings` say.
+pub fn init_audit(settings: &LogSettings) {
+    let on_terminal = io::stderr().is_terminal();
+    let format = settings.format.unwrap_or(if on_terminal { LogFormat::Pretty } else { LogFormat::Json });
+    let lines = match format {
+        LogFormat::Json => JsonLines(io::stderr).boxed(),
+        LogFormat::Pretty => fmt::layer().with_writer(io::stderr).compact().with_ansi(on_terminal).boxed(),
+    };
+    let acts = Targets::new().with_target(AUDIT, Level::INFO);
+    // Fails only if there is a log already.
+    _ = registry().with(lines.with_filter(acts)).try_init();
 }
 
 /// Turns events into lines for `writer`, and spans into spans for the collector if there is one. Also returns a handle
@@ -133,6 +149,7 @@ fn from(level: Level) -> Targets {
     // actix's "info" events about its threads are of no use to operators.
     Targets::new()
         .with_default(level)
+        .with_target(AUDIT, level.max(Level::INFO))
         .with_target("actix_server", level.min(Level::WARN))
         // It reports clients' faults as errors of its own, with their bytes. `http` counts and logs them.
         .with_target("actix_http", LevelFilter::OFF)

@@ -20,8 +20,8 @@ use scoring_api::{
     },
     admission::{Admission, settings::LimitSettings},
     domain::{
-        AuthPolicy, Authenticator, Card, ClientsInterests, Json, MethodRequest, OnlineScore, Rules,
-        TimeZoneChoice,
+        AuthPolicy, Authenticator, Card, ClientsInterests, Json, Method, MethodRequest, OnlineScore, Partner,
+        PartnerToken, Partners, Redacted, Rules, TimeZoneChoice, TokenDigest,
     },
     resolver::Resolver,
     store::{
@@ -48,6 +48,8 @@ pub struct Part {
 enum Work {
     Parse(&'static str),
     Digest,
+    /// The call of a registered partner, or one of its refusals.
+    Partner(&'static str),
     Score,
     Key,
     Hop,
@@ -70,6 +72,12 @@ pub const PARTS: &[Part] = &[
     part("parse and check a score", Work::Parse("online_score")),
     part("parse and check 100 ids", Work::Parse("clients_interests")),
     part("digest", Work::Digest),
+    part("token of a partner", Work::Partner("well")),
+    part("refused: unknown", Work::Partner("unknown")),
+    part("refused: token", Work::Partner("token")),
+    part("refused: disabled", Work::Partner("disabled")),
+    part("refused: expired", Work::Partner("expired")),
+    part("refused: method", Work::Partner("method")),
     part("score", Work::Score),
     part("key", Work::Key),
     part("actor hop", Work::Hop),
@@ -148,6 +156,14 @@ pub fn run(name: &str, times: u64, redis: Option<&Redis>, around: impl FnOnce(&m
             let (authenticator, request, now) =
                 (authenticator(), request(&body("online_score")), wall_clock::now());
             repeat(around, &mut || _ = black_box(authenticator.check(black_box(&request), now).unwrap()));
+        }
+        Work::Partner(case) => {
+            let (authenticator, request) = registered(case);
+            let now = wall_clock::now();
+            repeat(around, &mut || {
+                let checked = black_box(authenticator.check(black_box(&request), now));
+                assert_eq!(checked.is_ok(), case == "well");
+            });
         }
         Work::Score => {
             let (card, person, today) = (Card::built_in(), person(), rules().today);
@@ -271,6 +287,31 @@ fn authenticator() -> Authenticator {
         admin_grace: Duration::ZERO,
     };
     Authenticator::new(policy).unwrap()
+}
+
+/// A thousand partners without a shared salt, and a call of one of them that ends as `case` says.
+fn registered(case: &str) -> (Authenticator, MethodRequest) {
+    let mut request = request(&body("online_score"));
+    let digest = TokenDigest::of(request.token.expose()).0;
+    let until = (case == "expired").then(|| wall_clock::now() - Duration::from_secs(1));
+    let (account, login) = (request.account.clone(), request.login.clone());
+    let mut partner = Partner::new(&account, &login, &[PartnerToken { digest, until }]);
+    partner.enabled = case != "disabled";
+    if case == "method" {
+        partner.methods = [Method::ClientsInterests].into_iter().collect();
+    }
+    let mut partners = Partners::default();
+    for number in 0..1_000 {
+        partners.insert(Partner::new(&format!("account{number}"), &login, &[])).unwrap();
+    }
+    match case {
+        "unknown" => {}
+        _ => partners.insert(partner).unwrap(),
+    }
+    if case == "token" {
+        request.token = Redacted::new("0".repeat(128));
+    }
+    (authenticator().with_partners(Arc::new(partners), false), request)
 }
 
 fn stored() -> impl Iterator<Item = (String, String)> {

@@ -25,7 +25,8 @@ use crate::{
     admission::{Admission, settings::LimitSettings},
     deadline::Deadline,
     domain::{
-        Answer, Authenticator, CallError, Caller, ClientsInterests, Method, MethodRequest, OnlineScore, Rules,
+        Answer, Authenticator, CallError, Caller, ClientsInterests, Method, MethodRequest, OnlineScore,
+        Partner, Refused, Rules,
     },
     store::{StoreError, settings::StoreSettings},
     wall_clock,
@@ -48,10 +49,21 @@ pub struct Handled {
     pub outcome: Result<Answer, CallError>,
     /// Known once the arguments have been read.
     pub context: CallContext,
-    /// The caller, once the token has been checked and matches.
-    pub caller: Option<Caller>,
+    /// The facts about the caller, once the token has been checked.
+    pub identity: Identity,
     /// The card and the origin of a score, if one was computed or found.
     pub rated: Option<(Arc<ActiveCard>, Source)>,
+}
+
+/// The facts about a caller, for the call's log line and metrics.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Identity {
+    /// The caller, if the token matches.
+    pub caller: Option<Caller>,
+    /// The registered partner that the call names, even if the token does not match.
+    pub partner: Option<Arc<Partner>>,
+    /// Why the call is refused with 403 or 429.
+    pub refused: Option<Refused>,
 }
 
 /// What a call's log line contains about its arguments. Never their values.
@@ -155,32 +167,38 @@ impl DispatcherActor {
         Self { plan, scoring, interests }
     }
 
-    /// Checks a call. Sets `context` and `caller` as soon as they are known, so that the log line of a rejected call has them too.
+    /// Checks a call. Sets `context` and `identity` as soon as they are known, so that the log line of a rejected call has them too.
     fn check(
         &self,
         request: MethodRequest,
         context: &mut CallContext,
-        known: &mut Option<Caller>,
+        identity: &mut Identity,
     ) -> Result<Checked, CallError> {
         let now = (self.plan.clock)();
         let authenticator = self.plan.authenticator.load();
-        let caller = authenticator.check(&request, now)?;
-        *known = Some(caller);
-        if caller != Caller::Admin {
-            self.check_rate(&request)?;
+        let caller = authenticator.check(&request, now).inspect_err(|rejected| {
+            identity.refused = Some(rejected.reason);
+            identity.partner.clone_from(&rejected.partner);
+        })?;
+        identity.caller = Some(caller.clone());
+        if let Caller::Registered(partner) = &caller {
+            identity.partner = Some(partner.clone());
         }
+        self.check_rate(&caller, &request).inspect_err(|_| identity.refused = Some(Refused::Rate))?;
         let method = Method::from_name(&request.method)?;
         let (today, max_client_ids) = (authenticator.today(now), self.plan.max_client_ids);
         match method {
             Method::OnlineScore => {
                 let card = self.plan.card.load_full();
-                let rules = Rules { today, max_client_ids, explain: card.explains() };
+                let rules = Rules { today, max_client_ids, explain: card.explains() && caller.may_explain() };
                 let (read, present) = OnlineScore::parse_and_list(request.arguments, &rules);
                 *context = CallContext::Has(present);
                 let (person, explain) = read?;
                 Ok(match caller {
                     Caller::Admin => Checked::AdminScore,
-                    Caller::Partner(_) => Checked::Score { person, explain, today, card },
+                    Caller::Partner(_) | Caller::Registered(_) => {
+                        Checked::Score { person, explain, today, card }
+                    }
                 })
             }
             Method::ClientsInterests => {
@@ -193,11 +211,15 @@ impl DispatcherActor {
 
     /// Only calls with a valid token count: otherwise anyone could use up a partner's rate. The key is the string that
     /// the token is computed from, account and login joined: a caller cannot move letters between the two to count as
-    /// another.
-    fn check_rate(&self, request: &MethodRequest) -> Result<(), CallError> {
-        let account = [request.account.as_str(), &request.login].concat();
+    /// another. The admin's calls do not count.
+    fn check_rate(&self, caller: &Caller, request: &MethodRequest) -> Result<(), CallError> {
         let admission = &self.plan.admission;
-        admission.check_account(&account).map_err(|retry_after| CallError::TooMany { retry_after })
+        let checked = match caller {
+            Caller::Admin => Ok(()),
+            Caller::Partner(_) => admission.check_account(&request.account, &request.login),
+            Caller::Registered(partner) => admission.check_partner(partner.joined()),
+        };
+        checked.map_err(|retry_after| CallError::TooMany { retry_after })
     }
 
     /// Sends a checked call to the actor that answers it.
@@ -253,19 +275,21 @@ impl Handler<CallMethod> for DispatcherActor {
             return ActorReply::Now(Handled {
                 outcome,
                 context: CallContext::Unknown,
-                caller: None,
+                identity: Identity::default(),
                 rated: None,
             });
         };
-        let (mut context, mut caller) = (CallContext::Unknown, None);
-        match self.check(msg.request, &mut context, &mut caller) {
-            Err(refused) => ActorReply::Now(Handled { outcome: Err(refused), context, caller, rated: None }),
+        let (mut context, mut identity) = (CallContext::Unknown, Identity::default());
+        match self.check(msg.request, &mut context, &mut identity) {
+            Err(refused) => {
+                ActorReply::Now(Handled { outcome: Err(refused), context, identity, rated: None })
+            }
             Ok(call) => {
                 let answer = self.route(call, deadline);
                 ActorReply::Later(Box::pin(async move {
                     let Routed { outcome, rated } = answer.await;
                     drop(admitted);
-                    Handled { outcome, context, caller, rated }
+                    Handled { outcome, context, identity, rated }
                 }))
             }
         }

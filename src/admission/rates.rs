@@ -11,7 +11,7 @@ use std::{
 };
 
 use governor::{
-    DefaultKeyedRateLimiter, Quota,
+    DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota,
     clock::{Clock, DefaultClock},
 };
 
@@ -26,6 +26,7 @@ const SWEEP_EVERY: u32 = 1 << 16;
 /// Limits how often each of many callers may call.
 #[derive(Debug)]
 pub(super) struct RateLimit {
+    rate: Rate,
     cells: DefaultKeyedRateLimiter<u32>,
     /// Seeded at random, so that a caller cannot choose to share a cell.
     hasher: RandomState,
@@ -37,16 +38,17 @@ pub(super) struct RateLimit {
 impl RateLimit {
     /// A limit that has not counted a call yet.
     pub(super) fn new(rate: Rate) -> Self {
-        let each = rate.period / rate.count.get();
-        // Only a rate above one per nanosecond has no period; the fastest rate with a period serves as well.
-        let quota = Quota::with_period(each.max(Duration::from_nanos(1)))
-            .unwrap_or(Quota::per_second(rate.count))
-            .allow_burst(rate.burst);
         Self {
-            cells: DefaultKeyedRateLimiter::keyed(quota),
+            rate,
+            cells: DefaultKeyedRateLimiter::keyed(quota(rate)),
             hasher: RandomState::new(),
             calls: AtomicU32::new(0),
         }
+    }
+
+    /// The rate.
+    pub(super) fn rate(&self) -> Rate {
+        self.rate
     }
 
     /// Counts a call by `caller`.
@@ -62,6 +64,44 @@ impl RateLimit {
         let cell = u32::try_from(self.hasher.hash_one(caller) % CELLS).unwrap_or(0);
         self.cells.check_key(&cell).map_err(|refused| refused.wait_time_from(DefaultClock::default().now()))
     }
+}
+
+/// Limits how often one caller may call.
+#[derive(Debug)]
+pub(super) struct OneRate {
+    rate: Rate,
+    cell: DefaultDirectRateLimiter,
+}
+
+// ===== impl OneRate =====
+
+impl OneRate {
+    /// A limit that has not counted a call yet.
+    pub(super) fn new(rate: Rate) -> Self {
+        Self { rate, cell: DefaultDirectRateLimiter::direct(quota(rate)) }
+    }
+
+    /// The rate.
+    pub(super) fn rate(&self) -> Rate {
+        self.rate
+    }
+
+    /// Counts a call.
+    ///
+    /// # Errors
+    ///
+    /// If it exceeds the rate: the time until the next call is allowed.
+    pub(super) fn check(&self) -> Result<(), Duration> {
+        self.cell.check().map_err(|refused| refused.wait_time_from(DefaultClock::default().now()))
+    }
+}
+
+fn quota(rate: Rate) -> Quota {
+    let each = rate.period / rate.count.get();
+    // Only a rate above one per nanosecond has no period; the fastest rate with a period serves as well.
+    Quota::with_period(each.max(Duration::from_nanos(1)))
+        .unwrap_or(Quota::per_second(rate.count))
+        .allow_burst(rate.burst)
 }
 
 #[cfg(test)]
@@ -108,5 +148,30 @@ mod tests {
     #[test]
     fn the_fastest_rate_there_is_works() {
         assert_eq!(limit(u32::MAX, 1, u32::MAX).check("a"), Ok(()));
+    }
+
+    #[test]
+    fn a_reload_keeps_the_counts_of_an_equal_rate() {
+        let settings = crate::admission::LimitSettings::default();
+        let admission = crate::admission::Admission::new(&settings, &prometheus::Registry::new()).unwrap();
+        let rate = |count| Rate {
+            count: NonZeroU32::new(count).unwrap(),
+            period: Duration::from_secs(3600),
+            burst: NonZeroU32::new(count).unwrap(),
+        };
+        let own = |count| [(std::sync::Arc::from("ownpartner"), rate(count))];
+        let check =
+            || (admission.check_partner("ownpartner").is_ok(), admission.check_account("a", "b").is_ok());
+        assert_eq!(check(), (true, true), "nothing is limited yet");
+        admission.set_rates(Some(rate(1)), &own(2));
+        assert_eq!([check(), check(), check()], [(true, true), (true, false), (false, false)]);
+        admission.set_rates(Some(rate(1)), &own(2));
+        assert_eq!(check(), (false, false));
+        admission.set_rates(None, &own(1));
+        assert_eq!([check(), check()], [(true, true), (false, true)]);
+        // Without a rate of its own, a partner shares that of its joined text.
+        admission.set_rates(Some(rate(1)), &[]);
+        assert!(admission.check_partner("ab").is_ok());
+        assert!(admission.check_account("a", "b").is_err());
     }
 }

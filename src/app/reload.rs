@@ -1,17 +1,21 @@
-//! The settings that can be changed while the service runs: tokens, the card and the certificate.
+//! The settings that can be changed while the service runs: tokens, partners, accounts' rates, cards and the certificate.
 
 use std::{net::SocketAddr, sync::Arc};
 
 use arc_swap::ArcSwap;
 
 use super::BuildError;
-use crate::{actors::active_card::CardSwitch, config::Settings, domain::Authenticator, http::tls::Tls};
+use crate::{
+    actors::active_card::CardSwitch, admission::Admission, config::Settings, domain::Authenticator,
+    http::tls::Tls,
+};
 
 /// Changes these settings. Clones change the same service.
 #[derive(Clone)]
 pub struct Reloader {
     authenticator: Arc<ArcSwap<Authenticator>>,
     card: CardSwitch,
+    admission: Arc<Admission>,
     tls: Option<Tls>,
     /// The service's addresses, which a reload cannot change: new salts must be allowed for these, not for the new
     /// settings'.
@@ -22,10 +26,11 @@ impl Reloader {
     pub(super) fn new(
         authenticator: Arc<ArcSwap<Authenticator>>,
         card: CardSwitch,
+        admission: Arc<Admission>,
         tls: Option<Tls>,
         listens: impl IntoIterator<Item = SocketAddr>,
     ) -> Self {
-        Self { authenticator, card, tls, listens: listens.into_iter().collect() }
+        Self { authenticator, card, admission, tls, listens: listens.into_iter().collect() }
     }
 
     /// The certificate, if there is one.
@@ -37,13 +42,13 @@ impl Reloader {
     pub fn can_change(&self, key: &str, settings: &Settings) -> bool {
         match key {
             "http.tls.cert" | "http.tls.key" => self.tls.is_some() && settings.http.tls.cert.is_some(),
-            "log.level" => true,
+            "log.level" | "limits.account_rate" => true,
             key => key.starts_with("auth.") || key.starts_with("scoring."),
         }
     }
 
-    /// Takes over salts, card and certificate: all of them, or none if one of them is invalid. For calls in flight, the
-    /// settings at the time of their check count. Reads the certificate's files.
+    /// Takes over salts, partners, rates, cards and certificate: all of them, or nothing if one of them is invalid. For
+    /// calls in flight, the settings at the time of their check count. Reads the certificate's files.
     ///
     /// # Errors
     ///
@@ -52,11 +57,12 @@ impl Reloader {
         if let Some(address) = self.listens.iter().find(|address| !settings.salts_may_serve(**address)) {
             return Err(BuildError::PublicSalts(*address));
         }
-        let authenticator = Authenticator::new(settings.auth.policy())?;
+        let authenticator = settings.auth.authenticator()?;
         let pair = self.tls.as_ref().map(|tls| tls.look(&settings.http.tls)).transpose()?.flatten();
         self.authenticator.store(Arc::new(authenticator));
         let card = self.card.load().replaced(&settings.scoring);
         self.card.store(Arc::new(card));
+        self.admission.set_rates(settings.limits.account_rate, &settings.auth.partners.rates);
         if let (Some(tls), Some(pair)) = (&self.tls, pair) {
             tls.replace(pair);
         }
@@ -108,7 +114,8 @@ mod tests {
         let authenticator = Arc::new(ArcSwap::from_pointee(Authenticator::new(policy).unwrap()));
         let before = authenticator.load_full();
         let listens = listens.iter().map(|address| address.parse().unwrap());
-        let reloader = Reloader::new(authenticator.clone(), test_card(), None, listens);
+        let admission = Admission::new(&settings(&[]).limits, &Registry::new()).unwrap();
+        let reloader = Reloader::new(authenticator.clone(), test_card(), admission, None, listens);
 
         assert_eq!(reloader.apply(&settings(assignments)).is_ok(), taken);
         assert_eq!(!Arc::ptr_eq(&before, &authenticator.load()), taken);

@@ -22,7 +22,7 @@ use std::time::Duration;
 use clap::Subcommand;
 
 use self::{delete::DeleteArgs, get::GetArgs, import::ImportArgs};
-use super::{failure::Failure, signals::until_signal};
+use super::{audit, failure::Failure, signals::until_signal};
 use crate::{
     config::Settings,
     resolver::Resolver,
@@ -77,6 +77,7 @@ pub(super) fn run(command: InterestsCommand, settings: &Settings) -> Result<(), 
         connect_timeout: settings.store.connect_timeout,
         resolver: Resolver::system(),
     };
+    audit::to_stderr(settings);
     until_signal(move |gate| match command {
         InterestsCommand::Import(args) => import::run(&args, &place, gate),
         InterestsCommand::Export => export::run(&place),

@@ -1,6 +1,6 @@
 //! SIGHUP: reloads the settings, and takes over the changes that need no restart.
 
-use super::{failure::Failure, source::Source};
+use super::{audit, failure::Failure, source::Source};
 use crate::{app::Reloader, config::Settings, telemetry::Log};
 
 /// The settings in effect, and the source of newer ones.
@@ -34,7 +34,9 @@ impl Reload<'_> {
         applied.retain(changes);
         let mut waiting = settings.differing(&self.started);
         waiting.retain(|key| !changes(key));
-        tracing::info!(changed = applied.join(" "), "settings reloaded, salts and certificate included");
+        let applied = applied.join(" ");
+        tracing::info!(changed = applied, "settings reloaded, salts and certificate included");
+        audit::reloaded(&applied, &settings);
         if !waiting.is_empty() {
             tracing::warn!(keys = waiting.join(" "), "changed settings wait for a restart");
         }

@@ -27,7 +27,9 @@ pub(super) fn run(settings: Settings, source: &Source) -> Result<(), Failure> {
         app.lifecycle().observe(systemd::entered);
         let health = app.health();
         let is_well = || !health.all().iter().any(|health| health.is_stuck());
-        let mut reload = Reload { source, started: settings.clone(), loaded: settings, reloader: app.reloader(), log: &log };
+        let mut started = settings.clone();
+        started.auth.partners.forget();
+        let mut reload = Reload { source, started, loaded: settings, reloader: app.reloader(), log: &log };
         let reloading = async {
             while hangups.recv().await.is_some() {
                 systemd::reloading();

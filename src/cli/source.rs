@@ -54,4 +54,10 @@ impl Source {
     pub(super) fn load(&self) -> Result<Settings, Failure> {
         Ok(Settings::load(self.config.as_deref(), std::env::vars_os(), &self.assignments)?)
     }
+
+    /// As [`load`](Self::load), but leaves the partners' file unread.
+    pub(super) fn load_without_partners(&self) -> Result<Settings, Failure> {
+        let (config, environment) = (self.config.as_deref(), std::env::vars_os());
+        Ok(Settings::load_without_partners(config, environment, &self.assignments)?)
+    }
 }

@@ -27,6 +27,15 @@ pub(super) fn run(args: &TokenArgs, settings: &Settings) -> Result<(), Failure> 
             let message = format!("the login {login} is the admin's; use --admin for its token");
             return Err(Failure::Usage(message));
         }
+        // The service would not accept a token of the salt.
+        Some(login) if settings.auth.partners.partners.get(&args.account, login).is_some() => {
+            let message = "this partner is registered, and its token was printed once; `scoring-api partners rotate` makes another";
+            return Err(Failure::Usage(message.to_owned()));
+        }
+        Some(_) if !settings.auth.shared_salt => {
+            let message = "auth.shared_salt = false: only registered partners have tokens, see `scoring-api partners new`";
+            return Err(Failure::Usage(message.to_owned()));
+        }
         Some(login) => authenticator.partner_token(&args.account, login),
         None => authenticator.admin_token(wall_clock::now()),
     };

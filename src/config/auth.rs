@@ -6,7 +6,8 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer};
 
-use crate::domain::{AuthPolicy, TimeZoneChoice};
+use super::partners::PartnersFile;
+use crate::domain::{AuthPolicy, Authenticator, InvalidAuthPolicy, TimeZoneChoice};
 use crate::units::{self, HOUR, parsed, quoted};
 
 /// Salts that everyone knows: the protocol's description contains them.
@@ -45,6 +46,14 @@ pub struct AuthSettings {
     pub admin_grace: Duration,
     /// Whether a public salt may be used on an address that other hosts can reach; false by default.
     pub allow_public_salts: bool,
+    /// The file of the registered partners; `None` by default.
+    #[serde(deserialize_with = "units::path")]
+    pub partners_file: Option<PathBuf>,
+    /// Whether callers that are not registered may call by a salt; true by default.
+    pub shared_salt: bool,
+    /// The contents of `partners_file`, read while loading.
+    #[serde(skip)]
+    pub partners: PartnersFile,
 }
 
 // ===== impl AuthSettings =====
@@ -62,10 +71,20 @@ impl AuthSettings {
         }
     }
 
-    /// Whether one of the salts is public.
+    /// Checks tokens by these settings and the partners' file.
+    ///
+    /// # Errors
+    ///
+    /// If the policy is invalid.
+    pub fn authenticator(&self) -> Result<Authenticator, InvalidAuthPolicy> {
+        let authenticator = Authenticator::new(self.policy())?;
+        Ok(authenticator.with_partners(self.partners.partners.clone(), self.shared_salt))
+    }
+
+    /// Whether one of the salts in use is public. Partners' salts are not in use if they are not shared.
     pub fn has_public_salt(&self) -> bool {
-        let salts = [&self.salt, &self.admin_salt].into_iter().chain(&self.previous_salt);
-        salts.into_iter().any(|salt| PUBLIC_SALTS.contains(&salt.expose_secret()))
+        let shared = [&self.salt].into_iter().chain(&self.previous_salt).filter(|_| self.shared_salt);
+        shared.chain([&self.admin_salt]).any(|salt| PUBLIC_SALTS.contains(&salt.expose_secret()))
     }
 
     /// Whether the previous salt is another one than the current one.

@@ -40,6 +40,7 @@ pub(super) fn check(settings: &Settings, layers: &Layers, errors: &mut ConfigErr
             "auth.admin_salt",
             "auth.admin_salt_file",
             "auth.allow_public_salts",
+            "auth.shared_salt",
         ],
         exposed.is_none(),
         &|| {
@@ -54,6 +55,14 @@ pub(super) fn check(settings: &Settings, layers: &Layers, errors: &mut ConfigErr
         "auth.previous_salt is the same as auth.salt; leave it out unless the salt is being changed"
             .to_owned()
     });
+    rule(
+        &["auth.shared_salt", "auth.partners_file"],
+        auth.shared_salt || auth.partners_file.is_some(),
+        &|| {
+            "auth.shared_salt = false needs auth.partners_file; without both, only the admin could call"
+                .to_owned()
+        },
+    );
     rule(&["admin.bind", "http.bind"], admin.bind.is_none_or(|bind| !clash(bind, http.bind)), &|| {
         "http.bind and admin.bind take the same port; change one of them".to_owned()
     });

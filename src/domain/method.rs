@@ -43,8 +43,13 @@ impl Method {
     ///
     /// The fault of `method`, if there is no such method.
     pub fn from_name(name: &str) -> Result<Self, Faults> {
-        let named = Self::ALL.iter().copied().find(|method| method.as_str() == name);
-        named.ok_or_else(|| Faults::one("method", Self::rule()))
+        Self::named(name).ok_or_else(|| Faults::one("method", Self::rule()))
+    }
+
+    /// The method with exactly this name, if there is one.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|method| method.as_str() == name)
     }
 
     /// The rule of the field `method`: `must be online_score or clients_interests`.

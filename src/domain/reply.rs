@@ -4,7 +4,7 @@
 
 use std::{io::Write as _, time::Duration};
 
-use super::auth::Forbidden;
+use super::auth::{Forbidden, Rejected};
 use super::card::Explained;
 use super::fields::Faults;
 use super::interests::InterestsByClient;
@@ -51,6 +51,13 @@ pub enum CallError {
     /// A bug, or an invalid stored value. Only the log has the details.
     #[error("internal error")]
     Internal,
+}
+
+/// The caller learns nothing but that.
+impl From<Rejected> for CallError {
+    fn from(_: Rejected) -> Self {
+        Self::Forbidden(Forbidden)
+    }
 }
 
 impl Answer {

@@ -7,7 +7,7 @@ use prometheus::{
 };
 
 use crate::{
-    domain::{Caller, Method},
+    domain::{Caller, Method, Partner, Refused},
     units::LATENCY_BUCKETS,
 };
 
@@ -23,8 +23,12 @@ pub struct HttpMetrics {
     requests: IntCounterVec,
     methods: Arc<[OfMethod]>,
     other: Arc<OfMethod>,
-    /// By the kind of the token, in the order of [`Caller::ALL`].
-    tokens: [IntCounter; Caller::ALL.len()],
+    /// By the kind of the token, in the order of [`Caller::TOKENS`].
+    tokens: [IntCounter; Caller::TOKENS.len()],
+    /// By the reason, in the order of [`Refused::ALL`].
+    refusals: [IntCounter; Refused::ALL.len()],
+    /// By registered partner, if they are to be counted.
+    partners: Option<IntCounterVec>,
     in_flight: IntGauge,
     handshakes: IntGauge,
 }
@@ -62,9 +66,17 @@ impl HttpMetrics {
         let tokens = IntCounterVec::new(
             Opts::new(
                 "scoring_auth_tokens_total",
-                "Calls with a valid token: of the current salt, of the previous one, or of the admin.",
+                "Calls with a valid token: of the current salt, of the previous one, of a registered partner, or of the admin.",
             ),
             &["token"],
+        )?;
+        let refusals = IntCounterVec::new(
+            Opts::new(
+                "scoring_auth_refusals_total",
+                "Calls answered 403, or 429 for the rate of their account: caller not registered (unknown), wrong token, partner \
+                 disabled, token expired, method not allowed, or too many calls (rate).",
+            ),
+            &["reason"],
         )?;
         let in_flight = IntGauge::new("scoring_requests_in_flight", "Requests that are being answered.")?;
         let handshakes =
@@ -72,6 +84,7 @@ impl HttpMetrics {
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(durations.clone()))?;
         registry.register(Box::new(tokens.clone()))?;
+        registry.register(Box::new(refusals.clone()))?;
         registry.register(Box::new(in_flight.clone()))?;
         registry.register(Box::new(handshakes.clone()))?;
         let of_method = |name| OfMethod {
@@ -80,8 +93,27 @@ impl HttpMetrics {
             durations: durations.with_label_values(&[name]),
         };
         let methods = Method::ALL.iter().map(|method| of_method(method.as_str())).collect();
-        let tokens = Caller::ALL.map(|caller| tokens.with_label_values(&[caller.token()]));
-        Ok(Self { methods, other: Arc::new(of_method(OTHER)), requests, tokens, in_flight, handshakes })
+        let tokens = Caller::TOKENS.map(|token| tokens.with_label_values(&[token]));
+        let refusals = Refused::ALL.map(|reason| refusals.with_label_values(&[reason.as_str()]));
+        let other = Arc::new(of_method(OTHER));
+        Ok(Self { methods, other, requests, tokens, refusals, partners: None, in_flight, handshakes })
+    }
+
+    /// Counts the calls of each registered partner as well.
+    ///
+    /// # Errors
+    ///
+    /// If they are already counted.
+    pub fn with_partners(self, registry: &Registry) -> prometheus::Result<Self> {
+        let partners = IntCounterVec::new(
+            Opts::new(
+                "scoring_partner_calls_total",
+                "Calls that name a registered partner, by partner (account/login), method and status code.",
+            ),
+            &["partner", "method", "code"],
+        )?;
+        registry.register(Box::new(partners.clone()))?;
+        Ok(Self { partners: Some(partners), ..self })
     }
 
     /// The number of requests in flight.
@@ -110,9 +142,22 @@ impl HttpMetrics {
     }
 
     /// Counts a call with a valid token.
-    pub(super) fn authenticated(&self, caller: Caller) {
-        let kinds = Caller::ALL.iter().zip(&self.tokens);
-        kinds.filter(|(kind, _)| **kind == caller).for_each(|(_, count)| count.inc());
+    pub(super) fn authenticated(&self, caller: &Caller) {
+        let kinds = Caller::TOKENS.iter().zip(&self.tokens);
+        kinds.filter(|(kind, _)| **kind == caller.token()).for_each(|(_, count)| count.inc());
+    }
+
+    /// Counts a call that is refused because of its caller.
+    pub(super) fn refused(&self, reason: Refused) {
+        let reasons = Refused::ALL.iter().zip(&self.refusals);
+        reasons.filter(|(known, _)| **known == reason).for_each(|(_, count)| count.inc());
+    }
+
+    /// Counts a call of a registered partner, if they are counted.
+    pub(super) fn of_partner(&self, partner: &Partner, method: &str, code: u16) {
+        if let Some(partners) = &self.partners {
+            partners.with_label_values(&[partner.name(), method, itoa::Buffer::new().format(code)]).inc();
+        }
     }
 
     pub(super) fn answered(&self, method: &'static str, code: u16, took: Duration) {

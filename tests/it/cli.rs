@@ -12,6 +12,7 @@ mod interrupted;
 mod log;
 mod on_redis;
 mod on_tarantool;
+mod partners;
 mod probe;
 pub mod process;
 mod reload;

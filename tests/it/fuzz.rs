@@ -1,5 +1,5 @@
 //! Mutates the files of `tests/corpus` and feeds them to all code that reads external input: request bodies, stored
-//! scores and interests, configuration files, files of interests to import.
+//! scores and interests, configuration files, partners' files, files of interests to import.
 //!
 //! Property tests create input from a grammar, so they reach deep and stay close to it. This test starts from real
 //! files and breaks them: it flips, cuts, repeats and splices bytes, also those of other files. Nothing may panic,
@@ -15,7 +15,7 @@ use std::{
 use chrono::NaiveDate;
 use rstest::rstest;
 use scoring_api::{
-    config::Settings,
+    config::{Settings, partners::PartnersFile},
     domain::{Card, ClientsInterests, Interests, Json, MethodRequest, OnlineScore, Rules, Score},
 };
 use testkit::alone;
@@ -139,6 +139,27 @@ fn a_configuration_file_is_rejected_by_line_or_loads_as_shown() {
     });
 }
 
+#[test]
+fn a_partners_file_is_rejected_by_line_or_read() {
+    fuzz("partners", 1, |file| {
+        let Ok(text) = std::str::from_utf8(file) else { return };
+        match PartnersFile::parse(text, Path::new("p.toml"), "admin") {
+            Err(errors) => {
+                let errors = errors.to_string();
+                assert!(errors.lines().all(|line| line.starts_with("p.toml:")), "{errors}");
+                assert!(!errors.contains("1e2d3c4b5a69788796"), "a digest in {errors}");
+            }
+            Ok(read) => {
+                assert!(!read.partners.is_empty());
+                for partner in read.partners.iter() {
+                    assert!((1..=2).contains(&partner.tokens().count()));
+                    assert_ne!(partner.login(), "admin");
+                }
+            }
+        }
+    });
+}
+
 /// By the command line itself, because it contains the reader of these files: one process for each.
 #[rstest]
 #[case::ndjson("import_ndjson", "ndjson")]
@@ -157,7 +178,7 @@ fn a_file_to_import_is_refused_line_by_line_or_imported(#[case] corpus: &str, #[
             .unwrap();
         let err = String::from_utf8(ended.stderr).unwrap();
         match ended.status.code() {
-            Some(0) => assert!(err.starts_with("imported "), "{err}"),
+            Some(0) => assert!(err.lines().any(|line| line.starts_with("imported ")), "{err}"),
             Some(1) => assert!(err.lines().any(|line| line.contains("line ")), "{err}"),
             other => panic!("{other:?}: {err}"),
         }

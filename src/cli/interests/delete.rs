@@ -11,6 +11,7 @@ use clap::Args;
 use super::{StorePlace, batch::SHOWN, count, writing::Writing};
 use crate::{
     cli::{
+        audit,
         failure::{Failure, complain, say},
         input::Input,
         line_fault::LineFault,
@@ -59,6 +60,7 @@ pub(super) fn run(args: &DeleteArgs, place: &StorePlace, gate: Gate) -> Result<(
         let deleted = store.change(&Changes { put: &[], delete: &delete }, &watch);
         drop((watch, store));
         deleted.map_err(|source| Failure::Write { url: place.url.to_string(), source })?;
+        audit::deleted(&place.url, delete.len());
         let verified = place.open(Purpose::Read).and_then(|store| store.get_many(&delete).map_err(failed));
         let left = verified.map_err(|source| Failure::Unverified {
             done: format!("deleted {}", count(delete.len(), "client")),

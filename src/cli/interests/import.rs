@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     cli::{
+        audit,
         failure::{Failure, complain, say},
         input::Input,
         progress,
@@ -94,6 +95,11 @@ pub(super) fn run(args: &ImportArgs, place: &StorePlace, gate: Gate) -> Result<(
     let written = store.change(&Changes { put: &entries, delete: &delete }, &watch);
     drop((watch, store));
     written.map_err(|source| Failure::Write { url: place.url.to_string(), source })?;
+    if args.replace {
+        audit::replaced(&place.url, entries.len(), delete.len());
+    } else {
+        audit::imported(&place.url, entries.len());
+    }
     let clients = count(entries.len(), "client");
     if args.replace {
         let verified = place.open(Purpose::Read).and_then(|store| others(&*store, &entries, true, place));

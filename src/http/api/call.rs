@@ -20,12 +20,12 @@ use crate::{
     actors::{
         active_card::ActiveCard,
         card_metrics::Source,
-        dispatcher::{CallContext, CallMethod},
+        dispatcher::{CallContext, CallMethod, Identity},
         runtime::mailbox::Mailbox,
     },
     admission::Admission,
     deadline::Deadline,
-    domain::{Answer, CallError, Caller, Json, Method, MethodRequest},
+    domain::{Answer, CallError, Caller, Json, Method, MethodRequest, Partner, Refused},
     http::{
         envelope::{Refusal, respond},
         metrics::{HttpMetrics, OTHER},
@@ -81,7 +81,7 @@ struct Known {
     account: String,
     method: Option<Method>,
     context: CallContext,
-    caller: Option<Caller>,
+    identity: Identity,
     rated: Option<(Arc<ActiveCard>, Source)>,
 }
 
@@ -122,9 +122,15 @@ pub(in crate::http) async fn call(
     let (code, took) = (response.status().as_u16(), begun.elapsed());
     let method = known.method.map_or(OTHER, Method::as_str);
     plan.metrics.answered(method, code, took);
-    known.caller.iter().for_each(|caller| plan.metrics.authenticated(*caller));
+    let Identity { caller: known_caller, partner, refused } = known.identity;
+    known_caller.iter().for_each(|caller| plan.metrics.authenticated(caller));
+    refused.iter().for_each(|reason| plan.metrics.refused(*reason));
+    partner.iter().for_each(|partner| plan.metrics.of_partner(partner, method, code));
 
-    let token = known.caller.map(Caller::token);
+    let token = known_caller.as_ref().map(Caller::token);
+    // The text of the partners' file, never of the caller.
+    let partner = partner.as_deref().map(Partner::name);
+    let refused = refused.map(Refused::as_str);
     let account = known.account;
     let card = known.rated.as_ref().map(|(active, _)| active.card().version());
     let source = known.rated.as_ref().map(|(_, source)| source.as_str());
@@ -154,7 +160,9 @@ pub(in crate::http) async fn call(
         request_id = id,
         method,
         account,
+        partner,
         token,
+        refused,
         code,
         duration,
         has,
@@ -179,7 +187,8 @@ fn traced_by(headers: &HeaderMap) -> Option<TraceContext> {
 pub(in crate::http) fn refused_unread(metrics: &HttpMetrics, request_id: &str, code: u16, took: Duration) {
     metrics.answered(OTHER, code, took);
     let duration = took.as_secs_f64();
-    tracing::info!(request_id, method = OTHER, account = "", code, duration, "call");
+    let refused = (code == 429).then(|| Refused::Rate.as_str());
+    tracing::info!(request_id, method = OTHER, account = "", refused, code, duration, "call");
 }
 
 async fn answer(
@@ -204,7 +213,7 @@ async fn answer(
     let handled =
         dispatcher.ask(CallMethod { request, received }, deadline).await.map_err(CallError::from)?;
     known.context = handled.context;
-    known.caller = handled.caller;
+    known.identity = handled.identity;
     known.rated = handled.rated;
     Ok(handled.outcome?)
 }

@@ -97,6 +97,12 @@ async fn deleted_clients_are_gone_and_the_others_stay(
     store.import(&sandbox, &[(1, "a"), (-2, ERASED), (3, "c"), (4, "d")], &[]).await.succeeded();
     let ended = store.interests(&sandbox, "", &["delete", "-2", "3", "3", "99"]).await;
     assert_eq!((ended.succeeded(), ended.err.as_str()), ("", "deleted 2 clients, 1 were not stored\n"));
+    assert_eq!(ended.acts.len(), 1, "{ended:?}");
+    assert_eq!(
+        (&ended.acts[0]["message"], &ended.acts[0]["deleted"]),
+        (&"interests deleted".into(), &2.into())
+    );
+    assert!(ended.acts.iter().all(|act| !act.to_string().contains(ERASED)), "{ended:?}");
     assert_eq!(store.stored(&sandbox).await, owned(&[(1, "a"), (4, "d")]));
     let ended = store.interests(&sandbox, "4\n\n-2\n", &["delete", "--file", "-"]).await;
     assert_eq!((ended.succeeded(), ended.err.as_str()), ("", "deleted 1 client, 1 were not stored\n"));
@@ -116,6 +122,11 @@ async fn a_replaced_store_has_exactly_the_clients_of_the_file(
     store.import(&sandbox, &[(1, "a"), (2, "b"), (3, "c"), (4, "d")], &[]).await.succeeded();
     let ended = store.import(&sandbox, &[(1, "new"), (3, "c"), (5, "e")], &["--replace"]).await;
     assert_eq!((ended.succeeded(), ended.err.as_str()), ("", "imported 3 clients, deleted 2\n"));
+    let act = &ended.acts[0];
+    assert_eq!(
+        [&act["message"], &act["written"], &act["deleted"]],
+        [&json!("interests replaced"), &json!(3), &json!(2)]
+    );
     let now = owned(&[(1, "new"), (3, "c"), (5, "e")]);
     assert_eq!(store.stored(&sandbox).await, now);
 

@@ -35,7 +35,10 @@ pub struct Ended {
     /// The exit code; `None` if a signal killed it.
     pub code: Option<i32>,
     pub out: String,
+    /// Without the lines of operators' acts.
     pub err: String,
+    /// The lines of operators' acts on standard error.
+    pub acts: Vec<Value>,
 }
 
 // ===== impl Sandbox =====
@@ -165,7 +168,11 @@ impl Process {
             status.is_some()
         })
         .await;
-        Ended { code: status.unwrap().code(), out: self.out(), err: read(&self.err) }
+        let err = read(&self.err);
+        let is_act = |line: &&str| line.starts_with('{') && line.contains("scoring_api::audit");
+        let (acts, err): (Vec<_>, Vec<_>) = err.split_inclusive('\n').partition(is_act);
+        let acts = acts.into_iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+        Ended { code: status.unwrap().code(), out: self.out(), err: err.concat(), acts }
     }
 }
 

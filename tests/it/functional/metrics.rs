@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use super::actors::{Fall, tell};
 
 /// The metrics that dashboards and alerts rely on, and the labels of each.
-const PROMISED: [(&str, &[&str]); 14] = [
+const PROMISED: [(&str, &[&str]); 15] = [
     ("scoring_http_requests_total", &["code", "method"]),
     ("scoring_http_request_duration_seconds_bucket", &["le", "method"]),
     ("scoring_store_up", &["role"]),
@@ -30,6 +30,7 @@ const PROMISED: [(&str, &[&str]); 14] = [
     ("scoring_auth_tokens_total", &["token"]),
     ("scoring_scores_total", &["source"]),
     ("scoring_score_ratio_bucket", &["le"]),
+    ("scoring_auth_refusals_total", &["reason"]),
 ];
 
 /// The process' own.
@@ -58,6 +59,8 @@ async fn under_load() -> (RespServer, Arc<TestApp>, JoinSet<()>) {
                 app.online_score(&Person::any()).await;
                 app.interests(&[1, 2]).await;
                 app.call("no such method", json!({})).await;
+                app.post(json!({"login": "b", "token": "", "method": "x", "arguments": {}}).to_string())
+                    .await;
             }
         });
     }

@@ -46,7 +46,9 @@ fn document(defaults: &str) -> String {
 
 /// Whether SIGHUP applies it without a restart.
 fn is_reloaded(key: &str) -> bool {
-    key.starts_with("auth.") || key.starts_with("http.tls.") || key == "log.level"
+    key.starts_with("auth.")
+        || key.starts_with("http.tls.")
+        || ["log.level", "limits.account_rate"].contains(&key)
 }
 
 /// From the comment: `1ms to 10m`.

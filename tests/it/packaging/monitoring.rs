@@ -9,7 +9,7 @@ use std::{
 use reqwest::Method;
 use rstest::rstest;
 use serde_json::{Value, json};
-use testkit::{ClusterGroup, Person, TestApp, call, eventually, http_client};
+use testkit::{ClusterGroup, Person, TestApp, call, eventually, http_client, sign};
 
 use super::{each, path, text, yaml};
 use crate::cli::process::Sandbox;
@@ -87,7 +87,19 @@ fn parsed(exposition: &str) -> Scrape {
 async fn scrape() -> Scrape {
     let sandbox = Sandbox::new();
     // Spans are counted only if they are to be exported. The collector need not exist.
-    let settings = ["admin.bind=127.0.0.1:0", "http.workers=1", "trace.endpoint=http://127.0.0.1:1"];
+    // Calls of partners are counted only if there are some, and the settings say so.
+    let digest = "0".repeat(64);
+    let partner = format!(
+        "[[partner]]\naccount = \"acme\"\nlogin = \"shop\"\ntokens = [{{ sha256 = \"{digest}\" }}]\n"
+    );
+    sandbox.write("p.toml", partner);
+    let settings = [
+        "admin.bind=127.0.0.1:0",
+        "http.workers=1",
+        "trace.endpoint=http://127.0.0.1:1",
+        "auth.partners_file=p.toml",
+        "metrics.partners=true",
+    ];
     let (service, address) = sandbox.serve(&settings.map(|setting| ["--set", setting]).concat()).await;
     let listening = service.logged("listening", Duration::from_secs(20)).await;
     let metrics = format!("http://{}/metrics", listening["admin_address"].as_str().unwrap());
@@ -96,6 +108,7 @@ async fn scrape() -> Scrape {
         call("online_score", Person::full().arguments()),
         call("clients_interests", json!({"client_ids": [1]})),
         json!({}),
+        sign(json!({"account": "acme", "login": "shop", "method": "online_score", "arguments": {}})),
     ] {
         let url = format!("http://{address}/method");
         client.post(url).body(body.to_string()).send().await.unwrap();
