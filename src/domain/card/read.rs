@@ -135,7 +135,7 @@ impl<'t> Reader<'t> {
         });
         let characteristics =
             self.list(&mut root, "characteristic", MOST_CHARACTERISTICS, Self::characteristic);
-        self.finish(root);
+        self.finish(&root);
         if characteristics.is_empty() && self.faults.is_empty() {
             self.faults.push(CardFault {
                 line: None,
@@ -190,7 +190,7 @@ impl<'t> Reader<'t> {
         let before = self.faults.len();
         let bins = self.list(&mut section, "bin", MOST_BINS, Self::bin);
         let is_whole = self.faults.len() == before;
-        self.finish(section);
+        self.finish(&section);
         if bins.is_empty() && is_whole {
             self.add(at, &format!("{path}.bin"), "must have at least one bin");
         }
@@ -233,7 +233,7 @@ impl<'t> Reader<'t> {
             Some(when) => self.when(when),
             None => When::default(),
         };
-        self.finish(section);
+        self.finish(&section);
         Some(Bin { when, points: points?, reason })
     }
 
@@ -250,7 +250,7 @@ impl<'t> Reader<'t> {
         let age = self.section(&mut section, "age").and_then(|ages| self.ages(ages));
         let phone_prefix = self.optional(&mut section, "phone_prefix", |value| texts(value, phone_prefix));
         let email_domain = self.optional(&mut section, "email_domain", |value| texts(value, email_domain));
-        self.finish(section);
+        self.finish(&section);
         When {
             phone,
             email,
@@ -270,7 +270,7 @@ impl<'t> Reader<'t> {
         let (from, below) = (years("from"), years("below"));
         let (at, path) = (section.at, section.path.clone());
         let is_empty = from.is_none() && below.is_none() && section.left.is_empty();
-        self.finish(section);
+        self.finish(&section);
         let before = self.faults.len();
         if is_empty {
             self.add(at, &path, "must have from, below, or both");
@@ -311,10 +311,10 @@ impl<'t> Reader<'t> {
     /// A table within `section`, if it is there.
     fn section(&mut self, section: &mut Section<'t>, name: &str) -> Option<Section<'t>> {
         let value = section.left.remove(name)?;
-        self.to_section(section.key(name), value)
+        self.as_section(section.key(name), value)
     }
 
-    fn to_section(&mut self, path: String, value: Spanned<DeValue<'t>>) -> Option<Section<'t>> {
+    fn as_section(&mut self, path: String, value: Spanned<DeValue<'t>>) -> Option<Section<'t>> {
         let at = value.span().start;
         let DeValue::Table(left) = value.into_inner() else {
             self.add(at, &path, "must be a table");
@@ -346,7 +346,7 @@ impl<'t> Reader<'t> {
             // Counted from 1, as people count.
             let path = format!("{path}[{}]", index + 1);
             let at = item.span().start;
-            if let Some(item) = self.to_section(path.clone(), item).and_then(|section| read(self, section)) {
+            if let Some(item) = self.as_section(path.clone(), item).and_then(|section| read(self, section)) {
                 found.push((at, path, item));
             }
         }
@@ -354,7 +354,7 @@ impl<'t> Reader<'t> {
     }
 
     /// Adds a fault for each key that was not taken.
-    fn finish(&mut self, section: Section<'t>) {
+    fn finish(&mut self, section: &Section<'t>) {
         for (name, _) in &section.left {
             let key = section.key(&shown(name.get_ref()));
             self.add(name.span().start, &key, "unknown key");
@@ -400,7 +400,12 @@ fn points(value: &DeValue<'_>) -> Result<Points, Faulty> {
     match value {
         DeValue::Integer(number) if number.radix() == 10 => Ok(Points::parse(number.as_str())?),
         DeValue::Float(number) => Ok(Points::parse(number.as_str())?),
-        _ => Err("must be a number such as 12.5".into()),
+        DeValue::Integer(_)
+        | DeValue::String(_)
+        | DeValue::Boolean(_)
+        | DeValue::Datetime(_)
+        | DeValue::Array(_)
+        | DeValue::Table(_) => Err("must be a number such as 12.5".into()),
     }
 }
 
@@ -436,12 +441,10 @@ fn texts(value: &DeValue<'_>, read: impl Fn(&str) -> Result<String, Faulty>) -> 
     let one = |value: &DeValue<'_>| {
         value.as_str().ok_or("must be a string or a list of strings".into()).and_then(&read)
     };
-    let mut texts = match value {
-        DeValue::Array(items) if items.is_empty() => return Err("must not be empty".into()),
-        DeValue::Array(items) => {
-            items.iter().map(|item| one(item.get_ref())).collect::<Result<Vec<_>, _>>()?
-        }
-        value => vec![one(value)?],
+    let mut texts = match value.as_array() {
+        Some(items) if items.is_empty() => return Err("must not be empty".into()),
+        Some(items) => items.iter().map(|item| one(item.get_ref())).collect::<Result<Vec<_>, _>>()?,
+        None => vec![one(value)?],
     };
     texts.sort_unstable();
     texts.dedup();

@@ -380,3 +380,23 @@ async fn a_partner_that_cannot_be_is_not_registered(#[case] named: &[&str], #[ca
     assert_eq!(ended.out, "");
     assert_eq!(fs::read_to_string(sandbox.path("p.toml")).unwrap(), before);
 }
+
+/// The service explains scores, but only to those whose entry allows it.
+#[tokio::test]
+async fn a_partner_gets_reasons_only_if_its_entry_allows_it() {
+    let sandbox = Sandbox::new();
+    let token = register(&sandbox, "acme", "shop").await;
+    let (service, address) = serve(&sandbox, &["scoring.explain=true"]).await;
+    let mut body: Value = serde_json::from_str(&request("acme", "shop", &token, "online_score")).unwrap();
+    body["arguments"]["explain"] = true.into();
+    let explained = async || answer(&address, &body.to_string()).await.1.contains("reasons");
+    assert!(!explained().await);
+    let mut by_salt = body.clone();
+    by_salt["account"] = "other".into();
+    let (code, text) = answer(&address, &sign(by_salt).to_string()).await;
+    assert!(code == 200 && text.contains("reasons"), "{code} {text}");
+    let entry = fs::read_to_string(sandbox.path("p.toml")).unwrap();
+    sandbox.write("p.toml", entry.replace("login = \"shop\"", "login = \"shop\"\nexplain = true"));
+    service.signal(Signal::HUP);
+    eventually(LOGS_WITHIN, "the entry allows it", explained).await;
+}

@@ -139,6 +139,54 @@ async fn sighup_with_a_bad_configuration_changes_nothing(#[case] config: &str, #
     assert_eq!(status(&address, "one").await, 200);
 }
 
+/// A card is reloaded with its settings, and named with its digest; a bad one changes nothing.
+#[tokio::test]
+async fn sighup_takes_over_a_card_or_names_each_of_its_faults() {
+    let card = |base: &str| {
+        format!(
+            "version = \"v{base}\"\nbase = {base}\n[[characteristic]]\nname = \"c\"\nbin = [{{ points = 0 }}]\n"
+        )
+    };
+    let sandbox = Sandbox::new();
+    sandbox.write("card.toml", card("7"));
+    let config = "[scoring]\ncard = \"card.toml\"\n";
+    let (service, address) = serve(&sandbox, config).await;
+    let score = async || {
+        let request = call("online_score", json!({"gender": 1, "birthday": "01.01.2000"}));
+        let mut wire = Wire::to(address.parse().unwrap()).await;
+        wire.send(post(&request.to_string())).await.unwrap();
+        wire.answer().await.score()
+    };
+    assert_eq!(score().await, 7.0);
+    for (broken, faults) in [
+        (
+            "version = \"v8\"\nbase = inf\nlowest = 1\n",
+            &["card.toml:2: base: ", "card.toml:3: lowest: unknown key"][..],
+        ),
+        ("version = \"v8\"\nba", &["card.toml:2: not valid TOML"]),
+        ("", &["card.toml: the file is empty"]),
+    ] {
+        let before = service.out().len();
+        sandbox.write("card.toml", broken);
+        service.signal(Signal::HUP);
+        eventually(LOGS_WITHIN, "each fault is a line", async || {
+            let news = service.out()[before..].to_owned();
+            faults.iter().all(|fault| news.contains(fault)) && news.contains(KEPT)
+        })
+        .await;
+        assert_eq!(score().await, 7.0);
+    }
+    sandbox.write("card.toml", card("8"));
+    service.signal(Signal::HUP);
+    eventually(LOGS_WITHIN, "the card is taken over", async || score().await == 8.0).await;
+    let line = service.logged(RELOADED, LOGS_WITHIN).await;
+    assert_eq!(line["changed"], "scoring.card");
+    let audit = service.logged("settings reloaded", LOGS_WITHIN).await;
+    assert_eq!((&audit["card"], audit["target"].as_str()), (&json!("v8"), Some("scoring_api::audit")));
+    assert_eq!(audit["card_digest"].as_str().unwrap().len(), 64);
+    assert!(service.out().contains(r#""card":"v8""#));
+}
+
 #[rstest]
 #[case::no_certificate("cert.pem", "nothing", "http.tls.cert: cert.pem: holds no PEM certificate")]
 #[case::no_key("key.pem", "nothing", "http.tls.key: key.pem: holds no PEM private key")]
