@@ -51,6 +51,10 @@ enum Work {
     /// The call of a registered partner, or one of its refusals.
     Partner(&'static str),
     Score,
+    /// A score by a card of 20 characteristics with 120 bins, without or with its reasons.
+    Card {
+        explain: bool,
+    },
     Key,
     Hop,
     Call(&'static str),
@@ -79,6 +83,8 @@ pub const PARTS: &[Part] = &[
     part("refused: expired", Work::Partner("expired")),
     part("refused: method", Work::Partner("method")),
     part("score", Work::Score),
+    part("score by a card of 20", Work::Card { explain: false }),
+    part("score with reasons by a card of 20", Work::Card { explain: true }),
     part("key", Work::Key),
     part("actor hop", Work::Hop),
     part("get, memory", Work::Get(Kind::Memory)),
@@ -168,6 +174,14 @@ pub fn run(name: &str, times: u64, redis: Option<&Redis>, around: impl FnOnce(&m
         Work::Score => {
             let (card, person, today) = (Card::built_in(), person(), rules().today);
             repeat(around, &mut || _ = black_box(card.score(black_box(&person), today)));
+        }
+        Work::Card { explain } => {
+            let (card, person, today) = (card_of_20(), person(), rules().today);
+            if explain {
+                repeat(around, &mut || drop(black_box(card.explain(black_box(&person), today))));
+            } else {
+                repeat(around, &mut || _ = black_box(card.score(black_box(&person), today)));
+            }
         }
         Work::Key => {
             let (card, person, today) = (Card::built_in(), person(), rules().today);
@@ -271,6 +285,30 @@ fn request(body: &str) -> MethodRequest {
 
 fn rules() -> Rules {
     Rules { today: wall_clock::now().date_naive(), max_client_ids: 10_000, explain: false }
+}
+
+/// Each characteristic has six bins, and the benchmark's person matches one of the last.
+fn card_of_20() -> Card {
+    let one = |number: u32| {
+        format!(
+            r#"
+[[characteristic]]
+name = "{number}"
+reason = "R-{number}"
+baseline = 50
+bin = [
+    {{ when = {{ phone_prefix = ["7{number}1", "7{number}2"] }}, points = 10 }},
+    {{ when = {{ age = {{ below = 18 }} }}, points = 20 }},
+    {{ when = {{ age = {{ from = 18, below = 25 }}, gender = [2] }}, points = 20.5 }},
+    {{ when = {{ email_domain = ["example.org", "example.net"] }}, points = 30 }},
+    {{ when = {{ age = {{ from = 25 }}, first_name = true }}, points = {number} }},
+    {{ points = 40 }},
+]
+"#
+        )
+    };
+    let parts: String = (30..50).map(one).collect();
+    Card::read(&format!("version = \"20\"\nbase = 100\n{parts}")).unwrap()
 }
 
 fn person() -> OnlineScore {

@@ -29,7 +29,7 @@ use crate::{
 #[derive(Debug, Message)]
 #[rtype(result = "Option<Score>")]
 pub struct CacheGet {
-    /// See [`cache_key`](crate::domain::cache_key).
+    /// See [`Card::cache_key`](crate::domain::Card::cache_key).
     pub key: String,
     /// When the answer becomes useless.
     pub deadline: Deadline,
@@ -39,7 +39,7 @@ pub struct CacheGet {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct CachePut {
-    /// See [`cache_key`](crate::domain::cache_key).
+    /// See [`Card::cache_key`](crate::domain::Card::cache_key).
     pub key: String,
     /// The score to store under it.
     pub score: Score,

@@ -1,8 +1,7 @@
 //! Every kind of person that a card distinguishes.
 //!
-//! A condition splits the values of an argument into few kinds: the phones with each listed prefix and those with none of
-//! them, the ages between two limits. One person of each combination stands for all others of it, so a check of all of
-//! them is a proof.
+//! A condition splits the values of an argument into few kinds: the phones with each listed prefix and the others, the ages
+//! between two limits. One person of each combination stands for the rest of it, so a check of one each is a proof.
 
 use std::collections::BTreeSet;
 
@@ -23,7 +22,7 @@ const DIGITS: usize = 11;
 pub(super) enum Dead {
     /// No person meets its conditions.
     Impossible,
-    /// All who meet them match an earlier bin.
+    /// An earlier bin matches each person that meets them.
     Shadowed,
 }
 
