@@ -47,7 +47,10 @@ pub struct Card {
     characteristics: Vec<Characteristic>,
     /// Known once it is checked.
     range: Range,
+    uses_age: bool,
     digest: String,
+    /// The part of a cache key that stands for the card.
+    key_prefix: String,
 }
 
 /// The lowest and the highest score of a card.
@@ -201,7 +204,7 @@ impl Card {
     /// The person's age in years on `today`, if the card uses it: the part of a score's inputs that changes at midnight.
     #[must_use]
     pub fn age(&self, person: &OnlineScore, today: NaiveDate) -> Option<u8> {
-        if self.conditions().any(When::uses_age) { Inputs::of(person, today).age } else { None }
+        if self.uses_age { Inputs::of(person, today).age } else { None }
     }
 
     /// The key under which the score of `person` on `today` is cached: `uid:` and the MD5, in lower-case hex, of the
@@ -209,15 +212,10 @@ impl Card {
     /// The built-in card has the keys of the compiled formula that it replaced.
     #[must_use]
     pub fn cache_key(&self, person: &OnlineScore, today: NaiveDate) -> String {
-        if self.digest == BUILT_IN_DIGEST {
-            return key("v1;", person);
+        match self.age(person, today) {
+            None => key(&self.key_prefix, person),
+            Some(age) => key(&format!("{}a{age};", self.key_prefix), person),
         }
-        let mut prefix = format!("c{};", self.digest);
-        if let Some(age) = self.age(person, today) {
-            // Writing to a string cannot fail.
-            _ = write!(prefix, "a{age};");
-        }
-        key(&prefix, person)
     }
 
     fn conditions(&self) -> impl Iterator<Item = &When> {
@@ -267,6 +265,10 @@ impl Card {
 
     fn digested(mut self) -> Self {
         self.digest = lower_hex(&Sha256::digest(self.meaning()));
+        let is_built_in = self.digest == BUILT_IN_DIGEST;
+        self.key_prefix = if is_built_in { "v1;".to_owned() } else { format!("c{};", self.digest) };
+        let uses_age = self.conditions().any(When::uses_age);
+        self.uses_age = uses_age;
         self
     }
 }

@@ -167,7 +167,9 @@ impl<'t> Reader<'t> {
                 .map(|(_, _, characteristic)| characteristic)
                 .collect(),
             range: Range::default(),
+            uses_age: false,
             digest: String::new(),
+            key_prefix: String::new(),
         };
         let card = Card { range: cases::range(&card), ..card };
         if card.range.lowest < Points::ZERO {
