@@ -184,3 +184,40 @@ fn a_file_to_import_is_refused_line_by_line_or_imported(#[case] corpus: &str, #[
         }
     });
 }
+
+/// Whatever the file is, it is a card whose scores lie in its range, or each fault is one line.
+#[test]
+fn a_card_is_checked_or_each_fault_is_one_line() {
+    let today = NaiveDate::from_ymd_opt(2026, 11, 22).unwrap();
+    let rules = Rules { today, max_client_ids: 1, explain: false };
+    let people = [
+        r#"{"phone": "79175002040", "email": "a@b"}"#,
+        r#"{"first_name": "a", "last_name": "b"}"#,
+        r#"{"gender": 2, "birthday": "01.01.2010", "phone": "70000000000"}"#,
+    ]
+    .map(|arguments| {
+        let Ok(Json::Object(arguments)) = Json::parse(arguments.as_bytes()) else { panic!("{arguments}") };
+        OnlineScore::parse(arguments, &rules).unwrap()
+    });
+    fuzz("card", 1, |file| {
+        let Ok(text) = std::str::from_utf8(file) else { return };
+        match Card::read(text) {
+            Ok(card) => {
+                let range = card.range();
+                for person in &people {
+                    let score = card.explain(person, today).score;
+                    assert_eq!(card.score(person, today), score);
+                    assert!((range.lowest.to_f64()..=range.highest.to_f64()).contains(&score.value()));
+                    assert!(score.value() >= 0.0);
+                }
+            }
+            Err(faults) => {
+                assert!(faults.iter().count() > 0);
+                for fault in faults.iter() {
+                    assert!(!fault.problem.is_empty());
+                    assert!(!fault.to_string().contains(['\n', '\u{1b}']), "{fault:?}");
+                }
+            }
+        }
+    });
+}
