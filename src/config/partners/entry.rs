@@ -11,7 +11,7 @@ use toml::{
 use super::{Faults, Problem, place::Chunk};
 use crate::{
     domain::{MOST_TOKENS, Method, Methods, Partner, PartnerToken, TokenDigest},
-    units::{self, Rate, quoted},
+    units::{self, Rate},
 };
 
 /// Letters of account and login together: both are in the log and in a metric.
@@ -160,7 +160,12 @@ impl<'a> Reader<'a, '_, '_> {
         match read {
             Ok(Some(rate)) => return Some(rate),
             Ok(None) => self.refuse(self.line_of("rate"), "rate", "must not be empty; leave it out"),
-            Err(refused) => self.refuse(self.line_of("rate"), "rate", refused.to_string()),
+            // Without the value: it may be a token that was put into the wrong place.
+            Err(refused) => {
+                let text = refused.to_string();
+                let expected = text.split_once(", got ").map_or(text.as_str(), |(expected, _)| expected);
+                self.refuse(self.line_of("rate"), "rate", expected.to_owned());
+            }
         }
         None
     }
@@ -186,7 +191,7 @@ impl<'a> Reader<'a, '_, '_> {
                 Some(method) => read.push(method),
                 None => {
                     let line = self.chunk.line_at(value.span().start);
-                    self.refuse(line, &key, format!("{}, got {}", Method::rule(), quoted(name)));
+                    self.refuse(line, &key, Method::rule());
                 }
             }
         }
