@@ -181,7 +181,7 @@ fn rotate(
 ///
 /// # Errors
 ///
-/// If two are valid, so that there would be three.
+/// If two are valid and stay so for the overlap, so that there would be three.
 fn rotated(
     partner: &Partner,
     digest: TokenDigest,
@@ -189,7 +189,8 @@ fn rotated(
     now: DateTime<Utc>,
 ) -> Result<Vec<PartnerToken>, Failure> {
     let live: Vec<_> = partner.tokens().filter(|token| token.is_live(now)).copied().collect();
-    if live.len() > 1 {
+    // Without an overlap the old tokens end at once, however many there are: a token was lost, or has leaked.
+    if live.len() > 1 && !overlap.is_zero() {
         let ends = live.iter().filter_map(|token| token.until).min().map(edit::written);
         return Err(Failure::Usage(format!(
             "{} has two valid tokens already; wait until one of them ends{}, or take one out of the file",

@@ -85,6 +85,7 @@ const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 #[case::an_expired_one_is_dropped(&[token('a', Some("2026-11-29T12:00:00Z")), token('b', None)], WEEK, Ok(vec![token('b', Some("2026-12-06T12:00:00Z")), token('f', None)]))]
 #[case::all_expired(&[token('a', Some("2026-11-29T12:00:00Z"))], WEEK, Ok(vec![token('f', None)]))]
 #[case::at_once(&[token('a', None)], Duration::ZERO, Ok(vec![token('f', None)]))]
+#[case::two_live_end_at_once(&[token('a', Some("2026-12-01T00:00:00Z")), token('b', None)], Duration::ZERO, Ok(vec![token('f', None)]))]
 #[case::two_live(&[token('a', Some("2026-12-01T00:00:00Z")), token('b', None)], WEEK, Err("a/b has two valid tokens already; wait until one of them ends at 2026-12-01T00:00:00Z, or take one out of the file"))]
 fn a_rotation_leaves_at_most_two_tokens(
     #[case] before: &[PartnerToken],

@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use super::when::{Inputs, When};
 use super::{Card, Characteristic, Points, Range};
 
-/// The most bins that are tried for all people of one check: some 50 ms.
-const MOST_WORK: usize = 4_000_000;
+/// The most conditions that are tried in one check of a card; each text of a list counts.
+pub(super) const MOST_WORK: usize = 8_000_000;
 
 /// The highest age that a call may have.
 const OLDEST: u8 = 70;
@@ -53,6 +53,12 @@ impl Kinds {
             domains: domains.into_iter().map(Some).chain([None]).collect(),
             ages: ages.into_iter().filter(|age| *age <= OLDEST).map(Some).chain([None]).collect(),
         }
+    }
+
+    /// The conditions to try for one person of each combination.
+    fn work<'a>(&self, conditions: impl Iterator<Item = &'a When>) -> usize {
+        conditions
+            .fold(0, |work: usize, when| work.saturating_add(self.count().saturating_mul(when.conditions())))
     }
 
     /// The number of combinations.
@@ -107,13 +113,12 @@ fn complete(start: &str, prefixes: &BTreeSet<&str>) -> Option<String> {
     })
 }
 
-/// The bins of `characteristic` that match no person; `None` if it distinguishes too many kinds to try.
-pub(super) fn dead_bins(characteristic: &Characteristic) -> Option<Vec<(usize, Dead)>> {
+/// The bins of `characteristic` that match no person; `None` if to try them takes more than `budget`, the rest for
+/// the card.
+pub(super) fn dead_bins(characteristic: &Characteristic, budget: &mut usize) -> Option<Vec<(usize, Dead)>> {
     let bins = &characteristic.bins;
     let kinds = Kinds::of(bins.iter().map(|bin| &bin.when));
-    if kinds.count().saturating_mul(bins.len()) > MOST_WORK {
-        return None;
-    }
+    *budget = budget.checked_sub(kinds.work(bins.iter().map(|bin| &bin.when)))?;
     let mut dead = vec![Some(Dead::Impossible); bins.len()];
     for person in kinds.people() {
         let mut is_first = true;
@@ -136,8 +141,7 @@ pub(super) fn dead_bins(characteristic: &Characteristic) -> Option<Vec<(usize, D
 /// characteristics' own extremes bound it.
 pub(super) fn range(card: &Card) -> Range {
     let kinds = Kinds::of(card.conditions());
-    let bins = card.conditions().count();
-    if kinds.count().saturating_mul(bins.max(1)) <= MOST_WORK {
+    if kinds.work(card.conditions()) <= MOST_WORK {
         let mut totals = kinds.people().map(|person| card.total(&person));
         let first = totals.next().unwrap_or_default();
         return totals.fold(Range { lowest: first, highest: first }, |range, total| Range {

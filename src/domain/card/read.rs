@@ -76,6 +76,8 @@ impl fmt::Display for CardFault {
 struct Reader<'t> {
     text: &'t str,
     faults: Vec<CardFault>,
+    /// The conditions that may still be tried.
+    budget: usize,
 }
 
 /// A table of the file, of which keys are taken one by one.
@@ -88,7 +90,7 @@ struct Section<'t> {
 
 pub(super) fn card(text: &str) -> Result<Card, CardFaults> {
     let (table, errors) = DeTable::parse_recoverable(text);
-    let mut reader = Reader { text, faults: Vec::new() };
+    let mut reader = Reader { text, faults: Vec::new(), budget: cases::MOST_WORK };
     if !errors.is_empty() {
         for error in errors {
             reader.add(
@@ -203,7 +205,7 @@ impl<'t> Reader<'t> {
         if !is_whole {
             return None;
         }
-        let Some(dead) = cases::dead_bins(&characteristic) else {
+        let Some(dead) = cases::dead_bins(&characteristic, &mut self.budget) else {
             self.add(
                 at,
                 &path,

@@ -364,6 +364,23 @@ fn the_largest_card_is_checked_in_bounded_time() {
     );
 }
 
+/// The texts of a list count: a list is scanned for each person.
+#[rstest]
+#[case::many_prefixes(1, 7_000)]
+#[case::many_characteristics(200, 60)]
+fn a_card_that_takes_too_long_to_check_is_a_fault(#[case] characteristics: usize, #[case] prefixes: usize) {
+    let list =
+        (0..prefixes).map(|number| format!("\"7{:05}\"", number + 10_000)).collect::<Vec<_>>().join(", ");
+    let one = |name: usize| {
+        format!(
+            "[[characteristic]]\nname = \"{name}\"\nbin = [{{ when = {{ phone_prefix = [{list}], age = {{ from = 9 }} }}, points = 1 }}]\n"
+        )
+    };
+    let parts: String = (0..characteristics).map(one).collect();
+    let found = faults(&format!("version = \"1\"\nbase = 0\n{parts}"));
+    assert!(found.iter().all(|fault| fault.contains("too many kinds")), "{found:?}");
+}
+
 fn any_person() -> impl Strategy<Value = OnlineScore> {
     let text = || prop::option::of("[ab]{1,2}");
     let email = prop::option::of(prop::sample::select(vec!["@", "x@b", "x@EXAMPLE.com", "b@c"]));

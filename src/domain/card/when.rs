@@ -105,6 +105,12 @@ impl When {
             })
     }
 
+    /// The conditions, with each text of a list as one.
+    pub(super) fn conditions(&self) -> usize {
+        let texts = [&self.phone_prefix, &self.email_domain];
+        1 + texts.into_iter().flatten().map(Vec::len).sum::<usize>()
+    }
+
     pub(super) fn uses_age(&self) -> bool {
         self.age.is_some()
     }

@@ -47,6 +47,7 @@ fn document(defaults: &str) -> String {
 /// Whether SIGHUP applies it without a restart.
 fn is_reloaded(key: &str) -> bool {
     key.starts_with("auth.")
+        || key.starts_with("scoring.")
         || key.starts_with("http.tls.")
         || ["log.level", "limits.account_rate"].contains(&key)
 }
