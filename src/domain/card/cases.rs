@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::when::{Inputs, When};
+use super::when::{Condition, Inputs, When};
 use super::{Card, Characteristic, Points, Range};
 
 /// The most conditions that are tried in one check of a card; each text of a list counts.
@@ -39,10 +39,13 @@ impl Kinds {
     /// The kinds that `conditions` distinguish.
     fn of<'a>(conditions: impl Iterator<Item = &'a When>) -> Self {
         let (mut prefixes, mut domains, mut ages) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::from([0]));
-        for when in conditions {
-            prefixes.extend(when.phone_prefix.iter().flatten().map(String::as_str));
-            domains.extend(when.email_domain.iter().flatten().cloned());
-            ages.extend(when.age.iter().flat_map(|ages| [Some(ages.from), ages.below]).flatten());
+        for condition in conditions.flat_map(|when| &when.0) {
+            match condition {
+                Condition::There(..) | Condition::Gender(_) => {}
+                Condition::Age { from, below } => ages.extend([Some(*from), *below].into_iter().flatten()),
+                Condition::PhonePrefix(texts) => prefixes.extend(texts.iter().map(String::as_str)),
+                Condition::EmailDomain(texts) => domains.extend(texts.iter().cloned()),
+            }
         }
         let starts = prefixes.iter().copied().chain(["7"]).collect::<BTreeSet<_>>();
         let phones = starts.into_iter().filter_map(|start| complete(start, &prefixes));
@@ -57,8 +60,7 @@ impl Kinds {
 
     /// The conditions to try for one person of each combination.
     fn work<'a>(&self, conditions: impl Iterator<Item = &'a When>) -> usize {
-        conditions
-            .fold(0, |work: usize, when| work.saturating_add(self.count().saturating_mul(when.conditions())))
+        conditions.fold(0, |work: usize, when| work.saturating_add(self.count().saturating_mul(when.work())))
     }
 
     /// The number of combinations.

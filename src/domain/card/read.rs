@@ -9,11 +9,11 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use self::values::{
-    Faulty, GenderIs, boolean, email_domain, gender, integer, label, phone_prefix, points, shown, texts,
+    Faulty, boolean, email_domain, gender, integer, label, phone_prefix, points, shown, texts,
 };
 use super::cases::{self, Dead};
 use super::points::Points;
-use super::when::{Ages, When};
+use super::when::{Argument, Condition, When};
 use super::{Bin, Card, Characteristic, Range};
 
 /// The most characteristics of a card.
@@ -30,6 +30,15 @@ const MOST_REASONS: i64 = 10;
 
 /// The highest age in a condition.
 const OLDEST: i64 = 150;
+
+/// The arguments of which only the presence can be asked for; `gender` has values of its own too.
+const ARGUMENTS: [(&str, Argument); 5] = [
+    ("phone", Argument::Phone),
+    ("email", Argument::Email),
+    ("first_name", Argument::FirstName),
+    ("last_name", Argument::LastName),
+    ("birthday", Argument::Birthday),
+];
 
 /// One fault of a card's file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -240,48 +249,36 @@ impl<'t> Reader<'t> {
         Some(Bin { when, points: points?, reason })
     }
 
+    /// The conditions, in one order for each notation.
     fn when(&mut self, mut section: Section<'t>) -> When {
-        let mut there = |name| self.optional(&mut section, name, boolean);
-        let (phone, email) = (there("phone"), there("email"));
-        let (first_name, last_name, birthday) = (there("first_name"), there("last_name"), there("birthday"));
-        let gender = self.optional(&mut section, "gender", gender);
-        let (gender, genders) = match gender {
-            Some(GenderIs::There(there)) => (Some(there), None),
-            Some(GenderIs::OneOf(genders)) => (None, Some(genders)),
-            None => (None, None),
-        };
-        let age = self.section(&mut section, "age").and_then(|ages| self.ages(ages));
-        let phone_prefix = self.optional(&mut section, "phone_prefix", |value| texts(value, phone_prefix));
-        let email_domain = self.optional(&mut section, "email_domain", |value| texts(value, email_domain));
-        self.finish(&section);
-        When {
-            phone,
-            email,
-            first_name,
-            last_name,
-            birthday,
-            gender,
-            genders,
-            age,
-            phone_prefix,
-            email_domain,
+        let mut found = Vec::new();
+        for (name, argument) in ARGUMENTS {
+            let there = self.optional(&mut section, name, boolean);
+            found.extend(there.map(|there| Condition::There(argument, there)));
         }
+        found.extend(self.optional(&mut section, "gender", gender));
+        found.extend(self.section(&mut section, "age").and_then(|ages| self.ages(ages)));
+        let prefixes = self.optional(&mut section, "phone_prefix", |value| texts(value, phone_prefix));
+        found.extend(prefixes.map(Condition::PhonePrefix));
+        let domains = self.optional(&mut section, "email_domain", |value| texts(value, email_domain));
+        found.extend(domains.map(Condition::EmailDomain));
+        self.finish(&section);
+        When(found)
     }
 
-    fn ages(&mut self, mut section: Section<'t>) -> Option<Ages> {
+    fn ages(&mut self, mut section: Section<'t>) -> Option<Condition> {
         let mut years = |name| self.optional(&mut section, name, |value| integer(value, 0, OLDEST));
         let (from, below) = (years("from"), years("below"));
         let (at, path) = (section.at, section.path.clone());
         let is_empty = from.is_none() && below.is_none() && section.left.is_empty();
         self.finish(&section);
-        let before = self.faults.len();
         if is_empty {
             self.add(at, &path, "must have from, below, or both");
         } else if from.zip(below).is_some_and(|(from, below)| from >= below) {
             self.add(at, &path, "must have a from that is less than below");
         }
         let years = |years: i64| u8::try_from(years).unwrap_or(u8::MAX);
-        (self.faults.len() == before).then(|| Ages { from: from.map_or(0, years), below: below.map(years) })
+        Some(Condition::Age { from: from.map_or(0, years), below: below.map(years) })
     }
 
     /// The value of a key, or `None` and a fault.

@@ -20,31 +20,35 @@ pub(super) struct Inputs<'a> {
     pub(super) gender: Option<u8>,
 }
 
-/// Conditions, all of which must hold. Without a condition it always holds.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct When {
-    /// Whether each argument is there, if that matters.
-    pub(super) phone: Option<bool>,
-    pub(super) email: Option<bool>,
-    pub(super) first_name: Option<bool>,
-    pub(super) last_name: Option<bool>,
-    pub(super) birthday: Option<bool>,
-    pub(super) gender: Option<bool>,
-    /// One of these genders.
-    pub(super) genders: Option<Vec<u8>>,
-    pub(super) age: Option<Ages>,
-    /// The phone begins with one of these.
-    pub(super) phone_prefix: Option<Vec<String>>,
-    /// The email is at one of these domains, in lower case.
-    pub(super) email_domain: Option<Vec<String>>,
+/// An argument that a condition asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Argument {
+    Phone,
+    Email,
+    FirstName,
+    LastName,
+    Birthday,
+    Gender,
 }
 
-/// Ages in whole years, from `from` and below `below`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Ages {
-    pub(super) from: u8,
-    pub(super) below: Option<u8>,
+/// One condition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Condition {
+    /// Whether the argument is there.
+    There(Argument, bool),
+    /// One of these genders, sorted.
+    Gender(Vec<u8>),
+    /// An age in whole years, from `from` and below `below`.
+    Age { from: u8, below: Option<u8> },
+    /// The phone begins with one of these, sorted.
+    PhonePrefix(Vec<String>),
+    /// The email is at one of these domains, in lower case, sorted.
+    EmailDomain(Vec<String>),
 }
+
+/// Conditions, all of which must hold. Without a condition it always holds.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct When(pub(super) Vec<Condition>);
 
 // ===== impl Inputs =====
 
@@ -69,99 +73,85 @@ impl<'a> Inputs<'a> {
             || self.first_name && self.last_name
             || self.gender.is_some() && self.age.is_some()
     }
+
+    fn has(&self, argument: Argument) -> bool {
+        match argument {
+            Argument::Phone => self.phone.is_some(),
+            Argument::Email => self.email_domain.is_some(),
+            Argument::FirstName => self.first_name,
+            Argument::LastName => self.last_name,
+            Argument::Birthday => self.age.is_some(),
+            Argument::Gender => self.gender.is_some(),
+        }
+    }
+}
+
+// ===== impl Condition =====
+
+impl Condition {
+    /// A condition on a value does not hold if the argument is empty.
+    fn holds(&self, inputs: &Inputs<'_>) -> bool {
+        match self {
+            Self::There(argument, there) => inputs.has(*argument) == *there,
+            Self::Gender(genders) => inputs.gender.is_some_and(|gender| genders.contains(&gender)),
+            Self::Age { from, below } => {
+                inputs.age.is_some_and(|age| age >= *from && below.is_none_or(|below| age < below))
+            }
+            Self::PhonePrefix(prefixes) => {
+                inputs.phone.is_some_and(|phone| prefixes.iter().any(|prefix| phone.starts_with(prefix)))
+            }
+            Self::EmailDomain(domains) => inputs
+                .email_domain
+                .is_some_and(|domain| domains.iter().any(|listed| listed.eq_ignore_ascii_case(domain))),
+        }
+    }
+
+    /// The comparisons that it takes.
+    fn work(&self) -> usize {
+        match self {
+            Self::There(..) | Self::Gender(_) | Self::Age { .. } => 1,
+            Self::PhonePrefix(texts) | Self::EmailDomain(texts) => texts.len(),
+        }
+    }
 }
 
 // ===== impl When =====
 
 impl When {
     pub(super) fn matches(&self, inputs: &Inputs<'_>) -> bool {
-        // Without `..`: a condition that is read must also be asked.
-        let Self {
-            phone,
-            email,
-            first_name,
-            last_name,
-            birthday,
-            gender,
-            genders,
-            age,
-            phone_prefix,
-            email_domain,
-        } = self;
-        let is = |wanted: &Option<bool>, there: bool| wanted.is_none_or(|wanted| wanted == there);
-        is(phone, inputs.phone.is_some())
-            && is(email, inputs.email_domain.is_some())
-            && is(first_name, inputs.first_name)
-            && is(last_name, inputs.last_name)
-            && is(birthday, inputs.age.is_some())
-            && is(gender, inputs.gender.is_some())
-            && holds(genders.as_ref(), inputs.gender, |genders, gender| genders.contains(&gender))
-            && holds(age.as_ref(), inputs.age, Ages::contains)
-            && holds(phone_prefix.as_ref(), inputs.phone, |prefixes, phone| {
-                prefixes.iter().any(|prefix| phone.starts_with(prefix))
-            })
-            && holds(email_domain.as_ref(), inputs.email_domain, |domains, domain| {
-                domains.iter().any(|listed| listed.eq_ignore_ascii_case(domain))
-            })
-    }
-
-    /// The conditions, with each text of a list as one.
-    pub(super) fn conditions(&self) -> usize {
-        let texts = [&self.phone_prefix, &self.email_domain];
-        1 + texts.into_iter().flatten().map(Vec::len).sum::<usize>()
+        self.0.iter().all(|condition| condition.holds(inputs))
     }
 
     pub(super) fn uses_age(&self) -> bool {
-        self.age.is_some()
+        self.0.iter().any(|condition| matches!(condition, Condition::Age { .. }))
+    }
+
+    /// The comparisons that it takes at most.
+    pub(super) fn work(&self) -> usize {
+        1 + self.0.iter().map(Condition::work).sum::<usize>()
     }
 }
 
-/// A condition on a value. It does not hold for an empty argument.
-fn holds<C, V>(condition: Option<&C>, value: Option<V>, test: impl Fn(&C, V) -> bool) -> bool {
-    condition.is_none_or(|condition| value.is_some_and(|value| test(condition, value)))
-}
-
-/// Unambiguous, for the card's digest: lists are sorted, and texts follow their length.
+/// Unambiguous, for the card's digest: texts follow their length.
 impl fmt::Display for When {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            phone,
-            email,
-            first_name,
-            last_name,
-            birthday,
-            gender,
-            genders,
-            age,
-            phone_prefix,
-            email_domain,
-        } = self;
-        for there in [phone, email, first_name, last_name, birthday, gender] {
-            f.write_str(match there {
-                None => "-",
-                Some(false) => "0",
-                Some(true) => "1",
-            })?;
-        }
-        if let Some(genders) = genders {
-            write!(f, "g{genders:?}")?;
-        }
-        if let Some(Ages { from, below }) = age {
-            write!(f, "a{from}..{}", below.map_or(String::new(), |below| below.to_string()))?;
-        }
-        for (mark, texts) in [('p', phone_prefix), ('d', email_domain)] {
-            for text in texts.iter().flatten() {
-                write!(f, "{mark}{}:{text}", text.len())?;
+        for condition in &self.0 {
+            match condition {
+                Condition::There(argument, there) => write!(f, "{argument:?}={there};")?,
+                Condition::Gender(genders) => write!(f, "gender={genders:?};")?,
+                Condition::Age { from, below } => write!(f, "age={from},{below:?};")?,
+                Condition::PhonePrefix(texts) => write_texts(f, "phone", texts)?,
+                Condition::EmailDomain(texts) => write_texts(f, "domain", texts)?,
             }
         }
         Ok(())
     }
 }
 
-// ===== impl Ages =====
-
-impl Ages {
-    fn contains(&self, age: u8) -> bool {
-        age >= self.from && self.below.is_none_or(|below| age < below)
+fn write_texts(f: &mut fmt::Formatter<'_>, name: &str, texts: &[String]) -> fmt::Result {
+    write!(f, "{name}")?;
+    for text in texts {
+        write!(f, ",{}:{text}", text.len())?;
     }
+    f.write_str(";")
 }

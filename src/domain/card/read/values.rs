@@ -5,17 +5,13 @@ use std::borrow::Cow;
 use toml::de::DeValue;
 
 use super::super::points::Points;
+use super::super::when::{Argument, Condition};
 
 /// The most characters of a version, a name or a reason code: they go into metrics, logs and answers.
 const LONGEST: usize = 64;
 
 /// A fault in words that follow the key.
 pub(super) type Faulty = Cow<'static, str>;
-
-pub(super) enum GenderIs {
-    There(bool),
-    OneOf(Vec<u8>),
-}
 
 /// A key of the file in one line, and not too long.
 pub(super) fn shown(name: &str) -> String {
@@ -55,10 +51,10 @@ pub(super) fn integer(value: &DeValue<'_>, from: i64, to: i64) -> Result<i64, Fa
     if (from..=to).contains(&number) { Ok(number) } else { Err(problem()) }
 }
 
-pub(super) fn gender(value: &DeValue<'_>) -> Result<GenderIs, Faulty> {
+pub(super) fn gender(value: &DeValue<'_>) -> Result<Condition, Faulty> {
     let problem = "must be true, false, or a list of 0, 1 and 2 such as [1, 2]";
     if let Some(there) = value.as_bool() {
-        return Ok(GenderIs::There(there));
+        return Ok(Condition::There(Argument::Gender, there));
     }
     let items = value.as_array().filter(|items| !items.is_empty()).ok_or(problem)?;
     let mut genders = Vec::with_capacity(items.len());
@@ -68,7 +64,7 @@ pub(super) fn gender(value: &DeValue<'_>) -> Result<GenderIs, Faulty> {
     }
     genders.sort_unstable();
     genders.dedup();
-    Ok(GenderIs::OneOf(genders))
+    Ok(Condition::Gender(genders))
 }
 
 /// A text or a list of them, sorted, each once.
