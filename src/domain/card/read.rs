@@ -84,7 +84,8 @@ impl fmt::Display for CardFault {
 /// The text, and the faults that have been found in it.
 struct Reader<'t> {
     text: &'t str,
-    faults: Vec<CardFault>,
+    /// Each with the byte where it is; `None` for the file as a whole. Its line is counted at the end.
+    faults: Vec<(Option<usize>, CardFault)>,
     /// The conditions that may still be tried.
     budget: usize,
 }
@@ -125,14 +126,19 @@ pub(super) fn card(text: &str) -> Result<Card, CardFaults> {
 // ===== impl Reader =====
 
 impl<'t> Reader<'t> {
-    fn add(&mut self, at: usize, key: &str, problem: impl Into<String>) {
-        let line = self.text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1;
-        self.faults.push(CardFault { line: Some(line), key: key.to_owned(), problem: problem.into() });
+    fn add(&mut self, at: impl Into<Option<usize>>, key: &str, problem: impl Into<String>) {
+        let fault = CardFault { line: None, key: key.to_owned(), problem: problem.into() };
+        self.faults.push((at.into(), fault));
     }
 
-    fn into_faults(mut self) -> CardFaults {
-        self.faults.sort_by_key(|fault| fault.line);
-        CardFaults(self.faults)
+    /// In the order of the lines, which are found in one pass over the text.
+    fn into_faults(self) -> CardFaults {
+        let ends: Vec<_> = self.text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').collect();
+        let line = |at: usize| ends.partition_point(|(end, _)| *end < at) + 1;
+        let located = |(at, fault): (Option<usize>, CardFault)| CardFault { line: at.map(line), ..fault };
+        let mut faults: Vec<_> = self.faults.into_iter().map(located).collect();
+        faults.sort_by_key(|fault| fault.line);
+        CardFaults(faults)
     }
 
     fn card(&mut self, mut root: Section<'t>) -> Option<Card> {
@@ -147,11 +153,7 @@ impl<'t> Reader<'t> {
             self.list(&mut root, "characteristic", MOST_CHARACTERISTICS, Self::characteristic);
         self.finish(&root);
         if characteristics.is_empty() && self.faults.is_empty() {
-            self.faults.push(CardFault {
-                line: None,
-                key: "characteristic".into(),
-                problem: "is required".into(),
-            });
+            self.add(None, "characteristic", "is required");
         }
         let mut names = HashSet::new();
         for (at, path, characteristic) in &characteristics {
