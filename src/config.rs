@@ -43,6 +43,7 @@ use crate::store::settings::{CacheSettings, StoreSettings};
 use crate::store::url::StoreUrl;
 use crate::telemetry::settings::{LogSettings, TraceSettings};
 use auth::AuthSettings;
+pub(crate) use cards::read_card;
 use error::{ConfigErrors, Problem};
 use layers::Layers;
 use metrics::MetricsSettings;

@@ -22,7 +22,6 @@
 //! - [`backoff`]: waits between attempts
 //! - [`deadline`]: the time by which a call must be answered
 //! - [`resolver`]: looks names up
-//! - `card_file`: reads a scorecard from its file
 //! - `secret_file`: reads a secret from its file
 //! - `single_flight`: blocking work that its callers share
 //! - [`trace`]: a call's position in its trace
@@ -34,7 +33,6 @@ pub mod actors;
 pub mod admission;
 pub mod app;
 pub mod backoff;
-mod card_file;
 pub mod cli;
 pub mod client;
 pub mod config;

@@ -11,9 +11,8 @@ mod compare;
 mod explain;
 
 use std::{
-    fmt,
     io::{IsTerminal, stdout},
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
 };
 
@@ -22,11 +21,7 @@ use clap::{Args, Subcommand};
 use self::{check::CheckArgs, compare::CompareArgs, explain::ExplainArgs};
 use super::failure::Failure;
 use crate::{
-    card_file::{self, NoCard},
-    config::{
-        Settings,
-        error::{ConfigError, Origin, Problem},
-    },
+    config::{Settings, error::ConfigErrors, read_card},
     domain::{Authenticator, Card, Faults, Json, Object, OnlineScore, Rules},
     wall_clock,
 };
@@ -57,19 +52,6 @@ struct FormatArgs {
     text: bool,
 }
 
-/// Every fault of one or several cards.
-#[derive(Debug)]
-pub(super) struct FaultyCards(Vec<ConfigError>);
-
-// ===== impl FaultyCards =====
-
-impl fmt::Display for FaultyCards {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lines: Vec<_> = self.0.iter().map(ToString::to_string).collect();
-        f.write_str(&lines.join("\n"))
-    }
-}
-
 // ===== impl FormatArgs =====
 
 impl FormatArgs {
@@ -91,28 +73,12 @@ pub(super) fn run(
 
 /// Reads the cards; fails with the faults of all of them.
 fn read<const N: usize>(files: [&Path; N]) -> Result<[Arc<Card>; N], Failure> {
-    let mut faults = Vec::new();
-    let cards = files.map(|file| read_one(file, &mut faults).unwrap_or_else(Card::built_in));
-    if faults.is_empty() { Ok(cards) } else { Err(Failure::Cards(FaultyCards(faults))) }
-}
-
-fn read_one(file: &Path, faults: &mut Vec<ConfigError>) -> Option<Arc<Card>> {
-    if file == Path::new(BUILT_IN) {
-        return Some(Card::built_in());
-    }
-    let mut add = |line, key: &str, problem| {
-        let origin = Origin::File { path: PathBuf::from(file), line };
-        let key = Some(key.to_owned()).filter(|key| !key.is_empty());
-        faults.push(ConfigError { origin, key, problem: Problem::Refused(problem) });
+    let mut faults = ConfigErrors::default();
+    let mut card = |file: &Path| {
+        if file == Path::new(BUILT_IN) { None } else { read_card(file, &mut faults) }
     };
-    match card_file::read(file) {
-        Ok(card) => return Some(Arc::new(card)),
-        Err(error @ NoCard::Unreadable(_)) => add(None, "", error.to_string()),
-        Err(NoCard::Faulty(card_faults)) => {
-            card_faults.iter().for_each(|fault| add(fault.line, &fault.key, fault.problem.clone()));
-        }
-    }
-    None
+    let cards = files.map(|file| card(file).unwrap_or_else(Card::built_in));
+    Ok(faults.or(cards)?)
 }
 
 /// The rules by which the service would check a call now.

@@ -8,7 +8,7 @@ use std::{
     process::ExitCode,
 };
 
-use super::{card::FaultyCards, signals::Stop};
+use super::signals::Stop;
 use crate::{
     app::BuildError,
     client::ClientError,
@@ -29,9 +29,6 @@ pub(super) enum Failure {
     /// The settings are at fault, in one or several ways.
     #[error(transparent)]
     Config(#[from] ConfigErrors),
-    /// Scorecards are at fault, or cannot be read.
-    #[error("{0}")]
-    Cards(FaultyCards),
     /// The settings are fine by themselves, but not here: a port is taken.
     #[error("{origin}{source}")]
     Build { origin: String, source: BuildError },
@@ -118,7 +115,7 @@ impl Failure {
 
     fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Cards(_) | Self::Auth(_) | Self::Usage(_) => USAGE,
+            Self::Config(_) | Self::Auth(_) | Self::Usage(_) => USAGE,
             Self::Build {
                 source:
                     BuildError::Listen { .. }

@@ -130,7 +130,7 @@ impl ConfigErrors {
         self.0.iter().any(|error| error.key.as_deref() == Some(key))
     }
 
-    pub(super) fn or<T>(self, value: T) -> Result<T, Self> {
+    pub(crate) fn or<T>(self, value: T) -> Result<T, Self> {
         if self.0.is_empty() { Ok(value) } else { Err(self) }
     }
 }
