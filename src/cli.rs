@@ -128,7 +128,7 @@ fn execute(command: Command, source: &Source) -> Result<(), Failure> {
         Command::Interests(command) => interests::run(command, &settings()?),
         Command::Card(command) => card::run(command, settings),
         // It makes and mends the file, so the file need not be valid yet.
-        Command::Partners(command) => partners::run(command, &source.load_without_partners()?),
+        Command::Partners(command) => partners::run(command, &source.load_without_files()?),
     }
 }
 

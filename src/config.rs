@@ -108,12 +108,13 @@ impl Settings {
         Self::load_layers(file, environment, assignments, true)
     }
 
-    /// As [`load`](Self::load), but leaves the partners' file unread: for a command that makes or edits it.
+    /// As [`load`](Self::load), but leaves the partners' file and the cards unread: for a command that makes or edits the
+    /// partners' file, even if the others have faults.
     ///
     /// # Errors
     ///
     /// As [`load`](Self::load).
-    pub fn load_without_partners(
+    pub fn load_without_files(
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
         assignments: &[String],
@@ -125,7 +126,7 @@ impl Settings {
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
         assignments: &[String],
-        reads_partners: bool,
+        reads_files: bool,
     ) -> Result<Self, ConfigErrors> {
         let mut errors = ConfigErrors::default();
         let mut layers = Layers::built_in()?;
@@ -139,8 +140,10 @@ impl Settings {
             return Err(errors);
         };
         secrets::resolve(&mut settings, &layers, &mut errors);
-        cards::read(&mut settings.scoring, &layers, &mut errors);
-        if let Some(path) = settings.auth.partners_file.as_deref().filter(|_| reads_partners) {
+        if reads_files {
+            cards::read(&mut settings.scoring, &layers, &mut errors);
+        }
+        if let Some(path) = settings.auth.partners_file.as_deref().filter(|_| reads_files) {
             match PartnersFile::read(path, &settings.auth.admin_login) {
                 Ok(file) => settings.auth.partners = file,
                 Err(faults) => errors.extend(faults),

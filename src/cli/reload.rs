@@ -1,5 +1,7 @@
 //! SIGHUP: reloads the settings, and takes over the changes that need no restart.
 
+use tokio::task::spawn_blocking;
+
 use super::{audit, failure::Failure, source::Source};
 use crate::{app::Reloader, config::Settings, telemetry::Log};
 
@@ -16,16 +18,19 @@ pub(super) struct Reload<'a> {
 
 impl Reload<'_> {
     /// Reloads all settings, or changes nothing, and logs which of the two.
-    pub(super) fn reload(&mut self) {
-        if let Err(failure) = self.try_reload() {
+    pub(super) async fn reload(&mut self) {
+        if let Err(failure) = self.try_reload().await {
             for error in failure.to_string().lines() {
                 tracing::error!(error, "the settings stay as they were");
             }
         }
     }
 
-    fn try_reload(&mut self) -> Result<(), Failure> {
-        let settings = self.source.load()?;
+    async fn try_reload(&mut self) -> Result<(), Failure> {
+        let source = self.source.clone();
+        // On a thread of its own: large files must not delay a signal to stop, or the watchdog.
+        let loaded = spawn_blocking(move || source.load()).await;
+        let settings = loaded.map_err(|panic| Failure::Start(panic.into()))??;
         self.reloader.apply(&settings).map_err(|error| Failure::build(error, &settings))?;
         self.log.set_level(settings.log.level);
 

@@ -33,7 +33,7 @@ pub(super) fn run(settings: Settings, source: &Source) -> Result<(), Failure> {
         let reloading = async {
             while hangups.recv().await.is_some() {
                 systemd::reloading();
-                reload.reload();
+                reload.reload().await;
                 systemd::reloaded();
             }
             std::future::pending::<()>().await;

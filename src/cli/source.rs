@@ -11,7 +11,7 @@ use super::failure::Failure;
 use crate::config::Settings;
 
 // Not a doc comment: clap would use it as the description of every command.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(super) struct Source {
     /// Read settings from this TOML file; config/default.toml documents every key.
     #[arg(long, value_name = "FILE")]
@@ -55,9 +55,9 @@ impl Source {
         Ok(Settings::load(self.config.as_deref(), std::env::vars_os(), &self.assignments)?)
     }
 
-    /// As [`load`](Self::load), but leaves the partners' file unread.
-    pub(super) fn load_without_partners(&self) -> Result<Settings, Failure> {
+    /// As [`load`](Self::load), but leaves the partners' file and the cards unread.
+    pub(super) fn load_without_files(&self) -> Result<Settings, Failure> {
         let (config, environment) = (self.config.as_deref(), std::env::vars_os());
-        Ok(Settings::load_without_partners(config, environment, &self.assignments)?)
+        Ok(Settings::load_without_files(config, environment, &self.assignments)?)
     }
 }
