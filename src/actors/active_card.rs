@@ -42,7 +42,7 @@ struct Shadow {
 impl ActiveCard {
     /// A card with its near cache, without reasons and without a shadow.
     pub fn new(card: Arc<Card>, near: NearCache, metrics: CardMetrics) -> Self {
-        metrics.name(&card);
+        metrics.name(&card, None);
         Self { card, near, explain: false, shadow: None, metrics }
     }
 
@@ -63,7 +63,9 @@ impl ActiveCard {
     pub fn replaced(&self, settings: &ScoringSettings) -> Self {
         let is_same = settings.cards.active.digest() == self.card.digest();
         let near = if is_same { self.near.clone() } else { self.near.emptied() };
-        Self::from_settings(settings, near, self.metrics.clone())
+        let next = Self::from_settings(settings, near, self.metrics.clone());
+        self.metrics.name(&next.card, Some(&self.card));
+        next
     }
 
     /// The card.

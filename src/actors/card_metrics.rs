@@ -108,10 +108,14 @@ impl CardMetrics {
         })))
     }
 
-    /// Names the card in effect, in place of the one before.
-    pub fn name(&self, card: &Card) {
-        self.0.info.reset();
-        self.0.info.with_label_values(&[card.version(), card.digest()]).set(1);
+    /// Names the card in effect, in place of the one before. A scrape in between finds both.
+    pub fn name(&self, card: &Card, before: Option<&Card>) {
+        let labels = |card: &'_ Card| [card.version().to_owned(), card.digest().to_owned()];
+        self.0.info.with_label_values(&labels(card)).set(1);
+        if let Some(before) = before.filter(|before| labels(before) != labels(card)) {
+            // It is there, unless it was removed already.
+            _ = self.0.info.remove_label_values(&labels(before));
+        }
     }
 
     /// Counts a score that answers a call, at this `position` in the card's range.

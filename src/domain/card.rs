@@ -134,7 +134,7 @@ impl Card {
     }
 
     /// SHA-256, in lower-case hex, of everything that decides about scores and reasons. Two files that differ only in
-    /// their version, in names, comments or notation have the same digest.
+    /// their version, in names, comments, or the order of keys and lists have the same digest.
     #[must_use]
     pub fn digest(&self) -> &str {
         &self.digest
