@@ -72,11 +72,9 @@ pub(super) enum Failure {
     /// The fault of each line has been printed already.
     #[error("{bad} of {lines} lines are not calls")]
     NotCalls { bad: u64, lines: u64 },
-    /// The partner's entry is written, and its token is lost.
-    #[error(
-        "the token could not be printed, and it is stored nowhere: {0}; get another with `scoring-api partners rotate --overlap 0s`"
-    )]
-    TokenLost(#[source] io::Error),
+    /// Nothing has been changed.
+    #[error("the token could not be printed, so nothing was changed: {0}")]
+    TokenNotPrinted(#[source] io::Error),
     #[error("standard output: {0}")]
     Output(#[from] io::Error),
     #[error("ended by {stop}{consequence}")]
@@ -143,7 +141,7 @@ impl Failure {
             | Self::Connect { .. }
             | Self::Batch { .. }
             | Self::NotCalls { .. }
-            | Self::TokenLost(_)
+            | Self::TokenNotPrinted(_)
             | Self::Output(_) => FAILED,
             Self::Stopped { stop, .. } => stop.exit_code(),
         }

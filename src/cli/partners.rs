@@ -145,9 +145,10 @@ fn new(named: &Named, path: &Path, admin_login: &str) -> Result<(), Failure> {
     let (token, digest) = make_token(account, login)?;
     let made = Partner::new(account, login, &[PartnerToken { digest, until: None }]);
     let text = edit::append(&opened.text, account, login, digest);
-    opened.replace(&text, &made)?;
-    audit::partner("new", path, account, login);
+    let prepared = opened.prepare(&text, &made)?;
     print_token(&token)?;
+    prepared.replace()?;
+    audit::partner("new", path, account, login);
     say(format_args!("registered {}; {RELOAD}", made.name()));
     Ok(())
 }
@@ -166,9 +167,10 @@ fn rotate(
     let text = edit::set_tokens(&opened.text, before, &tokens).ok_or_else(|| by_hand(path))?;
     let mut after = Partner::new(before.account(), before.login(), &tokens);
     (after.enabled, after.explain, after.methods) = (before.enabled, before.explain, before.methods);
-    opened.replace(&text, &after)?;
-    audit::partner("rotate", path, after.account(), after.login());
+    let prepared = opened.prepare(&text, &after)?;
     print_token(&token)?;
+    prepared.replace()?;
+    audit::partner("rotate", path, after.account(), after.login());
     let ends = tokens
         .iter()
         .find_map(|token| token.until)
@@ -212,7 +214,7 @@ fn enable(named: &Named, path: &Path, admin_login: &str, enabled: bool) -> Resul
     let text = edit::set_enabled(&opened.text, before, enabled).ok_or_else(|| by_hand(path))?;
     let mut after = before.clone();
     after.enabled = enabled;
-    opened.replace(&text, &after)?;
+    opened.prepare(&text, &after)?.replace()?;
     let (act, done) = if enabled { ("enable", "enabled") } else { ("disable", "disabled") };
     audit::partner(act, path, after.account(), after.login());
     say(format_args!("{done} {}; {RELOAD}", after.name()));
@@ -239,8 +241,10 @@ fn make_token(account: &str, login: &str) -> Result<(SecretString, TokenDigest),
     Ok((token.into(), digest))
 }
 
+/// Called before the file is replaced: a token that is registered and not printed would be lost, and at a rotation it
+/// would end the partner's working one.
 fn print_token(token: &SecretString) -> Result<(), Failure> {
-    output::print(&format!("{}\n", token.expose_secret())).map_err(Failure::TokenLost)
+    output::print(&format!("{}\n", token.expose_secret())).map_err(Failure::TokenNotPrinted)
 }
 
 fn overlap(text: &str) -> Result<Duration, String> {

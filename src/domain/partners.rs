@@ -150,7 +150,7 @@ impl Partner {
     pub fn new(account: &str, login: &str, tokens: &[PartnerToken]) -> Self {
         Self {
             joined: [account, login].concat().into(),
-            name: [account, "/", login].concat().into(),
+            name: [&account.replace('%', "%25").replace('/', "%2F"), "/", login].concat().into(),
             account_len: account.len(),
             tokens: [tokens.first().copied(), tokens.get(1).copied()],
             enabled: true,
@@ -159,7 +159,8 @@ impl Partner {
         }
     }
 
-    /// `account/login`: its name in the log and in metrics.
+    /// `account/login`: its name in the log and in metrics. A `/` or `%` of the account is percent-encoded, so that no two
+    /// partners have the same name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name

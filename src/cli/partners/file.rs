@@ -30,6 +30,33 @@ pub(super) struct Opened<'a> {
     pub(super) file: PartnersFile,
 }
 
+/// A changed file that lies beside the one that it will replace. Dropping it leaves that one as it is.
+pub(super) struct Prepared<'a> {
+    opened: Opened<'a>,
+    temporary: PathBuf,
+}
+
+// ===== impl Prepared =====
+
+impl Prepared<'_> {
+    /// Replaces the file.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be replaced. Then it is as it was, unless only its folder could not be synced.
+    pub(super) fn replace(self) -> Result<(), Failure> {
+        let Opened { path, folder, .. } = &self.opened;
+        fs::rename(&self.temporary, path).and_then(|()| folder.sync_all()).map_err(at(path))
+    }
+}
+
+impl Drop for Prepared<'_> {
+    fn drop(&mut self) {
+        // It is gone if it has replaced the file.
+        _ = fs::remove_file(&self.temporary);
+    }
+}
+
 // ===== impl Opened =====
 
 impl<'a> Opened<'a> {
@@ -40,8 +67,8 @@ impl<'a> Opened<'a> {
     /// If it cannot be read, or has faults.
     pub(super) fn open(path: &Path, admin_login: &'a str) -> Result<Self, Failure> {
         let mut opened = Self::lock(path, admin_login)?;
-        opened.file = PartnersFile::read(&opened.path, admin_login)?;
-        opened.text = fs::read_to_string(&opened.path).map_err(at(path))?;
+        opened.text = opened.read().map_err(at(path))?;
+        opened.file = PartnersFile::parse(&opened.text, path, admin_login)?;
         Ok(opened)
     }
 
@@ -52,7 +79,7 @@ impl<'a> Opened<'a> {
     /// As [`open`](Self::open).
     pub(super) fn open_or_make(path: &Path, admin_login: &'a str) -> Result<Self, Failure> {
         let mut opened = Self::lock(path, admin_login)?;
-        opened.text = match fs::read_to_string(&opened.path) {
+        opened.text = match opened.read() {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
             Err(error) => return Err(at(path)(error)),
@@ -64,9 +91,21 @@ impl<'a> Opened<'a> {
         Ok(opened)
     }
 
+    /// A pipe is refused: it cannot be replaced, and without a writer it would hold the lock for ever.
+    fn read(&self) -> io::Result<String> {
+        if !fs::metadata(&self.path)?.is_file() {
+            return Err(io::Error::other("not a file"));
+        }
+        fs::read_to_string(&self.path)
+    }
+
     fn lock(path: &Path, admin_login: &'a str) -> Result<Self, Failure> {
-        // A link stays a link, and its target is replaced.
-        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        // A link stays a link, and its target is replaced. A link without a target is refused.
+        let path = match fs::canonicalize(path) {
+            Ok(target) => target,
+            Err(error) if fs::symlink_metadata(path).is_ok() => return Err(at(path)(error)),
+            Err(_) => path.to_owned(),
+        };
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let folder = File::open(folder).map_err(at(&path))?;
         flock(&folder, FlockOperation::LockExclusive).map_err(io::Error::from).map_err(at(&path))?;
@@ -95,30 +134,31 @@ impl<'a> Opened<'a> {
         }
     }
 
-    /// Replaces the file with `text`, in which `changed` is the only partner that differs.
+    /// Checks `text`, in which `changed` is the only partner that differs, and writes it beside the file.
     ///
     /// # Errors
     ///
-    /// If the text says anything else, or if it cannot be written. Then the file is as it was.
-    pub(super) fn replace(self, text: &str, changed: &Partner) -> Result<(), Failure> {
+    /// If the text says anything else, or if it cannot be written.
+    pub(super) fn prepare(self, text: &str, changed: &Partner) -> Result<Prepared<'a>, Failure> {
         let after = PartnersFile::parse(text, &self.path, self.admin_login)?;
         if !is_only_change(&self.file, &after, changed) {
             return Err(super::by_hand(&self.path));
         }
-        let temporary = self.write_beside(text).map_err(at(&self.path))?;
-        let renamed = fs::rename(&temporary, &self.path).and_then(|()| self.folder.sync_all());
-        renamed.inspect_err(|_| _ = fs::remove_file(&temporary)).map_err(at(&self.path))
+        let temporary = self.write_beside(text)?;
+        Ok(Prepared { opened: self, temporary })
     }
 
     /// Writes a file beside this one, with its owner and permissions, to the disk.
-    fn write_beside(&self, text: &str) -> io::Result<PathBuf> {
+    fn write_beside(&self, text: &str) -> Result<PathBuf, Failure> {
         let mut name = OsString::from(".");
         name.push(self.path.file_name().unwrap_or_default());
-        name.push(format!(".{}.new", std::process::id()));
+        name.push(".new");
         let path = self.path.with_file_name(name);
-        let file = OpenOptions::new().write(true).create_new(true).mode(PRIVATE).open(&path)?;
-        let written = self.fill(file, text);
-        written.inspect_err(|_| _ = fs::remove_file(&path))?;
+        // Under the lock, such a file can only be left over from a crash.
+        _ = fs::remove_file(&path);
+        let file = OpenOptions::new().write(true).create_new(true).mode(PRIVATE).open(&path);
+        let written = file.and_then(|file| self.fill(file, text));
+        written.inspect_err(|_| _ = fs::remove_file(&path)).map_err(at(&path))?;
         Ok(path)
     }
 

@@ -51,6 +51,9 @@ pub(super) fn read(
         let entries = value.get_ref().as_array().filter(|_| chunk.is_entry);
         if key.get_ref() != "partner" {
             faults.add(line, shown(key.get_ref()), Problem::UnknownKey { suggestion: None });
+        } else if let Some([_, _, ..]) = entries.map(|entries| &entries[..]) {
+            // Another notation of the header, of which the entry would be overlooked.
+            faults.refuse(line, "partner".to_owned(), "has a header that is not written as [[partner]]");
         } else if let Some(entries) = entries {
             found = entries.first().and_then(|entry| entry.get_ref().as_table());
         } else {

@@ -201,3 +201,14 @@ proptest! {
         }
     }
 }
+
+/// TOML knows the header in other notations, of which a reader by lines would overlook the entry.
+#[test]
+fn a_header_in_another_notation_is_a_fault() {
+    let escaped = entry("").replace("[[partner]]", "[[\"p\\u0061rtner\"]]");
+    let found = faults(&format!("{}{escaped}", entry("")));
+    assert!(
+        found.iter().any(|fault| fault.contains("has a header that is not written as [[partner]]")),
+        "{found:?}"
+    );
+}

@@ -215,3 +215,11 @@ proptest! {
         prop_assert_eq!(&**partner.joined(), account + &login);
     }
 }
+
+#[test]
+fn two_partners_never_have_the_same_name() {
+    let name = |account, login| Partner::new(account, login, &[]).name().to_owned();
+    assert_eq!(name("acme", "shop/1"), "acme/shop/1");
+    let names = [name("a/b", "c"), name("a", "b/c"), name("a%2Fb", "c"), name("", "a/b/c")];
+    assert_eq!(names, ["a%2Fb/c", "a/b/c", "a%252Fb/c", "/a/b/c"]);
+}

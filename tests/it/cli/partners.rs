@@ -1,5 +1,7 @@
 //! Registered partners, from the command line to the calls: the file, SIGHUP, the log and the metrics.
 
+mod file;
+
 use std::{
     collections::BTreeSet,
     fs,
@@ -344,41 +346,6 @@ async fn sighup_applies_the_rate_of_accounts_and_names_the_partners() {
     // Another reload does not give it a new burst.
     reload(&service).await;
     assert_eq!(status(&address, "acme", "shop", &token).await, 429);
-}
-
-#[tokio::test]
-async fn commands_at_the_same_time_lose_no_partner() {
-    let sandbox = Sandbox::new();
-    let logins: Vec<_> = (0..12).map(|number| format!("login{number}")).collect();
-    let started: Vec<_> = logins
-        .iter()
-        .map(|login| sandbox.start(&["partners", "new", "--login", login, "--append", "p.toml"]))
-        .collect();
-    for process in started {
-        process.ended().await.succeeded();
-    }
-    let list = partners(&sandbox, "list", &[]).await;
-    assert_eq!(list.succeeded().lines().count(), 13, "{list:?}");
-    let left = fs::read_dir(sandbox.path(".")).unwrap().map(|entry| entry.unwrap().file_name());
-    assert!(
-        !left.into_iter().any(|name| name.to_string_lossy().ends_with(".new")),
-        "no temporary file is left"
-    );
-}
-
-#[rstest]
-#[case::same(&["--account", "acm", "--login", "eshop"], "acme/shop has the same account and login, joined")]
-#[case::admin(&["--account", "a", "--login", "admin"], "the login admin is the admin's")]
-#[case::too_long(&["--account", &"a".repeat(129), "--login", "b"], "p.toml:6: partner[1]: account and login must have 1 to 128 letters")]
-#[tokio::test]
-async fn a_partner_that_cannot_be_is_not_registered(#[case] named: &[&str], #[case] error: &str) {
-    let sandbox = Sandbox::new();
-    register(&sandbox, "acme", "shop").await;
-    let before = fs::read_to_string(sandbox.path("p.toml")).unwrap();
-    let ended = partners(&sandbox, "new", named).await;
-    assert!(ended.failed(2)[0].contains(error), "{ended:?}");
-    assert_eq!(ended.out, "");
-    assert_eq!(fs::read_to_string(sandbox.path("p.toml")).unwrap(), before);
 }
 
 /// The service explains scores, but only to those whose entry allows it.
