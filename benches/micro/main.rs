@@ -14,6 +14,7 @@
     reason = "it is a tool for this repository: it reports on standard output, and a panic is a failed run"
 )]
 
+mod fixtures;
 mod instructions;
 mod parts;
 

@@ -19,24 +19,21 @@ use scoring_api::{
         runtime::{ActorRuntime, health::ActorsHealth, restarts::RestartPolicy},
     },
     admission::{Admission, settings::LimitSettings},
-    domain::{
-        AuthPolicy, Authenticator, Card, ClientsInterests, Json, Method, MethodRequest, OnlineScore, Partner,
-        PartnerToken, Partners, Redacted, Rules, TimeZoneChoice, TokenDigest,
-    },
+    domain::{Card, ClientsInterests, MethodRequest, OnlineScore},
     resolver::Resolver,
     store::{
-        Connection, Connector, EmbeddedConnector, EmbeddedFile, LinkPolicy, Memory, RedisConnector, Role,
+        Connection, Connector, EmbeddedConnector, EmbeddedFile, LinkPolicy, RedisConnector, Role,
         StoreHealth, StoreMetrics, url::StoreUrl,
     },
     wall_clock,
 };
-use serde_json::json;
-use testkit::{RedisServer, call};
+use testkit::RedisServer;
 use tokio::runtime::{Builder, Runtime};
+
+use crate::fixtures::{authenticator, body, card_of_20, memory, person, registered, request, rules, stored};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const SCORE_KEY: &str = "uid:0123456789abcdef0123456789abcdef";
-const IDS: i64 = 100;
 
 /// One part.
 pub struct Part {
@@ -268,94 +265,6 @@ impl Handler<Nothing> for Echo {
     fn handle(&mut self, _: Nothing, _: &mut Self::Context) {}
 }
 
-fn body(method: &str) -> String {
-    let arguments = match method {
-        "online_score" => json!({
-            "phone": "79175002040", "email": "stupnikov@example.com", "first_name": "Stanislav",
-            "last_name": "Stupnikov", "birthday": "01.01.1990", "gender": 1,
-        }),
-        _ => json!({ "client_ids": (0..IDS).collect::<Vec<_>>(), "date": "19.07.2017" }),
-    };
-    call(method, arguments).to_string()
-}
-
-fn request(body: &str) -> MethodRequest {
-    MethodRequest::from_json(Json::parse(body.as_bytes()).unwrap()).unwrap()
-}
-
-fn rules() -> Rules {
-    Rules { today: wall_clock::now().date_naive(), max_client_ids: 10_000, explain: false }
-}
-
-/// Each characteristic has six bins, and the benchmark's person matches one of the last.
-fn card_of_20() -> Card {
-    let one = |number: u32| {
-        format!(
-            r#"
-[[characteristic]]
-name = "{number}"
-reason = "R-{number}"
-baseline = 50
-bin = [
-    {{ when = {{ phone_prefix = ["7{number}1", "7{number}2"] }}, points = 10 }},
-    {{ when = {{ age = {{ below = 18 }} }}, points = 20 }},
-    {{ when = {{ age = {{ from = 18, below = 25 }}, gender = [2] }}, points = 20.5 }},
-    {{ when = {{ email_domain = ["example.org", "example.net"] }}, points = 30 }},
-    {{ when = {{ age = {{ from = 25 }}, first_name = true }}, points = {number} }},
-    {{ points = 40 }},
-]
-"#
-        )
-    };
-    let parts: String = (30..50).map(one).collect();
-    Card::read(&format!("version = \"20\"\nbase = 100\n{parts}")).unwrap()
-}
-
-fn person() -> OnlineScore {
-    OnlineScore::parse(request(&body("online_score")).arguments, &rules()).unwrap()
-}
-
-fn authenticator() -> Authenticator {
-    let policy = AuthPolicy {
-        salt: "Otus".into(),
-        previous_salt: None,
-        admin_salt: "42".into(),
-        admin_login: "admin".to_owned(),
-        timezone: TimeZoneChoice::Local,
-        admin_grace: Duration::ZERO,
-    };
-    Authenticator::new(policy).unwrap()
-}
-
-/// A thousand partners without a shared salt, and a call of one of them that ends as `case` says.
-fn registered(case: &str) -> (Authenticator, MethodRequest) {
-    let mut request = request(&body("online_score"));
-    let digest = TokenDigest::of(request.token.expose()).0;
-    let until = (case == "expired").then(|| wall_clock::now() - Duration::from_secs(1));
-    let (account, login) = (request.account.clone(), request.login.clone());
-    let mut partner = Partner::new(&account, &login, &[PartnerToken { digest, until }]);
-    partner.enabled = case != "disabled";
-    if case == "method" {
-        partner.methods = [Method::ClientsInterests].into_iter().collect();
-    }
-    let mut partners = Partners::default();
-    for number in 0..1_000 {
-        partners.insert(Partner::new(&format!("account{number}"), &login, &[])).unwrap();
-    }
-    match case {
-        "unknown" => {}
-        _ => partners.insert(partner).unwrap(),
-    }
-    if case == "token" {
-        request.token = Redacted::new("0".repeat(128));
-    }
-    (authenticator().with_partners(Arc::new(partners), false), request)
-}
-
-fn stored() -> impl Iterator<Item = (String, String)> {
-    (0..IDS).map(|id| (format!("i:{id}"), r#"["books", "hi-tech"]"#.to_owned()))
-}
-
 async fn connection(kind: Kind, folder: &Path, redis: Option<&Redis>) -> Arc<dyn Connection> {
     let store: Arc<dyn Connector> = match kind {
         Kind::Memory => Arc::new(memory()),
@@ -375,12 +284,6 @@ async fn connection(kind: Kind, folder: &Path, redis: Option<&Redis>) -> Arc<dyn
         connection.set(SCORE_KEY.to_owned(), b"5".to_vec(), HOUR).await.unwrap();
     }
     connection
-}
-
-fn memory() -> Memory {
-    let memory = Memory::new(1_000);
-    stored().for_each(|(key, value)| memory.insert(key, value.into_bytes()));
-    memory
 }
 
 async fn ask(tree: &Tree, request: &MethodRequest) {
