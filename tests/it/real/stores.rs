@@ -1,17 +1,18 @@
 //! Real memcached and Tarantool servers: the rows of the fault table that Redis has, where they apply.
 
+mod memcached;
+mod tarantool;
+
 use std::{future::pending, net::SocketAddr, sync::Arc, time::Duration};
 
 use rstest::rstest;
 use scoring_api::{
     app::Stores,
-    config::Settings,
     domain::{Card, Json, OnlineScore, Rules},
     resolver::Resolver,
     store::{Connection, Connector, MemcachedConnector, Memory, TarantoolConnector, url::StoreUrl},
     wall_clock,
 };
-use serde_json::json;
 use testkit::{
     ALL_IS_OK_WITHIN, Load, MemcachedServer, Person, Proxy, SCORE_BOUND, ServerProcess, Stopwatch,
     TarantoolServer, TestApp, eventually, in_time, settings,
@@ -160,113 +161,6 @@ async fn row_03_store_stopped(#[case] kind: Kind) {
     app.recovers().await;
     let tally = load.end().await;
     assert!(tally.slowest_score <= SCORE_BOUND, "{tally:?}");
-}
-
-#[tokio::test]
-async fn row_14_a_server_without_the_functions_serves_once_they_are_loaded() {
-    let server = TarantoolServer::start().await;
-    for (key, value) in TestApp::seeds() {
-        server.put(key, value).await;
-    }
-    let app = Arc::new(TestApp::on(&server.url()).await);
-    app.recovers().await;
-    server.restart_without_functions().await;
-    app.is_degraded().await;
-    let ready = app.admin("/readyz").await;
-    let part = &ready.body["parts"]["persistent"];
-    assert_eq!((&part["kind"], &part["last_error"]), (&json!("tarantool"), &json!("refused")), "{ready:?}");
-    assert_eq!(app.metric(r#"scoring_store_info{kind="tarantool",role="cache"}"#).await, 1.0);
-    server.load().await;
-    app.recovers().await;
-}
-
-#[tokio::test]
-async fn row_15_a_read_only_server_serves_both_roles() {
-    let server = TarantoolServer::start().await;
-    for (key, value) in TestApp::seeds() {
-        server.put(key, value).await;
-    }
-    let app = TestApp::on(&server.url()).await;
-    app.recovers().await;
-    server.lua("box.cfg{read_only = true}").await;
-    app.is_ok().await;
-    let written = async || app.metric(r#"scoring_store_operations_total{op="set",outcome="ok"}"#).await;
-    let before = written().await;
-    eventually(ALL_IS_OK_WITHIN, "the cache is written", async || {
-        app.scores_right().await;
-        written().await > before
-    })
-    .await;
-}
-
-/// `-M`: the server refuses to store instead of forgetting.
-#[tokio::test]
-async fn row_16_a_full_memcached_refuses_writes_and_serves_reads() {
-    let server = MemcachedServer::with(&["-M", "-m", "8"]).await;
-    server.fill().await;
-    let store = Real::Memcached(server);
-    let app = store.app().await;
-    eventually(ALL_IS_OK_WITHIN, "ready", async || app.readiness().await == "ready").await;
-    let degraded = async || app.metric(r#"scoring_cache_lookups_total{result="degraded"}"#).await;
-    let before = degraded().await;
-    let refused =
-        async || app.metric(r#"scoring_store_operations_total{op="set",outcome="writes_refused"}"#).await;
-    eventually(ALL_IS_OK_WITHIN, "a refused write is counted", async || {
-        app.scores_right().await;
-        refused().await > 0.0
-    })
-    .await;
-    assert_eq!(app.readiness().await, "ready");
-    assert_eq!(degraded().await, before);
-}
-
-#[tokio::test]
-async fn row_17_a_wrong_password_is_named_and_never_shown() {
-    let server = TarantoolServer::start().await;
-    let app = TestApp::on(&format!("tarantool://scoring:hunter2@{}", server.addr())).await;
-    app.is_degraded().await;
-    let ready = app.admin("/readyz").await;
-    let last = &ready.body["parts"]["persistent"]["last_error"];
-    assert_eq!(*last, "denied", "{ready:?}");
-    assert!(!ready.body.to_string().contains("hunter2"));
-    server.lua("box.schema.user.passwd('scoring', 'hunter2')").await;
-    for (key, value) in TestApp::seeds() {
-        server.put(key, value).await;
-    }
-    app.recovers_within(ALL_IS_OK_WITHIN * 2).await;
-}
-
-#[tokio::test]
-async fn row_19_a_value_of_another_kind() {
-    let store = Real::start(Kind::Tarantool).await;
-    let app = store.app().await;
-    let Real::Tarantool(server) = &store else { unreachable!() };
-    server.lua("box.space.scoring_interests:replace({'i:7', 5})").await;
-    server.lua("box.space.scoring_interests:replace({'i:8', {'books'}})").await;
-    for ids in [&[7][..], &[1, 7], &[2, 8]] {
-        let reply = app.interests(ids).await;
-        assert_eq!((reply.status, reply.error()), (500, "Internal Server Error"));
-    }
-    app.is_ok().await;
-}
-
-#[tokio::test]
-async fn row_54_values_over_the_limit_cost_only_their_callers() {
-    let store = Real::start(Kind::Tarantool).await;
-    let app = store.app().await;
-    let Real::Tarantool(server) = &store else { unreachable!() };
-    // 80 MB.
-    let fill = "for i = 100, 179 do box.space.scoring_interests:replace{'i:' .. i, string.rep('x', 1000 * 1000)} end";
-    server.lua(fill).await;
-    let load = Load::start(&app, 4);
-    let too_many: Vec<_> = (100..180).collect();
-    for _ in 0..10 {
-        let reply = app.interests(&too_many).await;
-        assert_eq!((reply.status, reply.error()), (500, "Internal Server Error"));
-    }
-    let tally = load.end().await;
-    assert_eq!(tally.refused_interests, 0, "{tally:?}");
-    assert_eq!(app.readiness().await, "ready");
 }
 
 #[rstest]
@@ -433,22 +327,6 @@ impl Real {
     }
 }
 
-#[tokio::test]
-async fn row_18_a_full_memcached_is_named_in_its_own_words() {
-    let server = MemcachedServer::with(&["-c", "16", "-t", "1"]).await;
-    // Held until it admits no more.
-    let mut held = Vec::new();
-    while let Some(connection) = server.connection().await {
-        held.push(connection);
-        assert!(held.len() < 100, "it is never full");
-    }
-    let store = Real::Memcached(server);
-    let app = store.app_at(store.addr()).await;
-    store.is_down(&app).await;
-    drop(held);
-    app.recovers().await;
-}
-
 #[rstest]
 #[case::memcached(Kind::Memcached)]
 #[case::tarantool(Kind::Tarantool)]
@@ -467,67 +345,4 @@ async fn a_cached_value_expires(#[case] kind: Kind) {
     assert_eq!(connection.get("uid:long".to_owned()).await.unwrap(), Some(b"2".to_vec()));
     connection.set("uid:longer".to_owned(), b"3".to_vec(), month * 2).await.unwrap();
     assert_eq!(connection.get("uid:longer".to_owned()).await.unwrap(), Some(b"3".to_vec()));
-}
-
-/// It takes no memory after a while, and counts as missing before that.
-#[tokio::test]
-async fn an_expired_score_on_tarantool_is_missing_at_once() {
-    let server = TarantoolServer::start().await;
-    let found = server.lua("scoring.cache_put('uid:x', '1', 0); return scoring.cache_get('uid:x')").await;
-    assert_eq!(found.trim(), "---\n- null\n...");
-    eventually(ALL_IS_OK_WITHIN, "it is removed", async || {
-        server.lua("return box.space.scoring_cache:len()").await.contains("- 0")
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn several_memcached_servers_each_have_their_share() {
-    let servers =
-        [MemcachedServer::start().await, MemcachedServer::start().await, MemcachedServer::start().await];
-    let list = servers.iter().map(|server| server.addr().to_string()).collect::<Vec<_>>().join(",");
-    let app = TestApp::with_settings(&[&format!("cache.url=memcached://{list}")]).await;
-    let count = async |series: &str| app.metric(series).await;
-    let hits = r#"scoring_cache_lookups_total{result="hit"}"#;
-    let degraded = r#"scoring_cache_lookups_total{result="degraded"}"#;
-    eventually(ALL_IS_OK_WITHIN, "ready", async || app.readiness().await == "ready").await;
-    let persons: Vec<_> = (0..60).map(|_| Person::any()).collect();
-    let rate = async || {
-        for person in &persons {
-            assert_eq!(app.online_score(person).await.score(), person.score());
-        }
-    };
-    eventually(ALL_IS_OK_WITHIN, "all are hits", async || {
-        let before = count(hits).await;
-        rate().await;
-        count(hits).await - before >= 60.0
-    })
-    .await;
-    for server in &servers {
-        assert!(server.stat("curr_items").await > 5, "a server without a share");
-    }
-    servers[1].kill9();
-    eventually(ALL_IS_OK_WITHIN, "degraded", async || app.readiness().await == "degraded").await;
-    let ready = app.admin("/readyz").await;
-    let note = format!("1 of 3 servers do not serve: {}", servers[1].addr());
-    assert_eq!(ready.body["parts"]["cache"]["note"], note, "{ready:?}");
-    let (before, misses) = (count(hits).await, count(degraded).await);
-    rate().await;
-    let (hit, missed) = (count(hits).await - before, count(degraded).await - misses);
-    // The others keep their keys.
-    assert!(hit + missed == 60.0 && (20.0..=55.0).contains(&hit), "{hit} hits, {missed} degraded");
-    servers[1].restart().await;
-    eventually(ALL_IS_OK_WITHIN, "all are hits again", async || {
-        let before = count(hits).await;
-        rate().await;
-        count(hits).await - before >= 60.0
-    })
-    .await;
-}
-
-#[test]
-fn memcached_is_refused_as_a_store_that_lasts() {
-    let refused = Settings::load(None, [], &["store.url=memcached://cache".to_owned()]);
-    let text = refused.unwrap_err().to_string();
-    assert!(text.contains("store.url") && text.contains("set cache.url to it"), "{text}");
 }
