@@ -86,10 +86,7 @@ pub fn registered(case: &str) -> (Authenticator, MethodRequest) {
     if case == "method" {
         partner.methods = [Method::ClientsInterests].into_iter().collect();
     }
-    let mut partners = Partners::default();
-    for number in 0..1_000 {
-        partners.insert(Partner::new(&format!("account{number}"), &login, &[])).unwrap();
-    }
+    let mut partners = others();
     match case {
         "unknown" => {}
         _ => partners.insert(partner).unwrap(),
@@ -98,6 +95,19 @@ pub fn registered(case: &str) -> (Authenticator, MethodRequest) {
         request.token = Redacted::new("0".repeat(128));
     }
     (authenticator().with_partners(Arc::new(partners), false), request)
+}
+
+/// Checks callers by the salt, and 1,000 partners by their own tokens.
+pub fn beside_partners() -> Authenticator {
+    authenticator().with_partners(Arc::new(others()), true)
+}
+
+fn others() -> Partners {
+    let mut partners = Partners::default();
+    for number in 0..1_000 {
+        partners.insert(Partner::new(&format!("account{number}"), "login", &[])).unwrap();
+    }
+    partners
 }
 
 pub fn stored() -> impl Iterator<Item = (String, String)> {

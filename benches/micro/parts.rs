@@ -19,7 +19,7 @@ use scoring_api::{
         runtime::{ActorRuntime, health::ActorsHealth, restarts::RestartPolicy},
     },
     admission::{Admission, settings::LimitSettings},
-    domain::{Card, ClientsInterests, MethodRequest, OnlineScore},
+    domain::{Authenticator, Card, ClientsInterests, MethodRequest, OnlineScore},
     resolver::Resolver,
     store::{
         Connection, Connector, EmbeddedConnector, EmbeddedFile, LinkPolicy, RedisConnector, Role,
@@ -30,7 +30,9 @@ use scoring_api::{
 use testkit::RedisServer;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::fixtures::{authenticator, body, card_of_20, memory, person, registered, request, rules, stored};
+use crate::fixtures::{
+    authenticator, beside_partners, body, card_of_20, memory, person, registered, request, rules, stored,
+};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const SCORE_KEY: &str = "uid:0123456789abcdef0123456789abcdef";
@@ -57,6 +59,8 @@ enum Work {
     Call(&'static str),
     /// A near hit.
     NearCall,
+    /// A hit by a card of 20 characteristics, beside 1,000 registered partners.
+    CallByCard,
     Get(Kind),
     GetMany(Kind),
 }
@@ -91,6 +95,7 @@ pub const PARTS: &[Part] = &[
     part("get 100, redis", Work::GetMany(Kind::Redis)),
     part("a whole score through the actors, memory", Work::Call("online_score")),
     part("a whole score through the actors, near", Work::NearCall),
+    part("a whole score by a card of 20, beside 1,000 partners, memory", Work::CallByCard),
     part("whole interests of 100 through the actors, memory", Work::Call("clients_interests")),
 ];
 
@@ -196,6 +201,11 @@ pub fn run(name: &str, times: u64, redis: Option<&Redis>, around: impl FnOnce(&m
             let request = request(&body(method));
             within_actix(around, times, || tree(0), async |tree| ask(tree, &request).await);
         }
+        Work::CallByCard => {
+            let request = request(&body("online_score"));
+            let tree = || tree_of(0, Arc::new(card_of_20()), beside_partners());
+            within_actix(around, times, tree, async |tree| ask(tree, &request).await);
+        }
         Work::NearCall => {
             let request = request(&body("online_score"));
             within_actix(
@@ -293,6 +303,11 @@ async fn ask(tree: &Tree, request: &MethodRequest) {
 
 /// The actors of one worker, wired as in the service, with a near cache of this capacity.
 async fn tree(near_capacity: usize) -> Tree {
+    tree_of(near_capacity, Card::built_in(), authenticator()).await
+}
+
+/// The same with another card and authenticator.
+async fn tree_of(near_capacity: usize, card: Arc<Card>, authenticator: Authenticator) -> Tree {
     let registry = Registry::new();
     let metrics = StoreMetrics::register(&registry).unwrap();
     let memory = Arc::new(memory());
@@ -310,10 +325,10 @@ async fn tree(near_capacity: usize) -> Tree {
         address_rate: None,
     };
     let near = NearCache::new(near_capacity, HOUR, lookups.clone());
-    let card = ActiveCard::new(Card::built_in(), near, CardMetrics::register(&registry).unwrap());
+    let card = ActiveCard::new(card, near, CardMetrics::register(&registry).unwrap());
     let tree = Tree::start(&TreePlan {
         dispatcher: DispatcherPlan {
-            authenticator: Arc::new(ArcSwap::from_pointee(authenticator())),
+            authenticator: Arc::new(ArcSwap::from_pointee(authenticator)),
             card: card.into_switch(),
             admission: Admission::new(&limits, &registry).unwrap(),
             deadline: HOUR,

@@ -36,8 +36,9 @@ const BUILT_IN: &str = include_str!("../../config/card.toml");
 /// The digest of the built-in card. A card that means the same shares its cache keys.
 const BUILT_IN_DIGEST: &str = "5033ec6f809547b0a4d44ffbc226f30b44395c62af501326d0792a844ffc30d2";
 
-/// A scorecard, checked: every score that it gives is finite and at least 0.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A scorecard, checked: every score that it gives is finite and at least 0. Two cards are equal if they have the same
+/// version and digest.
+#[derive(Debug, Clone)]
 pub struct Card {
     version: String,
     base: Points,
@@ -49,8 +50,8 @@ pub struct Card {
     range: Range,
     uses_age: bool,
     digest: String,
-    /// The part of a cache key that stands for the card.
-    key_prefix: String,
+    /// The digest of a cache key, after the part that stands for the card: so a call does not digest it again.
+    key_start: Md5,
 }
 
 /// The lowest and the highest score of a card.
@@ -212,10 +213,7 @@ impl Card {
     /// The built-in card has the keys of the compiled formula that it replaced.
     #[must_use]
     pub fn cache_key(&self, person: &OnlineScore, today: NaiveDate) -> String {
-        match self.age(person, today) {
-            None => key(&self.key_prefix, person),
-            Some(age) => key(&format!("{}a{age};", self.key_prefix), person),
-        }
+        key(self.key_start.clone(), self.age(person, today), person)
     }
 
     fn conditions(&self) -> impl Iterator<Item = &When> {
@@ -266,10 +264,17 @@ impl Card {
     fn digested(mut self) -> Self {
         self.digest = lower_hex(&Sha256::digest(self.meaning()));
         let is_built_in = self.digest == BUILT_IN_DIGEST;
-        self.key_prefix = if is_built_in { "v1;".to_owned() } else { format!("c{};", self.digest) };
+        let start = if is_built_in { "v1;".to_owned() } else { format!("c{};", self.digest) };
+        self.key_start = Md5::new_with_prefix(start);
         let uses_age = self.conditions().any(When::uses_age);
         self.uses_age = uses_age;
         self
+    }
+}
+
+impl PartialEq for Card {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.version, &self.digest) == (&other.version, &other.digest)
     }
 }
 
@@ -289,7 +294,7 @@ impl Characteristic {
 /// share of all people is always the same people.
 #[must_use]
 pub fn position_among_people(person: &OnlineScore) -> f64 {
-    let digest = Md5::digest(super::score::encode("", person));
+    let digest = Md5::digest(super::score::encode(None, person));
     let bytes = digest.first_chunk().copied().unwrap_or_default();
     // 32 bits fit a float exactly.
     f64::from(u32::from_be_bytes(bytes)) / f64::from(u32::MAX)

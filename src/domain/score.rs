@@ -41,25 +41,28 @@ impl Score {
     }
 }
 
-/// `uid:` and the MD5, in lower-case hex, of `prefix` and all inputs of a score. Two people share a key only if every
-/// input is equal.
+/// `uid:` and the MD5, in lower-case hex, of all inputs of a score, after those that `start` has digested. Two people share
+/// a key only if every input is equal.
 ///
 /// MD5 keeps keys short. It is not meant to hide its input.
-pub(super) fn key(prefix: &str, person: &OnlineScore) -> String {
-    format!("uid:{}", lower_hex(&Md5::digest(encode(prefix, person))))
+pub(super) fn key(start: Md5, age: Option<u8>, person: &OnlineScore) -> String {
+    format!("uid:{}", lower_hex(&start.chain_update(encode(age, person)).finalize()))
 }
 
 /// The text that a key digests. Each value follows its length in bytes, so that values cannot run into each other. A
-/// missing value is `-`, which is not a length. `prefix` ends with a `;`,
-/// which no length contains.
-pub(super) fn encode(prefix: &str, person: &OnlineScore) -> String {
+/// missing value is `-`, which is not a length. An age begins with an `a`, with which no length begins.
+pub(super) fn encode(age: Option<u8>, person: &OnlineScore) -> String {
     // Without `..`: a new argument must be encoded, or calls that differ only in it would share a score.
     let OnlineScore { phone, email, first_name, last_name, birthday, gender } = person;
     let birthday = birthday.map(|birthday| birthday.date().to_string());
     let gender = gender.map(|gender| gender.code().to_string());
     let mut text = String::with_capacity(USUAL_LENGTH);
     let mut length = itoa::Buffer::new();
-    text.push_str(prefix);
+    if let Some(age) = age {
+        text.push('a');
+        text.push_str(length.format(age));
+        text.push(';');
+    }
     for input in [
         phone.as_ref().map(Phone::as_str),
         email.as_ref().map(Email::as_str),

@@ -5,6 +5,7 @@ mod values;
 use std::collections::HashSet;
 use std::fmt;
 
+use md5::Md5;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -182,7 +183,7 @@ impl<'t> Reader<'t> {
             range: Range::default(),
             uses_age: false,
             digest: String::new(),
-            key_prefix: String::new(),
+            key_start: Md5::default(),
         };
         let card = Card { range: cases::range(&card), ..card };
         if card.range.lowest < Points::ZERO {
