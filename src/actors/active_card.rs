@@ -10,7 +10,7 @@ use chrono::NaiveDate;
 
 use super::{
     card_metrics::{CardMetrics, Source},
-    near_cache::NearCache,
+    near_cache::{NearCache, NearKey},
     settings::ScoringSettings,
 };
 use crate::domain::{Card, Explained, OnlineScore, Score, position_among_people};
@@ -76,6 +76,19 @@ impl ActiveCard {
     /// Whether callers may ask for reasons.
     pub fn explains(&self) -> bool {
         self.explain
+    }
+
+    /// The key of a person's score in the near cache.
+    pub fn near_key(&self, person: OnlineScore, today: NaiveDate) -> NearKey {
+        let age = self.card.age(&person, today);
+        NearKey { person, age }
+    }
+
+    /// The score for `key`, if the near cache has it. Counts it as an answer.
+    pub fn near_hit(&self, key: &NearKey, today: NaiveDate) -> Option<Score> {
+        let score = self.near.get(key)?;
+        self.count(&key.person, today, score, Source::Near);
+        Some(score)
     }
 
     /// The near cache of this card's scores.

@@ -2,14 +2,15 @@
 //!
 //! The contract fixes the order of checks: token, method, arguments. The HTTP layer has checked JSON and envelope
 //! before.
+//!
+//! This actor looks in the near cache, so that a near hit costs no further message.
 
 use std::{sync::Arc, time::Duration};
 
 use actix::prelude::*;
 use arc_swap::ArcSwap;
 use chrono::{DateTime, NaiveDate, Utc};
-use futures_util::future::{LocalBoxFuture, ready};
-use tokio::time::Instant;
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use super::{
     active_card::{ActiveCard, CardSwitch},
@@ -106,20 +107,24 @@ pub struct DispatcherActor {
 /// A call that passed all checks.
 enum Checked {
     AdminScore,
-    Score { person: OnlineScore, explain: bool, today: NaiveDate, card: Arc<ActiveCard> },
+    Score(AskedScore),
     Interests(ClientsInterests),
 }
 
-/// The answer of an actor, and the card and origin of a score.
-struct Routed {
-    outcome: Result<Answer, CallError>,
-    rated: Option<(Arc<ActiveCard>, Source)>,
+/// A call of `online_score` that passed all checks.
+struct AskedScore {
+    person: OnlineScore,
+    explain: bool,
+    today: NaiveDate,
+    card: Arc<ActiveCard>,
 }
 
-impl From<Result<Answer, CallError>> for Routed {
-    fn from(outcome: Result<Answer, CallError>) -> Self {
-        Self { outcome, rated: None }
-    }
+/// A call that is being answered. It counts as in flight until it is dropped.
+#[derive(Default)]
+struct Call {
+    admitted: Option<OwnedSemaphorePermit>,
+    context: CallContext,
+    identity: Identity,
 }
 
 // ===== impl DispatcherPlan =====
@@ -197,7 +202,7 @@ impl DispatcherActor {
                 Ok(match caller {
                     Caller::Admin => Checked::AdminScore,
                     Caller::Partner(_) | Caller::Registered(_) => {
-                        Checked::Score { person, explain, today, card }
+                        Checked::Score(AskedScore { person, explain, today, card })
                     }
                 })
             }
@@ -222,34 +227,46 @@ impl DispatcherActor {
         checked.map_err(|retry_after| CallError::TooMany { retry_after })
     }
 
-    /// Sends a checked call to the actor that answers it.
-    fn route(&self, call: Checked, deadline: Deadline) -> LocalBoxFuture<'static, Routed> {
-        match call {
-            Checked::AdminScore => Box::pin(ready(Ok(Answer::AdminScore).into())),
-            Checked::Score { person: request, explain, today, card } => {
-                let used = card.clone();
-                let message = RateScore { request, card, today, explain, deadline };
-                let reply = self.scoring.ask(message, deadline);
-                Box::pin(async move {
-                    match reply.await {
-                        Ok(Rated { answer, source }) => {
-                            Routed { outcome: Ok(answer), rated: Some((used, source)) }
-                        }
-                        Err(unanswered) => Err(unanswered.into()).into(),
-                    }
-                })
-            }
-            Checked::Interests(wanted) => {
-                let clients = wanted.unique_clients();
-                let reply = self.interests.ask(LookUpInterests { clients, deadline }, deadline);
-                Box::pin(async move {
-                    let found = reply.await.map_err(CallError::from);
-                    found
-                        .and_then(|found| found.map(Answer::Interests).map_err(|error| to_call_error(&error)))
-                        .into()
-                })
-            }
+    /// Answers a score from the near cache, or asks the scoring actor.
+    fn score(&self, asked: AskedScore, call: Call, deadline: Deadline) -> ActorReply<Handled> {
+        let AskedScore { person, explain, today, card } = asked;
+        let key = card.near_key(person, today);
+        let message = RateScore { key, card: card.clone(), today, explain, deadline };
+        if let Some(Rated { answer, source }) = message.near_hit() {
+            return ActorReply::Now(call.handled(Ok(answer), Some((card, source))));
         }
+        let reply = self.scoring.ask(message, deadline);
+        ActorReply::Later(Box::pin(async move {
+            match reply.await {
+                Ok(Rated { answer, source }) => call.handled(Ok(answer), Some((card, source))),
+                Err(unanswered) => call.handled(Err(unanswered.into()), None),
+            }
+        }))
+    }
+
+    /// Asks the interests actor.
+    fn interests(&self, wanted: &ClientsInterests, call: Call, deadline: Deadline) -> ActorReply<Handled> {
+        let clients = wanted.unique_clients();
+        let reply = self.interests.ask(LookUpInterests { clients, deadline }, deadline);
+        ActorReply::Later(Box::pin(async move {
+            let outcome = match reply.await {
+                Ok(found) => found.map(Answer::Interests).map_err(|error| to_call_error(&error)),
+                Err(unanswered) => Err(unanswered.into()),
+            };
+            call.handled(outcome, None)
+        }))
+    }
+}
+
+// ===== impl Call =====
+
+impl Call {
+    fn handled(
+        self,
+        outcome: Result<Answer, CallError>,
+        rated: Option<(Arc<ActiveCard>, Source)>,
+    ) -> Handled {
+        Handled { outcome, context: self.context, identity: self.identity, rated }
     }
 }
 
@@ -270,28 +287,16 @@ impl Handler<CallMethod> for DispatcherActor {
 
     fn handle(&mut self, msg: CallMethod, _: &mut Self::Context) -> Self::Result {
         let deadline = Deadline::after(msg.received, self.plan.deadline);
-        let Ok(admitted) = self.plan.admission.admit(deadline) else {
-            let outcome = Err(CallError::Unavailable);
-            return ActorReply::Now(Handled {
-                outcome,
-                context: CallContext::Unknown,
-                identity: Identity::default(),
-                rated: None,
-            });
-        };
-        let (mut context, mut identity) = (CallContext::Unknown, Identity::default());
-        match self.check(msg.request, &mut context, &mut identity) {
-            Err(refused) => {
-                ActorReply::Now(Handled { outcome: Err(refused), context, identity, rated: None })
-            }
-            Ok(call) => {
-                let answer = self.route(call, deadline);
-                ActorReply::Later(Box::pin(async move {
-                    let Routed { outcome, rated } = answer.await;
-                    drop(admitted);
-                    Handled { outcome, context, identity, rated }
-                }))
-            }
+        let mut call = Call::default();
+        match self.plan.admission.admit(deadline) {
+            Ok(admitted) => call.admitted = Some(admitted),
+            Err(_) => return ActorReply::Now(call.handled(Err(CallError::Unavailable), None)),
+        }
+        match self.check(msg.request, &mut call.context, &mut call.identity) {
+            Err(refused) => ActorReply::Now(call.handled(Err(refused), None)),
+            Ok(Checked::AdminScore) => ActorReply::Now(call.handled(Ok(Answer::AdminScore), None)),
+            Ok(Checked::Score(asked)) => self.score(asked, call, deadline),
+            Ok(Checked::Interests(wanted)) => self.interests(&wanted, call, deadline),
         }
     }
 }

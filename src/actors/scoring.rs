@@ -2,8 +2,6 @@
 //!
 //! A score is a pure function of the request, so the store is only a cache here: even when the store fails, the score
 //! is computed and correct. No function in this file can fail.
-//!
-//! This actor, not the cache actor, looks in the near cache, so that a near hit costs no message.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,17 +19,14 @@ use super::{
         mailbox::{ActorReply, Mailbox, handle_sent},
     },
 };
-use crate::{
-    deadline::Deadline,
-    domain::{Answer, OnlineScore},
-};
+use crate::{deadline::Deadline, domain::Answer};
 
 /// Asks for the score of a person's data.
 #[derive(Debug, Message)]
 #[rtype(result = "Rated")]
 pub struct RateScore {
-    /// The person's data.
-    pub request: OnlineScore,
+    /// The person's data and age.
+    pub key: NearKey,
     /// The card in effect when the call arrived.
     pub card: Arc<ActiveCard>,
     /// The day for which the score is asked.
@@ -51,7 +46,7 @@ pub struct Rated {
     pub source: Source,
 }
 
-/// Answers [`RateScore`] from the near cache, else from the cache, else by computing.
+/// Answers [`RateScore`] from the cache, else by computing.
 ///
 /// Has no state of its own, because card and near cache belong to the process: the actor can be restarted at any time.
 #[derive(Debug)]
@@ -59,6 +54,19 @@ pub struct ScoringActor {
     cache_get: Mailbox<CacheGet>,
     cache_put: Mailbox<CachePut>,
     cache_timeout: Duration,
+}
+
+// ===== impl RateScore =====
+
+impl RateScore {
+    /// The answer, if the near cache has it: then the actor need not be asked.
+    pub fn near_hit(&self) -> Option<Rated> {
+        if self.explain {
+            return None;
+        }
+        let score = self.card.near_hit(&self.key, self.today)?;
+        Some(Rated { answer: Answer::Score(score), source: Source::Near })
+    }
 }
 
 // ===== impl ScoringActor =====
@@ -86,19 +94,10 @@ impl Handler<RateScore> for ScoringActor {
     type Result = ActorReply<Rated>;
 
     fn handle(&mut self, msg: RateScore, _: &mut Self::Context) -> Self::Result {
-        let RateScore { request: person, card: active, today, explain, deadline: budget } = msg;
+        let RateScore { key: near, card: active, today, explain, deadline: budget } = msg;
         if explain {
-            let answer = Answer::Explained(active.explain(&person, today));
+            let answer = Answer::Explained(active.explain(&near.person, today));
             return ActorReply::Now(Rated { answer, source: Source::Computed });
-        }
-        let rated = move |active: &ActiveCard, person: &OnlineScore, score, source| {
-            active.count(person, today, score, source);
-            Rated { answer: Answer::Score(score), source }
-        };
-        let age = active.card().age(&person, today);
-        let near = NearKey { person, age };
-        if let Some(score) = active.near().get(&near) {
-            return ActorReply::Now(rated(&active, &near.person, score, Source::Near));
         }
         let key = active.card().cache_key(&near.person, today);
         let deadline = Deadline::after(Instant::now(), self.cache_timeout).earlier(budget);
@@ -113,9 +112,9 @@ impl Handler<RateScore> for ScoringActor {
                 cache_put.do_send(CachePut { key, score, deadline: budget });
                 (score, Source::Computed)
             };
-            let rated = rated(&active, &near.person, score, source);
+            active.count(&near.person, today, score, source);
             active.near().keep(near, score);
-            rated
+            Rated { answer: Answer::Score(score), source }
         }))
     }
 }

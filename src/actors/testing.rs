@@ -15,7 +15,7 @@ use tracing::Span;
 
 use super::runtime::{
     health::{ActorHealth, ActorsHealth},
-    mailbox::{ActorReply, Mailbox, Sent},
+    mailbox::{ActorReply, Handed, Mailbox, Sent},
 };
 use crate::{
     actors::{
@@ -147,7 +147,7 @@ where
     M: Message + Send + Unpin + 'static,
     M::Result: Send,
 {
-    type Result = ActorReply<M::Result>;
+    type Result = Handed<M::Result>;
 
     fn handle(&mut self, sent: Sent<M>, _: &mut Self::Context) -> Self::Result {
         sent.handled(|_| Span::current(), |msg| self.take(msg))

@@ -2,12 +2,22 @@
 //!
 //! actix does not report how many messages wait for an actor. So each message between actors is wrapped in a [`Sent`],
 //! which increments the gauge when it is sent, and decrements it when its actor takes it or when it is dropped unread.
+//!
+//! A reply that takes time is *handed* over: the asker gets the handler's future and polls it in its own task, where it
+//! waits anyway. That saves a task and a wake-up for each actor on the way, and an asker that leaves drops all work for it.
+
+use std::{
+    panic::AssertUnwindSafe,
+    thread::{self, ThreadId},
+};
 
 use actix::{
     dev::{MessageResponse, OneshotSender, RecipientRequest},
     prelude::*,
 };
+use futures_util::FutureExt;
 use prometheus::IntGauge;
+use send_wrapper::SendWrapper;
 use tokio::time::timeout_at;
 use tracing::{Instrument, Span};
 
@@ -31,12 +41,14 @@ pub struct Sent<M> {
     message: M,
     cause: Cause,
     waiting: Waiting,
+    /// The thread of the asker.
+    thread: ThreadId,
 }
 
 /// The reason why a message has no reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unanswered {
-    /// The actor restarted while it handled the message, or has ended.
+    /// The actor restarted while it handled the message, or has ended, or its reply's future panicked.
     Lost,
     /// The deadline passed.
     Late,
@@ -57,6 +69,19 @@ pub enum ActorReply<T> {
     Now(T),
     /// A future of the reply.
     Later(ResponseFuture<T>),
+}
+
+/// The reply to a [`Sent`] message, on its way from the actor to the asker.
+pub struct Handed<T> {
+    reply: OnThread<T>,
+    /// Whether the asker is on the actor's own thread, the only one that may poll the future.
+    is_local: bool,
+}
+
+/// An [`ActorReply`] whose future may be moved, but not used, on other threads: actix sends replies between threads.
+enum OnThread<T> {
+    Now(T),
+    Later(SendWrapper<ResponseFuture<T>>),
 }
 
 /// Counts as a waiting message until it is dropped.
@@ -91,13 +116,13 @@ where
         deadline: Deadline,
     ) -> impl Future<Output = Result<M::Result, Unanswered>> + use<M> {
         let reply = self.send(message);
-        async move {
-            match timeout_at(deadline.instant(), reply).await {
-                Ok(Ok(reply)) => Ok(reply),
-                Ok(Err(_)) => Err(Unanswered::Lost),
-                Err(_) => Err(Unanswered::Late),
+        let answer = async {
+            match reply.await {
+                Ok(handed) => handed.reply().await,
+                Err(_) => Err(Unanswered::Lost),
             }
-        }
+        };
+        timeout_at(deadline.instant(), answer).map(|answer| answer.unwrap_or(Err(Unanswered::Late)))
     }
 
     /// Sends a message without waiting for a reply.
@@ -107,7 +132,7 @@ where
 
     fn sent(&self, message: M, cause: Cause) -> Sent<M> {
         self.depth.inc();
-        Sent { message, cause, waiting: Waiting(self.depth.clone()) }
+        Sent { message, cause, waiting: Waiting(self.depth.clone()), thread: thread::current().id() }
     }
 }
 
@@ -124,7 +149,7 @@ where
 // ===== impl Sent =====
 
 impl<M: Message> Message for Sent<M> {
-    type Result = M::Result;
+    type Result = Handed<M::Result>;
 }
 
 impl<M: Message> Sent<M> {
@@ -133,7 +158,7 @@ impl<M: Message> Sent<M> {
         self,
         span: impl FnOnce(&Span) -> Span,
         handle: impl FnOnce(M) -> ActorReply<M::Result>,
-    ) -> ActorReply<M::Result>
+    ) -> Handed<M::Result>
     where
         M::Result: 'static,
     {
@@ -146,13 +171,15 @@ impl<M: Message> Sent<M> {
                 span
             }
         };
-        match span.in_scope(|| handle(self.message)) {
+        let reply = match span.in_scope(|| handle(self.message)) {
+            ActorReply::Now(reply) => OnThread::Now(reply),
             // Boxed again only if the span is enabled.
             ActorReply::Later(reply) if !span.is_disabled() => {
-                ActorReply::Later(Box::pin(reply.instrument(span)))
+                OnThread::Later(SendWrapper::new(Box::pin(reply.instrument(span))))
             }
-            reply @ (ActorReply::Now(_) | ActorReply::Later(_)) => reply,
-        }
+            ActorReply::Later(reply) => OnThread::Later(SendWrapper::new(reply)),
+        };
+        Handed { reply, is_local: self.thread == thread::current().id() }
     }
 }
 
@@ -160,7 +187,7 @@ impl<M: Message> Sent<M> {
 macro_rules! handle_sent {
     ($actor:ty: $message:ident) => {
         impl ::actix::Handler<$crate::actors::runtime::mailbox::Sent<$message>> for $actor {
-            type Result = $crate::actors::runtime::mailbox::ActorReply<<$message as ::actix::Message>::Result>;
+            type Result = $crate::actors::runtime::mailbox::Handed<<$message as ::actix::Message>::Result>;
 
             fn handle(
                 &mut self,
@@ -194,6 +221,43 @@ impl<A: Actor, M: Message> MessageResponse<A, M> for ActorReply<M::Result> {
                 _ = sender.map(|sender| sender.send(reply));
             }
             Self::Later(reply) => MessageResponse::<A, M>::handle(reply, ctx, sender),
+        }
+    }
+}
+
+// ===== impl Handed =====
+
+impl<T> Handed<T> {
+    /// The reply, once it is there. A panic of its future is not the asker's: the asker only loses the reply.
+    async fn reply(self) -> Result<T, Unanswered> {
+        match self.reply {
+            OnThread::Now(reply) => Ok(reply),
+            OnThread::Later(reply) => {
+                AssertUnwindSafe(reply.take()).catch_unwind().await.map_err(|_| Unanswered::Lost)
+            }
+        }
+    }
+}
+
+impl<A, M> MessageResponse<A, Sent<M>> for Handed<M::Result>
+where
+    A: Actor,
+    M: Message,
+    M::Result: 'static,
+{
+    fn handle(self, _: &mut A::Context, sender: Option<OneshotSender<Self>>) {
+        match (self.reply, sender) {
+            (OnThread::Later(reply), Some(sender)) if !self.is_local => {
+                actix::spawn(async move {
+                    let reply = OnThread::Now(reply.take().await);
+                    // This fails if the asker no longer waits.
+                    _ = sender.send(Self { reply, is_local: false });
+                });
+            }
+            (reply, Some(sender)) => _ = sender.send(Self { reply, is_local: self.is_local }),
+            // No one waits for it, but the work is to be done.
+            (OnThread::Later(reply), None) => drop(actix::spawn(reply.take())),
+            (OnThread::Now(_), None) => {}
         }
     }
 }

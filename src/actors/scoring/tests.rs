@@ -3,7 +3,7 @@ use rstest::rstest;
 use super::*;
 use crate::{
     actors::testing::{Act, Peer, active, built_in_card},
-    domain::{Card, Json, Rules, Score},
+    domain::{Card, Json, OnlineScore, Rules, Score},
     testing::{paused, settle},
 };
 
@@ -50,15 +50,21 @@ impl Test {
         score
     }
 
+    /// Asks as the dispatcher does.
     async fn ask(
         &self,
-        request: OnlineScore,
+        person: OnlineScore,
         card: Arc<ActiveCard>,
         explain: bool,
         budget: Duration,
     ) -> Rated {
         let deadline = Deadline::after(Instant::now(), budget);
-        self.actor.send(RateScore { request, card, today: TODAY, explain, deadline }).await.unwrap()
+        let key = card.near_key(person, TODAY);
+        let message = RateScore { key, card, today: TODAY, explain, deadline };
+        match message.near_hit() {
+            Some(rated) => rated,
+            None => self.actor.send(message).await.unwrap(),
+        }
     }
 }
 
@@ -202,8 +208,8 @@ fn a_call_in_flight_does_not_touch_the_near_cache_of_the_next_card() {
             let (actor, card) = (test.actor.clone(), test.card.clone());
             let deadline = Deadline::after(Instant::now(), BUDGET);
             async move {
-                let request = someone();
-                actor.send(RateScore { request, card, today: TODAY, explain: false, deadline }).await.unwrap()
+                let key = card.near_key(someone(), TODAY);
+                actor.send(RateScore { key, card, today: TODAY, explain: false, deadline }).await.unwrap()
             }
         });
         settle().await;

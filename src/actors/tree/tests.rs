@@ -17,6 +17,7 @@ use crate::{
         testing::{self, dispatcher_plan},
     },
     admission::{Admission, settings::LimitSettings},
+    deadline::Deadline,
     domain::{Answer, Authenticator, CallError, Forbidden, Json, MethodRequest},
     store::{
         BackendError, LinkPolicy, Role,
@@ -81,7 +82,8 @@ impl Tree {
         });
         let request = MethodRequest::from_json(Json::parse(body.to_string().as_bytes()).unwrap()).unwrap();
         let received = Instant::now();
-        self.calls.send(CallMethod { request, received }).await.unwrap().outcome
+        let deadline = Deadline::after(received, 600 * MILLI);
+        self.calls.ask(CallMethod { request, received }, deadline).await.unwrap().outcome
     }
 
     async fn score(&self, login: &str, token: &str) -> Result<Answer, CallError> {

@@ -1,12 +1,18 @@
-use std::sync::Arc;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
-use futures_util::FutureExt;
 use prometheus::Registry;
+use tokio::time::Instant;
 
 use super::*;
 use crate::{
     actors::{
-        runtime::health::ActorsHealth,
+        runtime::{NamedActor, health::ActorsHealth},
         testing::{Act, Peer},
     },
     testing::{paused, settle},
@@ -58,5 +64,103 @@ fn a_message_to_an_actor_that_fell_does_not_count() {
         assert!(mailbox.send(Ping).await.is_err());
         mailbox.do_send(Ping);
         assert_eq!(health.mailbox_depth().get(), 0);
+    });
+}
+
+/// Answers after a second, and counts the answers that it began and those that it ended.
+#[derive(Debug, Clone, Default)]
+struct Slow {
+    begun: Arc<AtomicUsize>,
+    ended: Arc<AtomicUsize>,
+}
+
+#[derive(Debug, Message)]
+#[rtype(result = "ThreadId")]
+struct Work {
+    panics: bool,
+}
+
+impl Actor for Slow {
+    type Context = Context<Self>;
+}
+
+impl Supervised for Slow {}
+
+impl NamedActor for Slow {
+    const NAME: &'static str = "slow";
+}
+
+handle_sent!(Slow: Work);
+
+impl Handler<Work> for Slow {
+    type Result = ActorReply<ThreadId>;
+
+    fn handle(&mut self, Work { panics }: Work, _: &mut Self::Context) -> Self::Result {
+        let Self { begun, ended } = self.clone();
+        ActorReply::Later(Box::pin(async move {
+            begun.fetch_add(1, Relaxed);
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            assert!(!panics, "as told");
+            ended.fetch_add(1, Relaxed);
+            thread::current().id()
+        }))
+    }
+}
+
+impl Slow {
+    fn mailbox(&self) -> Mailbox<Work> {
+        Mailbox::new(self.clone().start(), &health())
+    }
+
+    fn counts(&self) -> (usize, usize) {
+        (self.begun.load(Relaxed), self.ended.load(Relaxed))
+    }
+}
+
+fn in_seconds(seconds: u64) -> Deadline {
+    Deadline::after(Instant::now(), Duration::from_secs(seconds))
+}
+
+#[test]
+fn work_for_an_asker_ends_with_the_asker_and_other_work_goes_on() {
+    paused(async {
+        let slow = Slow::default();
+        let mailbox = slow.mailbox();
+        let mut left = Box::pin(mailbox.ask(Work { panics: false }, in_seconds(10)));
+        let late = mailbox.ask(Work { panics: false }, in_seconds(0));
+        mailbox.do_send(Work { panics: false });
+        assert!((&mut left).now_or_never().is_none());
+        settle().await;
+        assert!((&mut left).now_or_never().is_none());
+        drop(left);
+        assert_eq!(late.await, Err(Unanswered::Late));
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert_eq!(slow.counts(), (3, 1));
+    });
+}
+
+#[test]
+fn a_panic_of_a_reply_reaches_neither_the_asker_nor_the_actor() {
+    paused(async {
+        let slow = Slow::default();
+        let mailbox = slow.mailbox();
+        assert_eq!(mailbox.ask(Work { panics: true }, in_seconds(10)).await, Err(Unanswered::Lost));
+        assert!(mailbox.ask(Work { panics: false }, in_seconds(10)).await.is_ok());
+    });
+}
+
+/// The operators' listener asks the workers' dispatchers.
+#[test]
+fn work_for_another_thread_is_done_on_the_actors_own() {
+    paused(async {
+        let slow = Slow::default();
+        let mailbox = slow.mailbox();
+        let asker = thread::spawn(move || {
+            System::new().block_on(async { mailbox.ask(Work { panics: false }, in_seconds(10)).await })
+        });
+        while !asker.is_finished() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(asker.join().unwrap(), Ok(thread::current().id()));
     });
 }
