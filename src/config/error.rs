@@ -63,7 +63,7 @@ pub enum Problem {
 pub struct ConfigError {
     /// The origin of the value.
     pub origin: Origin,
-    /// The key at fault; `None` for the source as a whole.
+    /// The key at fault, whose items are counted from 1: `partner[1].tokens[2]`; `None` for the source as a whole.
     pub key: Option<String>,
     /// The fault.
     pub problem: Problem,

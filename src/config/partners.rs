@@ -89,8 +89,10 @@ impl PartnersFile {
         let mut faults = Faults { path, errors: &mut errors };
         let (mut partners, mut rates, mut meanings) = (Partners::default(), Vec::new(), Vec::new());
         let mut lines: HashMap<Arc<str>, usize> = HashMap::new();
-        let mut index = 0;
+        // Counted from 1, as people count.
+        let mut number = 0;
         for chunk in chunks(text) {
+            number += usize::from(chunk.is_entry);
             let table = match DeTable::parse(chunk.text) {
                 Ok(table) => table,
                 Err(error) => {
@@ -98,22 +100,21 @@ impl PartnersFile {
                     // The parser's message without the line itself, which may hold a digest.
                     faults.add(
                         line,
-                        chunk.is_entry.then(|| format!("partner[{index}]")),
+                        chunk.is_entry.then(|| format!("partner[{number}]")),
                         Problem::Syntax(error.message().to_owned()),
                     );
-                    index += usize::from(chunk.is_entry);
                     continue;
                 }
             };
             if let Some(Entry { partner, rate, meaning }) =
-                entry::read(&chunk, table.get_ref(), index, admin_login, &mut faults)
+                entry::read(&chunk, table.get_ref(), number, admin_login, &mut faults)
             {
                 let joined = partner.joined().clone();
                 match partners.insert(partner) {
                     Ok(()) => _ = lines.insert(joined.clone(), chunk.line),
                     Err(_) => faults.refuse(
                         chunk.line,
-                        format!("partner[{index}]"),
+                        format!("partner[{number}]"),
                         format!(
                             "has the same account and login, joined, as the entry on line {}; a token cannot tell them apart",
                             lines.get(&joined).copied().unwrap_or_default()
@@ -123,9 +124,8 @@ impl PartnersFile {
                 rates.extend(rate.map(|rate| (joined, rate)));
                 meanings.push(meaning);
             }
-            index += usize::from(chunk.is_entry);
         }
-        if index == 0 && faults.errors.iter().next().is_none() {
+        if number == 0 && faults.errors.iter().next().is_none() {
             faults.add(None, None, Problem::Refused(
                 "has no [[partner]], so it may have been cut; restore it, or add a partner with `scoring-api partners new`, or \
                  leave auth.partners_file empty".to_owned(),

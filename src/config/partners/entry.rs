@@ -37,11 +37,12 @@ struct Reader<'a, 'f, 'e> {
     faults: &'f mut Faults<'e>,
 }
 
-/// Reads the entry in `chunk`; `None` if it has a fault, or if the chunk is only the text before the first entry.
+/// Reads the entry in `chunk`; `None` if it has a fault, or if the chunk is only the text before the first entry. `number`
+/// is the entry's in the file, from 1.
 pub(super) fn read(
     chunk: &Chunk<'_>,
     root: &DeTable<'_>,
-    index: usize,
+    number: usize,
     admin_login: &str,
     faults: &mut Faults<'_>,
 ) -> Option<Entry> {
@@ -61,7 +62,7 @@ pub(super) fn read(
             faults.refuse(line, "partner".to_owned(), why);
         }
     }
-    let path = format!("partner[{index}]");
+    let path = format!("partner[{number}]");
     let mut reader = Reader { table: found?, chunk, path, line: chunk.line, faults };
     reader.entry(admin_login)
 }
@@ -187,8 +188,8 @@ impl<'a> Reader<'a, '_, '_> {
             return None;
         }
         let mut read = Vec::new();
-        for (index, value) in names.iter().enumerate() {
-            let key = format!("methods[{index}]");
+        for (number, value) in (1..).zip(names) {
+            let key = format!("methods[{number}]");
             let Some(name) = self.text(&key, value) else { continue };
             match Method::named(name) {
                 Some(method) => read.push(method),
@@ -210,7 +211,7 @@ impl<'a> Reader<'a, '_, '_> {
             let why = format!("must be 1 to {MOST_TOKENS} tokens, got {}", tokens.len());
             self.refuse(self.line_of("tokens"), "tokens", why);
         }
-        let read: Vec<_> = tokens.iter().enumerate().map(|(index, value)| self.token(index, value)).collect();
+        let read: Vec<_> = (1..).zip(tokens).map(|(number, value)| self.token(number, value)).collect();
         let read: Vec<_> = read.into_iter().collect::<Option<_>>()?;
         if let [one, other] = read.as_slice()
             && one.digest == other.digest
@@ -221,8 +222,8 @@ impl<'a> Reader<'a, '_, '_> {
         (1..=MOST_TOKENS).contains(&read.len()).then_some(read)
     }
 
-    fn token(&mut self, index: usize, value: &'a Spanned<DeValue<'a>>) -> Option<PartnerToken> {
-        let key = format!("tokens[{index}]");
+    fn token(&mut self, number: usize, value: &'a Spanned<DeValue<'a>>) -> Option<PartnerToken> {
+        let key = format!("tokens[{number}]");
         let DeValue::Table(table) = value.get_ref() else {
             self.wrong_type(&key, "a table", value);
             return None;

@@ -30,7 +30,7 @@ async fn commands_at_the_same_time_lose_no_partner() {
 #[rstest]
 #[case::same(&["--account", "acm", "--login", "eshop"], "acme/shop has the same account and login, joined")]
 #[case::admin(&["--account", "a", "--login", "admin"], "the login admin is the admin's")]
-#[case::too_long(&["--account", &"a".repeat(129), "--login", "b"], "p.toml:6: partner[1]: account and login must have 1 to 128 letters")]
+#[case::too_long(&["--account", &"a".repeat(129), "--login", "b"], "p.toml:6: partner[2]: account and login must have 1 to 128 letters")]
 #[tokio::test]
 async fn a_partner_that_cannot_be_is_not_registered(#[case] named: &[&str], #[case] error: &str) {
     let sandbox = Sandbox::new();
