@@ -114,13 +114,6 @@ impl ConfigErrors {
         self.0.push(ConfigError { origin, key: key.into(), problem });
     }
 
-    pub(super) fn sort_by_line(&mut self) {
-        self.0.sort_by_key(|error| match &error.origin {
-            Origin::File { line, .. } => *line,
-            Origin::BuiltIn | Origin::Environment(_) | Origin::Flag => None,
-        });
-    }
-
     pub(super) fn extend(&mut self, others: Self) {
         self.0.extend(others.0);
     }

@@ -191,6 +191,19 @@ fn a_hundred_thousand_partners_are_read() {
     assert!(begun.elapsed().as_secs() < 60);
 }
 
+/// A loose bound: counting the lines anew for each fault would read 600 GB.
+#[test]
+fn many_faults_of_one_entry_are_found_in_one_pass() {
+    const COUNT: usize = 500_000;
+    let methods = "\"m\",\n".repeat(COUNT);
+    let begun = Instant::now();
+    let errors = parse(&entry(&format!("methods = [\n{methods}]"))).unwrap_err();
+    assert!(begun.elapsed().as_secs() < 60);
+    assert_eq!(errors.iter().count(), COUNT);
+    let last = errors.iter().last().unwrap().to_string();
+    assert!(last.starts_with(&format!("p.toml:{}: partner[1].methods[{COUNT}]: ", COUNT + 5)), "{last}");
+}
+
 proptest! {
     #[test]
     fn no_text_panics_and_each_fault_is_one_line(
