@@ -87,6 +87,16 @@ pub struct Settings {
     shown: BTreeMap<String, String>,
 }
 
+/// The settings that a reload changes: keys, and sections, which end with a dot.
+const RELOADED: [&str; 6] =
+    ["auth.", "scoring.", "http.tls.cert", "http.tls.key", "log.level", "limits.account_rate"];
+
+/// Whether a reload changes the setting `key`, if the service can: it cannot turn TLS on or off.
+#[must_use]
+pub fn is_reloaded(key: &str) -> bool {
+    RELOADED.iter().any(|one| if one.ends_with('.') { key.starts_with(one) } else { key == *one })
+}
+
 // ===== impl Settings =====
 
 impl Settings {

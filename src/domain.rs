@@ -36,6 +36,8 @@ mod reply;
 mod request_id;
 mod requests;
 mod score;
+#[cfg(test)]
+mod testing;
 mod timezone;
 mod values;
 

@@ -6,7 +6,10 @@ use arc_swap::ArcSwap;
 
 use super::BuildError;
 use crate::{
-    actors::active_card::CardSwitch, admission::Admission, config::Settings, domain::Authenticator,
+    actors::active_card::CardSwitch,
+    admission::Admission,
+    config::{Settings, is_reloaded},
+    domain::Authenticator,
     http::tls::Tls,
 };
 
@@ -40,11 +43,8 @@ impl Reloader {
 
     /// Whether a reload takes over a change of `key`. TLS can get other files, but cannot be turned on or off.
     pub fn can_change(&self, key: &str, settings: &Settings) -> bool {
-        match key {
-            "http.tls.cert" | "http.tls.key" => self.tls.is_some() && settings.http.tls.cert.is_some(),
-            "log.level" | "limits.account_rate" => true,
-            key => key.starts_with("auth.") || key.starts_with("scoring."),
-        }
+        let has_tls = || self.tls.is_some() && settings.http.tls.cert.is_some();
+        is_reloaded(key) && (!key.starts_with("http.tls.") || has_tls())
     }
 
     /// Takes over salts, partners, rates, cards and certificate: all of them, or nothing if one of them is invalid. For
@@ -92,9 +92,30 @@ mod tests {
         ActiveCard::from_settings(&settings.scoring, near, metrics).into_switch()
     }
 
+    fn reloader(started: &Settings, listens: impl IntoIterator<Item = SocketAddr>) -> Reloader {
+        let authenticator = Arc::new(ArcSwap::from_pointee(started.auth.authenticator().unwrap()));
+        let admission = Admission::new(&started.limits, &Registry::new()).unwrap();
+        Reloader::new(authenticator, test_card(), admission, None, listens)
+    }
+
     fn settings(assignments: &[&str]) -> Settings {
         let assignments: Vec<_> = assignments.iter().map(ToString::to_string).collect();
         Settings::load(None, [], &assignments).unwrap()
+    }
+
+    #[rstest]
+    #[case::token("auth.salt", true)]
+    #[case::card("scoring.card", true)]
+    #[case::level("log.level", true)]
+    #[case::other_log_setting("log.format", false)]
+    #[case::rate("limits.account_rate", true)]
+    #[case::other_limit("limits.client_ids", false)]
+    #[case::certificate_without_tls("http.tls.cert", false)]
+    #[case::listener("http.bind", false)]
+    fn a_reload_changes_the_keys_of_the_list(#[case] key: &str, #[case] changes: bool) {
+        let reloader = reloader(&settings(&OWN), []);
+        assert_eq!(reloader.can_change(key, &settings(&OWN)), changes);
+        assert!(is_reloaded(key) || !changes, "docs/configuration.md marks it");
     }
 
     /// The settings alone are valid: they name addresses that only this host can reach, but the service listens
@@ -110,14 +131,10 @@ mod tests {
         #[case] assignments: &[&str],
         #[case] taken: bool,
     ) {
-        let policy = settings(&OWN).auth.policy();
-        let authenticator = Arc::new(ArcSwap::from_pointee(Authenticator::new(policy).unwrap()));
-        let before = authenticator.load_full();
-        let listens = listens.iter().map(|address| address.parse().unwrap());
-        let admission = Admission::new(&settings(&[]).limits, &Registry::new()).unwrap();
-        let reloader = Reloader::new(authenticator.clone(), test_card(), admission, None, listens);
+        let reloader = reloader(&settings(&OWN), listens.iter().map(|address| address.parse().unwrap()));
+        let before = reloader.authenticator.load_full();
 
         assert_eq!(reloader.apply(&settings(assignments)).is_ok(), taken);
-        assert_eq!(!Arc::ptr_eq(&before, &authenticator.load()), taken);
+        assert_eq!(!Arc::ptr_eq(&before, &reloader.authenticator.load()), taken);
     }
 }

@@ -19,6 +19,7 @@ pub(super) fn reloaded(changed: &str, settings: &Settings) {
     let Cards { active, shadow } = &settings.scoring.cards;
     tracing::info!(
         target: telemetry::AUDIT,
+        outcome = "succeeded",
         changed,
         partners = count,
         partners_digest = digest,
@@ -27,6 +28,11 @@ pub(super) fn reloaded(changed: &str, settings: &Settings) {
         shadow_card = shadow.as_deref().map(Card::version),
         "settings reloaded"
     );
+}
+
+/// The service has kept its settings, because the new ones have this many faults. Other lines name these.
+pub(super) fn not_reloaded(faults: usize) {
+    tracing::info!(target: telemetry::AUDIT, outcome = "failed", faults, "settings not reloaded");
 }
 
 /// An import has written `written` clients.

@@ -164,7 +164,8 @@ fn rotate(
     let before = opened.find(&named.account, &named.login)?;
     let (token, digest) = make_token(before.account(), before.login())?;
     let tokens = rotated(before, digest, overlap, now)?;
-    let text = edit::set_tokens(&opened.text, before, &tokens).ok_or_else(|| by_hand(path))?;
+    let text =
+        edit::set_tokens(&opened.text, before, &tokens).ok_or_else(|| by_hand(path, &opened.text, before))?;
     let mut after = Partner::new(before.account(), before.login(), &tokens);
     (after.enabled, after.explain, after.methods) = (before.enabled, before.explain, before.methods);
     let prepared = opened.prepare(&text, &after)?;
@@ -211,7 +212,8 @@ fn rotated(
 fn enable(named: &Named, path: &Path, admin_login: &str, enabled: bool) -> Result<(), Failure> {
     let opened = Opened::open(path, admin_login)?;
     let before = opened.find(&named.account, &named.login)?;
-    let text = edit::set_enabled(&opened.text, before, enabled).ok_or_else(|| by_hand(path))?;
+    let text = edit::set_enabled(&opened.text, before, enabled)
+        .ok_or_else(|| by_hand(path, &opened.text, before))?;
     let mut after = before.clone();
     after.enabled = enabled;
     opened.prepare(&text, &after)?.replace()?;
@@ -221,10 +223,13 @@ fn enable(named: &Named, path: &Path, admin_login: &str, enabled: bool) -> Resul
     Ok(())
 }
 
-fn by_hand(path: &Path) -> Failure {
+/// No change of the entry would have been the right one. Names its line.
+fn by_hand(path: &Path, text: &str, partner: &Partner) -> Failure {
+    let line = edit::line_of(text, partner).map(|line| format!(":{line}")).unwrap_or_default();
     Failure::Usage(format!(
-        "{}: the entry is not written as `partners new` does, so it cannot be changed here; change it by hand",
-        path.display()
+        "{}{line}: the entry is not written as `partners new` does ([[partner]], then account, login and tokens = [{{ sha256 = … \
+         }}], each on a line of its own), so it cannot be changed here, and stays as it is; write it so, or change it by hand",
+        path.display(),
     ))
 }
 

@@ -20,9 +20,11 @@ impl Reload<'_> {
     /// Reloads all settings, or changes nothing, and logs which of the two.
     pub(super) async fn reload(&mut self) {
         if let Err(failure) = self.try_reload().await {
-            for error in failure.to_string().lines() {
+            let errors = failure.to_string();
+            for error in errors.lines() {
                 tracing::error!(error, "the settings stay as they were");
             }
+            audit::not_reloaded(errors.lines().count());
         }
     }
 

@@ -63,7 +63,7 @@ pub enum Problem {
 pub struct ConfigError {
     /// The origin of the value.
     pub origin: Origin,
-    /// The key at fault; `None` for the source as a whole.
+    /// The key at fault, whose items are counted from 1: `partner[1].tokens[2]`; `None` for the source as a whole.
     pub key: Option<String>,
     /// The fault.
     pub problem: Problem,
@@ -112,13 +112,6 @@ impl ConfigErrors {
 
     pub(super) fn add(&mut self, origin: Origin, key: impl Into<Option<String>>, problem: Problem) {
         self.0.push(ConfigError { origin, key: key.into(), problem });
-    }
-
-    pub(super) fn sort_by_line(&mut self) {
-        self.0.sort_by_key(|error| match &error.origin {
-            Origin::File { line, .. } => *line,
-            Origin::BuiltIn | Origin::Environment(_) | Origin::Flag => None,
-        });
     }
 
     pub(super) fn extend(&mut self, others: Self) {

@@ -33,22 +33,43 @@ pub struct PartnersFile {
     pub digest: String,
 }
 
-/// Where the faults of a file go.
-struct Faults<'a> {
-    path: &'a Path,
-    errors: &'a mut ConfigErrors,
+/// The faults of a file, in the order in which they are found.
+#[derive(Default)]
+struct Faults(Vec<Fault>);
+
+struct Fault {
+    /// Where it is in the file, in bytes; `None` for the file as a whole.
+    at: Option<usize>,
+    key: Option<String>,
+    problem: Problem,
 }
 
 // ===== impl Faults =====
 
-impl Faults<'_> {
-    fn add(&mut self, line: impl Into<Option<usize>>, key: impl Into<Option<String>>, problem: Problem) {
-        let origin = Origin::File { path: self.path.to_owned(), line: line.into() };
-        self.errors.add(origin, key, problem);
+impl Faults {
+    fn add(&mut self, at: impl Into<Option<usize>>, key: impl Into<Option<String>>, problem: Problem) {
+        self.0.push(Fault { at: at.into(), key: key.into(), problem });
     }
 
-    fn refuse(&mut self, line: usize, key: String, why: impl Into<String>) {
-        self.add(line, key, Problem::Refused(why.into()));
+    fn refuse(&mut self, at: usize, key: String, why: impl Into<String>) {
+        self.add(at, key, Problem::Refused(why.into()));
+    }
+
+    /// In the order of the file. One pass over `text` counts the lines of all faults.
+    fn into_errors(mut self, text: &str, path: &Path) -> ConfigErrors {
+        let mut errors = ConfigErrors::default();
+        let (mut line, mut counted) = (1, 0);
+        self.0.sort_by_key(|fault| fault.at);
+        for Fault { at, key, problem } in self.0 {
+            let line = at.map(|at| {
+                let passed = text.as_bytes().get(counted..at).unwrap_or_default();
+                line += passed.iter().filter(|byte| **byte == b'\n').count();
+                counted = at;
+                line
+            });
+            errors.add(Origin::File { path: path.to_owned(), line }, key, problem);
+        }
+        errors
     }
 }
 
@@ -85,35 +106,35 @@ impl PartnersFile {
     ///
     /// As [`read`](Self::read).
     pub fn parse(text: &str, path: &Path, admin_login: &str) -> Result<Self, ConfigErrors> {
-        let mut errors = ConfigErrors::default();
-        let mut faults = Faults { path, errors: &mut errors };
+        let mut faults = Faults::default();
         let (mut partners, mut rates, mut meanings) = (Partners::default(), Vec::new(), Vec::new());
         let mut lines: HashMap<Arc<str>, usize> = HashMap::new();
-        let mut index = 0;
+        // Counted from 1, as people count.
+        let mut number = 0;
         for chunk in chunks(text) {
+            number += usize::from(chunk.is_entry);
             let table = match DeTable::parse(chunk.text) {
                 Ok(table) => table,
                 Err(error) => {
-                    let line = error.span().map_or(chunk.line, |span| chunk.line_at(span.start));
+                    let at = chunk.start + error.span().map_or(0, |span| span.start);
                     // The parser's message without the line itself, which may hold a digest.
                     faults.add(
-                        line,
-                        chunk.is_entry.then(|| format!("partner[{index}]")),
+                        at,
+                        chunk.is_entry.then(|| format!("partner[{number}]")),
                         Problem::Syntax(error.message().to_owned()),
                     );
-                    index += usize::from(chunk.is_entry);
                     continue;
                 }
             };
             if let Some(Entry { partner, rate, meaning }) =
-                entry::read(&chunk, table.get_ref(), index, admin_login, &mut faults)
+                entry::read(&chunk, table.get_ref(), number, admin_login, &mut faults)
             {
                 let joined = partner.joined().clone();
                 match partners.insert(partner) {
                     Ok(()) => _ = lines.insert(joined.clone(), chunk.line),
                     Err(_) => faults.refuse(
-                        chunk.line,
-                        format!("partner[{index}]"),
+                        chunk.start,
+                        format!("partner[{number}]"),
                         format!(
                             "has the same account and login, joined, as the entry on line {}; a token cannot tell them apart",
                             lines.get(&joined).copied().unwrap_or_default()
@@ -123,20 +144,18 @@ impl PartnersFile {
                 rates.extend(rate.map(|rate| (joined, rate)));
                 meanings.push(meaning);
             }
-            index += usize::from(chunk.is_entry);
         }
-        if index == 0 && faults.errors.iter().next().is_none() {
+        if number == 0 && faults.0.is_empty() {
             faults.add(None, None, Problem::Refused(
                 "has no [[partner]], so it may have been cut; restore it, or add a partner with `scoring-api partners new`, or \
                  leave auth.partners_file empty".to_owned(),
             ));
         }
-        errors.sort_by_line();
         meanings.sort_unstable();
         let digest =
             meanings.iter().fold(Sha256::new(), |all, one: &[u8; 32]| all.chain_update(one)).finalize();
         let mut digest = lower_hex(&digest);
         digest.truncate(16);
-        errors.or(Self { partners: Arc::new(partners), rates: rates.into(), digest })
+        faults.into_errors(text, path).or(Self { partners: Arc::new(partners), rates: rates.into(), digest })
     }
 }

@@ -108,7 +108,8 @@ impl HttpMetrics {
         let partners = IntCounterVec::new(
             Opts::new(
                 "scoring_partner_calls_total",
-                "Calls that name a registered partner, by partner (account/login), method and status code.",
+                "Calls that name a registered partner, by partner (account/login), method and status code. The series of a \
+                 partner that has left the file stay until a restart.",
             ),
             &["partner", "method", "code"],
         )?;

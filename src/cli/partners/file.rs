@@ -140,9 +140,13 @@ impl<'a> Opened<'a> {
     ///
     /// If the text says anything else, or if it cannot be written.
     pub(super) fn prepare(self, text: &str, changed: &Partner) -> Result<Prepared<'a>, Failure> {
-        let after = PartnersFile::parse(text, &self.path, self.admin_login)?;
+        let is_new = self.file.partners.get(changed.account(), changed.login()).is_none();
+        let by_hand = || super::by_hand(&self.path, &self.text, changed);
+        let after = PartnersFile::parse(text, &self.path, self.admin_login)
+            // Faults of a changed entry lie in a text that its author has never seen.
+            .map_err(|faults| if is_new { faults.into() } else { by_hand() })?;
         if !is_only_change(&self.file, &after, changed) {
-            return Err(super::by_hand(&self.path));
+            return Err(by_hand());
         }
         let temporary = self.write_beside(text)?;
         Ok(Prepared { opened: self, temporary })

@@ -68,13 +68,33 @@ fn other_tokens_replace_the_old_value_alone() {
 }
 
 #[test]
-fn tokens_in_tables_of_their_own_are_not_garbled() {
-    let text = include_str!("../../../tests/corpus/partners/tables.toml");
-    let [partner] = &partners(text)[..] else { panic!() };
-    if let Some(after) = edit::set_tokens(text, partner, &[token('f', None)]) {
-        let read = crate::config::partners::PartnersFile::parse(&after, Path::new("p.toml"), "admin");
-        assert!(read.is_err(), "so the file stays as it is: {after}");
-    }
+fn comments_among_the_old_tokens_stay() {
+    let text = TWO.replace("tokens = [\n", "tokens = [ # Two.\n    # \"Old\".\n");
+    let after = edit::set_tokens(&text, &partners(&text)[1], &[token('f', None)]).unwrap();
+    assert!(after.contains("h&f\"\n# Two.\n# \"Old\".\ntokens = [{"), "{after}");
+    assert_eq!(partners(&after)[1].tokens().count(), 1);
+}
+
+const TABLES: &str = include_str!("../../../tests/corpus/partners/tables.toml");
+
+/// They become one value below the header; each comment and the other entries stay.
+#[rstest]
+#[case::line_feeds(TABLES.to_owned())]
+#[case::carriage_returns(TABLES.replace('\n', "\r\n"))]
+#[case::no_newline_at_the_end(TABLES.trim_end().to_owned())]
+fn tokens_in_tables_of_their_own_are_replaced(#[case] text: String) {
+    let [one, other] = &partners(&text)[..] else { panic!() };
+    let tokens = [token('e', Some("2027-01-01T00:00:00Z")), token('f', None)];
+    let after = edit::set_tokens(&text, one, &tokens).unwrap();
+    let [changed, kept] = &partners(&after)[..] else { panic!("{after}") };
+    assert_eq!((changed, kept), (&Partner::new(one.account(), one.login(), &tokens), other));
+    let comments =
+        |text: &str| text.lines().filter_map(|line| Some(line.split_once('#')?.1.to_owned())).collect();
+    let (before, left): (Vec<String>, Vec<String>) = (comments(&text), comments(&after));
+    assert_eq!((before.len(), left), (7, before));
+    // A switch leaves the tables as they are.
+    let disabled = edit::set_enabled(&text, one, false).unwrap();
+    assert!(disabled.contains("[[partner.tokens]]") && !partners(&disabled)[0].enabled, "{disabled}");
 }
 
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);

@@ -29,46 +29,49 @@ pub(super) struct Entry {
 }
 
 /// A table of the entry, and its place for faults.
-struct Reader<'a, 'f, 'e> {
+struct Reader<'a, 'f> {
     table: &'a DeTable<'a>,
-    chunk: &'a Chunk<'a>,
+    /// Where the entry's text begins in the file; the spans of TOML count from there.
+    start: usize,
     path: String,
-    line: usize,
-    faults: &'f mut Faults<'e>,
+    /// Where the table is in the file.
+    at: usize,
+    faults: &'f mut Faults,
 }
 
-/// Reads the entry in `chunk`; `None` if it has a fault, or if the chunk is only the text before the first entry.
+/// Reads the entry in `chunk`; `None` if it has a fault, or if the chunk is only the text before the first entry. `number`
+/// is the entry's in the file, from 1.
 pub(super) fn read(
     chunk: &Chunk<'_>,
     root: &DeTable<'_>,
-    index: usize,
+    number: usize,
     admin_login: &str,
-    faults: &mut Faults<'_>,
+    faults: &mut Faults,
 ) -> Option<Entry> {
     let mut found = None;
     for (key, value) in root {
-        let line = chunk.line_at(key.span().start);
+        let at = chunk.start + key.span().start;
         let entries = value.get_ref().as_array().filter(|_| chunk.is_entry);
         if key.get_ref() != "partner" {
-            faults.add(line, shown(key.get_ref()), Problem::UnknownKey { suggestion: None });
+            faults.add(at, shown(key.get_ref()), Problem::UnknownKey { suggestion: None });
         } else if let Some([_, _, ..]) = entries.map(|entries| &entries[..]) {
             // Another notation of the header, of which the entry would be overlooked.
-            faults.refuse(line, "partner".to_owned(), "has a header that is not written as [[partner]]");
+            faults.refuse(at, "partner".to_owned(), "has a header that is not written as [[partner]]");
         } else if let Some(entries) = entries {
             found = entries.first().and_then(|entry| entry.get_ref().as_table());
         } else {
             let why = "must be written as [[partner]], on a line of its own";
-            faults.refuse(line, "partner".to_owned(), why);
+            faults.refuse(at, "partner".to_owned(), why);
         }
     }
-    let path = format!("partner[{index}]");
-    let mut reader = Reader { table: found?, chunk, path, line: chunk.line, faults };
+    let path = format!("partner[{number}]");
+    let mut reader = Reader { table: found?, start: chunk.start, path, at: chunk.start, faults };
     reader.entry(admin_login)
 }
 
 // ===== impl Reader =====
 
-impl<'a> Reader<'a, '_, '_> {
+impl<'a> Reader<'a, '_> {
     fn entry(&mut self, admin_login: &str) -> Option<Entry> {
         self.known(&KEYS);
         let account = self.required("account").and_then(|value| self.name("account", value));
@@ -79,15 +82,14 @@ impl<'a> Reader<'a, '_, '_> {
         let rate = self.table.get("rate").map_or(Some(None), |value| self.rate(value).map(Some));
         let methods = self.table.get("methods").map_or(Some(Methods::ALL), |value| self.methods(value));
         if login == Some(admin_login) {
-            let line = self.line_of("login");
-            self.refuse(line, "login", "is the admin's, whose token is made otherwise");
+            self.refuse(self.place_of("login"), "login", "is the admin's, whose token is made otherwise");
             return None;
         }
         let (account, login, tokens) = (account?, login?, tokens?);
         let letters = account.chars().count() + login.chars().count();
         if letters == 0 || letters > LONGEST_NAME {
             let why = format!("account and login must have 1 to {LONGEST_NAME} letters together");
-            self.faults.refuse(self.line, self.path.clone(), why);
+            self.faults.refuse(self.at, self.path.clone(), why);
             return None;
         }
         let (enabled, explain, rate, methods) = (enabled?, explain?, rate?, methods?);
@@ -97,13 +99,12 @@ impl<'a> Reader<'a, '_, '_> {
         Some(Entry { partner, rate, meaning })
     }
 
-    fn refuse(&mut self, line: usize, key: &str, why: impl Into<String>) {
-        self.faults.refuse(line, format!("{}.{key}", self.path), why);
+    fn refuse(&mut self, at: usize, key: &str, why: impl Into<String>) {
+        self.faults.refuse(at, format!("{}.{key}", self.path), why);
     }
 
-    fn line_of(&self, key: &str) -> usize {
-        let place = self.table.get_key_value(key).map(|(key, _)| key.span().start);
-        place.map_or(self.line, |at| self.chunk.line_at(at))
+    fn place_of(&self, key: &str) -> usize {
+        self.table.get_key_value(key).map_or(self.at, |(key, _)| self.start + key.span().start)
     }
 
     fn known(&mut self, keys: &[&str]) {
@@ -112,23 +113,23 @@ impl<'a> Reader<'a, '_, '_> {
             let name = key.get_ref();
             let near = keys.iter().find(|known| strsim::normalized_damerau_levenshtein(known, name) > 0.6);
             let problem = Problem::UnknownKey { suggestion: near.map(|&near| near.to_owned()) };
-            let line = self.chunk.line_at(key.span().start);
-            self.faults.add(line, format!("{}.{}", self.path, shown(name)), problem);
+            let at = self.start + key.span().start;
+            self.faults.add(at, format!("{}.{}", self.path, shown(name)), problem);
         }
     }
 
     fn required(&mut self, key: &str) -> Option<&'a Spanned<DeValue<'a>>> {
         let found = self.table.get(key);
         if found.is_none() {
-            self.refuse(self.line, key, "is missing");
+            self.refuse(self.at, key, "is missing");
         }
         found
     }
 
     fn wrong_type(&mut self, key: &str, expected: &'static str, value: &Spanned<DeValue<'_>>) {
-        let line = self.chunk.line_at(value.span().start);
+        let at = self.start + value.span().start;
         let problem = Problem::WrongType { expected, got: type_of(value.get_ref()) };
-        self.faults.add(line, format!("{}.{key}", self.path), problem);
+        self.faults.add(at, format!("{}.{key}", self.path), problem);
     }
 
     fn text(&mut self, key: &str, value: &'a Spanned<DeValue<'a>>) -> Option<&'a str> {
@@ -142,7 +143,7 @@ impl<'a> Reader<'a, '_, '_> {
     fn name(&mut self, key: &str, value: &'a Spanned<DeValue<'a>>) -> Option<&'a str> {
         let text = self.text(key, value)?;
         if text.chars().any(char::is_control) {
-            self.refuse(self.line_of(key), key, "must not contain control characters");
+            self.refuse(self.place_of(key), key, "must not contain control characters");
             return None;
         }
         Some(text)
@@ -162,12 +163,12 @@ impl<'a> Reader<'a, '_, '_> {
         let read: Result<_, Refusal> = units::rate(text.into_deserializer());
         match read {
             Ok(Some(rate)) => return Some(rate),
-            Ok(None) => self.refuse(self.line_of("rate"), "rate", "must not be empty; leave it out"),
+            Ok(None) => self.refuse(self.place_of("rate"), "rate", "must not be empty; leave it out"),
             // Without the value: it may be a token that was put into the wrong place.
             Err(refused) => {
                 let text = refused.to_string();
                 let expected = text.split_once(", got ").map_or(text.as_str(), |(expected, _)| expected);
-                self.refuse(self.line_of("rate"), "rate", expected.to_owned());
+                self.refuse(self.place_of("rate"), "rate", expected.to_owned());
             }
         }
         None
@@ -180,22 +181,19 @@ impl<'a> Reader<'a, '_, '_> {
         };
         if names.is_empty() {
             self.refuse(
-                self.line_of("methods"),
+                self.place_of("methods"),
                 "methods",
                 "must not be empty; leave it out, or use enabled = false",
             );
             return None;
         }
         let mut read = Vec::new();
-        for (index, value) in names.iter().enumerate() {
-            let key = format!("methods[{index}]");
+        for (number, value) in (1..).zip(names) {
+            let key = format!("methods[{number}]");
             let Some(name) = self.text(&key, value) else { continue };
             match Method::named(name) {
                 Some(method) => read.push(method),
-                None => {
-                    let line = self.chunk.line_at(value.span().start);
-                    self.refuse(line, &key, Method::rule());
-                }
+                None => self.refuse(self.start + value.span().start, &key, Method::rule()),
             }
         }
         (read.len() == names.len()).then(|| read.into_iter().collect())
@@ -208,28 +206,28 @@ impl<'a> Reader<'a, '_, '_> {
         };
         if tokens.is_empty() || tokens.len() > MOST_TOKENS {
             let why = format!("must be 1 to {MOST_TOKENS} tokens, got {}", tokens.len());
-            self.refuse(self.line_of("tokens"), "tokens", why);
+            self.refuse(self.place_of("tokens"), "tokens", why);
         }
-        let read: Vec<_> = tokens.iter().enumerate().map(|(index, value)| self.token(index, value)).collect();
+        let read: Vec<_> = (1..).zip(tokens).map(|(number, value)| self.token(number, value)).collect();
         let read: Vec<_> = read.into_iter().collect::<Option<_>>()?;
         if let [one, other] = read.as_slice()
             && one.digest == other.digest
         {
-            self.refuse(self.line_of("tokens"), "tokens", "are the same token twice");
+            self.refuse(self.place_of("tokens"), "tokens", "are the same token twice");
             return None;
         }
         (1..=MOST_TOKENS).contains(&read.len()).then_some(read)
     }
 
-    fn token(&mut self, index: usize, value: &'a Spanned<DeValue<'a>>) -> Option<PartnerToken> {
-        let key = format!("tokens[{index}]");
+    fn token(&mut self, number: usize, value: &'a Spanned<DeValue<'a>>) -> Option<PartnerToken> {
+        let key = format!("tokens[{number}]");
         let DeValue::Table(table) = value.get_ref() else {
             self.wrong_type(&key, "a table", value);
             return None;
         };
-        let line = self.chunk.line_at(value.span().start);
+        let at = self.start + value.span().start;
         let path = format!("{}.{key}", self.path);
-        let mut token = Reader { table, chunk: self.chunk, path, line, faults: self.faults };
+        let mut token = Reader { table, start: self.start, path, at, faults: self.faults };
         token.known(&TOKEN_KEYS);
         let digest = token.required("sha256").and_then(|value| token.digest(value));
         let until = table.get("until").map_or(Some(None), |value| token.until(value).map(Some));
@@ -242,7 +240,7 @@ impl<'a> Reader<'a, '_, '_> {
         if digest.is_none() {
             // Never shown: it may be the token itself.
             self.refuse(
-                self.line_of("sha256"),
+                self.place_of("sha256"),
                 "sha256",
                 "must be 64 hex digits in lower case: the SHA-256 of the token's text",
             );
@@ -258,7 +256,7 @@ impl<'a> Reader<'a, '_, '_> {
         let read = time.to_string().parse::<DateTime<Utc>>().ok();
         if read.is_none() {
             let why = "must be a time with its zone, such as 2026-12-31T00:00:00Z";
-            self.refuse(self.line_of("until"), "until", why);
+            self.refuse(self.place_of("until"), "until", why);
         }
         read
     }

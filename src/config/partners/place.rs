@@ -13,16 +13,6 @@ pub struct Chunk<'a> {
     pub is_entry: bool,
 }
 
-// ===== impl Chunk =====
-
-impl Chunk<'_> {
-    /// The file's line at a place of this chunk.
-    #[must_use]
-    pub fn line_at(&self, at: usize) -> usize {
-        self.line + self.text.bytes().take(at).filter(|byte| *byte == b'\n').count()
-    }
-}
-
 /// Cuts a file into its entries, in their order.
 pub fn chunks(text: &str) -> impl Iterator<Item = Chunk<'_>> {
     let (mut start, mut line) = (0, 1);

@@ -46,7 +46,7 @@ const ARGUMENTS: [(&str, Argument); 5] = [
 pub struct CardFault {
     /// Counted from 1; `None` for the file as a whole.
     pub line: Option<usize>,
-    /// Such as `characteristic[2].bin[1].points`; empty for the file as a whole.
+    /// Such as `characteristic[2].bin[1].points`, counted from 1; empty for the file as a whole.
     pub key: String,
     /// In words that follow the key.
     pub problem: String,

@@ -1,14 +1,14 @@
 mod faults;
 
-use chrono::NaiveDate;
 use proptest::prelude::*;
 use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::domain::{Gender, Json, Rules};
-
-const TODAY: NaiveDate = NaiveDate::from_ymd_opt(2026, 6, 15).unwrap();
+use crate::domain::{
+    Gender,
+    testing::{TODAY, any_person, person, person_on},
+};
 
 const CARD: &str = r#"
 version = "2026-11-a"
@@ -36,17 +36,6 @@ bin = [
     { points = 0 },
 ]
 "#;
-
-fn person_on(today: NaiveDate, arguments: &Value) -> Option<OnlineScore> {
-    let Ok(Json::Object(arguments)) = Json::parse(arguments.to_string().as_bytes()) else {
-        panic!("{arguments} is no object")
-    };
-    OnlineScore::parse(arguments, &Rules { today, max_client_ids: 1, explain: false }).ok()
-}
-
-fn person(arguments: &Value) -> OnlineScore {
-    person_on(TODAY, arguments).unwrap()
-}
 
 fn card(text: &str) -> Card {
     Card::read(text).unwrap_or_else(|faults| panic!("{faults}"))
@@ -203,24 +192,6 @@ fn positions_among_people_spread_evenly_and_stay() {
         below += usize::from(position < 0.3);
     }
     assert!((250..=350).contains(&below), "{below}");
-}
-
-fn any_person() -> impl Strategy<Value = OnlineScore> {
-    let text = || prop::option::of("[ab]{1,2}");
-    let email = prop::option::of(prop::sample::select(vec!["@", "x@b", "x@EXAMPLE.com", "b@c"]));
-    let phone = prop::option::of(prop::sample::select(vec!["79175002040", "79000000000", "70000000000"]));
-    let birthday =
-        prop::option::of((1957..2026, 1..=12, 1..=28).prop_map(|(y, m, d)| format!("{d}.{m}.{y}")));
-    (phone, email, text(), text(), birthday, prop::option::of(0..3)).prop_filter_map(
-        "needs a pair",
-        |(phone, email, first_name, last_name, birthday, gender)| {
-            let arguments = json!({
-                "phone": phone, "email": email, "first_name": first_name,
-                "last_name": last_name, "birthday": birthday, "gender": gender,
-            });
-            person_on(TODAY, &arguments)
-        },
-    )
 }
 
 proptest! {

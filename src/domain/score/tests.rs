@@ -1,20 +1,9 @@
-use chrono::NaiveDate;
 use proptest::prelude::*;
 use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::domain::{Json, Rules};
-
-const RULES: Rules =
-    Rules { today: NaiveDate::from_ymd_opt(2026, 6, 15).unwrap(), max_client_ids: 1, explain: false };
-
-fn person(arguments: &Value) -> OnlineScore {
-    let Ok(Json::Object(arguments)) = Json::parse(arguments.to_string().as_bytes()) else {
-        panic!("{arguments} is no object")
-    };
-    OnlineScore::parse(arguments, &RULES).unwrap()
-}
+use crate::domain::testing::{any_person, person};
 
 /// The key of the built-in card.
 fn built_in_key(person: &OnlineScore) -> String {
@@ -90,27 +79,6 @@ fn equal_inputs_share_a_key_however_they_are_written(#[case] one: Value, #[case]
 #[case::value_in_another_field(json!({"phone": "79175002040", "email": "a@b", "first_name": "x"}), json!({"phone": "79175002040", "email": "a@b", "last_name": "x"}))]
 fn different_inputs_have_different_keys(#[case] one: Value, #[case] other: Value) {
     assert_ne!(built_in_key(&person(&one)), built_in_key(&person(&other)));
-}
-
-/// People made from few, tricky values, so that equal and nearly equal people are frequent.
-fn any_person() -> impl Strategy<Value = OnlineScore> {
-    let text = || prop::option::of("[1:\\-a]{1,3}");
-    let email = prop::option::of(prop::sample::select(vec!["@", "@1:a", "1:@"]));
-    let phone = prop::option::of(prop::sample::select(vec!["79175002040", "70000000000"]));
-    let birthday = prop::option::of(prop::sample::select(vec!["01.01.2000", "11.01.2000"]));
-    (phone, email, text(), text(), birthday, prop::option::of(0..3)).prop_filter_map(
-        "needs a pair",
-        |(phone, email, first_name, last_name, birthday, gender)| {
-            let arguments = json!({
-                "phone": phone, "email": email, "first_name": first_name,
-                "last_name": last_name, "birthday": birthday, "gender": gender,
-            });
-            let Ok(Json::Object(arguments)) = Json::parse(arguments.to_string().as_bytes()) else {
-                return None;
-            };
-            OnlineScore::parse(arguments, &RULES).ok()
-        },
-    )
 }
 
 proptest! {

@@ -257,11 +257,11 @@ rate = \"fast\"
 #[tokio::test]
 async fn each_fault_of_a_bad_file_is_named_and_nothing_changes(#[case] at_the_start: bool) {
     let expected = [
-        "p.toml:3: partner[0].login: is the admin's",
-        "p.toml:4: partner[0].tokens[0].sha256: must be 64 hex digits",
-        "p.toml:6: partner[1].account: expected a string, got an integer",
-        "p.toml:8: partner[1].tokens: must be 1 to 2 tokens, got 0",
-        "p.toml:9: partner[1].rate: expected a rate such as",
+        "p.toml:3: partner[1].login: is the admin's",
+        "p.toml:4: partner[1].tokens[1].sha256: must be 64 hex digits",
+        "p.toml:6: partner[2].account: expected a string, got an integer",
+        "p.toml:8: partner[2].tokens: must be 1 to 2 tokens, got 0",
+        "p.toml:9: partner[2].rate: expected a rate such as",
     ];
     let sandbox = Sandbox::new();
     let said: Vec<String> = if at_the_start {
@@ -298,7 +298,7 @@ async fn each_fault_of_a_bad_file_is_named_and_nothing_changes(#[case] at_the_st
 #[case::empty(Some(""), "p.toml: has no [[partner]], so it may have been cut")]
 #[case::half_written(
     Some("[[partner]]\naccount = \"a\"\nlogin = \"b\"\ntokens = [{ sha2"),
-    "p.toml:4: partner[0]: not valid TOML"
+    "p.toml:4: partner[1]: not valid TOML"
 )]
 #[tokio::test]
 async fn a_file_that_is_not_whole_stops_the_start(#[case] text: Option<&str>, #[case] error: &str) {

@@ -136,6 +136,9 @@ async fn sighup_with_a_bad_configuration_changes_nothing(#[case] config: &str, #
     let line = service.logged(KEPT, LOGS_WITHIN).await;
     assert_eq!(line["level"], "ERROR");
     assert!(line["error"].as_str().unwrap().starts_with(error), "{line}");
+    let audit = service.logged("settings not reloaded", LOGS_WITHIN).await;
+    let fields = ["target", "level", "outcome", "faults"].map(|name| &audit[name]);
+    assert_eq!(fields, [&json!("scoring_api::audit"), &json!("INFO"), &json!("failed"), &json!(1)]);
     assert_eq!(status(&address, "one").await, 200);
 }
 
@@ -182,6 +185,7 @@ async fn sighup_takes_over_a_card_or_names_each_of_its_faults() {
     let line = service.logged(RELOADED, LOGS_WITHIN).await;
     assert_eq!(line["changed"], "scoring.card");
     let audit = service.logged("settings reloaded", LOGS_WITHIN).await;
+    assert_eq!(audit["outcome"], "succeeded");
     assert_eq!((&audit["card"], audit["target"].as_str()), (&json!("v8"), Some("scoring_api::audit")));
     assert_eq!(audit["card_digest"].as_str().unwrap().len(), 64);
     assert!(service.out().contains(r#""card":"v8""#));

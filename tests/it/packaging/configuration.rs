@@ -2,6 +2,8 @@
 
 use std::{env, fmt::Write, fs};
 
+use scoring_api::config::is_reloaded;
+
 use super::{path, text};
 
 const DOCUMENT: &str = "docs/configuration.md";
@@ -42,14 +44,6 @@ fn document(defaults: &str) -> String {
         }
     }
     document
-}
-
-/// Whether SIGHUP applies it without a restart.
-fn is_reloaded(key: &str) -> bool {
-    key.starts_with("auth.")
-        || key.starts_with("scoring.")
-        || key.starts_with("http.tls.")
-        || ["log.level", "limits.account_rate"].contains(&key)
 }
 
 /// From the comment: `1ms to 10m`.

@@ -30,7 +30,7 @@ async fn commands_at_the_same_time_lose_no_partner() {
 #[rstest]
 #[case::same(&["--account", "acm", "--login", "eshop"], "acme/shop has the same account and login, joined")]
 #[case::admin(&["--account", "a", "--login", "admin"], "the login admin is the admin's")]
-#[case::too_long(&["--account", &"a".repeat(129), "--login", "b"], "p.toml:6: partner[1]: account and login must have 1 to 128 letters")]
+#[case::too_long(&["--account", &"a".repeat(129), "--login", "b"], "p.toml:6: partner[2]: account and login must have 1 to 128 letters")]
 #[tokio::test]
 async fn a_partner_that_cannot_be_is_not_registered(#[case] named: &[&str], #[case] error: &str) {
     let sandbox = Sandbox::new();
@@ -60,6 +60,31 @@ async fn a_file_that_a_crash_left_over_blocks_no_change() {
     sandbox.write(".p.toml.new", "half");
     assert_eq!(partners(&sandbox, "disable", &ACME).await.code, Some(0));
     assert!(!sandbox.path(".p.toml.new").exists());
+}
+
+/// Tables are legal TOML, though no command writes them.
+#[tokio::test]
+async fn a_partner_with_tokens_in_tables_is_rotated_and_switched() {
+    let sandbox = Sandbox::new();
+    register(&sandbox, "acme", "shop").await;
+    let written = fs::read_to_string(sandbox.path("p.toml")).unwrap();
+    let tables = written.replace("tokens = [{ ", "# Ours.\n[[partner.tokens]]\n").replace(" }]", "");
+    assert!(tables.contains("[[partner.tokens]]\nsha256 = \""), "{tables}");
+    sandbox.write("p.toml", &tables);
+    for command in ["disable", "enable", "rotate"] {
+        partners(&sandbox, command, &ACME).await.succeeded();
+    }
+    register(&sandbox, "other", "shop").await;
+    let after = fs::read_to_string(sandbox.path("p.toml")).unwrap();
+    let digest = tables.split('"').find(|text| text.len() == 64).unwrap();
+    assert!(after.contains("# Ours.") && after.contains(digest), "{after}");
+    let list = partners(&sandbox, "list", &[]).await;
+    let rows: Vec<_> = list.succeeded().lines().collect();
+    assert!(
+        rows[1].starts_with("acme     shop   enabled  until 20") && rows[1].contains(", valid"),
+        "{rows:?}"
+    );
+    assert_eq!(rows.len(), 3, "{rows:?}");
 }
 
 #[tokio::test]
