@@ -20,6 +20,7 @@ mod bulk;
 mod cache_client;
 mod embedded;
 mod error;
+mod gather;
 mod health;
 mod in_process_cache;
 mod link;

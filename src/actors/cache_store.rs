@@ -6,6 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use actix::prelude::*;
+use futures_util::{FutureExt, future::Either};
 use tokio::time::Instant;
 
 use super::{
@@ -152,10 +153,17 @@ impl Requests {
         }
     }
 
-    async fn get(&self, key: String, deadline: Instant) -> Result<Option<Vec<u8>>, BackendError> {
+    fn get(
+        &self,
+        key: String,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Option<Vec<u8>>, BackendError>> + use<> {
         match self {
-            Self::One(client) => client.get(key, deadline).await,
-            Self::Cluster(shards) => shards.get(key, deadline).await,
+            Self::One(client) => Either::Left(client.get(key, deadline)),
+            Self::Cluster(shards) => {
+                let shards = shards.clone();
+                Either::Right(async move { shards.get(key, deadline).await })
+            }
         }
     }
 
@@ -189,10 +197,11 @@ impl Handler<CacheGet> for CacheStoreActor {
             self.plan.lookups.count(Lookup::Degraded);
             return ActorReply::Now(None);
         }
-        let (requests, lookups) = (self.requests.clone(), self.plan.lookups.clone());
-        ActorReply::Later(Box::pin(async move {
-            let deadline = msg.deadline.instant();
-            let (score, lookup) = match requests.get(msg.key, deadline).await {
+        // Asked now and not when the reply is polled: all look-ups of this turn are asked for together.
+        let found = self.requests.get(msg.key, msg.deadline.instant());
+        let lookups = self.plan.lookups.clone();
+        ActorReply::Later(Box::pin(found.map(move |found| {
+            let (score, lookup) = match found {
                 Ok(found) => match found.as_deref().and_then(Score::from_cached) {
                     Some(score) => (Some(score), Lookup::Hit),
                     None => (None, Lookup::Miss),
@@ -201,7 +210,7 @@ impl Handler<CacheGet> for CacheStoreActor {
             };
             lookups.count(lookup);
             score
-        }))
+        })))
     }
 }
 

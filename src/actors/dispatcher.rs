@@ -10,6 +10,7 @@ use std::{sync::Arc, time::Duration};
 use actix::prelude::*;
 use arc_swap::ArcSwap;
 use chrono::{DateTime, NaiveDate, Utc};
+use futures_util::FutureExt;
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use super::{
@@ -236,25 +237,23 @@ impl DispatcherActor {
             return ActorReply::Now(call.handled(Ok(answer), Some((card, source))));
         }
         let reply = self.scoring.ask(message, deadline);
-        ActorReply::Later(Box::pin(async move {
-            match reply.await {
-                Ok(Rated { answer, source }) => call.handled(Ok(answer), Some((card, source))),
-                Err(unanswered) => call.handled(Err(unanswered.into()), None),
-            }
-        }))
+        ActorReply::Later(Box::pin(reply.map(|reply| match reply {
+            Ok(Rated { answer, source }) => call.handled(Ok(answer), Some((card, source))),
+            Err(unanswered) => call.handled(Err(unanswered.into()), None),
+        })))
     }
 
     /// Asks the interests actor.
     fn interests(&self, wanted: &ClientsInterests, call: Call, deadline: Deadline) -> ActorReply<Handled> {
         let clients = wanted.unique_clients();
         let reply = self.interests.ask(LookUpInterests { clients, deadline }, deadline);
-        ActorReply::Later(Box::pin(async move {
-            let outcome = match reply.await {
+        ActorReply::Later(Box::pin(reply.map(|reply| {
+            let outcome = match reply {
                 Ok(found) => found.map(Answer::Interests).map_err(|error| to_call_error(&error)),
                 Err(unanswered) => Err(unanswered.into()),
             };
             call.handled(outcome, None)
-        }))
+        })))
     }
 }
 

@@ -7,6 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use actix::prelude::*;
 use chrono::NaiveDate;
+use futures_util::FutureExt;
 use tokio::time::Instant;
 
 use super::{
@@ -104,8 +105,8 @@ impl Handler<RateScore> for ScoringActor {
         // The store limits its own time; this limit is for a store actor that is stuck or being restarted.
         let cached = self.cache_get.ask(CacheGet { key: key.clone(), deadline }, deadline);
         let cache_put = self.cache_put.clone();
-        ActorReply::Later(Box::pin(async move {
-            let (score, source) = if let Ok(Some(score)) = cached.await {
+        ActorReply::Later(Box::pin(cached.map(move |cached| {
+            let (score, source) = if let Ok(Some(score)) = cached {
                 (score, Source::Cache)
             } else {
                 let score = active.card().score(&near.person, today);
@@ -115,7 +116,7 @@ impl Handler<RateScore> for ScoringActor {
             active.count(&near.person, today, score, source);
             active.near().keep(near, score);
             Rated { answer: Answer::Score(score), source }
-        }))
+        })))
     }
 }
 

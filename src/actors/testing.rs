@@ -15,7 +15,7 @@ use tracing::Span;
 
 use super::runtime::{
     health::{ActorHealth, ActorsHealth},
-    mailbox::{ActorReply, Handed, Mailbox, Sent},
+    mailbox::{ActorReply, Mailbox, Sent},
 };
 use crate::{
     actors::{
@@ -147,10 +147,10 @@ where
     M: Message + Send + Unpin + 'static,
     M::Result: Send,
 {
-    type Result = Handed<M::Result>;
+    type Result = ();
 
-    fn handle(&mut self, sent: Sent<M>, _: &mut Self::Context) -> Self::Result {
-        sent.handled(|_| Span::current(), |msg| self.take(msg))
+    fn handle(&mut self, sent: Sent<M>, _: &mut Self::Context) {
+        sent.handled(|_| Span::current(), |msg| self.take(msg));
     }
 }
 

@@ -5,7 +5,10 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use futures_util::{FutureExt, future::BoxFuture};
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, try_join_all},
+};
 
 use tokio::sync::watch;
 
@@ -146,6 +149,17 @@ pub enum Size {
 pub trait Connection: Send + Sync {
     /// Reads one key of the cache.
     fn get(&self, key: String) -> ReplyFuture<Option<Vec<u8>>>;
+
+    /// Whether [`get_together`](Self::get_together) is one question.
+    fn gathers(&self) -> bool {
+        false
+    }
+
+    /// Reads some keys of the cache; the values come in their order. In one question, a key with another kind of value than
+    /// bytes is a missing value: to a cache, both are as good.
+    fn get_together(&self, keys: Vec<String>) -> ReplyFuture<Vec<Option<Vec<u8>>>> {
+        try_join_all(keys.into_iter().map(|key| self.get(key))).boxed()
+    }
 
     /// Reads all persistent `keys` in one round trip; the values come in the order of the keys.
     ///

@@ -2,10 +2,15 @@
 
 use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
 
+use futures_util::{
+    FutureExt,
+    future::{Either, ready},
+};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{
     BackendError, Found, Link, Operation, Redirect, Remedy,
+    gather::Gather,
     link::{LinkState, LiveConnection},
 };
 
@@ -16,6 +21,7 @@ const WRITES_IN_FLIGHT: usize = 256;
 #[derive(Debug, Clone)]
 pub struct CacheClient {
     link: Rc<LinkState>,
+    gather: Rc<Gather>,
     /// The same as `link`, unless writes need a separate connection.
     write_link: Rc<LinkState>,
     writes: Rc<Cell<usize>>,
@@ -26,7 +32,8 @@ pub struct CacheClient {
 impl CacheClient {
     /// Sends reads over `link`, and writes over `writes`, if there is one.
     pub fn new(link: &Link, writes: Option<&Link>) -> Self {
-        Self { link: link.state(), write_link: writes.unwrap_or(link).state(), writes: Rc::default() }
+        let write_link = writes.unwrap_or(link).state();
+        Self { link: link.state(), gather: Rc::default(), write_link, writes: Rc::default() }
     }
 
     /// Whether a read would be rejected at once.
@@ -41,29 +48,42 @@ impl CacheClient {
         true
     }
 
-    /// Reads `key` once, by `deadline` at the latest.
+    /// Reads `key` once, by `deadline` at the latest. It may be asked for together with the keys of other reads that are made
+    /// before this one is polled.
     ///
     /// # Errors
     ///
     /// At once if the breaker is open or there is no connection; else the store's error, or a timeout.
-    pub async fn get(&self, key: String, deadline: Instant) -> Result<Option<Vec<u8>>, BackendError> {
-        let live = live(&self.link)?;
+    pub fn get(
+        &self,
+        key: String,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Option<Vec<u8>>, BackendError>> + use<> {
         let begun = Instant::now();
-        if begun >= deadline {
-            return Err(BackendError::TimedOut);
-        }
-        let until = deadline.min(begun + self.link.policy.timeout);
-        let outcome =
-            timeout_at(until, live.connection.get(key)).await.unwrap_or(Err(BackendError::TimedOut));
-        match &outcome {
-            Ok(_) => self.link.succeeded(Operation::Get, begun),
-            // A node of a cluster that names another one serves.
-            Err(BackendError::Redirected(_)) if live.connection.is_shard() => {
-                self.link.succeeded(Operation::Get, begun);
+        let asked = live(&self.link).and_then(|live| {
+            if begun >= deadline {
+                return Err(BackendError::TimedOut);
             }
-            Err(error) => self.link.failed(Operation::Get, error, live.generation, begun),
-        }
-        outcome
+            Ok((self.gather.get(&live, key), live))
+        });
+        let (look_up, live) = match asked {
+            Ok(asked) => asked,
+            Err(error) => return Either::Left(ready(Err(error))),
+        };
+        let link = self.link.clone();
+        let until = deadline.min(begun + link.policy.timeout);
+        Either::Right(timeout_at(until, look_up).map(move |outcome| {
+            let outcome = outcome.unwrap_or(Err(BackendError::TimedOut));
+            match &outcome {
+                Ok(_) => link.succeeded(Operation::Get, begun),
+                // A node of a cluster that names another one serves.
+                Err(BackendError::Redirected(_)) if live.connection.is_shard() => {
+                    link.succeeded(Operation::Get, begun);
+                }
+                Err(error) => link.failed(Operation::Get, error, live.generation, begun),
+            }
+            outcome
+        }))
     }
 
     /// As [`get`](Self::get), from a server to which the slot of `key` is being moved.

@@ -70,6 +70,10 @@ pub(crate) struct State {
     pub(crate) asked: Vec<String>,
     pub(crate) connects: Vec<Instant>,
     pub(crate) gets: usize,
+    /// Whether look-ups are asked for together.
+    pub(crate) gathers: bool,
+    /// The number of keys of each question for some keys of the cache.
+    pub(crate) together: Vec<usize>,
     pub(crate) sets: usize,
     /// The connection of the last write, from 1.
     pub(crate) last_set: usize,
@@ -258,6 +262,23 @@ impl Connection for Wire {
             }
         }
         .boxed()
+    }
+
+    fn gathers(&self) -> bool {
+        self.script.state().gathers
+    }
+
+    fn get_together(&self, keys: Vec<String>) -> ReplyFuture<Vec<Option<Vec<u8>>>> {
+        let act = {
+            let mut state = self.script.state();
+            if keys.iter().any(|key| key == "uid:probe") {
+                state.probes.push(Instant::now());
+            } else {
+                state.together.push(keys.len());
+            }
+            self.act(&state, &state.get)
+        };
+        self.command(act, move |state| keys.iter().map(|key| state.values.get(key).cloned()).collect())
     }
 
     fn get_each(&self, keys: Arc<[String]>, asking: bool) -> ReplyFuture<Vec<Found>> {

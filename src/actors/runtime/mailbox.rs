@@ -7,18 +7,20 @@
 //! waits anyway. That saves a task and a wake-up for each actor on the way, and an asker that leaves drops all work for it.
 
 use std::{
-    panic::AssertUnwindSafe,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    task::{Poll, ready},
     thread::{self, ThreadId},
 };
 
 use actix::{
-    dev::{MessageResponse, OneshotSender, RecipientRequest},
+    dev::{MessageResponse, OneshotSender},
     prelude::*,
 };
 use futures_util::FutureExt;
 use prometheus::IntGauge;
 use send_wrapper::SendWrapper;
-use tokio::time::timeout_at;
+use tokio::{sync::oneshot, time::timeout_at};
 use tracing::{Instrument, Span};
 
 use super::health::ActorHealth;
@@ -26,9 +28,8 @@ use crate::{deadline::Deadline, trace::TraceContext};
 
 /// The mailbox of an actor that handles `M`.
 #[derive(Debug)]
-pub struct Mailbox<M>
+pub struct Mailbox<M: Message + Send>
 where
-    M: Message + Send,
     M::Result: Send,
 {
     actor: Recipient<Sent<M>>,
@@ -36,13 +37,11 @@ where
 }
 
 /// A message in a mailbox.
-#[derive(Debug)]
-pub struct Sent<M> {
+pub struct Sent<M: Message> {
     message: M,
     cause: Cause,
     waiting: Waiting,
-    /// The thread of the asker.
-    thread: ThreadId,
+    asker: Option<Asker<M::Result>>,
 }
 
 /// The reason why a message has no reply.
@@ -63,7 +62,7 @@ enum Cause {
     After(Option<TraceContext>),
 }
 
-/// The result of a handler. A reply that is ready costs no task; a future would.
+/// The result of a handler. A reply that is ready costs no future.
 pub enum ActorReply<T> {
     /// The reply.
     Now(T),
@@ -71,17 +70,28 @@ pub enum ActorReply<T> {
     Later(ResponseFuture<T>),
 }
 
-/// The reply to a [`Sent`] message, on its way from the actor to the asker.
-pub struct Handed<T> {
-    reply: OnThread<T>,
-    /// Whether the asker is on the actor's own thread, the only one that may poll the future.
-    is_local: bool,
+/// The sender of a message, who waits for its reply.
+struct Asker<T> {
+    reply: oneshot::Sender<OnThread<T>>,
+    thread: ThreadId,
 }
 
-/// An [`ActorReply`] whose future may be moved, but not used, on other threads: actix sends replies between threads.
+/// An [`ActorReply`] whose future may be moved, but not used, on other threads: actix sends messages between threads.
 enum OnThread<T> {
     Now(T),
     Later(SendWrapper<ResponseFuture<T>>),
+}
+
+/// The reply to a message, on the asker's side.
+///
+/// A hand-written future: one that is compiled from `async` code would hold each part of it twice.
+pub struct Reply<T>(Stage<T>);
+
+enum Stage<T> {
+    /// Until the actor has handled the message.
+    Sent(oneshot::Receiver<OnThread<T>>),
+    /// The rest of the work.
+    Handed(ResponseFuture<T>),
 }
 
 /// Counts as a waiting message until it is dropped.
@@ -101,8 +111,11 @@ where
     }
 
     /// Sends a message. The current span waits for the reply.
-    pub(in crate::actors) fn send(&self, message: M) -> RecipientRequest<Sent<M>> {
-        self.actor.send(self.sent(message, Cause::Within(Span::current())))
+    pub(in crate::actors) fn send(&self, message: M) -> Reply<M::Result> {
+        let (reply, replied) = oneshot::channel();
+        let asker = Asker { reply, thread: thread::current().id() };
+        self.post(message, Cause::Within(Span::current()), Some(asker));
+        Reply(Stage::Sent(replied))
     }
 
     /// Sends a message, and waits for its reply until `deadline`. The message is sent at once, before the first poll.
@@ -115,30 +128,24 @@ where
         message: M,
         deadline: Deadline,
     ) -> impl Future<Output = Result<M::Result, Unanswered>> + use<M> {
-        let reply = self.send(message);
-        let answer = async {
-            match reply.await {
-                Ok(handed) => handed.reply().await,
-                Err(_) => Err(Unanswered::Lost),
-            }
-        };
-        timeout_at(deadline.instant(), answer).map(|answer| answer.unwrap_or(Err(Unanswered::Late)))
+        let reply = timeout_at(deadline.instant(), self.send(message));
+        reply.map(|reply| reply.unwrap_or(Err(Unanswered::Late)))
     }
 
     /// Sends a message without waiting for a reply.
     pub fn do_send(&self, message: M) {
-        self.actor.do_send(self.sent(message, Cause::After(TraceContext::of(&Span::current()))));
+        self.post(message, Cause::After(TraceContext::of(&Span::current())), None);
     }
 
-    fn sent(&self, message: M, cause: Cause) -> Sent<M> {
+    /// A message to an actor that has ended is dropped, and its asker learns of it.
+    fn post(&self, message: M, cause: Cause, asker: Option<Asker<M::Result>>) {
         self.depth.inc();
-        Sent { message, cause, waiting: Waiting(self.depth.clone()), thread: thread::current().id() }
+        self.actor.do_send(Sent { message, cause, waiting: Waiting(self.depth.clone()), asker });
     }
 }
 
-impl<M> Clone for Mailbox<M>
+impl<M: Message + Send> Clone for Mailbox<M>
 where
-    M: Message + Send,
     M::Result: Send,
 {
     fn clone(&self) -> Self {
@@ -149,20 +156,23 @@ where
 // ===== impl Sent =====
 
 impl<M: Message> Message for Sent<M> {
-    type Result = Handed<M::Result>;
+    type Result = ();
 }
 
-impl<M: Message> Sent<M> {
-    /// Unwraps the message and handles it in the span that `span` creates from the parent's.
+impl<M: Message> Sent<M>
+where
+    M::Result: Send + 'static,
+{
+    /// Unwraps the message, and handles it in the span that `span` creates from the parent's, unless its asker has left.
     pub(in crate::actors) fn handled(
         self,
         span: impl FnOnce(&Span) -> Span,
         handle: impl FnOnce(M) -> ActorReply<M::Result>,
-    ) -> Handed<M::Result>
-    where
-        M::Result: 'static,
-    {
+    ) {
         drop(self.waiting);
+        if self.asker.as_ref().is_some_and(|asker| asker.reply.is_closed()) {
+            return;
+        }
         let span = match &self.cause {
             Cause::Within(parent) => span(parent),
             Cause::After(context) => {
@@ -172,14 +182,18 @@ impl<M: Message> Sent<M> {
             }
         };
         let reply = match span.in_scope(|| handle(self.message)) {
-            ActorReply::Now(reply) => OnThread::Now(reply),
             // Boxed again only if the span is enabled.
             ActorReply::Later(reply) if !span.is_disabled() => {
-                OnThread::Later(SendWrapper::new(Box::pin(reply.instrument(span))))
+                ActorReply::Later(Box::pin(reply.instrument(span)))
             }
-            ActorReply::Later(reply) => OnThread::Later(SendWrapper::new(reply)),
+            reply @ (ActorReply::Now(_) | ActorReply::Later(_)) => reply,
         };
-        Handed { reply, is_local: self.thread == thread::current().id() }
+        match (self.asker, reply) {
+            (Some(asker), reply) => asker.give(reply),
+            // No one waits for it, but the work is to be done.
+            (None, ActorReply::Later(reply)) => drop(actix::spawn(reply)),
+            (None, ActorReply::Now(_)) => {}
+        }
     }
 }
 
@@ -187,23 +201,41 @@ impl<M: Message> Sent<M> {
 macro_rules! handle_sent {
     ($actor:ty: $message:ident) => {
         impl ::actix::Handler<$crate::actors::runtime::mailbox::Sent<$message>> for $actor {
-            type Result = $crate::actors::runtime::mailbox::Handed<<$message as ::actix::Message>::Result>;
+            type Result = ();
 
             fn handle(
                 &mut self,
                 sent: $crate::actors::runtime::mailbox::Sent<$message>,
                 ctx: &mut Self::Context,
-            ) -> Self::Result {
+            ) {
                 let message = stringify!($message);
                 sent.handled(
                     |parent| ::tracing::info_span!(parent: parent, <$actor as $crate::actors::runtime::NamedActor>::NAME, message),
                     |message| self.handle(message, ctx).into(),
-                )
+                );
             }
         }
     };
 }
 pub(in crate::actors) use handle_sent;
+
+// ===== impl Asker =====
+
+impl<T: Send + 'static> Asker<T> {
+    /// Gives the reply to the asker. This fails if the asker no longer waits.
+    fn give(self, reply: ActorReply<T>) {
+        let Self { reply: asker, thread } = self;
+        match reply {
+            ActorReply::Now(reply) => _ = asker.send(OnThread::Now(reply)),
+            ActorReply::Later(reply) if thread == thread::current().id() => {
+                _ = asker.send(OnThread::Later(SendWrapper::new(reply)));
+            }
+            ActorReply::Later(reply) => {
+                actix::spawn(async { asker.send(OnThread::Now(reply.await)) });
+            }
+        }
+    }
+}
 
 // ===== impl ActorReply =====
 
@@ -225,39 +257,25 @@ impl<A: Actor, M: Message> MessageResponse<A, M> for ActorReply<M::Result> {
     }
 }
 
-// ===== impl Handed =====
+// ===== impl Reply =====
 
-impl<T> Handed<T> {
-    /// The reply, once it is there. A panic of its future is not the asker's: the asker only loses the reply.
-    async fn reply(self) -> Result<T, Unanswered> {
-        match self.reply {
-            OnThread::Now(reply) => Ok(reply),
-            OnThread::Later(reply) => {
-                AssertUnwindSafe(reply.take()).catch_unwind().await.map_err(|_| Unanswered::Lost)
+impl<T> Future for Reply<T> {
+    type Output = Result<T, Unanswered>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<Self::Output> {
+        let Self(stage) = self.get_mut();
+        if let Stage::Sent(reply) = stage {
+            match ready!(Pin::new(reply).poll(cx)) {
+                Ok(OnThread::Now(reply)) => return Poll::Ready(Ok(reply)),
+                Ok(OnThread::Later(reply)) => *stage = Stage::Handed(reply.take()),
+                Err(_) => return Poll::Ready(Err(Unanswered::Lost)),
             }
         }
-    }
-}
-
-impl<A, M> MessageResponse<A, Sent<M>> for Handed<M::Result>
-where
-    A: Actor,
-    M: Message,
-    M::Result: 'static,
-{
-    fn handle(self, _: &mut A::Context, sender: Option<OneshotSender<Self>>) {
-        match (self.reply, sender) {
-            (OnThread::Later(reply), Some(sender)) if !self.is_local => {
-                actix::spawn(async move {
-                    let reply = OnThread::Now(reply.take().await);
-                    // This fails if the asker no longer waits.
-                    _ = sender.send(Self { reply, is_local: false });
-                });
-            }
-            (reply, Some(sender)) => _ = sender.send(Self { reply, is_local: self.is_local }),
-            // No one waits for it, but the work is to be done.
-            (OnThread::Later(reply), None) => drop(actix::spawn(reply.take())),
-            (OnThread::Now(_), None) => {}
+        let Stage::Handed(work) = stage else { return Poll::Pending };
+        // A panic of the work is not the asker's: the asker only loses the reply.
+        match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
+            Ok(reply) => reply.map(Ok),
+            Err(_) => Poll::Ready(Err(Unanswered::Lost)),
         }
     }
 }

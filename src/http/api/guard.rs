@@ -20,8 +20,8 @@ pub(super) struct Panicked;
 ///
 /// After a panic, the values that the future used may be half changed. Do not read them afterwards, unless every
 /// state of theirs is valid.
-pub(super) async fn guarded<T>(future: impl Future<Output = T>) -> Result<T, Panicked> {
-    AssertUnwindSafe(future).catch_unwind().await.map_err(|_| Panicked)
+pub(super) fn guarded<T>(future: impl Future<Output = T>) -> impl Future<Output = Result<T, Panicked>> {
+    AssertUnwindSafe(future).catch_unwind().map(|outcome| outcome.map_err(|_| Panicked))
 }
 
 /// The response to a request whose handler panicked, when the request itself is gone.

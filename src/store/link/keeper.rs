@@ -125,8 +125,14 @@ fn probe(role: Role, connection: &dyn Connection) -> BoxFuture<'static, Result<(
     let is_shard = connection.is_shard();
     let answer: BoxFuture<'static, Result<(), BackendError>> = match role {
         Role::Cache => {
-            let reply = connection.get("uid:probe".to_owned());
-            Box::pin(async { reply.await.map(drop) })
+            let key = "uid:probe".to_owned();
+            if connection.gathers() {
+                let reply = connection.get_together(vec![key]);
+                Box::pin(async { reply.await.map(drop) })
+            } else {
+                let reply = connection.get(key);
+                Box::pin(async { reply.await.map(drop) })
+            }
         }
         Role::Persistent => {
             let keys = Arc::from(["i:probe".to_owned()]);

@@ -116,6 +116,11 @@ impl Commands {
         self.read(vec![cmd("GET").arg(key).take()]).await?.next()
     }
 
+    async fn get_together(&self, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, BackendError> {
+        let values: Vec<_> = self.read(vec![cmd("MGET").arg(keys).take()]).await?.next()?;
+        if values.len() == keys.len() { Ok(values) } else { Err(BackendError::Protocol) }
+    }
+
     /// For a list or a hash `MGET` returns "nothing", which would turn a broken value into a guess. `EXISTS`, in the
     /// same round trip, counts the existing keys; only if the counts differ, `GET` reads each key alone.
     pub(super) async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, BackendError> {
@@ -249,6 +254,16 @@ impl Connection for RedisConnection {
     fn get(&self, key: String) -> ReplyFuture<Option<Vec<u8>>> {
         let commands = self.commands.clone();
         async move { commands.get(key).await }.boxed()
+    }
+
+    /// Except of a shard: `MGET` is refused for keys of two slots.
+    fn gathers(&self) -> bool {
+        !self.is_shard
+    }
+
+    fn get_together(&self, keys: Vec<String>) -> ReplyFuture<Vec<Option<Vec<u8>>>> {
+        let commands = self.commands.clone();
+        async move { commands.get_together(&keys).await }.boxed()
     }
 
     fn get_many(&self, keys: Arc<[String]>) -> ReplyFuture<Vec<Option<Vec<u8>>>> {
