@@ -236,7 +236,7 @@ impl DispatcherActor {
         if let Some(Rated { answer, source }) = message.near_hit() {
             return ActorReply::Now(call.handled(Ok(answer), Some((card, source))));
         }
-        let reply = self.scoring.ask(message, deadline);
+        let reply = self.scoring.delegate(message, deadline);
         ActorReply::Later(Box::pin(reply.map(|reply| match reply {
             Ok(Rated { answer, source }) => call.handled(Ok(answer), Some((card, source))),
             Err(unanswered) => call.handled(Err(unanswered.into()), None),
@@ -246,7 +246,7 @@ impl DispatcherActor {
     /// Asks the interests actor.
     fn interests(&self, wanted: &ClientsInterests, call: Call, deadline: Deadline) -> ActorReply<Handled> {
         let clients = wanted.unique_clients();
-        let reply = self.interests.ask(LookUpInterests { clients, deadline }, deadline);
+        let reply = self.interests.delegate(LookUpInterests { clients, deadline }, deadline);
         ActorReply::Later(Box::pin(reply.map(|reply| {
             let outcome = match reply {
                 Ok(found) => found.map(Answer::Interests).map_err(|error| to_call_error(&error)),

@@ -110,12 +110,8 @@ fn a_store_actor_that_is_gone_is_an_outage() {
         let address = {
             let peer = Peer::new(Act::Panic);
             let recipient = peer.mailbox();
-            let _ = recipient
-                .send(GetMany {
-                    keys: std::sync::Arc::default(),
-                    deadline: Deadline::after(Instant::now(), BUDGET),
-                })
-                .await;
+            let deadline = Deadline::after(Instant::now(), BUDGET);
+            let _ = recipient.ask(GetMany { keys: std::sync::Arc::default(), deadline }, deadline).await;
             recipient
         };
         let actor = InterestsActor::new(address).start();

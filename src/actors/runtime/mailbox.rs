@@ -3,14 +3,15 @@
 //! actix does not report how many messages wait for an actor. So each message between actors is wrapped in a [`Sent`],
 //! which increments the gauge when it is sent, and decrements it when its actor takes it or when it is dropped unread.
 //!
-//! A reply that takes time is *handed* over: the asker gets the handler's future and polls it in its own task, where it
-//! waits anyway. That saves a task and a wake-up for each actor on the way, and an asker that leaves drops all work for it.
+//! A reply that takes time is a future. An actor that asks another one is *handed* that future, and makes it a part of its own
+//! reply: so a call is one task, whatever the number of actors on its way. Everyone else is given the result. Either way, an
+//! asker that leaves ends all work for it.
 
 use std::{
+    future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     task::{Poll, ready},
-    thread::{self, ThreadId},
 };
 
 use actix::{
@@ -71,15 +72,18 @@ pub enum ActorReply<T> {
 }
 
 /// The sender of a message, who waits for its reply.
-struct Asker<T> {
-    reply: oneshot::Sender<OnThread<T>>,
-    thread: ThreadId,
+enum Asker<T> {
+    /// Anyone. It waits for the result, as waking it may cost much: it may be on another thread, or below layers of HTTP.
+    Outside(oneshot::Sender<Given<T>>),
+    /// An actor on the same thread.
+    Actor(oneshot::Sender<Given<T>>),
 }
 
-/// An [`ActorReply`] whose future may be moved, but not used, on other threads: actix sends messages between threads.
-enum OnThread<T> {
-    Now(T),
-    Later(SendWrapper<ResponseFuture<T>>),
+/// What an asker is given: the reply, or the rest of the work for it.
+enum Given<T> {
+    Reply(T),
+    /// Messages may be sent to other threads, so this must be `Send`; but actors that ask each other share one thread.
+    Work(SendWrapper<ResponseFuture<T>>),
 }
 
 /// The reply to a message, on the asker's side.
@@ -88,8 +92,8 @@ enum OnThread<T> {
 pub struct Reply<T>(Stage<T>);
 
 enum Stage<T> {
-    /// Until the actor has handled the message.
-    Sent(oneshot::Receiver<OnThread<T>>),
+    /// Until the asker is given something.
+    Sent(oneshot::Receiver<Given<T>>),
     /// The rest of the work.
     Handed(ResponseFuture<T>),
 }
@@ -110,14 +114,6 @@ where
         Self { actor: actor.into(), depth: health.mailbox_depth().clone() }
     }
 
-    /// Sends a message. The current span waits for the reply.
-    pub(in crate::actors) fn send(&self, message: M) -> Reply<M::Result> {
-        let (reply, replied) = oneshot::channel();
-        let asker = Asker { reply, thread: thread::current().id() };
-        self.post(message, Cause::Within(Span::current()), Some(asker));
-        Reply(Stage::Sent(replied))
-    }
-
     /// Sends a message, and waits for its reply until `deadline`. The message is sent at once, before the first poll.
     ///
     /// # Errors
@@ -128,8 +124,35 @@ where
         message: M,
         deadline: Deadline,
     ) -> impl Future<Output = Result<M::Result, Unanswered>> + use<M> {
-        let reply = timeout_at(deadline.instant(), self.send(message));
-        reply.map(|reply| reply.unwrap_or(Err(Unanswered::Late)))
+        until(deadline, self.send(message, Asker::Outside))
+    }
+
+    /// The same from an actor on the same thread, which polls the result as a part of its own reply.
+    ///
+    /// # Panics
+    ///
+    /// When the result is polled on another thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`ask`](Self::ask).
+    pub(in crate::actors) fn delegate(
+        &self,
+        message: M,
+        deadline: Deadline,
+    ) -> impl Future<Output = Result<M::Result, Unanswered>> + use<M> {
+        until(deadline, self.send(message, Asker::Actor))
+    }
+
+    /// The current span waits for the reply.
+    fn send(
+        &self,
+        message: M,
+        asker: fn(oneshot::Sender<Given<M::Result>>) -> Asker<M::Result>,
+    ) -> Reply<M::Result> {
+        let (give, given) = oneshot::channel();
+        self.post(message, Cause::Within(Span::current()), Some(asker(give)));
+        Reply(Stage::Sent(given))
     }
 
     /// Sends a message without waiting for a reply.
@@ -142,6 +165,10 @@ where
         self.depth.inc();
         self.actor.do_send(Sent { message, cause, waiting: Waiting(self.depth.clone()), asker });
     }
+}
+
+fn until<T>(deadline: Deadline, reply: Reply<T>) -> impl Future<Output = Result<T, Unanswered>> {
+    timeout_at(deadline.instant(), reply).map(|reply| reply.unwrap_or(Err(Unanswered::Late)))
 }
 
 impl<M: Message + Send> Clone for Mailbox<M>
@@ -170,7 +197,7 @@ where
         handle: impl FnOnce(M) -> ActorReply<M::Result>,
     ) {
         drop(self.waiting);
-        if self.asker.as_ref().is_some_and(|asker| asker.reply.is_closed()) {
+        if self.asker.as_ref().is_some_and(Asker::has_left) {
             return;
         }
         let span = match &self.cause {
@@ -222,18 +249,34 @@ pub(in crate::actors) use handle_sent;
 // ===== impl Asker =====
 
 impl<T: Send + 'static> Asker<T> {
+    fn has_left(&self) -> bool {
+        match self {
+            Self::Outside(asker) | Self::Actor(asker) => asker.is_closed(),
+        }
+    }
+
     /// Gives the reply to the asker. This fails if the asker no longer waits.
     fn give(self, reply: ActorReply<T>) {
-        let Self { reply: asker, thread } = self;
-        match reply {
-            ActorReply::Now(reply) => _ = asker.send(OnThread::Now(reply)),
-            ActorReply::Later(reply) if thread == thread::current().id() => {
-                _ = asker.send(OnThread::Later(SendWrapper::new(reply)));
+        match (self, reply) {
+            (Self::Outside(asker) | Self::Actor(asker), ActorReply::Now(reply)) => {
+                _ = asker.send(Given::Reply(reply));
             }
-            ActorReply::Later(reply) => {
-                actix::spawn(async { asker.send(OnThread::Now(reply.await)) });
+            (Self::Actor(asker), ActorReply::Later(work)) => {
+                _ = asker.send(Given::Work(SendWrapper::new(work)));
             }
+            (Self::Outside(asker), ActorReply::Later(work)) => drop(actix::spawn(work_for(asker, work))),
         }
+    }
+}
+
+/// Works for an asker, until it has left.
+async fn work_for<T>(mut asker: oneshot::Sender<Given<T>>, mut work: ResponseFuture<T>) {
+    let reply = poll_fn(|cx| match work.as_mut().poll(cx) {
+        Poll::Ready(reply) => Poll::Ready(Some(reply)),
+        Poll::Pending => asker.poll_closed(cx).map(|()| None),
+    });
+    if let Some(reply) = reply.await {
+        _ = asker.send(Given::Reply(reply));
     }
 }
 
@@ -266,8 +309,8 @@ impl<T> Future for Reply<T> {
         let Self(stage) = self.get_mut();
         if let Stage::Sent(reply) = stage {
             match ready!(Pin::new(reply).poll(cx)) {
-                Ok(OnThread::Now(reply)) => return Poll::Ready(Ok(reply)),
-                Ok(OnThread::Later(reply)) => *stage = Stage::Handed(reply.take()),
+                Ok(Given::Reply(reply)) => return Poll::Ready(Ok(reply)),
+                Ok(Given::Work(work)) => *stage = Stage::Handed(work.take()),
                 Err(_) => return Poll::Ready(Err(Unanswered::Lost)),
             }
         }

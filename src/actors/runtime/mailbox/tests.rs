@@ -3,10 +3,14 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
+    thread::{self, ThreadId},
     time::Duration,
 };
 
+use futures_util::future::LocalBoxFuture;
+
 use prometheus::Registry;
+use rstest::rstest;
 use tokio::time::Instant;
 
 use super::*;
@@ -31,7 +35,7 @@ fn a_message_counts_until_it_is_taken_not_until_it_is_answered() {
     paused(async {
         let (health, peer) = (health(), Peer::new(Act::<Ping>::Hang));
         let mailbox = peer.mailbox_of(&health);
-        let waiting = [mailbox.send(Ping), mailbox.send(Ping)];
+        let waiting = [mailbox.send(Ping, Asker::Outside), mailbox.send(Ping, Asker::Outside)];
         mailbox.do_send(Ping);
         assert_eq!(health.mailbox_depth().get(), 3);
         settle().await;
@@ -45,7 +49,7 @@ fn a_message_is_dropped_and_uncounted_when_its_sender_gives_up() {
     paused(async {
         let (health, peer) = (health(), Peer::new(Act::<Ping>::Hang));
         let mailbox = peer.mailbox_of(&health);
-        let mut given_up = Box::pin(mailbox.send(Ping));
+        let mut given_up = Box::pin(mailbox.send(Ping, Asker::Outside));
         assert!((&mut given_up).now_or_never().is_none());
         assert_eq!(health.mailbox_depth().get(), 1);
         drop(given_up);
@@ -59,9 +63,9 @@ fn a_message_to_an_actor_that_fell_does_not_count() {
     paused(async {
         let (health, peer) = (health(), Peer::new(Act::<Ping>::Panic));
         let mailbox = peer.mailbox_of(&health);
-        assert!(mailbox.send(Ping).await.is_err());
+        assert!(mailbox.send(Ping, Asker::Outside).await.is_err());
         // This actor is not supervised.
-        assert!(mailbox.send(Ping).await.is_err());
+        assert!(mailbox.send(Ping, Asker::Outside).await.is_err());
         mailbox.do_send(Ping);
         assert_eq!(health.mailbox_depth().get(), 0);
     });
@@ -99,7 +103,7 @@ impl Handler<Work> for Slow {
         let Self { begun, ended } = self.clone();
         ActorReply::Later(Box::pin(async move {
             begun.fetch_add(1, Relaxed);
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            tokio::time::sleep(SECOND).await;
             assert!(!panics, "as told");
             ended.fetch_add(1, Relaxed);
             thread::current().id()
@@ -117,35 +121,44 @@ impl Slow {
     }
 }
 
+const SECOND: Duration = Duration::from_secs(1);
+
 fn in_seconds(seconds: u64) -> Deadline {
     Deadline::after(Instant::now(), Duration::from_secs(seconds))
 }
 
-#[test]
-fn work_for_an_asker_ends_with_the_asker_and_other_work_goes_on() {
+type Ask = fn(&Mailbox<Work>, Work, Deadline) -> LocalBoxFuture<'static, Result<ThreadId, Unanswered>>;
+
+const OUTSIDE: Ask = |mailbox, work, deadline| Box::pin(mailbox.ask(work, deadline));
+const ACTOR: Ask = |mailbox, work, deadline| Box::pin(mailbox.delegate(work, deadline));
+
+#[rstest]
+fn work_for_an_asker_ends_with_the_asker_and_other_work_goes_on(#[values(OUTSIDE, ACTOR)] ask: Ask) {
     paused(async {
         let slow = Slow::default();
         let mailbox = slow.mailbox();
-        let mut left = Box::pin(mailbox.ask(Work { panics: false }, in_seconds(10)));
-        let late = mailbox.ask(Work { panics: false }, in_seconds(0));
+        let mut leaves = ask(&mailbox, Work { panics: false }, in_seconds(10));
+        let mut late = ask(&mailbox, Work { panics: false }, Deadline::after(Instant::now(), SECOND / 2));
         mailbox.do_send(Work { panics: false });
-        assert!((&mut left).now_or_never().is_none());
         settle().await;
-        assert!((&mut left).now_or_never().is_none());
-        drop(left);
+        assert!((&mut leaves).now_or_never().is_none() && (&mut late).now_or_never().is_none());
+        settle().await;
+        assert_eq!(slow.counts(), (3, 0));
+        drop(leaves);
         assert_eq!(late.await, Err(Unanswered::Late));
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        tokio::time::sleep(2 * SECOND).await;
         assert_eq!(slow.counts(), (3, 1));
     });
 }
 
-#[test]
-fn a_panic_of_a_reply_reaches_neither_the_asker_nor_the_actor() {
+#[rstest]
+fn a_panic_of_a_reply_reaches_neither_the_asker_nor_the_actor(#[values(OUTSIDE, ACTOR)] ask: Ask) {
     paused(async {
         let slow = Slow::default();
         let mailbox = slow.mailbox();
-        assert_eq!(mailbox.ask(Work { panics: true }, in_seconds(10)).await, Err(Unanswered::Lost));
-        assert!(mailbox.ask(Work { panics: false }, in_seconds(10)).await.is_ok());
+        let lost = ask(&mailbox, Work { panics: true }, in_seconds(10));
+        assert_eq!(lost.await, Err(Unanswered::Lost));
+        assert!(ask(&mailbox, Work { panics: false }, in_seconds(10)).await.is_ok());
     });
 }
 
