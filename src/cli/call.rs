@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //!
-//! - `target`: URL, identity and deadline
+//! - `target`: URL, caller with its salt or token, and deadline
 //! - `one`: a single call, for people or as JSON
 //! - `batch`: a file of calls; `line` reads one of them, `result` writes one, `summary` counts them
 
