@@ -208,7 +208,7 @@ mod tests {
     #[case::admin_and_account("token --admin --account A", ErrorKind::ArgumentConflict)]
     #[case::no_file("interests import", ErrorKind::MissingRequiredArgument)]
     #[case::other_format("interests import x --format xml", ErrorKind::InvalidValue)]
-    #[case::call_alone("call", ErrorKind::MissingRequiredArgument)]
+    #[case::call_alone("call", ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand)]
     #[case::score_both_ways("call online_score --phone 7 --arguments {}", ErrorKind::ArgumentConflict)]
     #[case::explain_raw("call online_score --explain --arguments {}", ErrorKind::ArgumentConflict)]
     #[case::card_alone("card", ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand)]

@@ -24,9 +24,10 @@ pub(in crate::cli) const TOKEN_VARIABLE: &str = "SCORING_TOKEN";
 
 // No doc comment: clap would make it the description of the command.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Caller")]
 pub(super) struct Target {
     /// The service's URL; calls are posted to /method below it. https:// uses the system's certificates.
-    #[arg(long, global = true, default_value = "http://127.0.0.1:8080")]
+    #[arg(long, global = true, default_value = "http://127.0.0.1:8080", help_heading = "Service")]
     url: String,
     /// The partner's account; empty unless given. In a batch: for lines without one.
     #[arg(long, global = true)]
@@ -42,7 +43,7 @@ pub(super) struct Target {
     #[arg(long, global = true)]
     admin: bool,
     /// Time for a call, with all its tries and waits, 1ms to 1h.
-    #[arg(long, global = true, default_value = "5s", value_parser = deadline)]
+    #[arg(long, global = true, default_value = "5s", value_parser = deadline, help_heading = "Service")]
     deadline: Duration,
 }
 
