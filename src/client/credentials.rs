@@ -18,7 +18,7 @@ pub struct Credentials(Kind);
 
 #[derive(Debug, Clone)]
 enum Kind {
-    Salts(Authenticator),
+    Salts(Box<Authenticator>),
     Token { identity: Identity, token: SecretString },
 }
 
@@ -27,7 +27,7 @@ enum Kind {
 impl Credentials {
     /// The service's own salts, which sign for every partner that is not registered, and for the admin.
     pub fn salts(authenticator: Authenticator) -> Self {
-        Self(Kind::Salts(authenticator))
+        Self(Kind::Salts(Box::new(authenticator)))
     }
 
     /// A token that the partner was given, as `scoring-api partners new` or `scoring-api token` prints it: 128 hex digits.
