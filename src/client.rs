@@ -2,26 +2,31 @@
 //! errors.
 //!
 //! ```no_run
-//! # use scoring_api::{client::*, domain::Authenticator};
-//! # async fn example(authenticator: Authenticator) -> Result<(), Box<dyn std::error::Error>> {
-//! let client = Client::new("http://127.0.0.1:8080".parse()?, authenticator, Policy::default())?;
-//! let partner = Identity::new("horns&hoofs", "h&f");
+//! # use scoring_api::client::*;
+//! # async fn example(token: String) -> Result<(), Box<dyn std::error::Error>> {
+//! let credentials = Credentials::token("acme", "shop", token);
+//! let client = Client::new("http://127.0.0.1:8080".parse()?, credentials, Policy::default())?;
+//! let partner = Identity::new("acme", "shop");
 //! let person = Person { phone: Some("79175002040".into()), email: Some("a@b".into()), ..Person::default() };
 //! let score = client.online_score(&partner, &person).await?;
 //! # Ok(())
 //! # }
 //! ```
 //!
+//! A registered partner signs with the token that it was given; [`Credentials::salts`] is for holders of the service's
+//! own salts.
+//!
 //! # Layout
 //!
 //! - `call`: a call, and its caller
+//! - `credentials`: the salts or the token that sign calls
 //! - `answer`: answers, classified by status and shape
 //! - `error`: all errors
-//! - `retry`: tries within one deadline; `retry_after`: the header
 //! - `retry`: tries within one deadline; `retry_after`: the header
 
 mod answer;
 mod call;
+mod credentials;
 mod error;
 mod retry;
 mod retry_after;
@@ -41,10 +46,11 @@ use reqwest::{
     header::{CONTENT_TYPE, HeaderName, RETRY_AFTER},
     redirect,
 };
+use secrecy::ExposeSecret;
 
 use crate::{
     backoff::Backoff,
-    domain::{Authenticator, Explained, Score},
+    domain::{Explained, Score},
     resolver::Resolver,
     trust, wall_clock,
 };
@@ -52,6 +58,7 @@ use crate::{
 pub use self::{
     answer::{CallAnswer, InterestsById},
     call::{Call, Identity, InvalidHeader, Person},
+    credentials::Credentials,
     error::{BuildError, ClientError, FieldFault, Transport, Unexpected},
 };
 
@@ -78,7 +85,7 @@ pub struct Policy {
 pub struct Client {
     http: reqwest::Client,
     endpoint: Url,
-    authenticator: Authenticator,
+    credentials: Credentials,
     policy: Policy,
     repeats: AtomicU64,
 }
@@ -107,8 +114,8 @@ impl Client {
     /// # Errors
     ///
     /// If `url` is neither `http` nor `https`, or, for `https`, the system's certificates cannot be used.
-    pub fn new(url: Url, authenticator: Authenticator, policy: Policy) -> Result<Self, BuildError> {
-        Self::with_resolver(url, authenticator, policy, Resolver::system())
+    pub fn new(url: Url, credentials: impl Into<Credentials>, policy: Policy) -> Result<Self, BuildError> {
+        Self::with_resolver(url, credentials, policy, Resolver::system())
     }
 
     /// The same, with a resolver for names.
@@ -118,7 +125,7 @@ impl Client {
     /// As [`Client::new`].
     pub fn with_resolver(
         url: Url,
-        authenticator: Authenticator,
+        credentials: impl Into<Credentials>,
         policy: Policy,
         resolver: Resolver,
     ) -> Result<Self, BuildError> {
@@ -138,7 +145,7 @@ impl Client {
             .no_proxy()
             .build()
             .map_err(BuildError::Http)?;
-        Ok(Self { http, endpoint, authenticator, policy, repeats: AtomicU64::new(0) })
+        Ok(Self { http, endpoint, credentials: credentials.into(), policy, repeats: AtomicU64::new(0) })
     }
 
     /// The score of a person.
@@ -190,20 +197,20 @@ impl Client {
         self.repeats.load(Relaxed)
     }
 
-    /// Whether the login is the admin's.
-    pub fn admin(&self) -> Identity {
-        Identity::new("", self.authenticator.admin_login())
+    /// The credentials that it signs with.
+    pub fn credentials(&self) -> &Credentials {
+        &self.credentials
     }
 
     async fn attempt(&self, call: &Call) -> Result<CallAnswer, ClientError> {
         let now = wall_clock::now();
-        let token = self.authenticator.token(&call.identity.account, &call.identity.login, now);
+        let token = self.credentials.sign(&call.identity, now)?;
         let mut request = self
             .http
             .post(self.endpoint.clone())
             .header(CONTENT_TYPE, "application/json")
             .header(REQUEST_ID, call.request_id())
-            .body(call.body(&token));
+            .body(call.body(token.expose_secret()));
         if let Some(traceparent) = &call.traceparent {
             request = request.header(TRACEPARENT, traceparent);
         }

@@ -1,4 +1,6 @@
-//! `completions` and `man`: generated from the definition of the command line.
+//! `completions` and `man`: generated from the definition of the command line; `manual` adds examples and variables.
+
+mod manual;
 
 use clap::{Args, Command};
 use clap_complete::Shell;
@@ -26,8 +28,7 @@ pub(super) fn completions(args: &CompletionsArgs, mut command: Command) -> Resul
 }
 
 pub(super) fn man(args: &ManArgs, command: Command) -> Result<(), Failure> {
-    let mut page = Vec::new();
-    clap_mangen::Man::new(find(command, &args.path)?).render(&mut page)?;
+    let page = manual::page(find(command, &args.path)?, &args.path.join(" "))?;
     Ok(output::print(&String::from_utf8_lossy(&page))?)
 }
 

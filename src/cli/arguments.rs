@@ -16,6 +16,7 @@ const LONGEST: u64 = 64 << 20;
 
 // No doc comment: clap would make it the description of the command.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Person")]
 pub(super) struct PersonArgs {
     /// 11 digits, the first a 7.
     #[arg(long, value_parser = hidden, conflicts_with = "arguments")]

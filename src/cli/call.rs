@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //!
-//! - `target`: URL, identity and deadline
+//! - `target`: URL, caller with its salt or token, and deadline
 //! - `one`: a single call, for people or as JSON
 //! - `batch`: a file of calls; `line` reads one of them, `result` writes one, `summary` counts them
 
@@ -15,13 +15,18 @@ mod target;
 
 use clap::{Args, Subcommand};
 
+pub(super) use self::target::TOKEN_VARIABLE;
 use self::{batch::BatchArgs, one::OneArgs, target::Target};
 use super::{arguments, failure::Failure};
 use crate::{config::Settings, domain::Method};
 
 /// One call, or a file of them.
 #[derive(Debug, Args)]
-#[command(subcommand_negates_reqs = true)]
+#[command(
+    arg_required_else_help = true,
+    override_usage = "scoring-api call [OPTIONS] <METHOD>\n       scoring-api call [OPTIONS] --batch <FILE>",
+    subcommand_help_heading = "Methods"
+)]
 pub(super) struct CallArgs {
     #[command(subcommand)]
     method: Option<MethodArgs>,
@@ -43,23 +48,26 @@ enum MethodArgs {
 
 pub(super) fn run(args: CallArgs, settings: &Settings) -> Result<(), Failure> {
     let CallArgs { method, target, batch } = args;
-    let client = target.client(settings)?;
+    let client = || target.client(settings);
     match (method, batch.file) {
         (None, Some(file)) => {
-            batch::run(&file, batch.concurrency, client, target.identity_of_lines(settings)?)
+            batch::run(&file, batch.concurrency, client()?, target.identity_of_lines(settings)?)
         }
         (Some(_), Some(_)) => Err(Failure::Usage("--batch FILE says which methods to call".to_owned())),
         (Some(MethodArgs::OnlineScore(args)), None) => {
             let OneArgs { arguments: given, .. } = &args.one;
             let arguments = arguments::arguments(given.as_ref(), || args.to_json())?;
-            one::run(&client, &target, settings, Method::OnlineScore, arguments, &args.one)
+            one::run(&client()?, &target, settings, Method::OnlineScore, arguments, &args.one)
         }
         (Some(MethodArgs::ClientsInterests(args)), None) => {
             let OneArgs { arguments: given, .. } = &args.one;
             let arguments = arguments::arguments(given.as_ref(), || args.to_json())?;
-            one::run(&client, &target, settings, Method::ClientsInterests, arguments, &args.one)
+            one::run(&client()?, &target, settings, Method::ClientsInterests, arguments, &args.one)
         }
-        // clap demands one of them.
-        (None, None) => Err(Failure::Usage("name a method, or a file with --batch".to_owned())),
+        (None, None) => {
+            let names: Vec<_> = Method::ALL.iter().map(|method| method.as_str()).collect();
+            let names = names.join(" or ");
+            Err(Failure::Usage(format!("name a method, {names}, or a file of calls with --batch FILE")))
+        }
     }
 }

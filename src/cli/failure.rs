@@ -87,7 +87,8 @@ impl Failure {
     /// Names the place of the setting that is at fault, as the faults of a configuration do.
     pub(super) fn build(source: BuildError, settings: &Settings) -> Self {
         let origin = match &source {
-            BuildError::Listen { key, .. } => settings.origin(key),
+            // The address is at fault rather than its place; `--set` alone would name no key.
+            BuildError::Listen { key, .. } => settings.origin(key).filter(|origin| *origin != "--set"),
             BuildError::Tls(error) => settings.origin(error.key),
             BuildError::Auth(_) | BuildError::PublicSalts(_) | BuildError::Metrics(_) => None,
         };
@@ -114,6 +115,12 @@ impl Failure {
     fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::Auth(_) | Self::Usage(_) => USAGE,
+            // The port may be free later, so a supervisor may try again; any other address needs a change.
+            Self::Build { source: BuildError::Listen { source, .. }, .. }
+                if source.kind() == io::ErrorKind::AddrInUse =>
+            {
+                FAILED
+            }
             Self::Build {
                 source:
                     BuildError::Listen { .. }

@@ -12,6 +12,7 @@ use crate::config::Settings;
 
 // Not a doc comment: clap would use it as the description of every command.
 #[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Settings")]
 pub(super) struct Source {
     /// Read settings from this TOML file; config/default.toml documents every key.
     #[arg(long, value_name = "FILE")]

@@ -10,7 +10,7 @@ use crate::{
     trace::TraceContext,
 };
 
-/// The caller. The token follows from it, by the client's salts.
+/// The caller. The client's [`Credentials`](super::Credentials) sign for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// The partner's account; may be empty.

@@ -22,9 +22,12 @@ pub enum ClientError {
     /// 400: the service could not read the request, for this reason. A bug of the client, or of a proxy between them.
     #[error("{0}")]
     BadRequest(String),
-    /// 403: the token does not match. Account, login or salt may be wrong; the service does not say which.
+    /// 403: the token does not match. Account, login, salt or token may be wrong; the service does not say which.
     #[error("the token does not match")]
     Forbidden,
+    /// Nothing was sent: the client's token belongs to another account and login.
+    #[error("not sent: the token belongs to another account and login")]
+    OtherCaller,
     /// 404: the URL does not lead to this service.
     #[error("there is no scoring service at this URL")]
     NotFound,
@@ -134,7 +137,7 @@ impl ClientError {
             Self::HeadTooLarge => Some(431),
             Self::Internal => Some(500),
             Self::Unavailable { .. } => Some(503),
-            Self::Unexpected(_) | Self::Transport(_) | Self::DeadlineExceeded => None,
+            Self::OtherCaller | Self::Unexpected(_) | Self::Transport(_) | Self::DeadlineExceeded => None,
         }
     }
 
@@ -148,6 +151,7 @@ impl ClientError {
             Self::Transport(_) => Some(Duration::ZERO),
             Self::BadRequest(_)
             | Self::Forbidden
+            | Self::OtherCaller
             | Self::NotFound
             | Self::WrongVerb
             | Self::TooLarge

@@ -15,7 +15,7 @@ use wiremock::{
 };
 
 use super::*;
-use crate::domain::AuthPolicy;
+use crate::domain::{AuthPolicy, Authenticator};
 
 /// By hashlib, of `horns&hoofs` + `h&f` + `Otus`.
 const TOKEN: &str = "55cc9ce545bcd144300fe9efc28e65d415b923ebb6be1e19d2750a2c03e80dd209a27954dca045e5bb12418e7d89b6d718a9e35af34e14e1d5bcd5a08f21fc95";
@@ -89,6 +89,24 @@ async fn a_score_is_asked_for_as_the_contract_has_it() {
 }
 
 #[tokio::test]
+async fn a_token_is_sent_unchanged_and_for_its_own_caller_only() {
+    let body = json!({"code": 200, "response": {"score": 3.0}});
+    let server = answering(ResponseTemplate::new(200).set_body_json(body)).await;
+    let credentials = Credentials::token("acme", "shop", "the token");
+    let client = Client::new(server.uri().parse().unwrap(), credentials, quick()).unwrap();
+    let acme = Identity::new("acme", "shop");
+    assert_eq!(client.online_score(&acme, &person()).await.unwrap().value(), 3.0);
+    let error = client.online_score(&identity(), &person()).await.unwrap_err();
+    assert_eq!((error.code(), error.may_pass_after(), client.repeats()), (None, None, 0));
+    assert!(matches!(error, ClientError::OtherCaller), "{error:?}");
+    let sent = server.received_requests().await.unwrap();
+    assert_eq!(sent.len(), 1);
+    let sent: Value = sent[0].body_json().unwrap();
+    assert_eq!([&sent["account"], &sent["login"], &sent["token"]], ["acme", "shop", "the token"]);
+    assert!(!format!("{client:?}").contains("the token"));
+}
+
+#[tokio::test]
 async fn an_answer_with_reasons_is_typed() {
     let response = json!({"score": 190.0, "reasons": ["R-AGE-2"], "card": "2026-11-a"});
     let body = json!({"code": 200, "response": response});
@@ -138,9 +156,12 @@ async fn the_admin_signs_for_the_hour() {
     let body = json!({"code": 200, "response": {"score": 42}});
     let server = answering(ResponseTemplate::new(200).set_body_json(body)).await;
     let client = client_of(&server.uri(), quick());
-    assert_eq!(client.online_score(&client.admin(), &person()).await.unwrap().value(), 42.0);
+    assert_eq!(
+        client.online_score(&client.credentials().admin().unwrap(), &person()).await.unwrap().value(),
+        42.0
+    );
     let sent: Value = server.received_requests().await.unwrap()[0].body_json().unwrap();
-    let hour = |now| client.authenticator.admin_token(now);
+    let hour = |now| authenticator().admin_token(now);
     let now = wall_clock::now();
     assert!(
         [now, now - chrono::TimeDelta::minutes(1)]
@@ -364,8 +385,7 @@ async fn a_refused_connection_is_reported_with_its_cause() {
 #[case::no_host("mailto:someone")]
 #[case::other_scheme("redis://127.0.0.1")]
 fn a_url_of_another_kind_is_refused(#[case] url: &str) {
-    let auth = client_of("http://127.0.0.1:1", quick()).authenticator;
-    assert!(matches!(Client::new(url.parse().unwrap(), auth, quick()), Err(BuildError::Url)));
+    assert!(matches!(Client::new(url.parse().unwrap(), authenticator(), quick()), Err(BuildError::Url)));
 }
 
 #[tokio::test]

@@ -31,6 +31,14 @@ pub enum Problem {
         /// A key with nearly that name.
         suggestion: Option<String>,
     },
+    /// A variable with one underscore between section and key.
+    #[error(
+        "not read, because section and key need two underscores between them; the variable is {variable}"
+    )]
+    OneUnderscore {
+        /// The name that is read.
+        variable: String,
+    },
     /// The value has the wrong type.
     #[error("expected {expected}, got {got}")]
     WrongType {

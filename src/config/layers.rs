@@ -75,7 +75,8 @@ impl Layers {
     }
 
     /// Only variables with the prefix and a `__` count: for a service named `scoring-…`, Kubernetes itself sets
-    /// `SCORING_…_PORT` and similar variables.
+    /// `SCORING_…_PORT` and similar variables, and `SCORING_TOKEN` is for `call`. A key with single underscores throughout is
+    /// an error: it would leave the service on the default store, for example.
     pub(super) fn add_environment(
         &mut self,
         variables: impl IntoIterator<Item = (OsString, OsString)>,
@@ -83,9 +84,11 @@ impl Layers {
     ) {
         for (name, value) in variables {
             let name = name.to_string_lossy().into_owned();
-            let Some(path) = name.strip_prefix(PREFIX).filter(|path| path.contains("__")) else {
+            let Some(path) = name.strip_prefix(PREFIX) else { continue };
+            if !path.contains("__") {
+                self.one_underscore(&name, errors);
                 continue;
-            };
+            }
             let key = path.replace("__", ".").to_lowercase();
             let origin = Origin::Environment(name.clone());
             match value.into_string() {
@@ -193,6 +196,15 @@ impl Layers {
             Origin::BuiltIn | Origin::File { .. } | Origin::Flag => near.to_owned(),
         });
         errors.add(origin, key.to_owned(), Problem::UnknownKey { suggestion });
+    }
+
+    /// Adds an error if `name` is a key's variable, but for an underscore.
+    fn one_underscore(&self, name: &str, errors: &mut ConfigErrors) {
+        let meant = |entry: &&Entry| variable(&entry.key).replace("__", "_").eq_ignore_ascii_case(name);
+        if let Some(Entry { key, .. }) = self.0.iter().find(meant) {
+            let problem = Problem::OneUnderscore { variable: variable(key) };
+            errors.add(Origin::Environment(name.to_owned()), key.clone(), problem);
+        }
     }
 
     /// The key that was probably meant by `key`: a letter or two different, or without its section.

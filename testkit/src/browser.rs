@@ -75,6 +75,22 @@ impl Browser {
         self.command("/url", json!({ "url": url })).await;
     }
 
+    /// Sets the size of the window.
+    pub async fn resize(&self, width: u32, height: u32) {
+        self.command("/window/rect", json!({"width": width, "height": height})).await;
+    }
+
+    /// Runs `script` in each page that is opened from now on, before the page's own scripts.
+    pub async fn run_first(&self, script: &str) {
+        self.devtools("Page.addScriptToEvaluateOnNewDocument", json!({ "source": script })).await;
+    }
+
+    /// Lets pages see a system that is set to dark colours.
+    pub async fn prefer_dark(&self) {
+        let features = json!([{"name": "prefers-color-scheme", "value": "dark"}]);
+        self.devtools("Emulation.setEmulatedMedia", json!({ "features": features })).await;
+    }
+
     /// Runs the body of a JavaScript function in the page, and returns its result.
     pub async fn run(&self, script: &str) -> Value {
         self.command("/execute/sync", json!({"script": script, "args": []})).await
@@ -98,6 +114,11 @@ impl Browser {
     pub async fn screenshot(&self) -> String {
         let answer = self.client.get(format!("{}/screenshot", self.session)).send().await.unwrap();
         answer.json::<Value>().await.unwrap()["value"].as_str().unwrap().to_owned()
+    }
+
+    /// A command of Chromium's own protocol.
+    async fn devtools(&self, command: &str, params: Value) {
+        self.command("/goog/cdp/execute", json!({"cmd": command, "params": params})).await;
     }
 
     async fn command(&self, path: &str, body: Value) -> Value {

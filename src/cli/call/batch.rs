@@ -50,10 +50,11 @@ const CALLS_OF_UNKNOWN: &str = "calling {spinner} {msg}";
 
 // No doc comment: clap would make it the description of the command.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Batch")]
 pub(super) struct BatchArgs {
     /// Make the calls in this file, a JSON object a line; - is standard input. Prints an outcome a line, in their
     /// order.
-    #[arg(id = "batch", long = "batch", value_name = "FILE", required = true)]
+    #[arg(id = "batch", long = "batch", value_name = "FILE")]
     pub(super) file: Option<PathBuf>,
     /// Calls of a batch in flight at the same time, 1 to 4096.
     #[arg(long, value_name = "N", default_value = "32", value_parser = concurrency)]

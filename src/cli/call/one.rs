@@ -24,9 +24,10 @@ use crate::{
 
 // No doc comment: clap would make it the description of the command.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Answer")]
 pub(super) struct OneArgs {
     /// Send these arguments, a JSON object, unchanged; - reads them from standard input.
-    #[arg(long, value_name = "JSON", value_parser = hidden)]
+    #[arg(long, value_name = "JSON", value_parser = hidden, help_heading = "Arguments as JSON")]
     pub(super) arguments: Option<Redacted<String>>,
     /// Print the answer as JSON, as the service sends it (the default unless standard output is a terminal).
     #[arg(long)]
@@ -35,10 +36,10 @@ pub(super) struct OneArgs {
     #[arg(long, conflicts_with = "json")]
     text: bool,
     /// The id under which the service logs the call, 1 to 128 visible ASCII characters; random unless given.
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", help_heading = "Tracing")]
     request_id: Option<String>,
     /// Make the call part of this trace (W3C Trace Context).
-    #[arg(long)]
+    #[arg(long, help_heading = "Tracing")]
     traceparent: Option<String>,
 }
 
@@ -48,7 +49,7 @@ pub(super) struct ScoreArgs {
     #[command(flatten)]
     person: PersonArgs,
     /// Ask for the reasons of the score too. A service answers with them if it has scoring.explain = true.
-    #[arg(long, conflicts_with = "arguments")]
+    #[arg(long, conflicts_with = "arguments", help_heading = "Answer")]
     explain: bool,
     #[command(flatten)]
     pub(super) one: OneArgs,
@@ -58,11 +59,11 @@ pub(super) struct ScoreArgs {
 #[derive(Debug, Args)]
 pub(super) struct InterestsArgs {
     /// Ids of clients.
-    #[arg(required_unless_present = "arguments", conflicts_with = "arguments")]
+    #[arg(required_unless_present = "arguments", conflicts_with = "arguments", help_heading = "Clients")]
     #[arg(allow_negative_numbers = true, value_name = "ID")]
     ids: Vec<i64>,
     /// DD.MM.YYYY; the answer does not depend on it.
-    #[arg(long, conflicts_with = "arguments")]
+    #[arg(long, conflicts_with = "arguments", help_heading = "Clients")]
     date: Option<String>,
     #[command(flatten)]
     pub(super) one: OneArgs,

@@ -159,10 +159,27 @@ fn a_share_can_be_written_as_any_number(#[case] given: Given, #[case] expected: 
 #[case::other_program("PATH", "/bin")]
 #[case::kubernetes_port("SCORING_API_PORT", "tcp://10.0.0.1:8080")]
 #[case::kubernetes_host("SCORING_API_SERVICE_HOST", "10.0.0.1")]
+#[case::kubernetes_short_host("SCORING_SERVICE_HOST", "10.0.0.1")]
+#[case::kubernetes_short_port("SCORING_PORT", "tcp://10.0.0.1:8080")]
+#[case::kubernetes_named_port("SCORING_SERVICE_PORT_HTTP", "8080")]
+#[case::kubernetes_link("SCORING_PORT_8080_TCP_ADDR", "10.0.0.1")]
+#[case::kubernetes_store("SCORING_STORE_PORT_6379_TCP", "tcp://10.0.0.1:6379")]
+#[case::token_of_call("SCORING_TOKEN", "hunter2")]
 #[case::lower_case_prefix("scoring_store__url", "x")]
 #[case::prefix_inside("MY_SCORING_STORE__URL", "x")]
 fn a_variable_that_is_not_ours_is_left_alone(#[case] name: &str, #[case] value: &str) {
     given().env(name, value).ok();
+}
+
+/// Kubernetes derives a variable from the name of each service, by a fixed list of endings.
+#[test]
+fn no_service_link_of_kubernetes_looks_like_a_key() {
+    const ENDINGS: [&str; 7] = ["_host", "_port", "_proto", "_addr", "_tcp", "_udp", "_sctp"];
+    for entry in Layers::built_in().unwrap().entries() {
+        let flat = entry.key.replace('.', "_");
+        let looks_like_one = ENDINGS.iter().any(|ending| flat.ends_with(ending));
+        assert!(!looks_like_one && !flat.contains("service_port_"), "{}", entry.key);
+    }
 }
 
 #[rstest]

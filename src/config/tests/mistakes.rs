@@ -114,6 +114,26 @@ fn a_file_that_cannot_be_read_is_named(#[case] path: &str) {
     ".client_ids: unknown key, did you mean SCORING_LIMITS__CLIENT_IDS?"
 )]
 #[case::no_key("SCORING_STORE__", "1", "store.: unknown key")]
+#[case::one_underscore(
+    "SCORING_STORE_URL",
+    "hunter2",
+    "store.url: not read, because section and key need two underscores between them; the variable is SCORING_STORE__URL"
+)]
+#[case::one_underscore_and_a_longer_key(
+    "SCORING_AUTH_SALT_FILE",
+    "/x",
+    "auth.salt_file: not read, because section and key need two underscores between them; the variable is SCORING_AUTH__SALT_FILE"
+)]
+#[case::one_underscore_in_a_section_of_a_section(
+    "SCORING_HTTP_TLS_CERT",
+    "/x",
+    "http.tls.cert: not read, because section and key need two underscores between them; the variable is SCORING_HTTP__TLS__CERT"
+)]
+#[case::one_underscore_and_lower_case(
+    "SCORING_store_url",
+    "memory:",
+    "store.url: not read, because section and key need two underscores between them; the variable is SCORING_STORE__URL"
+)]
 #[case::not_an_integer(
     "SCORING_STORE__ATTEMPTS",
     "three",

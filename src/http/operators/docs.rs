@@ -3,6 +3,8 @@
 //! The page is Swagger UI, from a crate that contains it: nothing is fetched from another host. The page calls its
 //! own origin, so the operators' listener also accepts `POST /method` and sends it to a worker's dispatcher. This
 //! works through any mapping of ports, and the public listener needs no CORS.
+//!
+//! The page's fields sign calls in the browser (`docs/sign.js`): the salt stays there, and only the token is sent.
 
 use std::{
     io::{Cursor, Read},
@@ -84,6 +86,14 @@ pub(super) async fn page() -> HttpResponse {
 
 pub(super) async fn start() -> HttpResponse {
     file("text/javascript; charset=utf-8", FRESH, include_str!("docs/start.js"))
+}
+
+pub(super) async fn sign() -> HttpResponse {
+    file("text/javascript; charset=utf-8", FRESH, include_str!("docs/sign.js"))
+}
+
+pub(super) async fn page_style() -> HttpResponse {
+    file("text/css; charset=utf-8", FRESH, include_str!("docs/page.css"))
 }
 
 pub(super) async fn script() -> HttpResponse {

@@ -17,6 +17,8 @@ pub(in crate::http) fn configure(config: &mut ServiceConfig) {
         .service(get("/openapi.json", docs::document))
         .service(get("/docs", docs::page))
         .service(get("/docs/start.js", docs::start))
+        .service(get("/docs/sign.js", docs::sign))
+        .service(get("/docs/page.css", docs::page_style))
         .service(get("/docs/swagger-ui-bundle.js", docs::script))
         .service(get("/docs/swagger-ui.css", docs::style))
         .service(

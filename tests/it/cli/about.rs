@@ -5,8 +5,19 @@ use serde_json::Value;
 
 use super::process::Sandbox;
 
-const SUBCOMMANDS: [&str; 10] =
-    ["serve", "check-config", "probe", "token", "call", "openapi", "completions", "man", "interests", "card"];
+const SUBCOMMANDS: [&str; 11] = [
+    "partners",
+    "serve",
+    "check-config",
+    "probe",
+    "token",
+    "call",
+    "openapi",
+    "completions",
+    "man",
+    "interests",
+    "card",
+];
 
 #[rstest]
 #[case::bash("bash")]
@@ -18,7 +29,8 @@ const SUBCOMMANDS: [&str; 10] =
 async fn completions_know_every_subcommand(#[case] shell: &str) {
     let ended = Sandbox::new().run(&["completions", shell]).await;
     let script = ended.succeeded();
-    let deeper = ["online_score", "clients_interests", "import", "compare", "--explain", "--set"];
+    let deeper =
+        ["online_score", "clients_interests", "import", "compare", "--explain", "--set", "--token-file"];
     for word in SUBCOMMANDS.iter().chain(&deeper) {
         // fish writes long options without their dashes.
         assert!(script.contains(word.trim_start_matches('-')), "{word}");
@@ -45,8 +57,29 @@ async fn each_subcommand_has_a_manual_page_of_its_own() {
     for word in [".TH scoring-api-call-online_score 1", "--phone", "--deadline", "--config"] {
         assert!(page.contains(word), "{word}: {page}");
     }
+    for section in ["CALLER", "SERVICE", "PERSON", "ANSWER", "TRACING", "SETTINGS", "ENVIRONMENT", "EXAMPLES"]
+    {
+        assert!(page.contains(&format!("\n.SH {section}\n")), "{section}: {page}");
+    }
+    assert!(page.contains("SCORING_TOKEN") && page.contains("SCORING_STORE__URL"), "{page}");
     let unknown = sandbox.run(&["man", "call", "score"]).await;
     assert_eq!(unknown.failed(2), ["call has no subcommand \"score\""]);
+}
+
+#[tokio::test]
+async fn call_alone_lists_its_methods_and_groups_its_options() {
+    let ended = Sandbox::new().run(&["call"]).await;
+    assert_eq!((ended.code, ended.out.as_str()), (Some(2), ""), "{ended:?}");
+    for line in
+        ["Methods:", "  online_score ", "  clients_interests ", "Caller:", "Service:", "Batch:", "Settings:"]
+    {
+        assert!(ended.err.lines().any(|found| found.starts_with(line)), "{line}: {ended:?}");
+    }
+    let ended = Sandbox::new().run(&["call", "--login", "shop"]).await;
+    assert_eq!(
+        ended.failed(2),
+        ["name a method, online_score or clients_interests, or a file of calls with --batch FILE"]
+    );
 }
 
 #[tokio::test]

@@ -96,6 +96,9 @@ async fn a_refusal_is_told_with_the_id_that_the_service_logs() {
 #[case::no_url(&["--url", "secret", "--admin", "online_score"], "--url: must be an http or https URL, such as http://127.0.0.1:8080")]
 #[case::no_json(&["--admin", "online_score", "--arguments", "{secret"], "--arguments: not JSON, see line 1, column 2")]
 #[case::request_id(&["--admin", "online_score", "--request-id", "a b"], "a request id is 1 to 128 visible ASCII characters")]
+#[case::admin_with_a_token(&["--admin", "--token-file", "x", "online_score"], "--admin signs with auth.admin_salt: leave out --token-file, or name the token's owner with --account and --login in place of --admin")]
+#[case::two_signatures(&["--set", "auth.salt=secret", "--token-file", "x", "--login", "l", "online_score"], "--token-file and --set auth.salt both say how to sign; leave one of them out")]
+#[case::no_token_file(&["--token-file", "nowhere", "--login", "l", "online_score"], "--token-file: nowhere: cannot be read: No such file or directory (os error 2)")]
 #[case::both(&["--batch", "-", "--admin", "online_score"], "--batch FILE says which methods to call")]
 #[tokio::test]
 async fn a_wrong_command_line_is_told_and_shows_no_secret(#[case] words: &[&str], #[case] message: &str) {

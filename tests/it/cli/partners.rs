@@ -78,6 +78,73 @@ fn calls(service: &Process) -> Vec<Value> {
     lines.filter(|line| line["message"] == "call").collect()
 }
 
+/// `call` as `acme/shop` with `more` arguments, and with this text in SCORING_TOKEN.
+async fn call(sandbox: &Sandbox, address: &str, variable: Option<&str>, more: &[&str]) -> Ended {
+    let url = format!("http://{address}");
+    let target = ["call", "--url", &url, "--account", "acme", "--deadline", "30s"];
+    let person = ["online_score", "--gender", "1", "--birthday", "01.01.2000"];
+    let mut command = sandbox.command(&[target.as_slice(), more, &person].concat());
+    command.envs(variable.map(|token| ("SCORING_TOKEN", token)));
+    sandbox.spawn(command).ended().await
+}
+
+#[tokio::test]
+async fn a_partner_calls_with_its_token_and_without_the_salt() {
+    const ANSWER: &str = "{\"code\":200,\"response\":{\"score\":1.5}}\n";
+    let sandbox = Sandbox::new();
+    let token = register(&sandbox, "acme", "shop").await;
+    sandbox.write("token", format!("{token}\n"));
+    sandbox.write("other", format!("{}\n", "0".repeat(128)));
+    sandbox.write("salt", "hunter2\n");
+    let (_service, address) = serve(&sandbox, &["auth.salt=secret", "auth.shared_salt=false"]).await;
+    let shop = ["--login", "shop"];
+    let with = |file| [shop.as_slice(), &["--token-file", file]].concat();
+
+    assert_eq!(call(&sandbox, &address, None, &with("token")).await.succeeded(), ANSWER);
+    assert_eq!(call(&sandbox, &address, Some(&token), &shop).await.succeeded(), ANSWER);
+    let other = "0".repeat(128);
+    assert_eq!(
+        call(&sandbox, &address, Some(&other), &with("token")).await.succeeded(),
+        ANSWER,
+        "the file goes before the variable"
+    );
+    for (variable, options) in
+        [(None, shop.to_vec()), (Some(&*token), with("other")), (Some(&*other), shop.to_vec())]
+    {
+        let ended = call(&sandbox, &address, variable, &options).await;
+        assert!(ended.failed(1)[0].starts_with("the token does not match"), "{ended:?}");
+        assert!(!ended.err.contains(&token) && !ended.err.contains(&other), "{ended:?}");
+    }
+    let ended = call(&sandbox, &address, None, &with("salt")).await;
+    let expected =
+        "--token-file: not a token: expected 128 lower-case hex digits, as `scoring-api partners new` prints";
+    assert_eq!(ended.failed(2), [expected]);
+
+    let line = json!({"method": "clients_interests", "arguments": {"client_ids": [1]}});
+    let mut of_another = line.clone();
+    of_another["login"] = "web".into();
+    let url = format!("http://{address}");
+    let batch = ["call", "--batch", "-", "--url", &url, "--token-file", "token", "--account", "acme"];
+    let ended = sandbox.feed(&format!("{line}\n{of_another}"), &[batch.as_slice(), &shop].concat()).await;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let outcomes: Vec<Value> = ended.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(outcomes[0]["response"], json!({"1": []}));
+    assert_eq!(
+        [&outcomes[1]["code"], &outcomes[1]["error"]],
+        [&Value::Null, &json!("not sent: the token belongs to another account and login")]
+    );
+}
+
+#[tokio::test]
+async fn a_service_ignores_the_token_of_the_environment() {
+    let sandbox = Sandbox::new();
+    let mut command = sandbox.command(&["check-config"]);
+    command.env("SCORING_TOKEN", "hunter2");
+    let ended = sandbox.spawn(command).ended().await;
+    assert!(!ended.succeeded().contains("hunter2"), "{ended:?}");
+    assert_eq!(ended.err, "");
+}
+
 /// As docs/operations.md walks through it.
 #[tokio::test]
 async fn a_partner_is_brought_in_rotated_and_disabled() {

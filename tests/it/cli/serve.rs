@@ -64,9 +64,19 @@ async fn row_45_a_port_that_is_taken_is_named_in_one_line(#[case] key: &str, #[c
     sandbox.write("port.toml", format!("# one line down\n{key} = \"{address}\"\n"));
     let free = format!("{other}=127.0.0.1:0");
     let ended = sandbox.run(&["--config", "port.toml", "--set", &free]).await;
-    let lines = ended.failed(2);
+    let lines = ended.failed(1);
     assert_eq!(lines.len(), 1, "{lines:?}");
     let expected = format!("port.toml:2: {key}: cannot listen on {address}: ");
     assert!(lines[0].starts_with(&expected), "{lines:?}");
     assert!(!ended.out.contains("listening"), "{ended:?}");
+    let ended = sandbox.run(&["--set", &format!("{key}={address}"), "--set", &free]).await;
+    assert!(ended.failed(1)[0].starts_with(&format!("{key}: cannot listen on {address}: ")), "{ended:?}");
+}
+
+#[tokio::test]
+async fn an_address_of_another_host_is_a_fault_of_the_settings() {
+    let foreign =
+        ["--set", "http.bind=192.0.2.1:80", "--set", "admin.bind=", "--set", "auth.allow_public_salts=true"];
+    let ended = Sandbox::new().run(&foreign).await;
+    assert!(ended.failed(2)[0].starts_with("http.bind: cannot listen on 192.0.2.1:80: "), "{ended:?}");
 }

@@ -34,7 +34,10 @@ async fn it_gets_scores_and_interests() {
     let app = TestApp::with_stores(stores).await;
     let client = client(&app, "Otus", Policy::default());
     assert_eq!(client.online_score(&partner(), &person()).await.unwrap().value(), 3.0);
-    assert_eq!(client.online_score(&client.admin(), &person()).await.unwrap().value(), 42.0);
+    assert_eq!(
+        client.online_score(&client.credentials().admin().unwrap(), &person()).await.unwrap().value(),
+        42.0
+    );
     let interests = client.clients_interests(&partner(), &[3, -7]).await.unwrap();
     assert_eq!(interests, [(-7, vec!["books".to_owned()]), (3, vec![])].into());
 }

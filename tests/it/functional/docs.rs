@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use reqwest::Method;
 use rstest::rstest;
-use scoring_api::{app::Stores, store::Memory};
+use scoring_api::{app::Stores, domain::token_of, store::Memory};
 use serde_json::{Value, json};
 use testkit::{Browser, Person, TestApp, Wire, alone, call, eventually, post};
 
@@ -121,6 +121,8 @@ async fn the_service_accepts_exactly_the_documented_requests() {
 #[rstest]
 #[case::page("/docs", "text/html; charset=utf-8", "no-store")]
 #[case::start("/docs/start.js", "text/javascript; charset=utf-8", "no-store")]
+#[case::sign("/docs/sign.js", "text/javascript; charset=utf-8", "no-store")]
+#[case::page_style("/docs/page.css", "text/css; charset=utf-8", "no-store")]
 #[case::script("/docs/swagger-ui-bundle.js", "text/javascript; charset=utf-8", "private, max-age=3600")]
 #[case::style("/docs/swagger-ui.css", "text/css; charset=utf-8", "private, max-age=3600")]
 #[case::document("/openapi.json", "application/json", "no-store")]
@@ -181,6 +183,117 @@ async fn the_operators_listener_rejects_calls_once_the_service_closes() {
     assert_eq!(under_way.answer().await.score(), 5.0);
 }
 
+/// Whether the score of the first example is on the page.
+const SCORED: &str = "const answer = document.querySelector('.live-responses-table');
+    return !!answer && /\"score\":\\s*5/.test(answer.innerText)";
+
+/// Whether the page explains a 403.
+const EXPLAINED: &str = "return document.getElementById('refusal').innerText !== ''";
+
+/// Presses the button of the call, which is unfolded from the start.
+async fn execute(browser: &Browser) {
+    browser.until("it can be executed", "return !!document.querySelector('button.execute')").await;
+    browser.run("document.querySelector('button.execute').click()").await;
+}
+
+/// Types into the fields of the page.
+async fn fill(browser: &Browser, fields: &[(&str, &str)]) {
+    for (name, text) in fields {
+        let field = format!("const field = document.getElementById({})", json!(name));
+        let typed = format!("field.value = {}; field.dispatchEvent(new Event('input'))", json!(text));
+        browser.run(&format!("{field}; {typed}")).await;
+    }
+}
+
+/// The text of an element; empty while it is hidden.
+async fn text_of(browser: &Browser, id: &str) -> String {
+    let text = browser.run(&format!("return document.getElementById({}).innerText", json!(id))).await;
+    text.as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn the_page_signs_calls_with_its_fields_and_explains_a_403() {
+    alone();
+    const SALT: &str = "a secret salt, \u{e9}";
+    let app = TestApp::with_settings(&[&format!("auth.salt={SALT}")]).await;
+    let browser = Browser::start().await;
+    browser.resize(1366, 800).await;
+    browser.open(&format!("http://{}/docs", app.admin_address())).await;
+    execute(&browser).await;
+    browser.until("the 403 is explained", EXPLAINED).await;
+    let words = text_of(&browser, "refusal").await;
+    assert!(words.starts_with("403:") && words.contains("signed with the public salt Otus"), "{words}");
+
+    fill(&browser, &[("account", "acme"), ("login", "shop"), ("salt", SALT)]).await;
+    execute(&browser).await;
+    browser.until("the score is on the page", SCORED).await;
+    assert_eq!(text_of(&browser, "refusal").await, "");
+    assert!(text_of(&browser, "signature").await.starts_with("Calls are signed for acme / shop"));
+    let in_sight =
+        "return ['.body-param textarea', 'button.execute', '.live-responses-table'].every(name => {
+        const { top, bottom } = document.querySelector(name).getBoundingClientRect();
+        return top >= 0 && bottom <= window.innerHeight;
+    })";
+    assert_eq!(browser.run(in_sight).await, json!(true), "call and answer are on one screen");
+    let sent = browser.run("return document.querySelector('.responses-inner').innerText").await;
+    let (sent, token) = (sent.as_str().unwrap(), token_of("acme", "shop", SALT));
+    assert!(sent.contains(&token) && !sent.contains(SALT), "{sent}");
+
+    fill(&browser, &[("login", "web"), ("token", &token)]).await;
+    assert_eq!(browser.run("return document.getElementById('salt').value").await, json!(""));
+    execute(&browser).await;
+    browser.until("a token of another login is refused", EXPLAINED).await;
+    assert!(text_of(&browser, "refusal").await.contains("does not match this account and login"));
+    let answered =
+        |code: u16| format!(r#"scoring_http_requests_total{{code="{code}",method="online_score"}}"#);
+    assert_eq!((app.metric(&answered(200)).await, app.metric(&answered(403)).await), (1.0, 2.0));
+    let complaints = browser.complaints().await;
+    assert!(complaints.iter().all(|complaint| complaint.contains("status of 403")), "{complaints:?}");
+    if let Ok(file) = std::env::var("SCREENSHOT") {
+        std::fs::write(file, browser.screenshot().await).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_page_takes_a_token_where_the_browser_cannot_sign() {
+    alone();
+    let app = TestApp::with_settings(&["auth.salt=other"]).await;
+    let browser = Browser::start().await;
+    // As on http:// with another host's name.
+    browser.run_first("Object.defineProperty(crypto, 'subtle', { value: undefined })").await;
+    browser.open(&format!("http://{}/docs", app.admin_address())).await;
+    let words = text_of(&browser, "signature").await;
+    assert!(words.starts_with("This browser signs only on https:// or on this machine"), "{words}");
+    assert_eq!(browser.run("return document.getElementById('salt').disabled").await, json!(true));
+    let token = token_of("acme", "shop", "other");
+    fill(&browser, &[("account", "acme"), ("login", "shop"), ("token", &token)]).await;
+    execute(&browser).await;
+    browser.until("the score is on the page", SCORED).await;
+    assert_eq!(browser.complaints().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn the_page_is_dark_on_a_dark_system_and_fits_a_narrow_window() {
+    alone();
+    let app = TestApp::spawn().await;
+    let browser = Browser::start().await;
+    browser.prefer_dark().await;
+    browser.resize(500, 900).await;
+    browser.open(&format!("http://{}/docs", app.admin_address())).await;
+    execute(&browser).await;
+    browser.until("the score is on the page", SCORED).await;
+    let colours = "const brightness = (name, property) => Math.max(
+            ...getComputedStyle(document.querySelector(name))[property].match(/\\d+/g).slice(0, 3));
+        return [brightness('body', 'backgroundColor'), brightness('.opblock-summary-path', 'color')]";
+    let colours = browser.run(colours).await;
+    let [paper, ink] = [0, 1].map(|at| colours[at].as_u64().unwrap());
+    assert!(paper < 64 && ink > 192, "light on dark: {colours}");
+    let fits = "const page = document.documentElement; return page.scrollWidth <= page.clientWidth";
+    assert_eq!(browser.run(fits).await, json!(true));
+    let viewport = "return document.querySelector('meta[name=viewport]').content";
+    assert_eq!(browser.run(viewport).await, json!("width=device-width, initial-scale=1"));
+}
+
 #[tokio::test]
 async fn a_browser_finds_both_methods_on_the_page_and_calls_from_it() {
     alone();
@@ -190,15 +303,8 @@ async fn a_browser_finds_both_methods_on_the_page_and_calls_from_it() {
     let shows = |text: &str| format!("return document.body.innerText.includes({})", json!(text));
     browser.until("online_score is on the page", &shows("online_score")).await;
     browser.until("clients_interests is on the page", &shows("clients_interests")).await;
-    browser
-        .until("the call is on the page", "return !!document.querySelector('.opblock-summary-control')")
-        .await;
-    browser.run("document.querySelector('.opblock-summary-control').click()").await;
-    browser.until("it can be executed", "return !!document.querySelector('button.execute')").await;
-    browser.run("document.querySelector('button.execute').click()").await;
-    let answer = "const answer = document.querySelector('.live-responses-table');
-        return !!answer && /\"score\":\\s*5/.test(answer.innerText)";
-    browser.until("the score is on the page", answer).await;
+    execute(&browser).await;
+    browser.until("the score is on the page", SCORED).await;
     assert_eq!(app.metric(r#"scoring_http_requests_total{code="200",method="online_score"}"#).await, 1.0);
     assert_eq!(browser.complaints().await, [""; 0]);
     if let Ok(file) = std::env::var("SCREENSHOT") {
