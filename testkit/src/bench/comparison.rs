@@ -80,6 +80,12 @@ impl Interval {
     }
 }
 
+/// Ratios of numbers of the same round. A round that only one side has does not count.
+pub fn ratios(ones: &[(usize, f64)], others: &[(usize, f64)]) -> Vec<f64> {
+    let of_round = |round| others.iter().find(|(other, _)| *other == round).map(|(_, number)| *number);
+    ones.iter().filter_map(|(round, one)| Some(one / of_round(*round)?)).collect()
+}
+
 fn sorted(numbers: impl IntoIterator<Item = f64>) -> Vec<f64> {
     let mut sorted: Vec<_> = numbers.into_iter().collect();
     sorted.sort_by(f64::total_cmp);

@@ -4,7 +4,7 @@ use rstest::rstest;
 
 use super::{
     Bound::{self, AtLeast, AtMost},
-    Interval, Pair, enclosing_rank,
+    Interval, Pair, enclosing_rank, ratios,
 };
 
 /// The published ranks, counted from 1, of 95 % intervals of a median, as numbers to leave out.
@@ -41,6 +41,12 @@ fn one_outlier_in_ten_rounds_does_not_widen_the_interval() {
 fn five_rounds_are_too_few_for_an_interval() {
     assert_eq!(Interval::of([1.0; 5]), None);
     assert_eq!(Interval::of([]), None);
+}
+
+#[test]
+fn ratios_are_of_the_same_round() {
+    let ones = [(0, 10.0), (1, 30.0), (3, 1.0)];
+    assert_eq!(ratios(&ones, &[(1, 10.0), (0, 20.0), (2, 1.0)]), [0.5, 3.0]);
 }
 
 #[test]
