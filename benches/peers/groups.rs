@@ -101,7 +101,7 @@ const fn load(workload: Workload, members: &'static [&'static str]) -> Load {
 /// follows on the same one.
 pub fn order(members: usize, round: usize) -> impl Iterator<Item = usize> {
     (0..members).map(move |turn| {
-        let turn = if round % 2 == 0 { turn } else { members - 1 - turn };
+        let turn = if round.is_multiple_of(2) { turn } else { members - 1 - turn };
         (turn + round) % members
     })
 }

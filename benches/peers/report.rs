@@ -119,7 +119,7 @@ fn interval(interval: Option<Interval>, digits: usize, unit: &str) -> String {
 
 /// The service beside *direct* under the load that batches look-ups.
 fn on_redis(data: &Data) -> String {
-    let rows = at_256(data).map(|(what, number, Compared { ratio, pair, .. })| {
+    let rows = at_256(data).map(|((what, number), Compared { ratio, pair, .. })| {
         let of = |id| cell(data.spread(id, Workload::Cached, 256, number), 1);
         vec![what.to_owned(), of(SERVICE), of(DIRECT), interval(ratio, 2, "×"), interval(pair, 2, "×")]
     });

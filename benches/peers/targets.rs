@@ -165,15 +165,18 @@ pub fn targets(data: &Data) -> Vec<Target> {
     all
 }
 
-/// Comparisons that the report shows without a target: name, what is compared, and the ratio.
-pub fn at_256(data: &Data) -> [(&'static str, fn(&Throughput) -> f64, Compared); 3] {
-    let numbers: [(_, fn(&Throughput) -> f64); 3] = [
+/// A number of a turn, and its name.
+type Number = (&'static str, fn(&Throughput) -> f64);
+
+/// The comparisons of the service with *direct* with 256 connections: each number and its ratio.
+pub fn at_256(data: &Data) -> [(Number, Compared); 3] {
+    let numbers: [Number; 3] = [
         ("calls a second", |run| run.per_second),
         ("CPU µs of a call", |run| run.cpu_us),
         ("Redis' CPU µs of a look-up", |run| run.redis_cpu_us),
     ];
     let of = |id| side(id, Workload::Cached, 256);
-    numbers.map(|(what, number)| (what, number, data.compare(of(SERVICE), of(DIRECT), number)))
+    numbers.map(|number| (number, data.compare(of(SERVICE), of(DIRECT), number.1)))
 }
 
 /// How the service compares with the peer in Rust, without a target.

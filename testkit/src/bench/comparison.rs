@@ -57,7 +57,7 @@ pub enum Reason {
 // ===== impl Interval =====
 
 impl Interval {
-    /// The median and its 95 % confidence interval, whatever the distribution. `None` below six numbers.
+    /// The median and its 95 % confidence interval, for any distribution. `None` below six numbers.
     ///
     /// Each number is above the true median with a probability of 1/2. So the count of those above is binomial, and the
     /// `k`-th smallest and the `k`-th largest number enclose the true median with a known probability. The interval is that of

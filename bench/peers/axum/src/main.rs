@@ -6,6 +6,11 @@
 //!
 //! `PORT`, `WORKERS` and `REDIS_URL` come from the environment.
 
+#![expect(
+    clippy::disallowed_types,
+    reason = "most users of redis-rs choose its connection manager, which reconnects by itself"
+)]
+
 use std::{
     env,
     error::Error,
