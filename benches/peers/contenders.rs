@@ -7,9 +7,8 @@ use std::{
 
 use testkit::Certificate;
 
-use crate::workloads::Workload;
-
 /// Ids that targets and groups name.
+pub const FLOOR: &str = "floor";
 pub const PURE: &str = "pure";
 pub const DIRECT: &str = "direct";
 pub const NEAR: &str = "near-cache";
@@ -22,17 +21,21 @@ pub const MEMCACHED: &str = "memcached";
 pub const TARANTOOL: &str = "tarantool";
 pub const DEAD: &str = "redis-dead";
 pub const FROZEN: &str = "redis-frozen";
+pub const PUBLIC_TLS: &str = "public-tls";
+pub const AXUM: &str = "axum";
 pub const FASTAPI: &str = "fastapi";
 pub const FASTIFY: &str = "fastify";
 pub const ASSIGNMENT: &str = "http.server";
 
-/// Contenders measured at the same fixed rate: 60 % of the peak of the slowest one in the group.
-pub const LATENCY_GROUPS: &[&[&str]] = &[
-    &[PURE, DIRECT, NEAR, NO_LOG, SERVICE, EMBEDDED, DEAD, FROZEN],
-    &[FASTIFY, SERVICE],
-    &[FASTAPI, SERVICE],
-    &[ASSIGNMENT, SERVICE],
-];
+/// The second process of each reference's A/A pair.
+pub const PURE_AGAIN: &str = "pure-again";
+pub const DIRECT_AGAIN: &str = "direct-again";
+pub const NEAR_AGAIN: &str = "near-cache-again";
+pub const SERVICE_AGAIN: &str = "service-again";
+
+/// Each reference, and the other process of its A/A pair.
+pub const PAIRS: [(&str, &str); 4] =
+    [(PURE, PURE_AGAIN), (DIRECT, DIRECT_AGAIN), (SERVICE, SERVICE_AGAIN), (NEAR, NEAR_AGAIN)];
 
 /// A contender.
 pub struct Contender {
@@ -40,7 +43,8 @@ pub struct Contender {
     pub what: &'static str,
     pub program: Program,
     pub store: Store,
-    pub workloads: &'static [Workload],
+    /// Whether its public listener speaks TLS.
+    pub over_tls: bool,
 }
 
 /// Program of a contender.
@@ -49,6 +53,7 @@ pub enum Program {
     Rust(&'static str),
     /// This service, with these settings.
     Service(Vec<&'static str>),
+    Axum,
     FastApi,
     Fastify,
     HttpServer,
@@ -72,47 +77,40 @@ pub enum Store {
     Frozen,
 }
 
-const CACHED: &[Workload] = &[Workload::Cached];
-const OTHER_REDIS: &[Workload] = &[Workload::Cached, Workload::Interests(100), Workload::Interests(1_000)];
-const SCORES: &[Workload] = &[Workload::Cached, Workload::Distinct];
-/// Workloads that fill the store are last; otherwise a faster contender would be measured on a larger store.
-const ALL: &[Workload] = &[
-    Workload::Cached,
-    Workload::Interests(10),
-    Workload::Interests(100),
-    Workload::Interests(1_000),
-    Workload::Interests(10_000),
-    Workload::Distinct,
-];
+/// Settings of the service with its near cache.
+const NEAR_CACHE: &[&str] = &["cache.near_capacity=100000"];
 
-/// All contenders.
+/// All contenders, in the order of the report.
 pub fn contenders() -> Vec<Contender> {
-    vec![
-        rust("floor", "actix-web answering a fixed body", CACHED),
-        rust(PURE, "the same checks, digest and formula in a plain handler", CACHED),
-        rust(DIRECT, "pure, and a Redis GET from the handler", SCORES),
-        service(NEAR, "this service, near cache on", &["cache.near_capacity=100000"], Store::Redis, SCORES),
+    let mut all = vec![
+        rust(FLOOR, "actix-web answering a fixed body"),
+        rust(PURE, "the same checks, digest and formula in a plain handler"),
+        rust(DIRECT, "pure, and a Redis GET from the handler"),
+        service(NEAR, "this service, near cache on", NEAR_CACHE, Store::Redis),
         service(
             NO_LOG,
             "the same, without its log",
             &["cache.near_capacity=100000", "log.level=error"],
             Store::Redis,
-            CACHED,
         ),
-        service(SERVICE, "this service on Redis, near cache off", &[], Store::Redis, ALL),
-        service(EMBEDDED, "this service on its embedded store", &[], Store::Embedded, ALL),
-        service(TLS, "this service on Redis over TLS", &[], Store::Tls, OTHER_REDIS),
-        service(
-            CLUSTER,
-            "this service on a Redis Cluster of three primaries",
-            &[],
-            Store::Cluster,
-            OTHER_REDIS,
-        ),
-        service(MEMCACHED, "this service, its cache on memcached", &[], Store::Memcached, CACHED),
-        service(TARANTOOL, "this service on Tarantool", &[], Store::Tarantool, OTHER_REDIS),
-        service(DEAD, "this service, its Redis killed", &[], Store::Dead, SCORES),
-        service(FROZEN, "this service, its Redis stopped with SIGSTOP", &[], Store::Frozen, SCORES),
+        Contender {
+            over_tls: true,
+            ..service(
+                PUBLIC_TLS,
+                "this service, near cache on, with TLS on its public listener",
+                NEAR_CACHE,
+                Store::Redis,
+            )
+        },
+        service(SERVICE, "this service on Redis, near cache off", &[], Store::Redis),
+        service(EMBEDDED, "this service on its embedded store", &[], Store::Embedded),
+        service(TLS, "this service on Redis over TLS", &[], Store::Tls),
+        service(CLUSTER, "this service on a Redis Cluster of three primaries", &[], Store::Cluster),
+        service(MEMCACHED, "this service, its cache on memcached", &[], Store::Memcached),
+        service(TARANTOOL, "this service on Tarantool", &[], Store::Tarantool),
+        service(DEAD, "this service, its Redis killed", &[], Store::Dead),
+        service(FROZEN, "this service, its Redis stopped with SIGSTOP", &[], Store::Frozen),
+        peer(AXUM, "axum on tokio's multi-threaded runtime, redis-rs' connection manager", Program::Axum),
         peer(FASTIFY, "Fastify with cluster and ioredis", Program::Fastify),
         peer(FASTAPI, "FastAPI on uvicorn (uvloop, httptools), redis-py with hiredis", Program::FastApi),
         peer(
@@ -120,25 +118,31 @@ pub fn contenders() -> Vec<Contender> {
             "Python's http.server, with threads and kept connections, and redis-py",
             Program::HttpServer,
         ),
-    ]
+    ];
+    all.extend([
+        Contender { id: PURE_AGAIN, ..rust(PURE, "pure once more, for the A/A pair") },
+        Contender { id: DIRECT_AGAIN, ..rust(DIRECT, "direct once more, for the A/A pair") },
+        service(NEAR_AGAIN, "near-cache once more, for the A/A pair", NEAR_CACHE, Store::Redis),
+        service(SERVICE_AGAIN, "service once more, for the A/A pair", &[], Store::Redis),
+    ]);
+    all
 }
 
-fn rust(id: &'static str, what: &'static str, workloads: &'static [Workload]) -> Contender {
-    Contender { id, what, program: Program::Rust(id), store: Store::Redis, workloads }
+fn rust(id: &'static str, what: &'static str) -> Contender {
+    peer(id, what, Program::Rust(id))
 }
 
-fn service(
-    id: &'static str,
-    what: &'static str,
-    settings: &'static [&'static str],
-    store: Store,
-    workloads: &'static [Workload],
-) -> Contender {
-    Contender { id, what, program: Program::Service(settings.to_vec()), store, workloads }
+fn service(id: &'static str, what: &'static str, settings: &[&'static str], store: Store) -> Contender {
+    Contender { store, ..peer(id, what, Program::Service(settings.to_vec())) }
 }
 
 fn peer(id: &'static str, what: &'static str, program: Program) -> Contender {
-    Contender { id, what, program, store: Store::Redis, workloads: ALL }
+    Contender { id, what, program, store: Store::Redis, over_tls: false }
+}
+
+/// Whether this is the other process of an A/A pair.
+pub fn is_again(id: &str) -> bool {
+    PAIRS.iter().any(|(_, again)| *again == id)
 }
 
 /// Addresses and paths for a contender's process.
@@ -158,9 +162,14 @@ impl Contender {
         !matches!(self.program, Program::Rust(_))
     }
 
-    /// Whether its memory and its start are measured: those of the floor mean nothing.
+    /// Whether its answers are checked: not if another contender is the same program with the same settings.
+    pub fn is_checked(&self) -> bool {
+        !is_again(self.id) && !self.over_tls
+    }
+
+    /// Whether its memory and its start are measured.
     pub fn has_footprint(&self) -> bool {
-        self.store != Store::Dead && self.store != Store::Frozen
+        self.is_checked() && self.store != Store::Dead && self.store != Store::Frozen
     }
 
     /// Whether its program has been installed.
@@ -176,6 +185,7 @@ impl Contender {
         match self.program {
             Program::Rust(_) => installed("bin/peer"),
             Program::Service(_) => installed("bin/scoring-api"),
+            Program::Axum => installed("bin/axum-peer"),
             Program::FastApi => installed("fastapi/venv/bin/uvicorn"),
             Program::Fastify => "node".into(),
             Program::HttpServer => installed("httpserver/venv/bin/python"),
@@ -215,10 +225,15 @@ impl Contender {
                     command.args(["--set", &format!("store.tls_ca={}", folder.join("cert.pem").display())]);
                     command.args(["--set", &format!("store.tls_name={}", Certificate::NAME)]);
                 }
+                if self.over_tls {
+                    command.args(["--set", &format!("http.tls.cert={}", folder.join("cert.pem").display())]);
+                    command.args(["--set", &format!("http.tls.key={}", folder.join("key.pem").display())]);
+                }
                 for setting in settings {
                     command.args(["--set", setting]);
                 }
             }
+            Program::Axum => {}
             Program::FastApi => {
                 command.args(["app:app", "--loop", "uvloop", "--http", "httptools"]);
                 command.args(["--no-access-log", "--log-level", "warning", "--backlog", "1024"]);

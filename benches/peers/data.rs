@@ -3,8 +3,9 @@
 use std::{fs, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
+use testkit::bench::comparison::{Interval, ratios};
 
-use crate::workloads::Workload;
+use crate::{contenders::PAIRS, workloads::Workload};
 
 /// One run of the benchmark.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -12,7 +13,7 @@ pub struct Data {
     /// Machine, versions, date: name and value.
     pub circumstances: Vec<(String, String)>,
     pub rounds: usize,
-    /// Duration of each load.
+    /// Duration of a turn.
     pub seconds: u64,
     /// Id and description, in the order of the report.
     pub contenders: Vec<(String, String)>,
@@ -25,9 +26,11 @@ pub struct Data {
     pub long: Option<Latency>,
 }
 
-/// Throughput in one round, as fast as the contender answers.
+/// One turn, as fast as the contender answers.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Throughput {
+    /// The comparison group.
+    pub group: String,
     pub round: usize,
     pub contender: String,
     pub workload: Workload,
@@ -57,13 +60,34 @@ pub struct Latency {
     /// One for each of [`SHARES`].
     pub percentiles: Vec<f64>,
     pub worst: f64,
-    /// Number of calls above 50 ms.
-    pub over_50_ms: usize,
+    /// Number of calls above 25 ms.
+    pub over_25_ms: usize,
 }
 
 /// The recorded percentiles.
 pub const SHARES: [f64; 5] = [0.5, 0.9, 0.99, 0.999, 0.9999];
-const P99: usize = 2;
+pub const P99: usize = 2;
+pub const P999: usize = 3;
+
+/// One side of a comparison: a contender under one load.
+#[derive(Debug, Clone, Copy)]
+pub struct Side<'a> {
+    pub contender: &'a str,
+    pub workload: Workload,
+    pub connections: usize,
+}
+
+/// A number's ratio of two contenders in the same run.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Compared {
+    pub ratio: Option<Interval>,
+    /// Rounds in which both were measured.
+    pub rounds: usize,
+    /// Beside calls a second: the ratio of the CPU time of a call.
+    pub cpu: Option<Interval>,
+    /// The same number's ratio of two processes of one program (A/A), under the same load.
+    pub pair: Option<Interval>,
+}
 
 /// Start time and memory of a contender without load.
 #[derive(Debug, Serialize, Deserialize)]
@@ -89,16 +113,8 @@ pub struct Spread {
 impl Spread {
     /// `None` for no numbers.
     pub fn of(numbers: impl IntoIterator<Item = f64>) -> Option<Self> {
-        let mut sorted: Vec<_> = numbers.into_iter().collect();
-        sorted.sort_by(f64::total_cmp);
-        let (min, max) = (*sorted.first()?, *sorted.last()?);
-        let middle = sorted.len() / 2;
-        let median = if sorted.len() % 2 == 1 {
-            sorted[middle]
-        } else {
-            f64::midpoint(sorted[middle - 1], sorted[middle])
-        };
-        Some(Self { median, min, max })
+        let Interval { median, low, high } = Interval::range(numbers)?;
+        Some(Self { median, min: low, max: high })
     }
 }
 
@@ -116,23 +132,27 @@ impl Data {
 
     pub fn load() -> Self {
         let text = fs::read_to_string(Self::path()).expect("the benchmark was run before");
-        serde_json::from_str(&text).expect("the data is of this version")
+        serde_json::from_str(&text).unwrap_or_else(|error| {
+            panic!("docs/benchmarks/data.json is of another version of the benchmark; `make bench` replaces it: {error}")
+        })
     }
 
-    /// One number for each round's run of `workload`.
-    pub fn runs<'a>(
-        &'a self,
-        contender: &'a str,
-        workload: Workload,
-        connections: usize,
-        number: impl Fn(&Throughput) -> f64 + 'a,
-    ) -> impl Iterator<Item = (usize, f64)> + 'a {
-        let runs = self.throughput.iter().filter(move |run| {
-            run.contender == contender && run.workload == workload && run.connections == connections
-        });
-        runs.map(move |run| (run.round, number(run)))
+    /// The first group in which all sides were measured.
+    fn group_of(&self, sides: &[Side<'_>]) -> Option<&str> {
+        let mut groups = self.throughput.iter().map(|run| run.group.as_str());
+        groups.find(|group| sides.iter().all(|side| self.turns(group, *side).next().is_some()))
     }
 
+    fn turns<'a>(&'a self, group: &'a str, side: Side<'a>) -> impl Iterator<Item = &'a Throughput> {
+        self.throughput.iter().filter(move |run| {
+            run.group == group
+                && run.contender == side.contender
+                && run.workload == side.workload
+                && run.connections == side.connections
+        })
+    }
+
+    /// A number in each round of the first group that has the contender under this load.
     pub fn spread(
         &self,
         contender: &str,
@@ -140,41 +160,58 @@ impl Data {
         connections: usize,
         number: impl Fn(&Throughput) -> f64,
     ) -> Option<Spread> {
-        Spread::of(self.runs(contender, workload, connections, number).map(|(_, number)| number))
+        let side = Side { contender, workload, connections };
+        Spread::of(self.turns(self.group_of(&[side])?, side).map(number))
     }
 
-    /// Ratio of two contenders' requests a second, for each round.
-    pub fn ratio(&self, one: &str, other: &str, workload: Workload, connections: usize) -> Option<Spread> {
-        let per_second = |run: &Throughput| run.per_second;
-        let others: Vec<_> = self.runs(other, workload, connections, per_second).collect();
-        ratios(self.runs(one, workload, connections, per_second), &others)
+    /// The ratio of two sides' numbers, round by round, in the first group that has both.
+    pub fn compare(&self, one: Side<'_>, other: Side<'_>, number: impl Fn(&Throughput) -> f64) -> Compared {
+        let Some(group) = self.group_of(&[one, other]) else { return Compared::default() };
+        let numbers = |side| self.turns(group, side).map(|run| (run.round, number(run))).collect::<Vec<_>>();
+        let paired = |one, other| ratios(&numbers(one), &numbers(other));
+        let pair = pairs_of(one.contender, other.contender).into_iter().find_map(|(reference, again)| {
+            let of = |contender| Side { contender, ..other };
+            let all = paired(of(again), of(reference));
+            (!all.is_empty()).then(|| Interval::of(all))
+        });
+        let all = paired(one, other);
+        Compared { rounds: all.len(), ratio: Interval::of(all), cpu: None, pair: pair.flatten() }
     }
 
-    /// Ratio of two contenders' 99th percentile at the group's rate, for each round.
-    pub fn p99_ratio(&self, one: &str, other: &str, group: usize) -> Option<Spread> {
-        let others: Vec<_> = self.p99s(other, group).collect();
-        ratios(self.p99s(one, group), &others)
+    /// The ratio of two sides' calls a second, with that of the CPU time of a call.
+    pub fn compare_speed(&self, one: Side<'_>, other: Side<'_>) -> Compared {
+        let cpu = self.compare(one, other, |run| run.cpu_us).ratio;
+        Compared { cpu, ..self.compare(one, other, |run| run.per_second) }
+    }
+
+    /// The ratio of two contenders' percentile at the group's rate; `share` is an index into [`SHARES`].
+    pub fn compare_latency(&self, one: &str, other: &str, group: usize, share: usize) -> Compared {
+        let numbers = |id| {
+            let runs = self.latencies(id, group);
+            runs.map(|run| (run.round, run.percentiles[share])).collect::<Vec<_>>()
+        };
+        let paired = |one, other| ratios(&numbers(one), &numbers(other));
+        let pair = pairs_of(one, other).into_iter().find_map(|(reference, again)| {
+            let all = paired(again, reference);
+            (!all.is_empty()).then(|| Interval::of(all))
+        });
+        let all = paired(one, other);
+        Compared { rounds: all.len(), ratio: Interval::of(all), cpu: None, pair: pair.flatten() }
     }
 
     pub fn latencies<'a>(&'a self, contender: &'a str, group: usize) -> impl Iterator<Item = &'a Latency> {
         self.latency.iter().filter(move |run| run.contender == contender && run.group == group)
     }
 
-    fn p99s<'a>(&'a self, contender: &'a str, group: usize) -> impl Iterator<Item = (usize, f64)> + 'a {
-        self.latencies(contender, group).map(|run| (run.round, run.percentiles[P99]))
-    }
-
-    pub fn footprints<'a>(
-        &'a self,
-        contender: &'a str,
-        number: impl Fn(&Footprint) -> f64 + 'a,
-    ) -> Option<Spread> {
+    pub fn footprints(&self, contender: &str, number: impl Fn(&Footprint) -> f64) -> Option<Spread> {
         Spread::of(self.footprint.iter().filter(|of| of.contender == contender).map(number))
     }
 }
 
-/// Ratios of numbers that have the same round.
-fn ratios(ones: impl Iterator<Item = (usize, f64)>, others: &[(usize, f64)]) -> Option<Spread> {
-    let of_round = |round| others.iter().find(|(other, _)| *other == round).map(|(_, number)| *number);
-    Spread::of(ones.filter_map(|(round, one)| Some(one / of_round(round)?)))
+/// All A/A pairs: first that of the second contender, then that of the first one.
+fn pairs_of(one: &str, other: &str) -> Vec<(&'static str, &'static str)> {
+    let mut pairs = PAIRS.to_vec();
+    // False is first.
+    pairs.sort_by_key(|(reference, _)| (*reference != other, *reference != one));
+    pairs
 }

@@ -1,18 +1,20 @@
-//! The benchmark: `make bench`. Runs all contenders on this machine, in turn, in several rounds, and writes
-//! `docs/benchmarks.md` with its plots from the same data.
+//! The benchmark: `make bench`. Runs the contenders of each comparison group side by side on this machine, in short turns, and
+//! writes `docs/benchmarks.md` with its plots from the same data.
 //!
 //! # Layout
 //!
 //! | file | contents |
 //! |---|---|
 //! | `contenders.rs` | the contenders, one entry each |
+//! | `groups.rs` | the comparison groups and their loads |
 //! | `workloads.rs` | the calls that they get |
 //! | `targets.rs` | the targets for the numbers |
 //! | `contract.rs` | checks that a contender answers according to the contract, before it is measured |
 //! | `rounds.rs` | the order of all measurements |
 //! | `server.rs` | a contender as processes: starting, stopping, CPU time, memory |
 //! | `wrk.rs`, `open_loop.rs` | the load: as fast as answers come, and at a fixed rate |
-//! | `data.rs` | the measurements, and medians of ratios |
+//! | `handshakes.rs` | the load of TLS handshakes |
+//! | `data.rs` | the measurements, and ratios round by round |
 //! | `report.rs`, `plots.rs` | report and plots |
 //! | `scale/` | another question, `make scale`: how the cost grows with the work |
 //! | `capacity.rs`, `simulation.rs` | resources for many calls: by calculation, and by a model of the service |
@@ -30,6 +32,8 @@
 mod contenders;
 mod contract;
 mod data;
+mod groups;
+mod handshakes;
 mod open_loop;
 mod plots;
 mod report;

@@ -8,8 +8,9 @@ use plotters::{
 };
 
 use crate::{
-    contenders::LATENCY_GROUPS,
+    contenders::is_again,
     data::{Data, SHARES, Spread, Throughput},
+    groups::LATENCY_GROUPS,
     workloads::Workload,
 };
 
@@ -50,16 +51,19 @@ pub fn draw(data: &Data, folder: &Path) -> Vec<(&'static str, &'static str)> {
 }
 
 fn bars(data: &Data, number: impl Fn(&str) -> Option<Spread>) -> Vec<(String, Spread)> {
-    data.contenders.iter().filter_map(|(id, _)| Some((id.clone(), number(id)?))).collect()
+    let shown = data.contenders.iter().filter(|(id, _)| !is_again(id));
+    shown.filter_map(|(id, _)| Some((id.clone(), number(id)?))).collect()
 }
 
 fn ids(data: &Data) -> Vec<(String, Points)> {
     let cost = |id: &str, ids: usize| {
-        let cost = data.spread(id, Workload::Interests(ids), 32, |run| run.cpu_us / ids as f64)?;
+        let workload = Workload::Interests(ids);
+        let cost = data.spread(id, workload, workload.connections(), |run| run.cpu_us / ids as f64)?;
         Some((ids as f64, cost.median.max(0.001)))
     };
     let line = |id: &str| [10, 100, 1_000, 10_000].into_iter().filter_map(|ids| cost(id, ids)).collect();
-    lines(data.contenders.iter().map(|(id, _)| (id.clone(), line(id))))
+    let shown = data.contenders.iter().filter(|(id, _)| !is_again(id));
+    lines(shown.map(|(id, _)| (id.clone(), line(id))))
 }
 
 /// Latencies of the Rust group, by the number of nines in the percentile.
@@ -69,7 +73,8 @@ fn percentiles(data: &Data) -> Vec<(String, Points)> {
         Some(((1.0 / (1.0 - SHARES[index])).log10(), median.max(1.0)))
     };
     let line = |id: &str| (0..SHARES.len()).filter_map(|index| median(id, index)).collect();
-    lines(LATENCY_GROUPS[0].iter().map(|id| ((*id).to_owned(), line(id))))
+    let shown = LATENCY_GROUPS[0].1.iter().filter(|id| !is_again(id));
+    lines(shown.map(|id| ((*id).to_owned(), line(id))))
 }
 
 fn lines(all: impl Iterator<Item = (String, Points)>) -> Vec<(String, Points)> {

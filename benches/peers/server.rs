@@ -10,11 +10,13 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process_group};
+use rustls::ClientConfig;
 use tempfile::TempDir;
 use testkit::{
     Certificate, ClusterGroup, MemcachedServer, RedisServer, ReservedPort, TarantoolServer,
     bench::client::Target, eventually,
 };
+use tokio::time::sleep;
 
 use crate::{
     contenders::{Contender, EMBEDDED_URL, Store, Surroundings, service_program},
@@ -22,6 +24,10 @@ use crate::{
 };
 
 const STARTS_WITHIN: Duration = Duration::from_secs(20);
+
+/// One poll for work that goes on after a load, and the most of them.
+const IDLE_POLL: Duration = Duration::from_millis(30);
+const MOST_POLLS: u32 = 150;
 
 /// Unit of the kernel's CPU time for every program, on every architecture that we know of.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -32,6 +38,8 @@ pub struct Server {
     pub target: Target,
     /// Time from the start of its process to its first answer.
     pub first_answer: Duration,
+    /// The certificate of a public listener with TLS.
+    certificate: Option<Certificate>,
     port: ReservedPort,
     _admin_port: ReservedPort,
     group: Group,
@@ -87,21 +95,37 @@ impl Server {
             redis: &redis.url(contender.store),
             folder,
         };
+        let certificate = contender.over_tls.then(Certificate::new);
+        if let Some(certificate) = &certificate {
+            certificate.write(folder);
+        }
         let begun = Instant::now();
         let group = Group::spawn(contender.command(&around));
         let target = Target::new(port.addr(), admin_port.addr());
         let call = &Workload::Cached.bodies()[0];
         let mut first_answer = Duration::ZERO;
         eventually(STARTS_WITHIN, contender.id, async || {
-            let answers = TcpStream::connect(port.addr()).is_ok()
-                && target.post(call).await.is_ok_and(|answer| answer.code == 200);
+            let answers = if contender.over_tls {
+                target.is_ready().await
+            } else {
+                TcpStream::connect(port.addr()).is_ok()
+                    && target.post(call).await.is_ok_and(|answer| answer.code == 200)
+            };
             first_answer = begun.elapsed();
             answers
         })
         .await;
         target.disconnect();
-        let server =
-            Self { redis, target, first_answer, port, _admin_port: admin_port, group, _folder: None };
+        let server = Self {
+            redis,
+            target,
+            first_answer,
+            certificate,
+            port,
+            _admin_port: admin_port,
+            group,
+            _folder: None,
+        };
         server.settle(contender.store).await;
         server
     }
@@ -126,6 +150,32 @@ impl Server {
 
     pub fn port(&self) -> u16 {
         self.port.addr().port()
+    }
+
+    /// URL of the public listener.
+    pub fn url(&self) -> String {
+        let scheme = if self.certificate.is_some() { "https" } else { "http" };
+        format!("{scheme}://127.0.0.1:{}", self.port())
+    }
+
+    /// A TLS client that trusts its certificate.
+    pub fn tls_client(&self) -> ClientConfig {
+        self.certificate.as_ref().expect("its listener speaks TLS").client()
+    }
+
+    /// Waits until it has finished the calls that were cut off at the end of a load, so that they do not burden the next
+    /// contender.
+    pub async fn idle(&self) {
+        let mut before = self.cpu();
+        for _ in 0..MOST_POLLS {
+            sleep(IDLE_POLL).await;
+            let after = self.cpu();
+            // One tick of its own timers is allowed.
+            if after - before < 1.5 / TICKS_PER_SECOND {
+                return;
+            }
+            before = after;
+        }
     }
 
     /// Seconds of CPU, user and system, of all its processes.

@@ -27,17 +27,26 @@ pub enum Workload {
     Distinct,
     /// `clients_interests` of this many clients.
     Interests(usize),
+    /// TLS handshakes without resumption, each followed by one call.
+    Handshakes,
 }
 
 // ===== impl Workload =====
 
 impl Workload {
-    /// Numbers of connections to measure with.
-    pub fn connections(self) -> &'static [usize] {
-        match self {
-            Self::Cached => &[32, 256],
-            Self::Distinct | Self::Interests(_) => &[32],
-        }
+    /// The usual number of connections. Fewer for the largest calls: each call that is cut off at the end of a turn is work
+    /// without an answer.
+    pub const fn connections(self) -> usize {
+        if self.is_large() { 16 } else { 32 }
+    }
+
+    /// Turns of the largest calls are this many times as long, since the slowest contender answers few of them.
+    pub fn turns(self) -> u32 {
+        if self.is_large() { 3 } else { 1 }
+    }
+
+    const fn is_large(self) -> bool {
+        matches!(self, Self::Interests(10_000..))
     }
 
     pub fn name(self) -> String {
@@ -45,13 +54,16 @@ impl Workload {
             Self::Cached => "cached scores".to_owned(),
             Self::Distinct => "distinct scores".to_owned(),
             Self::Interests(ids) => format!("interests of {ids}"),
+            Self::Handshakes => "handshakes".to_owned(),
         }
     }
 
     /// Bodies of signed calls.
     pub fn bodies(self) -> Vec<String> {
         match self {
-            Self::Cached => (0..REGULARS).map(|person| score(&format!("{person:010}"))).collect(),
+            Self::Cached | Self::Handshakes => {
+                (0..REGULARS).map(|person| score(&format!("{person:010}"))).collect()
+            }
             Self::Distinct => vec![score(MARK)],
             Self::Interests(ids) => {
                 let mut random = fastrand::Rng::with_seed(ids as u64);

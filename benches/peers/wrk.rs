@@ -39,8 +39,8 @@ impl Summary {
     }
 }
 
-/// Posts the bodies of a file to `port` over this many connections for this long.
-pub async fn wrk(port: u16, bodies: &Path, connections: usize, lasts: Duration) -> Summary {
+/// Posts the bodies of a file to `url` over this many connections for this long.
+pub async fn wrk(url: &str, bodies: &Path, connections: usize, lasts: Duration) -> Summary {
     // Different runs ask for the same person only if they mean to.
     static FIRST: AtomicU64 = AtomicU64::new(0);
     let first = FIRST.fetch_add(10_000_000, Relaxed) % 10_000_000_000;
@@ -48,7 +48,7 @@ pub async fn wrk(port: u16, bodies: &Path, connections: usize, lasts: Duration) 
         .args(["-t", &THREADS.min(connections).to_string(), "-c", &connections.to_string()])
         .args(["-d", &format!("{}s", lasts.as_secs().max(1)), "--timeout", "5s"])
         .args(["-s", concat!(env!("CARGO_MANIFEST_DIR"), "/bench/wrk.lua")])
-        .arg(format!("http://127.0.0.1:{port}"))
+        .arg(url)
         .arg("--")
         .arg(bodies)
         .arg(first.to_string())

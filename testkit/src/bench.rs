@@ -2,6 +2,7 @@
 
 pub mod capacity;
 pub mod client;
+pub mod comparison;
 pub mod entry;
 pub mod machine;
 pub mod record;

@@ -67,9 +67,9 @@ fn loopback() -> f64 {
 /// Loads a server as fast as it answers.
 pub async fn point(ask: &Ask<'_>, server: &Server) -> Point {
     let Ask { question, round, contender, at, connections, .. } = *ask;
-    wrk(server.port(), ask.warm_up, connections, WARM_UP).await;
+    wrk(&server.url(), ask.warm_up, connections, WARM_UP).await;
     let before = Meter::read(server, contender.store).await;
-    let summary = wrk(server.port(), ask.bodies, connections, ask.lasts).await;
+    let summary = wrk(&server.url(), ask.bodies, connections, ask.lasts).await;
     let after = Meter::read(server, contender.store).await;
     let each =
         |number: fn(&Meter) -> f64| (number(&after) - number(&before)) / summary.requests.max(1) as f64;

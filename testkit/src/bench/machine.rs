@@ -20,12 +20,23 @@ pub fn circumstances(when: &str) -> Vec<(String, String)> {
             format!("load average {when}"),
             read("/proc/loadavg").split(' ').next().unwrap_or_default().to_owned(),
         ),
+        (
+            "TCP congestion control".to_owned(),
+            read("/proc/sys/net/ipv4/tcp_congestion_control").trim().to_owned(),
+        ),
+        ("CPU governor".to_owned(), governor()),
         ("Rust".to_owned(), says("rustc", "--version")),
         ("Redis".to_owned(), says("redis-server", "--version")),
         ("memcached".to_owned(), says("memcached", "--version")),
         ("Tarantool".to_owned(), says("tarantool", "--version")),
     ]
     .to_vec()
+}
+
+/// The rule by which the kernel chooses the clock of the first core. A virtual machine usually cannot see it.
+fn governor() -> String {
+    let governor = read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor");
+    if governor.is_empty() { "not visible (virtual machine)".to_owned() } else { governor.trim().to_owned() }
 }
 
 /// The first line of a program's output.
