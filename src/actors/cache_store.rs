@@ -167,10 +167,13 @@ impl Requests {
         }
     }
 
-    async fn set(&self, key: String, value: Vec<u8>, ttl: Duration) {
+    fn set(&self, key: String, value: Vec<u8>, ttl: Duration) -> impl Future<Output = ()> + use<> {
         match self {
-            Self::One(client) => _ = client.set(key, value, ttl).await,
-            Self::Cluster(shards) => shards.set(key, value, ttl).await,
+            Self::One(client) => Either::Left(client.set(key, value, ttl).map(drop)),
+            Self::Cluster(shards) => {
+                let shards = shards.clone();
+                Either::Right(async move { shards.set(key, value, ttl).await })
+            }
         }
     }
 }
@@ -221,10 +224,9 @@ impl Handler<CachePut> for CacheStoreActor {
         if msg.deadline.has_passed(Instant::now()) || self.requests.refuses_write(&msg.key) {
             return ActorReply::Now(());
         }
-        let (requests, ttl) = (self.requests.clone(), self.plan.ttl);
-        ActorReply::Later(Box::pin(async move {
-            requests.set(msg.key, msg.score.to_cached().into_bytes(), ttl).await;
-        }))
+        // As for look-ups.
+        let written = self.requests.set(msg.key, msg.score.to_cached().into_bytes(), self.plan.ttl);
+        ActorReply::Later(Box::pin(written))
     }
 }
 

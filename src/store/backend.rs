@@ -7,7 +7,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use futures_util::{
     FutureExt,
-    future::{BoxFuture, try_join_all},
+    future::{BoxFuture, join_all, try_join_all},
 };
 
 use tokio::sync::watch;
@@ -150,7 +150,7 @@ pub trait Connection: Send + Sync {
     /// Reads one key of the cache.
     fn get(&self, key: String) -> ReplyFuture<Option<Vec<u8>>>;
 
-    /// Whether [`get_together`](Self::get_together) is one question.
+    /// Whether [`get_together`](Self::get_together) and [`set_together`](Self::set_together) are one question each.
     fn gathers(&self) -> bool {
         false
     }
@@ -187,6 +187,14 @@ pub trait Connection: Send + Sync {
 
     /// Writes one key of the cache, which expires after `ttl`.
     fn set(&self, key: String, value: Vec<u8>, ttl: Duration) -> ReplyFuture<()>;
+
+    /// The same for some keys, with the outcome of each in their order.
+    fn set_together(
+        &self,
+        entries: Vec<(String, Vec<u8>, Duration)>,
+    ) -> ReplyFuture<Vec<Result<(), BackendError>>> {
+        join_all(entries.into_iter().map(|(key, value, ttl)| self.set(key, value, ttl))).map(Ok).boxed()
+    }
 
     /// The time for which the other end has owed an answer, or the rest of one, without sending a byte; zero if it
     /// owes nothing.

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{
     BackendError, Found, Link, Operation, Redirect, Remedy,
-    gather::Gather,
+    gather::{Gather, Get, Set},
     link::{LinkState, LiveConnection},
 };
 
@@ -21,9 +21,10 @@ const WRITES_IN_FLIGHT: usize = 256;
 #[derive(Debug, Clone)]
 pub struct CacheClient {
     link: Rc<LinkState>,
-    gather: Rc<Gather>,
+    gathered_reads: Rc<Gather<Get>>,
     /// The same as `link`, unless writes need a separate connection.
     write_link: Rc<LinkState>,
+    gathered_writes: Rc<Gather<Set>>,
     writes: Rc<Cell<usize>>,
 }
 
@@ -33,7 +34,13 @@ impl CacheClient {
     /// Sends reads over `link`, and writes over `writes`, if there is one.
     pub fn new(link: &Link, writes: Option<&Link>) -> Self {
         let write_link = writes.unwrap_or(link).state();
-        Self { link: link.state(), gather: Rc::default(), write_link, writes: Rc::default() }
+        Self {
+            link: link.state(),
+            gathered_reads: Rc::default(),
+            write_link,
+            gathered_writes: Rc::default(),
+            writes: Rc::default(),
+        }
     }
 
     /// Whether a read would be rejected at once.
@@ -64,7 +71,7 @@ impl CacheClient {
             if begun >= deadline {
                 return Err(BackendError::TimedOut);
             }
-            Ok((self.gather.get(&live, key), live))
+            Ok((self.gathered_reads.ask(&live, Get(key)), live))
         });
         let (look_up, live) = match asked {
             Ok(asked) => asked,
@@ -104,32 +111,43 @@ impl CacheClient {
     }
 
     /// Writes `key` once. A failure is counted and dropped, also while reads are rejected. Returns the address of the server that
-    /// has the key, if another one of the cluster does.
-    pub async fn set(&self, key: String, value: Vec<u8>, ttl: Duration) -> Option<Box<Redirect>> {
-        let Some(_slot) = WriteSlot::acquire(&self.writes) else {
-            let full = BackendError::WritesRefused { code: "QUEUE".to_owned() };
-            self.write_link.health.count(Operation::Set, Some(&full), Duration::ZERO);
-            return None;
-        };
+    /// has the key, if another one of the cluster does. It may be sent together with other writes that are made before this one is
+    /// polled.
+    pub fn set(
+        &self,
+        key: String,
+        value: Vec<u8>,
+        ttl: Duration,
+    ) -> impl Future<Output = Option<Box<Redirect>>> + use<> {
+        let link = self.write_link.clone();
         let begun = Instant::now();
-        let (outcome, generation, is_shard) = match self.writable() {
-            Err(error) => (Err(error), 0, false),
-            Ok(live) => {
-                let written =
-                    timeout(self.write_link.policy.timeout, live.connection.set(key, value, ttl)).await;
-                (written.unwrap_or(Err(BackendError::TimedOut)), live.generation, live.connection.is_shard())
+        let asked = match (WriteSlot::acquire(&self.writes), self.writable()) {
+            (None, _) => Err(BackendError::WritesRefused { code: "QUEUE".to_owned() }),
+            (_, Err(error)) => Err(error),
+            (Some(slot), Ok(live)) => Ok((self.gathered_writes.ask(&live, Set(key, value, ttl)), live, slot)),
+        };
+        let (written, live, slot) = match asked {
+            Ok(asked) => asked,
+            Err(error) => {
+                link.health.count(Operation::Set, Some(&error), Duration::ZERO);
+                return Either::Left(ready(None));
             }
         };
-        match outcome {
-            Ok(()) => self.write_link.health.count(Operation::Set, None, begun.elapsed()),
-            Err(BackendError::Redirected(redirect)) if is_shard => return Some(redirect),
-            // Failed writes do not stop reads; only a connection that must be replaced matters to the link.
-            Err(error) if matches!(error.remedy(), Remedy::Reconnect | Remedy::Reresolve) => {
-                self.write_link.failed(Operation::Set, &error, generation, begun);
+        Either::Right(timeout(link.policy.timeout, written).map(move |outcome| {
+            drop(slot);
+            match outcome.unwrap_or(Err(BackendError::TimedOut)) {
+                Ok(()) => link.health.count(Operation::Set, None, begun.elapsed()),
+                Err(BackendError::Redirected(redirect)) if live.connection.is_shard() => {
+                    return Some(redirect);
+                }
+                // Failed writes do not stop reads; only a connection that must be replaced matters to the link.
+                Err(error) if matches!(error.remedy(), Remedy::Reconnect | Remedy::Reresolve) => {
+                    link.failed(Operation::Set, &error, live.generation, begun);
+                }
+                Err(error) => link.health.count(Operation::Set, Some(&error), begun.elapsed()),
             }
-            Err(error) => self.write_link.health.count(Operation::Set, Some(&error), begun.elapsed()),
-        }
-        None
+            None
+        }))
     }
 
     /// The connection for writes. While reads are rejected, writes are too.

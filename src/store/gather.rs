@@ -1,9 +1,9 @@
-//! Look-ups that are sent together: one question to the store for all that an actor takes out of its mailbox in one turn.
+//! Requests that are sent together: one question to the store for all that an actor takes out of its mailbox in one turn.
 //!
-//! A look-up joins the open batch when it is made. The batch is sent when the first of its look-ups is polled, which is after
-//! the actor's turn, because the askers run after it. So no look-up waits for others to come.
+//! A request joins the open batch when it is made. The batch is sent when the first of its requests is polled, which is after
+//! the actor's turn, because the askers run after it. So no request waits for others to come.
 //!
-//! Each look-up keeps its own deadline. A batch is dropped when none of its askers is left.
+//! Each request keeps its own time limit. A batch is dropped when none of its askers is left.
 
 use std::{
     cell::{OnceCell, RefCell},
@@ -11,6 +11,7 @@ use std::{
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use futures_util::{
@@ -18,70 +19,118 @@ use futures_util::{
     future::{LocalBoxFuture, Shared},
 };
 
-use super::{BackendError, ReplyFuture, link::LiveConnection};
+use super::{BackendError, Connection, ReplyFuture, link::LiveConnection};
 
-/// Maximum look-ups in a batch. It bounds the time that one question takes the store.
+/// Maximum requests in a batch. It bounds the time that one question takes the store.
 const MOST: usize = 64;
 
-/// Gathers the look-ups of one link.
-#[derive(Default)]
-pub(super) struct Gather(RefCell<Option<Rc<Batch>>>);
+/// A request to the cache.
+pub(super) trait Request: Sized + 'static {
+    /// The reply to it.
+    type Reply: 'static;
 
-/// Look-ups over one connection.
-struct Batch {
-    connection: LiveConnection,
-    /// Taken when the batch is sent.
-    keys: RefCell<Vec<String>>,
-    /// Set when it was sent.
-    reply: OnceCell<SharedReply>,
+    /// Sends it alone.
+    fn alone(self, connection: &dyn Connection) -> ReplyFuture<Self::Reply>;
+
+    /// Sends some in one question. The replies come in their order.
+    fn together(requests: Vec<Self>, connection: &dyn Connection) -> ReplyFuture<Replies<Self::Reply>>;
 }
 
-/// The reply to a batch, for each of its look-ups.
-type SharedReply = Shared<LocalBoxFuture<'static, Result<Values, BackendError>>>;
+/// The replies to a batch.
+type Replies<T> = Vec<Result<T, BackendError>>;
 
-/// The values of a batch. Each look-up takes its own.
-type Values = Rc<RefCell<Vec<Option<Vec<u8>>>>>;
+/// A read of a key.
+pub(super) struct Get(pub(super) String);
 
-/// One look-up's reply.
-enum LookUp {
-    /// From a connection that cannot answer several look-ups at once.
-    Alone(ReplyFuture<Option<Vec<u8>>>),
+/// A write of a key and a value, and for how long.
+pub(super) struct Set(pub(super) String, pub(super) Vec<u8>, pub(super) Duration);
+
+/// Gathers the requests of one kind on one link.
+pub(super) struct Gather<R: Request>(RefCell<Option<Rc<Batch<R>>>>);
+
+/// Requests over one connection.
+struct Batch<R: Request> {
+    connection: LiveConnection,
+    /// Taken when the batch is sent.
+    requests: RefCell<Vec<R>>,
+    /// Set when it was sent.
+    reply: OnceCell<SharedReply<R::Reply>>,
+}
+
+/// The reply to a batch, for each of its requests, which takes its own part.
+type SharedReply<T> =
+    Shared<LocalBoxFuture<'static, Result<Rc<RefCell<Vec<Option<Result<T, BackendError>>>>>, BackendError>>>;
+
+/// One request's reply.
+enum Asked<R: Request> {
+    /// From a connection that cannot answer several at once.
+    Alone(ReplyFuture<R::Reply>),
     /// As one of a batch. `reply` is set once it was polled.
-    Joined { batch: Rc<Batch>, place: usize, reply: Option<SharedReply> },
+    Joined { batch: Rc<Batch<R>>, place: usize, reply: Option<SharedReply<R::Reply>> },
+}
+
+// ===== impl Request =====
+
+impl Request for Get {
+    type Reply = Option<Vec<u8>>;
+
+    fn alone(self, connection: &dyn Connection) -> ReplyFuture<Self::Reply> {
+        connection.get(self.0)
+    }
+
+    fn together(requests: Vec<Self>, connection: &dyn Connection) -> ReplyFuture<Replies<Self::Reply>> {
+        let found = connection.get_together(requests.into_iter().map(|Self(key)| key).collect());
+        found.map(|found| Ok(found?.into_iter().map(Ok).collect())).boxed()
+    }
+}
+
+impl Request for Set {
+    type Reply = ();
+
+    fn alone(self, connection: &dyn Connection) -> ReplyFuture<()> {
+        let Self(key, value, ttl) = self;
+        connection.set(key, value, ttl)
+    }
+
+    fn together(requests: Vec<Self>, connection: &dyn Connection) -> ReplyFuture<Replies<()>> {
+        connection.set_together(requests.into_iter().map(|Self(key, value, ttl)| (key, value, ttl)).collect())
+    }
 }
 
 // ===== impl Gather =====
 
-impl Gather {
-    /// Looks `key` up over `connection`, with all that are made before one of them is polled.
-    pub(super) fn get(
+impl<R: Request> Gather<R> {
+    /// Sends `request` over `connection`, with all that are made before one of them is polled.
+    pub(super) fn ask(
         &self,
         connection: &LiveConnection,
-        key: String,
-    ) -> impl Future<Output = Result<Option<Vec<u8>>, BackendError>> + use<> {
-        self.look_up(connection, key)
-    }
-
-    fn look_up(&self, connection: &LiveConnection, key: String) -> LookUp {
+        request: R,
+    ) -> impl Future<Output = Result<R::Reply, BackendError>> + use<R> {
         if !connection.connection.gathers() {
-            return LookUp::Alone(connection.connection.get(key));
+            return Asked::Alone(request.alone(connection.connection.as_ref()));
         }
         let mut open = self.0.borrow_mut();
         let batch = match open.take().filter(|batch| batch.admits(connection)) {
             Some(batch) => batch,
             None => Rc::new(Batch {
                 connection: connection.clone(),
-                keys: RefCell::default(),
+                requests: RefCell::default(),
                 reply: OnceCell::new(),
             }),
         };
-        let place = batch.join(key);
+        let place = batch.join(request);
         *open = Some(batch.clone());
-        LookUp::Joined { batch, place, reply: None }
+        Asked::Joined { batch, place, reply: None }
     }
 }
 
-impl fmt::Debug for Gather {
+impl<R: Request> Default for Gather<R> {
+    fn default() -> Self {
+        Self(RefCell::default())
+    }
+}
+
+impl<R: Request> fmt::Debug for Gather<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Gather")
     }
@@ -89,47 +138,46 @@ impl fmt::Debug for Gather {
 
 // ===== impl Batch =====
 
-impl Batch {
-    /// Whether a look-up over `connection` may join: the batch has not been sent, and there is room.
+impl<R: Request> Batch<R> {
+    /// Whether a request over `connection` may join: the batch has not been sent, and there is room.
     fn admits(&self, connection: &LiveConnection) -> bool {
         self.reply.get().is_none()
             && self.connection.generation == connection.generation
-            && self.keys.borrow().len() < MOST
+            && self.requests.borrow().len() < MOST
     }
 
-    /// The place of the key's value in the answer.
-    fn join(&self, key: String) -> usize {
-        let mut keys = self.keys.borrow_mut();
-        keys.push(key);
-        keys.len() - 1
+    /// The place of the request's reply.
+    fn join(&self, request: R) -> usize {
+        let mut requests = self.requests.borrow_mut();
+        requests.push(request);
+        requests.len() - 1
     }
 
-    /// The reply to all, for one of its look-ups. Sends the batch at the first call.
-    fn reply(&self) -> SharedReply {
+    /// The reply to all, for one of its requests. Sends the batch at the first call.
+    fn reply(&self) -> SharedReply<R::Reply> {
         let sent = self.reply.get_or_init(|| {
-            let values = self.connection.connection.get_together(self.keys.take());
-            let values: LocalBoxFuture<'static, _> =
-                Box::pin(async { Ok(Rc::new(RefCell::new(values.await?))) });
-            values.shared()
+            let replies = R::together(self.requests.take(), self.connection.connection.as_ref());
+            let replies = async { Ok(Rc::new(RefCell::new(replies.await?.into_iter().map(Some).collect()))) };
+            replies.boxed_local().shared()
         });
         sent.clone()
     }
 }
 
-// ===== impl LookUp =====
+// ===== impl Asked =====
 
-impl Future for LookUp {
-    type Output = Result<Option<Vec<u8>>, BackendError>;
+impl<R: Request> Future for Asked<R> {
+    type Output = Result<R::Reply, BackendError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.get_mut() {
             Self::Alone(reply) => reply.as_mut().poll(cx),
             Self::Joined { batch, place, reply } => {
                 let reply = reply.get_or_insert_with(|| batch.reply());
-                let values = ready!(reply.poll_unpin(cx))?;
-                // Each key has a value, or the server has not answered the question.
-                let value = values.borrow_mut().get_mut(*place).map(Option::take);
-                Poll::Ready(value.ok_or(BackendError::Protocol))
+                let replies = ready!(reply.poll_unpin(cx))?;
+                // Each request has a reply, or the server has not answered the question.
+                let own = replies.borrow_mut().get_mut(*place).and_then(Option::take);
+                Poll::Ready(own.unwrap_or(Err(BackendError::Protocol)))
             }
         }
     }

@@ -12,7 +12,7 @@ use std::{
 
 use futures_util::{
     FutureExt,
-    future::{BoxFuture, pending},
+    future::{BoxFuture, join_all, pending},
 };
 use prometheus::Registry;
 use tokio::{
@@ -74,6 +74,8 @@ pub(crate) struct State {
     pub(crate) gathers: bool,
     /// The number of keys of each question for some keys of the cache.
     pub(crate) together: Vec<usize>,
+    /// The number of keys of each write of some keys.
+    pub(crate) written_together: Vec<usize>,
     pub(crate) sets: usize,
     /// The connection of the last write, from 1.
     pub(crate) last_set: usize,
@@ -346,6 +348,14 @@ impl Connection for Wire {
             }
         }
         .boxed()
+    }
+
+    fn set_together(
+        &self,
+        entries: Vec<(String, Vec<u8>, Duration)>,
+    ) -> ReplyFuture<Vec<Result<(), BackendError>>> {
+        self.script.state().written_together.push(entries.len());
+        join_all(entries.into_iter().map(|(key, value, ttl)| self.set(key, value, ttl))).map(Ok).boxed()
     }
 
     fn silent_for(&self) -> Duration {

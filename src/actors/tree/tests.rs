@@ -3,6 +3,7 @@
 use std::{cell::Cell, time::Duration};
 
 use chrono::{DateTime, Utc};
+use futures_util::future::join_all;
 use prometheus::Registry;
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -230,5 +231,29 @@ fn row_41_an_admin_token_goes_by_the_wall_clock_of_the_check(
         // A step leaves no trace.
         set_wall_clock(made);
         assert_eq!(tree.score("admin", &token).await, Ok(Answer::AdminScore));
+    });
+}
+
+/// Messages of one turn pass all actors before a store is asked.
+#[test]
+fn calls_that_arrive_together_are_one_question_to_the_store() {
+    paused(async {
+        set_wall_clock("2026-06-15T12:00:00Z");
+        let script = Script::default();
+        script.state().gathers = true;
+        let tree = start(&script).await;
+        let token = authenticator().partner_token("a", "l");
+        let calls = (0..10).map(|person| {
+            let arguments = json!({"phone": format!("7{person:010}"), "email": "a@b"});
+            tree.call("l", &token, "online_score", arguments)
+        });
+        let outcomes = join_all(calls).await;
+        assert!(outcomes.iter().all(|outcome| matches!(outcome, Ok(Answer::Score(_)))), "{outcomes:?}");
+        settle().await;
+        let state = script.state();
+        assert_eq!(
+            (state.together.as_slice(), state.written_together.as_slice()),
+            ([10].as_slice(), [10].as_slice())
+        );
     });
 }

@@ -7,8 +7,9 @@ use tokio::time::{Instant, sleep};
 use super::*;
 use crate::{
     store::{
-        CacheClient, Link, Role,
+        CacheClient, Link, Redirect, Role,
         testing::{Act, MILLI, SECOND, Script, TIMEOUT, start_link, until_open},
+        url::HostAndPort,
     },
     testing::{paused, settle},
 };
@@ -143,5 +144,23 @@ fn a_batch_that_was_not_sent_does_not_outlive_its_connection() {
         sleep(SECOND).await;
         assert_eq!(look_up(&client, 2, SECOND).await.unwrap(), value(2));
         assert_eq!(script.state().together, [1]);
+    });
+}
+
+#[test]
+fn writes_of_one_turn_are_one_question_and_each_has_its_own_outcome() {
+    paused(async {
+        let (script, _link, client) = cache().await;
+        let elsewhere =
+            Redirect { asking: false, slot: 0, to: HostAndPort { host: "h".to_owned(), port: 1 } };
+        script.state().is_shard = true;
+        script.state().redirects.insert(key(101), elsewhere.clone());
+        let writes: Vec<_> =
+            (100..103).map(|number| client.set(key(number), b"new".to_vec(), SECOND)).collect();
+        let outcomes = join_all(writes).await;
+        assert_eq!(outcomes, [None, Some(Box::new(elsewhere)), None]);
+        assert_eq!(script.state().written_together, [3]);
+        let has = |number| script.state().values.contains_key(&key(number));
+        assert_eq!([100, 101, 102].map(has), [true, false, true]);
     });
 }

@@ -207,6 +207,12 @@ impl Commands {
         keys.iter().map(size).collect()
     }
 
+    /// The replies to the `count` commands of `pipeline` as they came.
+    async fn exchange(&self, pipeline: &Pipeline, count: usize) -> Result<Vec<Value>, BackendError> {
+        let replies = self.client.clone().send_packed_commands(pipeline, 0, count).await;
+        replies.map_err(|error| sort(&error))
+    }
+
     /// Sends `questions` and an end marker in one round trip.
     ///
     /// A server that cannot save rejects a `PING` but serves reads, so that rejection counts as an end marker.
@@ -217,12 +223,7 @@ impl Commands {
         let mut pipeline = Pipeline::with_capacity(count);
         questions.into_iter().for_each(|question| _ = pipeline.add_command(question));
         pipeline.add_command(cmd("PING").arg(&own_end_marker).take());
-        let mut replies = self
-            .client
-            .clone()
-            .send_packed_commands(&pipeline, 0, count)
-            .await
-            .map_err(|error| sort(&error))?;
+        let mut replies = self.exchange(&pipeline, count).await?;
         match replies.pop() {
             Some(Value::BulkString(end_marker)) if end_marker == own_end_marker.as_bytes() => {}
             Some(Value::ServerError(error)) => {
@@ -235,6 +236,10 @@ impl Commands {
         }
         Ok(Answers(replies.into_iter()))
     }
+}
+
+fn set(key: &str, value: &[u8], ttl: Duration) -> Cmd {
+    cmd("SET").arg(key).arg(value).arg("PX").arg(millis(ttl)).take()
 }
 
 /// An answer that must be `OK`.
@@ -286,10 +291,24 @@ impl Connection for RedisConnection {
     }
 
     fn set(&self, key: String, value: Vec<u8>, ttl: Duration) -> ReplyFuture<()> {
-        let ttl = millis(ttl);
         let commands = self.commands.clone();
-        let set = cmd("SET").arg(key).arg(value).arg("PX").arg(ttl).take();
+        let set = set(&key, &value, ttl);
         async move { commands.run_for(set, &Value::Okay).await }.boxed()
+    }
+
+    fn set_together(
+        &self,
+        entries: Vec<(String, Vec<u8>, Duration)>,
+    ) -> ReplyFuture<Vec<Result<(), BackendError>>> {
+        let commands = self.commands.clone();
+        async move {
+            let count = entries.len();
+            let mut pipeline = Pipeline::with_capacity(count);
+            entries.iter().for_each(|(key, value, ttl)| _ = pipeline.add_command(set(key, value, *ttl)));
+            let mut answers = Answers(commands.exchange(&pipeline, count).await?.into_iter());
+            Ok((0..count).map(|_| is_ok(answers.next())).collect())
+        }
+        .boxed()
     }
 
     fn silent_for(&self) -> Duration {
