@@ -103,7 +103,10 @@ impl<'a> Opened<'a> {
         // A link stays a link, and its target is replaced. A link without a target is refused.
         let path = match fs::canonicalize(path) {
             Ok(target) => target,
-            Err(error) if fs::symlink_metadata(path).is_ok() => return Err(at(path)(error)),
+            Err(error) if fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) => {
+                return Err(at(path)(error));
+            }
+            // It does not exist, or another command has just made it.
             Err(_) => path.to_owned(),
         };
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));

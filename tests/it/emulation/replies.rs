@@ -292,8 +292,9 @@ async fn cache_key(app: &TestApp, store: &RespServer, person: &Person) -> String
     store.forget();
     assert_eq!(app.online_score(person).await.score(), person.score());
     // By the looked-up key: writes of earlier calls may still be in flight, and a probe may look up its own key.
-    let mut looked_up = store.seen("GET").into_iter().map(|mut command| command.args.remove(0));
-    let key = looked_up.find(|key| key != "uid:probe").expect("the call has looked its score up");
+    let looked_up = store.seen("MGET").into_iter().flat_map(|command| command.args);
+    let mut of_scores = looked_up.filter(|key| key.starts_with("uid:"));
+    let key = of_scores.find(|key| key != "uid:probe").expect("the call has looked its score up");
     eventually(ALL_IS_OK_WITHIN, "the score is cached", async || store.stored(&key).is_some()).await;
     key
 }
