@@ -407,7 +407,7 @@ const ROWS: &[Row] = &[
     row(
         "45",
         "bad configuration",
-        "one clear line, exit code 2",
+        "one clear line, exit code 2, or 1 for a port that is taken",
         Test(
             "row_45_every_subcommand_names_all_faults_of_the_settings, row_45_a_port_that_is_taken_is_named_in_one_line",
         ),

@@ -1,9 +1,10 @@
-//! Requests that are sent together: one question to the store for all that an actor takes out of its mailbox in one turn.
+//! Requests that are sent together: an actor takes several out of its mailbox in one turn, and they are one question to the
+//! store.
 //!
 //! A request joins the open batch when it is made. The batch is sent when the first of its requests is polled, which is after
 //! the actor's turn, because the askers run after it. So no request waits for others to come.
 //!
-//! Each request keeps its own time limit. A batch is dropped when none of its askers is left.
+//! Each request keeps its own time limit. A batch is dropped with the last of its askers.
 
 use std::{
     cell::{OnceCell, RefCell},
@@ -57,12 +58,14 @@ struct Batch<R: Request> {
     reply: OnceCell<SharedReply<R::Reply>>,
 }
 
-/// The reply to a batch, for each of its requests, which takes its own part.
-type SharedReply<T> =
-    Shared<LocalBoxFuture<'static, Result<Rc<RefCell<Vec<Option<Result<T, BackendError>>>>>, BackendError>>>;
+/// The reply to a batch, for each of its requests.
+type SharedReply<T> = Shared<LocalBoxFuture<'static, Result<Parts<T>, BackendError>>>;
 
-/// One request's reply.
-enum Asked<R: Request> {
+/// The parts of a reply. Each request takes its own.
+type Parts<T> = Rc<RefCell<Vec<Option<Result<T, BackendError>>>>>;
+
+/// A request that waits for its reply.
+enum PendingRequest<R: Request> {
     /// From a connection that cannot answer several at once.
     Alone(ReplyFuture<R::Reply>),
     /// As one of a batch. `reply` is set once it was polled.
@@ -100,14 +103,14 @@ impl Request for Set {
 // ===== impl Gather =====
 
 impl<R: Request> Gather<R> {
-    /// Sends `request` over `connection`, with all that are made before one of them is polled.
+    /// Sends `request` over `connection`, with the others that are made before one of them is polled.
     pub(super) fn ask(
         &self,
         connection: &LiveConnection,
         request: R,
     ) -> impl Future<Output = Result<R::Reply, BackendError>> + use<R> {
         if !connection.connection.gathers() {
-            return Asked::Alone(request.alone(connection.connection.as_ref()));
+            return PendingRequest::Alone(request.alone(connection.connection.as_ref()));
         }
         let mut open = self.0.borrow_mut();
         let batch = match open.take().filter(|batch| batch.admits(connection)) {
@@ -120,7 +123,7 @@ impl<R: Request> Gather<R> {
         };
         let place = batch.join(request);
         *open = Some(batch.clone());
-        Asked::Joined { batch, place, reply: None }
+        PendingRequest::Joined { batch, place, reply: None }
     }
 }
 
@@ -164,9 +167,9 @@ impl<R: Request> Batch<R> {
     }
 }
 
-// ===== impl Asked =====
+// ===== impl PendingRequest =====
 
-impl<R: Request> Future for Asked<R> {
+impl<R: Request> Future for PendingRequest<R> {
     type Output = Result<R::Reply, BackendError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {

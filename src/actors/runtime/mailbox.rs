@@ -4,7 +4,7 @@
 //! which increments the gauge when it is sent, and decrements it when its actor takes it or when it is dropped unread.
 //!
 //! A reply that takes time is a future. An actor that asks another one is *handed* that future, and makes it a part of its own
-//! reply: so a call is one task, whatever the number of actors on its way. Everyone else is given the result. Either way, an
+//! reply: so a call is one task, for any number of actors on its way. Everyone else is given the result. Either way, an
 //! asker that leaves ends all work for it.
 
 use std::{
@@ -71,7 +71,7 @@ pub enum ActorReply<T> {
     Later(ResponseFuture<T>),
 }
 
-/// The sender of a message, who waits for its reply.
+/// The sender of a message that has a reply.
 enum Asker<T> {
     /// Anyone. It waits for the result, as waking it may cost much: it may be on another thread, or below layers of HTTP.
     Outside(oneshot::Sender<Given<T>>),
@@ -79,7 +79,7 @@ enum Asker<T> {
     Actor(oneshot::Sender<Given<T>>),
 }
 
-/// What an asker is given: the reply, or the rest of the work for it.
+/// The thing that an asker is given: the reply, or the rest of the work for it.
 enum Given<T> {
     Reply(T),
     /// Messages may be sent to other threads, so this must be `Send`; but actors that ask each other share one thread.
@@ -148,7 +148,7 @@ where
     fn send(
         &self,
         message: M,
-        asker: fn(oneshot::Sender<Given<M::Result>>) -> Asker<M::Result>,
+        asker: impl FnOnce(oneshot::Sender<Given<M::Result>>) -> Asker<M::Result>,
     ) -> Reply<M::Result> {
         let (give, given) = oneshot::channel();
         self.post(message, Cause::Within(Span::current()), Some(asker(give)));

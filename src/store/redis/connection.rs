@@ -37,6 +37,9 @@ use crate::{
     units::millis,
 };
 
+/// How often values are read that others keep changing meanwhile.
+const READINGS: usize = 3;
+
 /// Commands that may wait for the driver. Admission limits their number.
 const QUEUE: usize = 1024;
 
@@ -121,25 +124,34 @@ impl Commands {
         if values.len() == keys.len() { Ok(values) } else { Err(BackendError::Protocol) }
     }
 
-    /// For a list or a hash `MGET` returns "nothing", which would turn a broken value into a guess. `EXISTS`, in the
-    /// same round trip, counts the existing keys; only if the counts differ, `GET` reads each key alone.
+    /// All values are of one moment, that of `MGET`.
+    ///
+    /// For a list or a hash `MGET` returns "nothing", which would turn a broken value into a guess. So `EXISTS` counts the keys
+    /// that were not found; only if there are some, `GET` tells the other types from values that have just been written, and then
+    /// all are read again.
     pub(super) async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, BackendError> {
-        let questions = ["MGET", "EXISTS"].map(|name| cmd(name).arg(keys).take());
-        let mut answers = self.read(questions.into()).await?;
-        let mut values: Vec<Option<Vec<u8>>> = answers.next()?;
-        let existing: usize = answers.next()?;
-        if values.len() != keys.len() {
-            return Err(BackendError::Protocol);
-        }
-        if existing > values.iter().flatten().count() {
-            let missing = || keys.iter().zip(&values).filter(|(_, value)| value.is_none());
-            let looks = missing().map(|(key, _)| cmd("GET").arg(key).take()).collect();
+        let mut readings = 0;
+        loop {
+            readings += 1;
+            let values = self.get_together(keys).await?;
+            let missing =
+                || keys.iter().zip(&values).filter(|(_, value)| value.is_none()).map(|(key, _)| key);
+            if missing().next().is_none() {
+                return Ok(values);
+            }
+            let mut counting = cmd("EXISTS");
+            missing().for_each(|key| _ = counting.arg(key));
+            let existing: usize = self.read(vec![counting]).await?.next()?;
+            if existing == 0 {
+                return Ok(values);
+            }
+            let looks = missing().map(|key| cmd("GET").arg(key).take()).collect();
             let mut answers = self.read(looks).await?;
-            for value in values.iter_mut().filter(|value| value.is_none()) {
-                *value = answers.next()?;
+            missing().try_for_each(|_| answers.next::<Option<Vec<u8>>>().map(drop))?;
+            if readings == READINGS {
+                return Ok(values);
             }
         }
-        Ok(values)
     }
 
     /// As [`Connection::get_each`]. `MGET` is rejected if the keys have several slots, even if this server owns them all.
