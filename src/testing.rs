@@ -2,12 +2,16 @@
 
 use std::{
     io,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, Once, PoisonError},
     time::Duration,
 };
 
 use tokio::{runtime::Builder, task::LocalSet, time::sleep};
-use tracing::{Level, subscriber::DefaultGuard};
+use tracing::{
+    Level,
+    subscriber::{DefaultGuard, set_global_default},
+};
+use tracing_subscriber::{Layer, filter::filter_fn, fmt, layer::SubscriberExt, registry};
 
 /// Runs `test` on a runtime for actors and links, with a clock that jumps to the next timer when all tasks wait.
 ///
@@ -28,13 +32,17 @@ pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
     pub(crate) fn capture() -> (Self, DefaultGuard) {
+        // Otherwise `tracing` may keep its finding that no one wants an event: one of a thread without a subscriber, made while this
+        // thread sets its own.
+        static WANTED: Once = Once::new();
+        WANTED.call_once(|| {
+            let events = fmt::layer().with_writer(io::sink).with_filter(filter_fn(|what| what.is_event()));
+            _ = set_global_default(registry().with(events));
+        });
         let log = Self::default();
         let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(Level::TRACE)
-            .with_ansi(false)
-            .with_writer(move || writer.clone())
-            .finish();
+        let subscriber =
+            fmt().with_max_level(Level::TRACE).with_ansi(false).with_writer(move || writer.clone()).finish();
         let guard = tracing::subscriber::set_default(subscriber);
         (log, guard)
     }

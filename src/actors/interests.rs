@@ -20,7 +20,7 @@ use crate::{
     store::StoreError,
 };
 
-/// Asks for the interests of every client in `clients`, in one round trip to the store.
+/// Asks for the interests of every client in `clients`, in one question to the store.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<InterestsByClient, InterestsError>")]
 pub struct LookUpInterests {

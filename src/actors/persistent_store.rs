@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// Asks for the persistent values of all `keys`, in their order, in one round trip.
+/// Asks for the persistent values of all `keys`, in their order, in one question.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Vec<Option<Vec<u8>>>, StoreError>")]
 pub struct GetMany {

@@ -161,7 +161,8 @@ pub trait Connection: Send + Sync {
         try_join_all(keys.into_iter().map(|key| self.get(key))).boxed()
     }
 
-    /// Reads all persistent `keys` in one round trip; the values come in the order of the keys.
+    /// Reads all persistent `keys` in one question; the values come in the order of the keys. A store may need a second one for keys
+    /// without a value.
     ///
     /// A key with another kind of value than bytes is [`BackendError::WrongType`], never a missing value.
     fn get_many(&self, keys: Arc<[String]>) -> ReplyFuture<Vec<Option<Vec<u8>>>>;

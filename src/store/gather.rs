@@ -9,8 +9,9 @@
 use std::{
     cell::{OnceCell, RefCell},
     fmt,
+    panic::AssertUnwindSafe,
     pin::Pin,
-    rc::Rc,
+    rc::{Rc, Weak},
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -47,7 +48,7 @@ pub(super) struct Get(pub(super) String);
 pub(super) struct Set(pub(super) String, pub(super) Vec<u8>, pub(super) Duration);
 
 /// Gathers the requests of one kind on one link.
-pub(super) struct Gather<R: Request>(RefCell<Option<Rc<Batch<R>>>>);
+pub(super) struct Gather<R: Request>(RefCell<Weak<Batch<R>>>);
 
 /// Requests over one connection.
 struct Batch<R: Request> {
@@ -113,16 +114,16 @@ impl<R: Request> Gather<R> {
             return PendingRequest::Alone(request.alone(connection.connection.as_ref()));
         }
         let mut open = self.0.borrow_mut();
-        let batch = match open.take().filter(|batch| batch.admits(connection)) {
-            Some(batch) => batch,
-            None => Rc::new(Batch {
+        let batch = open.upgrade().filter(|batch| batch.admits(connection)).unwrap_or_else(|| {
+            let batch = Rc::new(Batch {
                 connection: connection.clone(),
                 requests: RefCell::default(),
                 reply: OnceCell::new(),
-            }),
-        };
+            });
+            *open = Rc::downgrade(&batch);
+            batch
+        });
         let place = batch.join(request);
-        *open = Some(batch.clone());
         PendingRequest::Joined { batch, place, reply: None }
     }
 }
@@ -156,14 +157,18 @@ impl<R: Request> Batch<R> {
         requests.len() - 1
     }
 
-    /// The reply to all, for one of its requests. Sends the batch at the first call.
+    /// The reply to all, for one of its requests. Nothing joins the batch after the first call. A panic is an error of each request.
     fn reply(&self) -> SharedReply<R::Reply> {
-        let sent = self.reply.get_or_init(|| {
-            let replies = R::together(self.requests.take(), self.connection.connection.as_ref());
-            let replies = async { Ok(Rc::new(RefCell::new(replies.await?.into_iter().map(Some).collect()))) };
-            replies.boxed_local().shared()
+        let reply = self.reply.get_or_init(|| {
+            let (requests, connection) = (self.requests.take(), self.connection.connection.clone());
+            let replies = async move {
+                let replies = R::together(requests, connection.as_ref()).await?;
+                Ok(Rc::new(RefCell::new(replies.into_iter().map(Some).collect())))
+            };
+            let caught = AssertUnwindSafe(replies).catch_unwind();
+            caught.map(|reply| reply.unwrap_or(Err(BackendError::Protocol))).boxed_local().shared()
         });
-        sent.clone()
+        reply.clone()
     }
 }
 

@@ -63,7 +63,7 @@ enum Cause {
     After(Option<TraceContext>),
 }
 
-/// The result of a handler. A reply that is ready costs no future.
+/// The result of a handler. A reply that is ready needs no future.
 pub enum ActorReply<T> {
     /// The reply.
     Now(T),
@@ -73,7 +73,7 @@ pub enum ActorReply<T> {
 
 /// The sender of a message that has a reply.
 enum Asker<T> {
-    /// Anyone. It waits for the result, as waking it may cost much: it may be on another thread, or below layers of HTTP.
+    /// Anyone else. It is woken once, for the result, because that may be costly: it may be on another thread, or below layers of HTTP.
     Outside(oneshot::Sender<Given<T>>),
     /// An actor on the same thread.
     Actor(oneshot::Sender<Given<T>>),

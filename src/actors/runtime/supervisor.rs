@@ -32,9 +32,7 @@ pub fn supervise<A>(actor: A, policy: RestartPolicy, health: Arc<ActorHealth>) -
 where
     A: Actor<Context = Context<A>> + Supervised,
 {
-    let mut context = Context::new();
-    // Unbounded: admission bounds the calls. Beyond a bound, actix would clone an address for each message, park it, and wake it.
-    context.set_mailbox_capacity(0);
+    let context = Context::new();
     let address = context.address();
     actix::spawn(Supervisor::new(context.into_future(actor), policy, health));
     address

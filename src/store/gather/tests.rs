@@ -7,8 +7,8 @@ use tokio::time::{Instant, sleep};
 use super::*;
 use crate::{
     store::{
-        CacheClient, Link, Redirect, Role,
-        testing::{Act, MILLI, SECOND, Script, TIMEOUT, start_link, until_open},
+        BreakerPolicy, CacheClient, Link, Redirect, Role,
+        testing::{Act, MILLI, SECOND, Script, start_link},
         url::HostAndPort,
     },
     testing::{paused, settle},
@@ -108,30 +108,47 @@ fn an_asker_that_leaves_takes_no_answer_from_the_others() {
 }
 
 #[test]
-fn a_loss_fails_its_batch_only_and_the_breaker_counts_it_once() {
+fn the_breaker_counts_a_failed_batch_once() {
     paused(async {
         let (script, link, client) = cache().await;
-        script.state().get = Act::Fail(BackendError::Protocol);
+        // Failures overlap only if they take time.
+        script.state().get = Act::FailAfter(MILLI, BackendError::NotServing { code: "LOADING".to_owned() });
+        let opens_after = BreakerPolicy::default().failures;
+        for _ in 0..opens_after {
+            assert!(!link.state().is_open());
+            sleep(MILLI).await;
+            let failed = (0..10).map(|number| look_up(&client, number, SECOND));
+            assert!(join_all(failed).await.into_iter().all(|found| found.is_err()));
+        }
+        assert!(link.state().is_open());
+    });
+}
+
+#[test]
+fn a_loss_fails_the_batches_on_its_connection_and_no_later_one() {
+    paused(async {
+        let (script, _link, client) = cache().await;
+        script.state().get = Act::Hang;
         let lost: Vec<_> = (0..10).map(|number| look_up(&client, number, SECOND)).collect();
-        assert!(join_all(lost).await.into_iter().all(|found| found.is_err()));
+        let lost = tokio::task::spawn_local(join_all(lost));
         settle().await;
-        assert!(!link.state().is_open());
         script.heal();
+        script.cut();
+        assert!(lost.await.unwrap().into_iter().all(|found| found.is_err()));
         sleep(SECOND).await;
         assert_eq!(look_up(&client, 1, SECOND).await.unwrap(), value(1));
     });
 }
 
 #[test]
-fn a_store_that_does_not_answer_opens_the_breaker_as_without_batches() {
+fn a_panic_is_an_error_of_each_request_of_its_batch() {
     paused(async {
-        let (script, link, client) = cache().await;
-        script.commands(&Act::Hang);
-        let late: Vec<_> = (0..10).map(|number| look_up(&client, number, SECOND)).collect();
+        let (script, _link, client) = cache().await;
+        script.state().get = Act::Panic;
         let begun = Instant::now();
-        assert!(join_all(late).await.iter().all(|found| matches!(found, Err(BackendError::TimedOut))));
-        assert!(begun.elapsed() <= TIMEOUT + MILLI, "{:?}", begun.elapsed());
-        until_open(&link).await;
+        let lost: Vec<_> = (0..3).map(|number| look_up(&client, number, SECOND)).collect();
+        assert!(join_all(lost).await.iter().all(|found| matches!(found, Err(BackendError::Protocol))));
+        assert_eq!(begun.elapsed(), Duration::ZERO);
     });
 }
 
@@ -139,11 +156,12 @@ fn a_store_that_does_not_answer_opens_the_breaker_as_without_batches() {
 fn a_batch_that_was_not_sent_does_not_outlive_its_connection() {
     paused(async {
         let (script, _link, client) = cache().await;
-        drop(look_up(&client, 1, SECOND));
+        let unsent = look_up(&client, 1, SECOND);
         script.cut();
         sleep(SECOND).await;
         assert_eq!(look_up(&client, 2, SECOND).await.unwrap(), value(2));
         assert_eq!(script.state().together, [1]);
+        drop(unsent);
     });
 }
 

@@ -8,7 +8,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -37,6 +37,9 @@ use crate::{
     units::millis,
 };
 
+/// The number of keys up to which counting them all costs less than another round trip.
+const FEW: usize = 64;
+
 /// How often values are read that others keep changing meanwhile.
 const READINGS: usize = 3;
 
@@ -62,6 +65,8 @@ pub(super) struct Commands {
     nonce: Arc<str>,
     /// The number of rounds of reads so far.
     rounds: Arc<AtomicU64>,
+    /// Whether it has refused keys of two slots: it is a node of a cluster, and no one has said so.
+    refuses_batches: Arc<AtomicBool>,
 }
 
 /// The answers of one round of reads, in the order of its questions.
@@ -94,6 +99,7 @@ impl RedisConnection {
             activity,
             nonce: format!("{:016x}:", fastrand::u64(..)).into(),
             rounds: Arc::default(),
+            refuses_batches: Arc::default(),
         };
         Ok(Self { commands, driver, closed, named: None, is_shard: false })
     }
@@ -120,31 +126,29 @@ impl Commands {
     }
 
     async fn get_together(&self, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, BackendError> {
-        let values: Vec<_> = self.read(vec![cmd("MGET").arg(keys).take()]).await?.next()?;
+        let mut answers = self.read(vec![cmd("MGET").arg(keys).take()]).await?;
+        let values: Vec<_> = answers.next().inspect_err(|error| {
+            if matches!(error, BackendError::CrossSlot) {
+                self.refuses_batches.store(true, Relaxed);
+            }
+        })?;
         if values.len() == keys.len() { Ok(values) } else { Err(BackendError::Protocol) }
     }
 
-    /// All values are of one moment, that of `MGET`.
+    /// The values that are found are of one moment, that of `MGET`.
     ///
-    /// For a list or a hash `MGET` returns "nothing", which would turn a broken value into a guess. So `EXISTS` counts the keys
-    /// that were not found; only if there are some, `GET` tells the other types from values that have just been written, and then
-    /// all are read again.
+    /// For a list or a hash `MGET` returns "nothing", which would turn a broken value into a guess. So `EXISTS` counts the keys; only
+    /// if there are more than values, `GET` tells the other types from values that have just been written, and then all are read
+    /// again.
     pub(super) async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, BackendError> {
         let mut readings = 0;
         loop {
             readings += 1;
-            let values = self.get_together(keys).await?;
-            let missing =
-                || keys.iter().zip(&values).filter(|(_, value)| value.is_none()).map(|(key, _)| key);
-            if missing().next().is_none() {
+            let (values, existing) = self.get_and_count(keys).await?;
+            if existing <= values.iter().flatten().count() {
                 return Ok(values);
             }
-            let mut counting = cmd("EXISTS");
-            missing().for_each(|key| _ = counting.arg(key));
-            let existing: usize = self.read(vec![counting]).await?.next()?;
-            if existing == 0 {
-                return Ok(values);
-            }
+            let missing = || missing(keys, &values);
             let looks = missing().map(|key| cmd("GET").arg(key).take()).collect();
             let mut answers = self.read(looks).await?;
             missing().try_for_each(|_| answers.next::<Option<Vec<u8>>>().map(drop))?;
@@ -152,6 +156,31 @@ impl Commands {
                 return Ok(values);
             }
         }
+    }
+
+    /// The values, and the number of keys that exist. Few keys are counted in the same round trip; of many, only those that were not
+    /// found, in another one.
+    async fn get_and_count(&self, keys: &[String]) -> Result<(Vec<Option<Vec<u8>>>, usize), BackendError> {
+        if keys.len() <= FEW {
+            let questions = ["MGET", "EXISTS"].map(|name| cmd(name).arg(keys).take());
+            let mut answers = self.read(questions.into()).await?;
+            let values: Vec<_> = answers.next()?;
+            let existing = answers.next()?;
+            return if values.len() == keys.len() {
+                Ok((values, existing))
+            } else {
+                Err(BackendError::Protocol)
+            };
+        }
+        let values = self.get_together(keys).await?;
+        let found = values.iter().flatten().count();
+        if found == keys.len() {
+            return Ok((values, found));
+        }
+        let mut counting = cmd("EXISTS");
+        missing(keys, &values).for_each(|key| _ = counting.arg(key));
+        let others: usize = self.read(vec![counting]).await?.next()?;
+        Ok((values, found + others))
     }
 
     /// As [`Connection::get_each`]. `MGET` is rejected if the keys have several slots, even if this server owns them all.
@@ -250,6 +279,11 @@ impl Commands {
     }
 }
 
+/// The keys without a value.
+fn missing<'a>(keys: &'a [String], values: &'a [Option<Vec<u8>>]) -> impl Iterator<Item = &'a String> {
+    keys.iter().zip(values).filter(|(_, value)| value.is_none()).map(|(key, _)| key)
+}
+
 fn set(key: &str, value: &[u8], ttl: Duration) -> Cmd {
     cmd("SET").arg(key).arg(value).arg("PX").arg(millis(ttl)).take()
 }
@@ -273,9 +307,9 @@ impl Connection for RedisConnection {
         async move { commands.get(key).await }.boxed()
     }
 
-    /// Except of a shard: `MGET` is refused for keys of two slots.
+    /// Except from a node of a cluster, which refuses `MGET` for keys of two slots.
     fn gathers(&self) -> bool {
-        !self.is_shard
+        !self.is_shard && !self.commands.refuses_batches.load(Relaxed)
     }
 
     fn get_together(&self, keys: Vec<String>) -> ReplyFuture<Vec<Option<Vec<u8>>>> {
