@@ -115,6 +115,19 @@ async fn row_11_latency_of_100_ms_costs_the_cache_and_nothing_else() {
     app.recovers().await;
 }
 
+/// Only probes are sent meanwhile. Then calls with few and many clients, of whom one has no interests.
+#[tokio::test]
+async fn row_11_latency_of_100_ms_is_no_outage_to_an_idle_service() {
+    let (_store, proxy, app) = behind_proxy().await;
+    proxy.set(Conditions { latency: Duration::from_millis(50), ..Conditions::default() });
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    app.interests_right().await;
+    for last in [1_000, 1_100] {
+        let ids: Vec<i64> = (1_000..=last).collect();
+        assert_eq!(app.interests(&ids).await.status, 200, "{} clients", ids.len());
+    }
+}
+
 #[tokio::test]
 async fn row_12_latency_of_seconds() {
     let (_store, proxy, app) = behind_proxy().await;
