@@ -42,8 +42,8 @@ mod timezone;
 mod values;
 
 pub use auth::{
-    AuthPolicy, Authenticator, Caller, Forbidden, InvalidAuthPolicy, MAX_ADMIN_GRACE, Rejected, Salt,
-    token_of,
+    AuthPolicy, Authenticator, Caller, Forbidden, InvalidAuthPolicy, MAX_ADMIN_GRACE, PUBLIC_SALTS, Rejected,
+    Salt, token_of,
 };
 pub use card::{Card, CardFault, CardFaults, Explained, Points, Range, Share, position_among_people};
 pub use fields::{Faults, FieldFault, Reason};

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use scoring_api::{
     domain::{
         AuthPolicy, Authenticator, Card, Json, Method, MethodRequest, OnlineScore, Partner, PartnerToken,
-        Partners, Redacted, Rules, TimeZoneChoice, TokenDigest,
+        Partners, Redacted, Rules, TokenDigest,
     },
     store::Memory,
     wall_clock,
@@ -64,14 +64,7 @@ pub fn person() -> OnlineScore {
 }
 
 pub fn authenticator() -> Authenticator {
-    let policy = AuthPolicy {
-        salt: "Otus".into(),
-        previous_salt: None,
-        admin_salt: "42".into(),
-        admin_login: "admin".to_owned(),
-        timezone: TimeZoneChoice::Local,
-        admin_grace: Duration::ZERO,
-    };
+    let policy = AuthPolicy::public();
     Authenticator::new(policy).unwrap()
 }
 

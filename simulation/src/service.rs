@@ -125,12 +125,8 @@ impl Service {
         let actors = expected(ActorsHealth::register(&registry, &Tree::NAMES));
         let admission = expected(Admission::new(&settings.limits, &registry));
         let authenticator = expected(Authenticator::new(AuthPolicy {
-            salt: "Otus".into(),
-            previous_salt: None,
-            admin_salt: "42".into(),
-            admin_login: "admin".to_owned(),
             timezone: TimeZoneChoice::Named(chrono_tz::Tz::UTC),
-            admin_grace: Duration::ZERO,
+            ..AuthPolicy::public()
         }));
         let authenticator = Arc::new(ArcSwap::from_pointee(authenticator));
         let near = NearCache::from_settings(&settings.cache, lookups.clone());

@@ -42,7 +42,7 @@ struct Shadow {
 impl ActiveCard {
     /// A card with its near cache, without reasons and without a shadow.
     pub fn new(card: Arc<Card>, near: NearCache, metrics: CardMetrics) -> Self {
-        metrics.name(&card, None);
+        metrics.name(&card);
         Self { card, near, explain: false, shadow: None, metrics }
     }
 
@@ -64,7 +64,9 @@ impl ActiveCard {
         let is_same = settings.cards.active.digest() == self.card.digest();
         let near = if is_same { self.near.clone() } else { self.near.emptied() };
         let next = Self::from_settings(settings, near, self.metrics.clone());
-        self.metrics.name(&next.card, Some(&self.card));
+        if next.card != self.card {
+            self.metrics.forget(&self.card);
+        }
         next
     }
 

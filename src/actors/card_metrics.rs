@@ -108,14 +108,15 @@ impl CardMetrics {
         })))
     }
 
-    /// Names the card in effect, in place of the one before. A scrape in between finds both.
-    pub fn name(&self, card: &Card, before: Option<&Card>) {
-        let labels = |card: &'_ Card| [card.version().to_owned(), card.digest().to_owned()];
-        self.0.info.with_label_values(&labels(card)).set(1);
-        if let Some(before) = before.filter(|before| labels(before) != labels(card)) {
-            // It is there, unless it was removed already.
-            _ = self.0.info.remove_label_values(&labels(before));
-        }
+    /// Names the card in effect. During a reload a scrape finds the one before, too.
+    pub fn name(&self, card: &Card) {
+        self.0.info.with_label_values(&[card.version(), card.digest()]).set(1);
+    }
+
+    /// The card is no longer in effect.
+    pub fn forget(&self, card: &Card) {
+        // Fails only if it was forgotten already.
+        _ = self.0.info.remove_label_values(&[card.version(), card.digest()]);
     }
 
     /// Counts a score that answers a call, at this `position` in the card's range.

@@ -232,10 +232,11 @@ impl DispatcherActor {
     fn score(&self, asked: AskedScore, call: Call, deadline: Deadline) -> ActorReply<Handled> {
         let AskedScore { person, explain, today, card } = asked;
         let key = card.near_key(person, today);
-        let message = RateScore { key, card: card.clone(), today, explain, deadline };
+        let message = RateScore { key, card, today, explain, deadline };
         if let Some(Rated { answer, source }) = message.near_hit() {
-            return ActorReply::Now(call.handled(Ok(answer), Some((card, source))));
+            return ActorReply::Now(call.handled(Ok(answer), Some((message.card, source))));
         }
+        let card = message.card.clone();
         let reply = self.scoring.delegate(message, deadline);
         ActorReply::Later(Box::pin(reply.map(|reply| match reply {
             Ok(Rated { answer, source }) => call.handled(Ok(answer), Some((card, source))),

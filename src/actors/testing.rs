@@ -33,12 +33,9 @@ use crate::{
 /// The contract's salts.
 pub(crate) fn authenticator(timezone: chrono_tz::Tz, admin_grace: Duration) -> Authenticator {
     Authenticator::new(AuthPolicy {
-        salt: "Otus".into(),
-        previous_salt: None,
-        admin_salt: "42".into(),
-        admin_login: "admin".to_owned(),
         timezone: TimeZoneChoice::Named(timezone),
         admin_grace,
+        ..AuthPolicy::public()
     })
     .unwrap()
 }

@@ -25,14 +25,7 @@ fn client_of(url: &str, policy: Policy) -> Client {
 }
 
 fn authenticator() -> Authenticator {
-    let auth = AuthPolicy {
-        salt: "Otus".into(),
-        previous_salt: None,
-        admin_salt: "42".into(),
-        admin_login: "admin".to_owned(),
-        timezone: "UTC".parse().unwrap(),
-        admin_grace: Duration::ZERO,
-    };
+    let auth = AuthPolicy { timezone: "UTC".parse().unwrap(), ..AuthPolicy::public() };
     Authenticator::new(auth).unwrap()
 }
 

@@ -7,11 +7,8 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer};
 
 use super::partners::PartnersFile;
-use crate::domain::{AuthPolicy, Authenticator, InvalidAuthPolicy, TimeZoneChoice};
+use crate::domain::{AuthPolicy, Authenticator, InvalidAuthPolicy, PUBLIC_SALTS, TimeZoneChoice};
 use crate::units::{self, HOUR, parsed, quoted};
-
-/// Salts that everyone knows: the protocol's description contains them.
-const PUBLIC_SALTS: [&str; 2] = ["Otus", "42"];
 
 /// `[auth]`: authentication.
 #[derive(Debug, Clone, Deserialize)]

@@ -36,6 +36,9 @@ pub struct AuthPolicy {
     pub admin_grace: Duration,
 }
 
+/// The contract's own salts, of partners and of the admin. Anyone can make tokens with them.
+pub const PUBLIC_SALTS: [&str; 2] = ["Otus", "42"];
+
 /// Why an [`AuthPolicy`] is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidAuthPolicy {
@@ -76,6 +79,24 @@ pub enum Salt {
     Current,
     /// The one before a rotation.
     Previous,
+}
+
+// ===== impl AuthPolicy =====
+
+impl AuthPolicy {
+    /// The contract's example: [`PUBLIC_SALTS`], the login `admin`, and the local time zone. For benchmarks and trials.
+    #[must_use]
+    pub fn public() -> Self {
+        let [salt, admin_salt] = PUBLIC_SALTS.map(SecretString::from);
+        Self {
+            salt,
+            previous_salt: None,
+            admin_salt,
+            admin_login: "admin".to_owned(),
+            timezone: TimeZoneChoice::Local,
+            admin_grace: Duration::ZERO,
+        }
+    }
 }
 
 // ===== impl Caller =====

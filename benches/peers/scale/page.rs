@@ -68,7 +68,7 @@ fn section(question: Question, scale: &Scale) -> String {
              otherwise the service correctly refuses calls beyond 1,024 at once.\n\n"
             .to_owned(),
         Question::Ids => "\n## Ids in one call\n\n`clients_interests` on Redis, which gets all of a call's ids in one \
-             round trip.\n\n"
+             question.\n\n"
             .to_owned(),
         Question::Keys => format!(
             "\n## Keys in the embedded store\n\n`clients_interests` of {IDS_OF_KEYS} ids, chosen at random among all. \

@@ -73,10 +73,10 @@ pub enum ActorReply<T> {
 
 /// The sender of a message that has a reply.
 enum Asker<T> {
-    /// Anyone else. It is woken once, for the result, because that may be costly: it may be on another thread, or below layers of HTTP.
-    Outside(oneshot::Sender<Given<T>>),
     /// An actor on the same thread.
     Actor(oneshot::Sender<Given<T>>),
+    /// Anyone else. It is woken once, for the result, because that may be costly: it may be on another thread, or below layers of HTTP.
+    Outside(oneshot::Sender<Given<T>>),
 }
 
 /// The thing that an asker is given: the reply, or the rest of the work for it.
@@ -89,7 +89,7 @@ enum Given<T> {
 /// The reply to a message, on the asker's side.
 ///
 /// A hand-written future: one that is compiled from `async` code would hold each part of it twice.
-pub struct Reply<T>(Stage<T>);
+struct Reply<T>(Stage<T>);
 
 enum Stage<T> {
     /// Until the asker is given something.

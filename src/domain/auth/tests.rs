@@ -9,14 +9,7 @@ use crate::domain::{Object, Redacted};
 const PARTNER: &str = "55cc9ce545bcd144300fe9efc28e65d415b923ebb6be1e19d2750a2c03e80dd209a27954dca045e5bb12418e7d89b6d718a9e35af34e14e1d5bcd5a08f21fc95";
 
 fn policy(zone: &str, grace: Duration) -> AuthPolicy {
-    AuthPolicy {
-        salt: "Otus".into(),
-        previous_salt: None,
-        admin_salt: "42".into(),
-        admin_login: "admin".to_owned(),
-        timezone: zone.parse().unwrap(),
-        admin_grace: grace,
-    }
+    AuthPolicy { timezone: zone.parse().unwrap(), admin_grace: grace, ..AuthPolicy::public() }
 }
 
 fn authenticator(zone: &str, grace_minutes: u64) -> Authenticator {

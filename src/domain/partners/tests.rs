@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use chrono::TimeDelta;
 use proptest::prelude::*;
 use rstest::rstest;
@@ -29,12 +27,9 @@ fn partner(account: &str, login: &str) -> Partner {
 
 fn authenticator(partners: impl IntoIterator<Item = Partner>, shared_salt: bool) -> Authenticator {
     let policy = AuthPolicy {
-        salt: "Otus".into(),
         previous_salt: Some("before".into()),
-        admin_salt: "42".into(),
-        admin_login: "admin".to_owned(),
         timezone: "UTC".parse().unwrap(),
-        admin_grace: Duration::ZERO,
+        ..AuthPolicy::public()
     };
     let mut table = Partners::default();
     partners.into_iter().for_each(|partner| table.insert(partner).unwrap());

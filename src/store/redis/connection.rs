@@ -65,7 +65,7 @@ pub(super) struct Commands {
     nonce: Arc<str>,
     /// The number of rounds of reads so far.
     rounds: Arc<AtomicU64>,
-    /// Whether it has refused keys of two slots: it is a node of a cluster, and no one has said so.
+    /// Whether it has refused keys of two slots: it is a node of a cluster behind the URL of one server.
     refuses_batches: Arc<AtomicBool>,
 }
 
@@ -127,12 +127,12 @@ impl Commands {
 
     async fn get_together(&self, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, BackendError> {
         let mut answers = self.read(vec![cmd("MGET").arg(keys).take()]).await?;
-        let values: Vec<_> = answers.next().inspect_err(|error| {
+        let values: Vec<Option<Vec<u8>>> = answers.next().inspect_err(|error| {
             if matches!(error, BackendError::CrossSlot) {
                 self.refuses_batches.store(true, Relaxed);
             }
         })?;
-        if values.len() == keys.len() { Ok(values) } else { Err(BackendError::Protocol) }
+        of_all(keys, values)
     }
 
     /// The values that are found are of one moment, that of `MGET`.
@@ -164,13 +164,9 @@ impl Commands {
         if keys.len() <= FEW {
             let questions = ["MGET", "EXISTS"].map(|name| cmd(name).arg(keys).take());
             let mut answers = self.read(questions.into()).await?;
-            let values: Vec<_> = answers.next()?;
+            let values: Vec<Option<Vec<u8>>> = answers.next()?;
             let existing = answers.next()?;
-            return if values.len() == keys.len() {
-                Ok((values, existing))
-            } else {
-                Err(BackendError::Protocol)
-            };
+            return Ok((of_all(keys, values)?, existing));
         }
         let values = self.get_together(keys).await?;
         let found = values.iter().flatten().count();
@@ -277,6 +273,11 @@ impl Commands {
         }
         Ok(Answers(replies.into_iter()))
     }
+}
+
+/// Values of as many keys as were asked for, or the server has not answered the question.
+fn of_all<T>(keys: &[String], values: Vec<T>) -> Result<Vec<T>, BackendError> {
+    if values.len() == keys.len() { Ok(values) } else { Err(BackendError::Protocol) }
 }
 
 /// The keys without a value.

@@ -132,6 +132,21 @@ async fn many_keys_take_another_round_trip_if_one_is_not_found() {
     assert_eq!(counted, ["not stored"], "only the keys that were not found are counted");
 }
 
+/// `EXISTS` says that the key is there now, and `GET` that it is not of another kind: another one writes it meanwhile.
+#[rstest]
+#[case::once(1, 2)]
+#[case::again_and_again(usize::MAX, 3)]
+#[tokio::test]
+async fn values_that_others_write_meanwhile_are_read_again(#[case] times: usize, #[case] readings: usize) {
+    let server = server(1);
+    let connection = connect(&server).await;
+    server.set(Fault::Raw(b":2\r\n").on(&["EXISTS"]).times(times));
+    let keys: Arc<[String]> = keys("a", 1).iter().cloned().chain(["not stored".to_owned()]).collect();
+    let expected = vec![Some(keys[0].clone().into_bytes()), None];
+    assert_eq!(connection.get_many(keys).await.unwrap(), expected);
+    assert_eq!(server.seen("MGET").len(), readings);
+}
+
 #[rstest]
 #[tokio::test]
 async fn row_19_a_value_of_another_kind_is_found_among_few_and_many(

@@ -230,3 +230,18 @@ async fn crossslot_of_a_cluster() {
         ("the keys belong to several slots of a cluster; use redis+cluster://".to_owned(), BadValue)
     );
 }
+
+/// Then its look-ups are sent one by one again, as they were before they were gathered.
+#[tokio::test]
+async fn crossslot_ends_the_gathering_of_lookups() {
+    let redis = RedisServer::with(&["--cluster-enabled", "yes"]).await;
+    redis.owns_all_slots().await;
+    let connection = connect(&redis.url()).await.unwrap();
+    assert!(connection.gathers());
+    let keys = ["uid:1", "uid:2"].map(str::to_owned);
+    assert!(matches!(connection.get_together(keys.to_vec()).await, Err(BackendError::CrossSlot)));
+    assert!(!connection.gathers());
+    for key in keys {
+        assert_eq!(connection.get(key).await.unwrap(), None);
+    }
+}

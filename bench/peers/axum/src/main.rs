@@ -2,7 +2,7 @@
 //! line of JSON for each call by tracing.
 //!
 //! Checks, digest and formula are the service's own, so that only the design differs. It has both methods and the log, but no
-//! metrics, near cache, limits on calls in flight or health checks.
+//! metrics, near cache, limits on calls in flight or health checks, and takes a list under a key for a missing value.
 //!
 //! `PORT`, `WORKERS` and `REDIS_URL` come from the environment.
 
@@ -35,7 +35,7 @@ use redis::{
 };
 use scoring_api::domain::{
     Answer, AuthPolicy, Authenticator, CallError, Caller, Card, ClientsInterests, InterestsByClient, Json,
-    Method, MethodRequest, OnlineScore, Rules, Score, TimeZoneChoice, is_request_id,
+    Method, MethodRequest, OnlineScore, Rules, Score, is_request_id,
 };
 use serde::Serialize;
 use tokio::{
@@ -101,14 +101,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         .with_writer(writer)
         .init();
     let port: u16 = env::var("PORT")?.parse()?;
-    let policy = AuthPolicy {
-        salt: "Otus".into(),
-        previous_salt: None,
-        admin_salt: "42".into(),
-        admin_login: "admin".to_owned(),
-        timezone: TimeZoneChoice::Local,
-        admin_grace: Duration::ZERO,
-    };
+    let policy = AuthPolicy::public();
     let client = Client::open(env::var("REDIS_URL")?)?;
     let connect = async |limit: Duration| {
         let config = ConnectionManagerConfig::new()

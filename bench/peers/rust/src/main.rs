@@ -20,7 +20,7 @@ use redis::{
 };
 use scoring_api::domain::{
     Answer, AuthPolicy, Authenticator, CallError, Caller, Card, Json, Method, MethodRequest, OnlineScore,
-    Rules, Score, TimeZoneChoice,
+    Rules, Score,
 };
 use serde::Serialize;
 
@@ -55,14 +55,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let port: u16 = env::var("PORT")?.parse()?;
     let workers: usize = env::var("WORKERS")?.parse()?;
     let url = env::var("REDIS_URL")?;
-    let policy = AuthPolicy {
-        salt: "Otus".into(),
-        previous_salt: None,
-        admin_salt: "42".into(),
-        admin_login: "admin".to_owned(),
-        timezone: TimeZoneChoice::Local,
-        admin_grace: Duration::ZERO,
-    };
+    let policy = AuthPolicy::public();
     let authenticator = Data::from(Arc::new(Authenticator::new(policy)?));
     HttpServer::new(move || {
         let url = url.clone();
