@@ -55,12 +55,18 @@ pub(super) enum PartnersCommand {
 
 #[derive(Debug, Args)]
 pub(super) struct Named {
+    /// The partner's account, in place of --account.
+    #[arg(value_name = "ACCOUNT", requires = "first_login", conflicts_with_all = ["account", "login"])]
+    first_account: Option<String>,
+    /// The partner's login, in place of --login.
+    #[arg(value_name = "LOGIN")]
+    first_login: Option<String>,
     /// The partner's account; empty by default.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     account: String,
     /// The partner's login.
-    #[arg(long)]
-    login: String,
+    #[arg(long, required_unless_present = "first_login")]
+    login: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -101,6 +107,16 @@ pub(super) struct PartnerArgs {
     file: FileArgs,
 }
 
+// ===== impl Named =====
+
+impl Named {
+    fn account_and_login(&self) -> (&str, &str) {
+        // clap demands a login, in one of the two places.
+        let login = self.first_login.as_ref().or(self.login.as_ref());
+        (self.first_account.as_ref().unwrap_or(&self.account), login.map_or("", String::as_str))
+    }
+}
+
 pub(super) fn run(command: PartnersCommand, settings: &Settings) -> Result<(), Failure> {
     audit::to_stderr(settings);
     let path = |given: Option<PathBuf>, flag: &str| {
@@ -131,7 +147,7 @@ pub(super) fn run(command: PartnersCommand, settings: &Settings) -> Result<(), F
 }
 
 fn new(named: &Named, path: &Path, admin_login: &str) -> Result<(), Failure> {
-    let Named { account, login } = named;
+    let (account, login) = named.account_and_login();
     if login == admin_login {
         return Err(Failure::Usage(format!("the login {login} is the admin's; choose another")));
     }
@@ -161,7 +177,8 @@ fn rotate(
     now: DateTime<Utc>,
 ) -> Result<(), Failure> {
     let opened = Opened::open(path, admin_login)?;
-    let before = opened.find(&named.account, &named.login)?;
+    let (account, login) = named.account_and_login();
+    let before = opened.find(account, login)?;
     let (token, digest) = make_token(before.account(), before.login())?;
     let tokens = rotated(before, digest, overlap, now)?;
     let text =
@@ -211,7 +228,8 @@ fn rotated(
 
 fn enable(named: &Named, path: &Path, admin_login: &str, enabled: bool) -> Result<(), Failure> {
     let opened = Opened::open(path, admin_login)?;
-    let before = opened.find(&named.account, &named.login)?;
+    let (account, login) = named.account_and_login();
+    let before = opened.find(account, login)?;
     let text = edit::set_enabled(&opened.text, before, enabled)
         .ok_or_else(|| by_hand(path, &opened.text, before))?;
     let mut after = before.clone();

@@ -113,3 +113,18 @@ async fn a_link_without_target_or_a_pipe_is_refused() {
     let ended = partners(&sandbox, "new", &ACME).await;
     assert!(ended.code == Some(1) && ended.err.contains("not a file"), "{ended:?}");
 }
+
+#[tokio::test]
+async fn a_partner_may_be_named_by_two_words() {
+    let sandbox = Sandbox::new();
+    register(&sandbox, "acme", "shop").await;
+    for command in ["rotate", "disable", "enable"] {
+        partners(&sandbox, command, &["acme", "shop"]).await.succeeded();
+    }
+    partners(&sandbox, "new", &["", "solo"]).await.succeeded();
+    let list = partners(&sandbox, "list", &[]).await;
+    assert!(list.succeeded().lines().any(|line| line.contains("solo")), "{list:?}");
+    for wrong in [&["acme"][..], &["acme", "shop", "--login", "shop"], &[]] {
+        assert_eq!(partners(&sandbox, "disable", wrong).await.code, Some(2), "{wrong:?}");
+    }
+}
