@@ -3,6 +3,7 @@
 //! Three things are limited: the calls in flight, the memory of request bodies, and the rate of each account and of each
 //! client address. Every rejected call is counted by its reason.
 
+mod gauges;
 mod rates;
 pub mod settings;
 mod shed;
@@ -17,11 +18,12 @@ use tokio::{
 };
 
 use self::{
+    gauges::LimitGauges,
     rates::{OneRate, RateLimit},
     settings::LimitSettings,
     shed::ShedCalls,
 };
-use crate::{deadline::Deadline, units::Rate};
+use crate::{deadline::Deadline, domain::Outage, units::Rate};
 
 pub use self::shed::Shed;
 
@@ -29,7 +31,7 @@ pub use self::shed::Shed;
 #[derive(Debug)]
 pub struct Admission {
     calls: Arc<Semaphore>,
-    bodies: Semaphore,
+    bodies: Arc<Semaphore>,
     account_rate: ArcSwapOption<RateLimit>,
     /// The registered partners that have a rate of their own, by account and login joined.
     partner_rates: ArcSwap<HashMap<Arc<str>, Arc<OneRate>>>,
@@ -40,15 +42,17 @@ pub struct Admission {
 // ===== impl Admission =====
 
 impl Admission {
-    /// Creates it, and registers the counter of rejected calls.
+    /// Creates it, and registers its metrics.
     ///
     /// # Errors
     ///
-    /// If the counter is already registered.
+    /// If one of them is already registered.
     pub fn new(limits: &LimitSettings, registry: &Registry) -> prometheus::Result<Arc<Self>> {
+        let bodies = Arc::new(Semaphore::new(limits.body_memory));
+        LimitGauges::register(registry, limits, bodies.clone())?;
         Ok(Arc::new(Self {
             calls: Arc::new(Semaphore::new(limits.max_in_flight)),
-            bodies: Semaphore::new(limits.body_memory),
+            bodies,
             account_rate: ArcSwapOption::from_pointee(limits.account_rate.map(RateLimit::new)),
             partner_rates: ArcSwap::default(),
             address_rate: limits.address_rate.map(RateLimit::new),
@@ -61,11 +65,12 @@ impl Admission {
     /// # Errors
     ///
     /// If its deadline has passed, or if too many others are in flight.
-    pub fn admit(&self, deadline: Deadline) -> Result<OwnedSemaphorePermit, Shed> {
+    pub fn admit(&self, deadline: Deadline) -> Result<OwnedSemaphorePermit, Outage> {
         if deadline.has_passed(Instant::now()) {
-            return Err(self.reject(Shed::Deadline));
+            self.reject(Shed::Deadline);
+            return Err(Outage::Deadline);
         }
-        self.calls.clone().try_acquire_owned().map_err(|_| self.reject(Shed::Overload))
+        self.calls.clone().try_acquire_owned().map_err(|_| self.overloaded())
     }
 
     /// Rejects a call that [`admit`](Self::admit) would reject now, before its body is parsed.
@@ -73,8 +78,8 @@ impl Admission {
     /// # Errors
     ///
     /// If too many calls are in flight.
-    pub fn check_in_flight(&self) -> Result<(), Shed> {
-        if self.calls.available_permits() == 0 { Err(self.reject(Shed::Overload)) } else { Ok(()) }
+    pub fn check_in_flight(&self) -> Result<(), Outage> {
+        if self.calls.available_permits() == 0 { Err(self.overloaded()) } else { Ok(()) }
     }
 
     /// Replaces the rate of each account, and the registered partners' own rates. A rate that stays the same keeps its
@@ -156,6 +161,11 @@ impl Admission {
         checked.inspect_err(|_| {
             self.reject(reason);
         })
+    }
+
+    fn overloaded(&self) -> Outage {
+        self.reject(Shed::Overload);
+        Outage::Overload
     }
 
     fn reject(&self, reason: Shed) -> Shed {

@@ -27,13 +27,15 @@ use crate::{
         runtime::{ActorRuntime, health::ActorsHealth, restarts::RestartPolicy},
     },
     admission::Admission,
+    build_info,
     config::{Settings, shutdown::ShutdownSettings},
     domain::InvalidAuthPolicy,
     http::{
-        self, AdminPlan, CallPlan, Dispatchers, HttpMetrics, Lifecycle, PublicPlan,
+        self, AcceptQueue, AdminPlan, CallPlan, Dispatchers, HttpMetrics, Lifecycle, PublicPlan,
+        WaitingConnections,
         tls::{Tls, TlsError},
     },
-    store::{ConnectorMetrics, Role, StoreHealth, StoreMetrics},
+    store::{Connector, ConnectorMetrics, Role, StoreHealth, StoreMetrics},
 };
 
 pub use self::{reload::Reloader, stores::Stores};
@@ -42,6 +44,8 @@ pub use self::{reload::Reloader, stores::Stores};
 pub struct Application {
     address: SocketAddr,
     admin_address: Option<SocketAddr>,
+    /// The places of the cache and of the persistent store.
+    store_addresses: [String; 2],
     /// The public listener's socket, to be closed before its server is stopped.
     listener: TcpListener,
     public: Server,
@@ -105,9 +109,12 @@ impl Application {
     ) -> Result<Self, BuildError> {
         let registry = Registry::new();
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        build_info::register(&registry)?;
         let store_metrics = StoreMetrics::register(&registry)?;
-        let cache_health = StoreHealth::new(Role::Cache, store_metrics.clone());
-        let persistent_health = StoreHealth::new(Role::Persistent, store_metrics);
+        let health_of =
+            |role, store: &Arc<dyn Connector>| StoreHealth::new(role, store.address(), store_metrics.clone());
+        let cache_health = health_of(Role::Cache, &stores.cache);
+        let persistent_health = health_of(Role::Persistent, &stores.persistent);
         let metrics = HttpMetrics::register(&registry)?;
         let metrics = if settings.metrics.partners { metrics.with_partners(&registry)? } else { metrics };
         let health = ActorsHealth::register(&registry, &Tree::NAMES)?;
@@ -124,6 +131,7 @@ impl Application {
         let card = ActiveCard::from_settings(&settings.scoring, near, card_metrics).into_switch();
         let Stores { cache, persistent } = stores;
         let stores = [cache.clone(), persistent.clone()];
+        let store_addresses = stores.each_ref().map(|store| store.address());
         let by_role = [(Role::Cache, cache.clone()), (Role::Persistent, persistent.clone())];
         ConnectorMetrics::register(&registry, by_role)?;
         let tree = TreePlan {
@@ -150,6 +158,12 @@ impl Application {
         let admin = settings.admin.bind.map(|address| Bound::to("admin.bind", address)).transpose()?;
         let (address, admin_address) = (public.address, admin.as_ref().map(|bound| bound.address));
         let listener = public.listener.try_clone().map_err(|source| public.error(source))?;
+        let queues = [
+            Some(public.accept_queue("public")),
+            admin.as_ref().map(|bound| bound.accept_queue("operators")),
+        ];
+        let queues = queues.into_iter().flatten().collect::<Result<_, _>>()?;
+        registry.register(Box::new(WaitingConnections::new(queues)?))?;
         let listens = [address].into_iter().chain(admin_address);
         let reloader = Reloader::new(authenticator, card, admission, tls.clone(), listens);
         let dispatchers = Dispatchers::default();
@@ -173,6 +187,7 @@ impl Application {
             roles: [cache_health, persistent_health],
             stores,
             health: health.clone(),
+            liveness_patience: settings.admin.liveness_patience,
             registry: registry.clone(),
             call: admin_call,
             dispatchers,
@@ -182,6 +197,7 @@ impl Application {
         Ok(Self {
             address,
             admin_address,
+            store_addresses,
             listener,
             public,
             admin,
@@ -202,6 +218,11 @@ impl Application {
     /// The address of the operators' listener, unless it is turned off.
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.admin_address
+    }
+
+    /// The places of the cache and of the persistent store, without credentials.
+    pub fn store_addresses(&self) -> &[String; 2] {
+        &self.store_addresses
     }
 
     /// The phase of the service's life.
@@ -247,6 +268,10 @@ impl Bound {
     fn serve(self, serve: impl FnOnce(TcpListener) -> io::Result<Server>) -> Result<Server, BuildError> {
         let Self { key, address, listener } = self;
         serve(listener).map_err(|source| BuildError::Listen { key, address, source })
+    }
+
+    fn accept_queue(&self, name: &'static str) -> Result<AcceptQueue, BuildError> {
+        AcceptQueue::of(name, &self.listener).map_err(|source| self.error(source))
     }
 
     fn error(&self, source: io::Error) -> BuildError {

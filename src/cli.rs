@@ -42,6 +42,8 @@ use std::{ffi::OsString, process::ExitCode};
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::build_info::VERSION_AND_REVISION;
+
 use self::{
     about::{CompletionsArgs, ManArgs},
     call::CallArgs,
@@ -59,7 +61,7 @@ use self::{
 #[derive(Debug, Parser)]
 #[command(
     name = "scoring-api",
-    version,
+    version = VERSION_AND_REVISION,
     after_help = "Exit codes: 0 done; 1 failed; 2 wrong usage or configuration; 130 and 143 ended by SIGINT and SIGTERM."
 )]
 struct Cli {

@@ -21,11 +21,12 @@
 //! - `auth`, `timezone`: tokens; `partners`: the partners that have tokens of their own
 //! - `card`, `score`, `interests`: scorecards, their scores, and stored interests
 //! - `request_id`: the ids that a client may choose
-//! - `reply`, `deadline`: types that the actors pass to each other
+//! - `reply`: the result of a call; `failure`: the reason of an answer that is not 200
 
 mod auth;
 mod card;
 mod dates;
+mod failure;
 mod fields;
 mod interests;
 mod json;
@@ -46,6 +47,7 @@ pub use auth::{
     Salt, token_of,
 };
 pub use card::{Card, CardFault, CardFaults, Explained, Points, Range, Share, position_among_people};
+pub use failure::{Defect, FailureReason, Outage};
 pub use fields::{Faults, FieldFault, Reason};
 pub use interests::{Interests, InterestsByClient, MalformedInterests};
 pub use json::{BadJson, Json, Object};

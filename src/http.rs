@@ -21,5 +21,5 @@ pub use self::{
     metrics::HttpMetrics,
     operators::{AdminPlan, Dispatchers, openapi},
     server::{PublicPlan, serve_admin, serve_public},
-    transport::{listen, raise_file_limit, refuse_new, tls},
+    transport::{AcceptQueue, WaitingConnections, listen, raise_file_limit, refuse_new, tls},
 };

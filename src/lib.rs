@@ -20,6 +20,7 @@
 //! The leaves:
 //!
 //! - [`backoff`]: waits between attempts
+//! - [`build_info`]: the version and the commit
 //! - [`deadline`]: the time by which a call must be answered
 //! - [`resolver`]: looks names up
 //! - `secret_file`: reads a secret from its file
@@ -33,6 +34,7 @@ pub mod actors;
 pub mod admission;
 pub mod app;
 pub mod backoff;
+pub mod build_info;
 pub mod cli;
 pub mod client;
 pub mod config;

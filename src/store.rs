@@ -38,6 +38,7 @@ mod tarantool;
 pub(crate) mod testing;
 pub mod url;
 mod wire;
+mod writes;
 
 pub use self::redis::RedisConnector;
 pub(crate) use self::redis::check_tls;
@@ -51,7 +52,7 @@ pub use bulk::{Bulk, Changes, OpenBulkError, Purpose, PutError, Stored, Watch, o
 pub use cache_client::CacheClient;
 pub use embedded::{Disk, EmbeddedConnector, EmbeddedFile, SystemDisk};
 pub use error::{BackendError, Remedy, StoreError};
-pub use health::{HealthReport, LastError, LinkHealth, StoreHealth};
+pub use health::{HealthReport, LastError, LinkHealth, LinkReport, ShardReport, StoreHealth};
 pub use in_process_cache::InProcessCache;
 pub use link::{Link, LinkPolicy};
 pub use memcached::MemcachedConnector;
@@ -64,3 +65,4 @@ pub use shards::{Shard, Shards};
 pub use slots::{SLOTS, SlotMap, slot_of};
 pub use tarantool::TarantoolConnector;
 pub use wire::{Network, OpenFuture, Socket, SystemNetwork};
+pub use writes::{Writes, WritesStatus};

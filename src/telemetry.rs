@@ -10,6 +10,7 @@ pub mod settings;
 mod traces;
 
 use std::{
+    env,
     fs::File,
     io::{self, IsTerminal, stdout},
     os::fd::AsFd,
@@ -64,6 +65,7 @@ pub struct Log {
     lost: DroppedLines,
     filter: reload::Handle<Targets, Registry>,
     writing: Option<WorkerGuard>,
+    format: LogFormat,
 }
 
 /// Starts the log of this process, and the export of its spans if they are to be exported.
@@ -83,22 +85,24 @@ pub fn init(settings: &LogSettings, trace: &TraceSettings) -> io::Result<Log> {
     let out = BatchingWriter::new(out, GATHERING, unwritten.clone());
     let (writer, writing) = NonBlockingBuilder::default().buffered_lines_limit(QUEUED_LINES).finish(out);
     let lost = DroppedLines::new(writer.error_counter(), unwritten);
-    let (subscriber, filter) = subscriber(settings, writer, stdout().is_terminal(), traces.as_ref());
+    let on_terminal = stdout().is_terminal();
+    let (subscriber, filter) = subscriber(settings, writer, on_terminal, traces.as_ref());
     subscriber.init();
     panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string);
         tracing::error!(place, "panic");
     }));
-    Ok(Log { traces, lost, filter, writing: Some(writing) })
+    Ok(Log { traces, lost, filter, writing: Some(writing), format: format(settings, on_terminal) })
 }
 
 /// Writes the lines of [`AUDIT`] to standard error, for a subcommand: at a terminal for people, else as `settings` say.
 pub fn init_audit(settings: &LogSettings) {
     let on_terminal = io::stderr().is_terminal();
-    let format = settings.format.unwrap_or(if on_terminal { LogFormat::Pretty } else { LogFormat::Json });
-    let lines = match format {
+    let lines = match format(settings, on_terminal) {
         LogFormat::Json => JsonLines(io::stderr).boxed(),
-        LogFormat::Pretty => fmt::layer().with_writer(io::stderr).compact().with_ansi(on_terminal).boxed(),
+        LogFormat::Pretty => {
+            fmt::layer().with_writer(io::stderr).compact().with_ansi(colours(on_terminal)).boxed()
+        }
     };
     let acts = Targets::new().with_target(AUDIT, Level::INFO);
     // Fails only if there is a log already.
@@ -116,12 +120,13 @@ fn subscriber<W>(
 where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
-    let format = settings.format.unwrap_or(if on_terminal { LogFormat::Pretty } else { LogFormat::Json });
     let (level, filter) = reload::Layer::new(from(settings.level));
     // Each line contains its own fields and can be read alone; spans would repeat them.
-    let lines = match format {
+    let lines = match format(settings, on_terminal) {
         LogFormat::Json => JsonLines(writer).boxed(),
-        LogFormat::Pretty => fmt::layer().with_writer(writer).compact().with_ansi(on_terminal).boxed(),
+        LogFormat::Pretty => {
+            fmt::layer().with_writer(writer).compact().with_ansi(colours(on_terminal)).boxed()
+        }
     };
     let wanted = dynamic_filter_fn(|what, _| what.is_event() && !is_expected(what)).with_callsite_filter(
         // Decided once per callsite, so that a span without a subscriber costs next to nothing.
@@ -142,6 +147,16 @@ where
     // everything.
     let lines = lines.with_filter(level.and(wanted)).boxed();
     (registry().with([lines].into_iter().chain(spans).collect::<Vec<_>>()), filter)
+}
+
+/// The format in effect: for people at a terminal, unless the settings say otherwise.
+fn format(settings: &LogSettings, on_terminal: bool) -> LogFormat {
+    settings.format.unwrap_or(if on_terminal { LogFormat::Pretty } else { LogFormat::Json })
+}
+
+/// Whether to use colours: at a terminal, unless `NO_COLOR` is set and not empty (<https://no-color.org>).
+pub fn colours(on_terminal: bool) -> bool {
+    on_terminal && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// The filter for events from `level` on.
@@ -170,6 +185,11 @@ fn is_expected(what: &Metadata<'_>) -> bool {
 // ===== impl Log =====
 
 impl Log {
+    /// Whether people read the log, rather than machines.
+    pub fn is_for_people(&self) -> bool {
+        self.format == LogFormat::Pretty
+    }
+
     /// The count of lost lines.
     pub fn dropped_lines(&self) -> DroppedLines {
         self.lost.clone()

@@ -62,9 +62,10 @@ pub fn an_unknown_issuer() -> LocalBoxFuture<'static, Outcome> {
             .await;
         let attempts = async || -> u32 {
             let metrics = service.target.admin("/metrics").await.unwrap();
-            let series = r#"scoring_store_operations_total{op="connect",outcome="tls"} "#;
-            let count = metrics.text().lines().find_map(|line| line.strip_prefix(series)?.parse().ok());
-            count.unwrap_or(0)
+            let text = metrics.text();
+            let series = r#"scoring_store_operations_total{op="connect",outcome="tls""#;
+            let of_roles = text.lines().filter(|line| line.starts_with(series));
+            of_roles.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u32>().ok()).sum()
         };
         let before = attempts().await;
         sleep(Duration::from_secs(4)).await;

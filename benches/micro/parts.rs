@@ -314,7 +314,7 @@ async fn tree_of(near_capacity: usize, card: Arc<Card>, authenticator: Authentic
     let role = |role| RolePlan {
         connector: memory.clone(),
         policy: LinkPolicy::new(HOUR),
-        health: StoreHealth::new(role, metrics.clone()),
+        health: StoreHealth::new(role, "scripted".to_owned(), metrics.clone()),
     };
     let lookups = CacheLookups::register(&registry).unwrap();
     let limits = LimitSettings {

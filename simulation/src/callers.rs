@@ -103,7 +103,8 @@ pub async fn interests(run: &Run, random: &mut Rng, patience: Duration) {
             run.check_time("clients_interests", begun, INTERESTS_WITHIN);
             let is_at_fault = wanted.iter().any(|client| could_be(client).contains(&Stored::OtherKind));
             let (from, to) = (run.time_of(begun), run.now());
-            let is_excused = run.excuses.interests(from, to) || (is_at_fault && error == CallError::Internal);
+            let is_excused =
+                run.excuses.interests(from, to) || (is_at_fault && matches!(error, CallError::Internal(_)));
             if !is_excused {
                 run.failed(&format!("clients_interests of {wanted:?}: {error}"));
             }

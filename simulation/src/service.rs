@@ -120,7 +120,8 @@ impl Service {
             connector(&cache, settings.cache.connect_timeout)
         };
         let metrics = expected(StoreMetrics::register(&registry));
-        let roles = [Role::Cache, Role::Persistent].map(|role| StoreHealth::new(role, metrics.clone()));
+        let roles = [Role::Cache, Role::Persistent]
+            .map(|role| StoreHealth::new(role, "simulated".to_owned(), metrics.clone()));
         let lookups = expected(CacheLookups::register(&registry));
         let actors = expected(ActorsHealth::register(&registry, &Tree::NAMES));
         let admission = expected(Admission::new(&settings.limits, &registry));

@@ -27,8 +27,8 @@ use crate::{
     admission::{Admission, settings::LimitSettings},
     deadline::Deadline,
     domain::{
-        Answer, Authenticator, CallError, Caller, ClientsInterests, Method, MethodRequest, OnlineScore,
-        Partner, Refused, Rules,
+        Answer, Authenticator, CallError, Caller, ClientsInterests, Defect, Method, MethodRequest,
+        OnlineScore, Outage, Partner, Refused, Rules,
     },
     store::{StoreError, settings::StoreSettings},
     wall_clock,
@@ -251,7 +251,9 @@ impl DispatcherActor {
         ActorReply::Later(Box::pin(reply.map(|reply| {
             let outcome = match reply {
                 Ok(found) => found.map(Answer::Interests).map_err(|error| to_call_error(&error)),
-                Err(unanswered) => Err(unanswered.into()),
+                Err(Unanswered::Lost) => Err(CallError::Internal(Defect::Actor)),
+                // The store may be too slow for the deadline.
+                Err(Unanswered::Late) => Err(CallError::Unavailable(Outage::Deadline)),
             };
             call.handled(outcome, None)
         })))
@@ -290,7 +292,7 @@ impl Handler<CallMethod> for DispatcherActor {
         let mut call = Call::default();
         match self.plan.admission.admit(deadline) {
             Ok(admitted) => call.admitted = Some(admitted),
-            Err(_) => return ActorReply::Now(call.handled(Err(CallError::Unavailable), None)),
+            Err(outage) => return ActorReply::Now(call.handled(Err(CallError::Unavailable(outage)), None)),
         }
         match self.check(msg.request, &mut call.context, &mut call.identity) {
             Err(refused) => ActorReply::Now(call.handled(Err(refused), None)),
@@ -301,11 +303,12 @@ impl Handler<CallMethod> for DispatcherActor {
     }
 }
 
+/// For a message to an actor that answers well before the deadline, unless it is restarting or stuck.
 impl From<Unanswered> for CallError {
     fn from(unanswered: Unanswered) -> Self {
         match unanswered {
-            Unanswered::Lost => Self::Internal,
-            Unanswered::Late => Self::Unavailable,
+            Unanswered::Lost => Self::Internal(Defect::Actor),
+            Unanswered::Late => Self::Unavailable(Outage::Actor),
         }
     }
 }
@@ -315,11 +318,11 @@ fn to_call_error(error: &InterestsError) -> CallError {
     match error {
         InterestsError::Malformed { source, .. } => {
             tracing::error!(%error, %source, "bad value in the store");
-            CallError::Internal
+            CallError::Internal(Defect::MalformedValue)
         }
         InterestsError::AtFault { source, .. } => {
             tracing::error!(%error, %source, "bad value in the store");
-            CallError::Internal
+            CallError::Internal(Defect::MalformedValue)
         }
         InterestsError::Store(
             StoreError::BadValue
@@ -329,9 +332,11 @@ fn to_call_error(error: &InterestsError) -> CallError {
             | StoreError::AtFault { .. },
         ) => {
             tracing::error!(%error, "bad value in the store");
-            CallError::Internal
+            CallError::Internal(Defect::MalformedValue)
         }
-        InterestsError::Store(StoreError::Unavailable | StoreError::TimedOut) => CallError::Unavailable,
+        InterestsError::Store(StoreError::Unavailable) => CallError::Unavailable(Outage::StoreDown),
+        InterestsError::Store(StoreError::TimedOut) => CallError::Unavailable(Outage::Deadline),
+        InterestsError::Lost => CallError::Unavailable(Outage::Actor),
     }
 }
 

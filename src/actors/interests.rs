@@ -52,6 +52,9 @@ pub enum InterestsError {
     /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The store's actor restarted over the question. A retry may succeed.
+    #[error("the store's actor is restarting")]
+    Lost,
 }
 
 /// Clients by their ids, as many as fit in a log line.
@@ -113,7 +116,7 @@ impl Handler<LookUpInterests> for InterestsActor {
                 Ok(Ok(values)) => values,
                 Ok(Err(error)) => return Err(with_clients(&msg.clients, error)),
                 // A store actor that restarts drops the messages in flight. For a reader that is an outage.
-                Err(Unanswered::Lost) => return Err(StoreError::Unavailable.into()),
+                Err(Unanswered::Lost) => return Err(InterestsError::Lost),
                 Err(Unanswered::Late) => return Err(StoreError::TimedOut.into()),
             };
             InterestsByClient::from_stored(&msg.clients, &values)

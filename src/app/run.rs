@@ -11,6 +11,7 @@ use tokio::{
 
 use super::Application;
 use crate::{
+    build_info::{REVISION, VERSION},
     http::{self, HttpMetrics},
     telemetry,
     units::millis,
@@ -40,7 +41,17 @@ impl Application {
         }
         let _watching = self.reloader.tls().cloned().map(|tls| AbortOnDrop(spawn_local(tls.watch())));
         self.lifecycle.serving();
-        tracing::info!(address = %self.address, admin_address = self.admin_address.map(|a| a.to_string()), "listening");
+        let admin_address = self.admin_address.map(|address| address.to_string());
+        let [cache, store] = &self.store_addresses;
+        tracing::info!(
+            address = %self.address,
+            admin_address,
+            version = VERSION,
+            revision = REVISION,
+            store,
+            cache,
+            "listening"
+        );
 
         select! {
             ended = &mut serving => return ended.map_err(io::Error::other)?,

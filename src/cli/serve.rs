@@ -1,12 +1,16 @@
 //! `serve`: the service itself, until a signal ends it.
 
+mod greeting;
+
+use std::thread;
+
 use tokio::{
     select,
     signal::unix::{SignalKind, signal},
     sync::oneshot,
 };
 
-use super::{failure::Failure, reload::Reload, signals::Signals, source::Source, systemd};
+use super::{failure::Failure, output, reload::Reload, signals::Signals, source::Source, systemd};
 use crate::{app::Application, config::Settings, http, telemetry};
 
 /// Serves until the first signal, then stops gracefully, which counts as success. A second signal ends the process at
@@ -25,6 +29,11 @@ pub(super) fn run(settings: Settings, source: &Source) -> Result<(), Failure> {
             app.publish(lost).map_err(|error| Failure::build(error, &settings))?;
         }
         app.lifecycle().observe(systemd::entered);
+        if log.is_for_people() {
+            let text = greeting::text(&settings, source, &app);
+            // A closed or blocked output is no reason not to serve.
+            thread::spawn(move || output::print(&text));
+        }
         let health = app.health();
         let is_well = || !health.all().iter().any(|health| health.is_stuck());
         let mut started = settings.clone();

@@ -6,6 +6,7 @@ use std::{io::Write as _, time::Duration};
 
 use super::auth::{Forbidden, Rejected};
 use super::card::Explained;
+use super::failure::{Defect, Outage};
 use super::fields::Faults;
 use super::interests::InterestsByClient;
 use super::json::BadJson;
@@ -41,7 +42,7 @@ pub enum CallError {
     Invalid(#[from] Faults),
     /// The store cannot answer in time, or the service is overloaded. A retry may succeed.
     #[error("the service is unavailable")]
-    Unavailable,
+    Unavailable(Outage),
     /// The caller exceeds its rate.
     #[error("too many calls")]
     TooMany {
@@ -50,7 +51,7 @@ pub enum CallError {
     },
     /// A bug, or an invalid stored value. Only the log has the details.
     #[error("internal error")]
-    Internal,
+    Internal(Defect),
 }
 
 /// The caller learns nothing but that.
@@ -110,8 +111,8 @@ mod tests {
     #[case::bad_request(BadJson::Empty.into(), "the body is empty")]
     #[case::forbidden(Forbidden.into(), "the token does not match")]
     #[case::invalid(Faults::one("email", "must be a string").into(), "email: must be a string")]
-    #[case::unavailable(CallError::Unavailable, "the service is unavailable")]
-    #[case::internal(CallError::Internal, "internal error")]
+    #[case::unavailable(CallError::Unavailable(Outage::StoreDown), "the service is unavailable")]
+    #[case::internal(CallError::Internal(Defect::Panic), "internal error")]
     fn says_why_there_is_no_answer(#[case] error: CallError, #[case] text: &str) {
         assert_eq!(error.to_string(), text);
     }

@@ -9,7 +9,7 @@ use actix_web::{
 };
 use serde::Serialize;
 
-use crate::domain::{Answer, CallError};
+use crate::domain::{Answer, CallError, FailureReason};
 
 /// Seconds after which a rejected client may retry. A store that has recovered is in use again by then.
 const RETRY_AFTER_SECONDS: &str = "1";
@@ -51,10 +51,38 @@ impl Refusal {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Call(CallError::Invalid(_)) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Call(CallError::Internal) => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Call(CallError::Unavailable) | Self::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Call(CallError::Internal(_)) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Call(CallError::Unavailable(_)) | Self::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
             Self::Call(CallError::TooMany { .. }) => StatusCode::TOO_MANY_REQUESTS,
         }
+    }
+
+    /// The reason for the log and the metrics.
+    pub(super) fn reason(&self) -> FailureReason {
+        match self {
+            Self::Call(CallError::BadRequest(_)) | Self::BadHead | Self::BrokenBody => {
+                FailureReason::BadRequest
+            }
+            Self::Call(CallError::Forbidden(_)) => FailureReason::Forbidden,
+            Self::NotFound => FailureReason::NotFound,
+            Self::WrongVerb { .. } => FailureReason::WrongVerb,
+            Self::TooSlow => FailureReason::TooSlow,
+            Self::TooLarge => FailureReason::TooLarge,
+            Self::HeadTooLarge => FailureReason::HeadTooLarge,
+            Self::Call(CallError::Invalid(_)) => FailureReason::Invalid,
+            Self::Call(CallError::Internal(defect)) => (*defect).into(),
+            Self::Call(CallError::Unavailable(outage)) => (*outage).into(),
+            Self::NoRoom => FailureReason::BodyMemory,
+            Self::Call(CallError::TooMany { .. }) => FailureReason::Rate,
+        }
+    }
+
+    /// The names of the fields at fault, each once, for the log.
+    pub(super) fn fields(&self) -> Option<String> {
+        let Self::Call(CallError::Invalid(faults)) = self else { return None };
+        let mut names: Vec<_> = faults.iter().map(|fault| fault.field).collect();
+        names.dedup();
+        Some(names.join(","))
     }
 
     /// Whether a part of the request stays unread, so that its connection cannot be used again.
@@ -79,8 +107,8 @@ impl Refusal {
             }
             Self::Call(
                 CallError::Forbidden(_)
-                | CallError::Internal
-                | CallError::Unavailable
+                | CallError::Internal(_)
+                | CallError::Unavailable(_)
                 | CallError::TooMany { .. },
             )
             | Self::NotFound
@@ -116,7 +144,7 @@ pub(super) fn to_response(refusal: &Refusal) -> HttpResponse {
     let mut response = json(status, serde_json::to_vec(&failure).unwrap_or_default());
     let headers = response.headers_mut();
     match refusal {
-        Refusal::Call(CallError::Unavailable) | Refusal::NoRoom => {
+        Refusal::Call(CallError::Unavailable(_)) | Refusal::NoRoom => {
             headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
         }
         Refusal::Call(CallError::TooMany { retry_after }) => {

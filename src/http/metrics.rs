@@ -3,11 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
 use crate::{
-    domain::{Caller, Method, Partner, Refused},
+    domain::{Caller, FailureReason, Method, Partner, Refused},
     units::LATENCY_BUCKETS,
 };
 
@@ -27,10 +27,14 @@ pub struct HttpMetrics {
     tokens: [IntCounter; Caller::TOKENS.len()],
     /// By the reason, in the order of [`Refused::ALL`].
     refusals: [IntCounter; Refused::ALL.len()],
+    /// By the reason, in the order of [`FailureReason::ALL`].
+    failed: [IntCounter; FailureReason::ALL.len()],
     /// By registered partner, if they are to be counted.
     partners: Option<IntCounterVec>,
     in_flight: IntGauge,
     handshakes: IntGauge,
+    connections: IntGaugeVec,
+    connection_limits: IntGaugeVec,
 }
 
 /// The series of one method, looked up once instead of for each request.
@@ -41,7 +45,8 @@ struct OfMethod {
     durations: Histogram,
 }
 
-/// Counts a request as in flight, or a handshake, until it is dropped.
+/// Counts a request as in flight, a handshake or a connection, until it is dropped.
+#[derive(Debug)]
 pub(super) struct InFlight(IntGauge);
 
 impl HttpMetrics {
@@ -78,15 +83,31 @@ impl HttpMetrics {
             ),
             &["reason"],
         )?;
+        let failed = IntCounterVec::new(
+            Opts::new(
+                "scoring_failed_requests_total",
+                "Requests that were not answered 200, by the reason: one word for each cause that is treated differently.",
+            ),
+            &["reason"],
+        )?;
         let in_flight = IntGauge::new("scoring_requests_in_flight", "Requests that are being answered.")?;
         let handshakes =
             IntGauge::new("scoring_tls_handshakes_in_progress", "Connections that are shaking hands.")?;
+        let by_listener = |name: &str, help: &str| IntGaugeVec::new(Opts::new(name, help), &["listener"]);
+        let connections = by_listener("scoring_http_connections", "Open connections.")?;
+        let connection_limits = by_listener(
+            "scoring_http_connections_limit",
+            "Maximum open connections: http.max_connections, or as many as there are files for.",
+        )?;
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(durations.clone()))?;
         registry.register(Box::new(tokens.clone()))?;
         registry.register(Box::new(refusals.clone()))?;
+        registry.register(Box::new(failed.clone()))?;
         registry.register(Box::new(in_flight.clone()))?;
         registry.register(Box::new(handshakes.clone()))?;
+        registry.register(Box::new(connections.clone()))?;
+        registry.register(Box::new(connection_limits.clone()))?;
         let of_method = |name| OfMethod {
             name,
             answers: CODES.map(|code| requests.with_label_values(&[name, code.to_string().as_str()])),
@@ -95,8 +116,21 @@ impl HttpMetrics {
         let methods = Method::ALL.iter().map(|method| of_method(method.as_str())).collect();
         let tokens = Caller::TOKENS.map(|token| tokens.with_label_values(&[token]));
         let refusals = Refused::ALL.map(|reason| refusals.with_label_values(&[reason.as_str()]));
+        let failed = FailureReason::ALL.map(|reason| failed.with_label_values(&[reason.as_str()]));
         let other = Arc::new(of_method(OTHER));
-        Ok(Self { methods, other, requests, tokens, refusals, partners: None, in_flight, handshakes })
+        Ok(Self {
+            methods,
+            other,
+            requests,
+            tokens,
+            refusals,
+            failed,
+            partners: None,
+            in_flight,
+            handshakes,
+            connections,
+            connection_limits,
+        })
     }
 
     /// Counts the calls of each registered partner as well.
@@ -128,17 +162,23 @@ impl HttpMetrics {
     }
 
     pub(super) fn begin_handshake(&self) -> InFlight {
-        self.handshakes.inc();
-        InFlight(self.handshakes.clone())
+        InFlight::count(&self.handshakes)
+    }
+
+    /// The gauge of a listener's open connections, of which there may be `limit`.
+    pub(super) fn connections(&self, listener: &str, limit: usize) -> IntGauge {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.connection_limits.with_label_values(&[listener]).set(limit);
+        self.connections.with_label_values(&[listener])
     }
 
     pub(super) fn begin(&self) -> InFlight {
-        self.in_flight.inc();
-        InFlight(self.in_flight.clone())
+        InFlight::count(&self.in_flight)
     }
 
     /// Counts a rejected head. Its duration says nothing about the service, so only `code` is counted.
-    pub(super) fn refused_head(&self, code: u16) {
+    pub(super) fn refused_head(&self, code: u16, reason: FailureReason) {
+        self.failed(reason);
         self.requests.with_label_values(&[OTHER, code.to_string().as_str()]).inc();
     }
 
@@ -161,13 +201,34 @@ impl HttpMetrics {
         }
     }
 
-    pub(super) fn answered(&self, method: &'static str, code: u16, took: Duration) {
+    /// Counts an answer, and its reason if it is not 200.
+    pub(super) fn answered(
+        &self,
+        method: &'static str,
+        code: u16,
+        reason: Option<FailureReason>,
+        took: Duration,
+    ) {
+        reason.into_iter().for_each(|reason| self.failed(reason));
         let of_method = self.methods.iter().find(|known| known.name == method).unwrap_or(&self.other);
         match CODES.iter().zip(&of_method.answers).find(|(known, _)| **known == code) {
             Some((_, answers)) => answers.inc(),
             None => self.requests.with_label_values(&[of_method.name, code.to_string().as_str()]).inc(),
         }
         of_method.durations.observe(took.as_secs_f64());
+    }
+
+    fn failed(&self, reason: FailureReason) {
+        // The list is in the order of the reasons.
+        self.failed.get(reason as usize).into_iter().for_each(IntCounter::inc);
+    }
+}
+
+impl InFlight {
+    /// Counts one more in `gauge`.
+    pub(super) fn count(gauge: &IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
     }
 }
 
@@ -186,7 +247,7 @@ mod tests {
         let registry = Registry::new();
         let metrics = HttpMetrics::register(&registry).unwrap();
         for code in [200, 200, 418] {
-            metrics.answered(OTHER, code, Duration::from_millis(1));
+            metrics.answered(OTHER, code, None, Duration::from_millis(1));
         }
         let counted = |code| metrics.requests.with_label_values(&[OTHER, code]).get();
         assert_eq!((counted("200"), counted("418")), (2, 1));
@@ -197,10 +258,10 @@ mod tests {
         let registry = Registry::new();
         let metrics = HttpMetrics::register(&registry).unwrap();
         for method in Method::ALL {
-            metrics.answered(method.as_str(), 200, Duration::from_millis(1));
+            metrics.answered(method.as_str(), 200, None, Duration::from_millis(1));
             assert_eq!(metrics.requests.with_label_values(&[method.as_str(), "200"]).get(), 1);
         }
-        metrics.answered("a_method_without_series", 200, Duration::from_millis(1));
+        metrics.answered("a_method_without_series", 200, None, Duration::from_millis(1));
         assert_eq!(metrics.requests.with_label_values(&[OTHER, "200"]).get(), 1);
     }
 }

@@ -18,6 +18,7 @@ use actix_web::{
     rt::net::TcpStream,
     web,
 };
+use prometheus::IntGauge;
 use tokio::time::Instant;
 
 use super::{
@@ -26,6 +27,7 @@ use super::{
         self,
         middleware::{AddressRate, every_answer, every_public_answer},
     },
+    metrics::InFlight,
     operators,
     settings::HttpSettings,
     transport::{
@@ -169,6 +171,7 @@ impl ListenerConfig {
             head_timeout,
             tls,
             refused_heads: Arc::new(RefusedHeads::new(metrics.clone())),
+            open: metrics.connections(name, connections_each * workers),
             metrics,
         };
         let serve = move || {
@@ -200,6 +203,8 @@ struct ConnectionPlan {
     head_timeout: Duration,
     tls: Option<Tls>,
     refused_heads: Arc<RefusedHeads>,
+    /// Open connections.
+    open: IntGauge,
     metrics: HttpMetrics,
 }
 
@@ -208,7 +213,8 @@ async fn accept(
     io: TcpStream,
     plan: ConnectionPlan,
 ) -> Result<(ClientConnection, Option<SocketAddr>), DispatchError> {
-    let ConnectionPlan { head_timeout, tls, refused_heads, metrics } = plan;
+    let ConnectionPlan { head_timeout, tls, refused_heads, open, metrics } = plan;
+    let open = InFlight::count(&open);
     let accepted = Instant::now();
     let client = io.peer_addr().ok();
     // Responses are written whole, so waiting for more bytes would only delay them. Without the option they are just
@@ -221,5 +227,5 @@ async fn accept(
             tls.accept(io, accepted + head_timeout).await.ok_or(DispatchError::DisconnectTimeout)?
         }
     };
-    Ok((ClientConnection::new(stream, accepted, head_timeout, refused_heads), client))
+    Ok((ClientConnection::new(stream, accepted, head_timeout, refused_heads, open), client))
 }

@@ -14,6 +14,8 @@ use crate::units::{self, HOUR, KIB, MIB, MINUTE, SECOND, parsed, parsed_unless_e
 const LARGEST_BODY: usize = 64 * MIB;
 /// Maximum time to receive a head or a body, in milliseconds.
 const LONGEST_READ: u64 = 10 * MINUTE;
+/// The shortest `admin.liveness_patience`, in milliseconds. Actors give a sign of life four times a second.
+const SHORTEST_PATIENCE: u64 = 2 * SECOND;
 
 /// `[http]`: the public listener.
 #[derive(Debug, Clone, Deserialize)]
@@ -67,6 +69,9 @@ pub struct AdminSettings {
     /// `127.0.0.1:8081` by default; an empty value turns the listener off.
     #[serde(deserialize_with = "address_or_off")]
     pub bind: Option<SocketAddr>,
+    /// How long a worker's thread may be blocked before the process counts as dead, 2 s to 1 h; 30 s by default.
+    #[serde(deserialize_with = "units::duration::<_, SHORTEST_PATIENCE, HOUR>")]
+    pub liveness_patience: Duration,
 }
 
 fn address<'de, D: Deserializer<'de>>(input: D) -> Result<SocketAddr, D::Error> {

@@ -1,5 +1,6 @@
 //! Sockets, TLS and connections: everything below HTTP's requests.
 
+mod accept_queue;
 pub(super) mod capacity;
 pub(super) mod connection;
 mod listener;
@@ -8,6 +9,7 @@ pub(super) mod stream;
 pub mod tls;
 
 pub use self::{
+    accept_queue::{AcceptQueue, WaitingConnections},
     capacity::raise_file_limit,
     listener::{listen, refuse_new},
 };

@@ -114,6 +114,9 @@ pub trait Connector: fmt::Debug + Send + Sync {
     /// The kind of the store in metrics and readiness.
     fn kind(&self) -> &'static str;
 
+    /// The place of the store, for operators: servers, a socket's path, a file or `memory`. Never credentials.
+    fn address(&self) -> String;
+
     /// The cluster, if the store is one. Its keys are then read and written over connections to its primaries.
     fn cluster(&self) -> Option<Arc<dyn Cluster>> {
         None

@@ -122,7 +122,7 @@ impl CacheClient {
         let link = self.write_link.clone();
         let begun = Instant::now();
         let asked = match (WriteSlot::acquire(&self.writes), self.writable()) {
-            (None, _) => Err(BackendError::WritesRefused { code: "QUEUE".to_owned() }),
+            (None, _) => Err(BackendError::TooManyWrites),
             (_, Err(error)) => Err(error),
             (Some(slot), Ok(live)) => Ok((self.gathered_writes.ask(&live, Set(key, value, ttl)), live, slot)),
         };

@@ -110,6 +110,10 @@ impl Connector for EmbeddedConnector {
     fn kind(&self) -> &'static str {
         "embedded"
     }
+
+    fn address(&self) -> String {
+        self.path.display().to_string()
+    }
 }
 
 // ===== impl Opened =====

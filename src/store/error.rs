@@ -76,6 +76,9 @@ pub enum BackendError {
         /// The server's error code.
         code: String,
     },
+    /// Too many writes of this service wait for the server's answers, so this one was not sent.
+    #[error("too many writes are in flight")]
+    TooManyWrites,
     /// The key has another kind of value (`WRONGTYPE`). A retry cannot help.
     #[error("the key holds another kind of value")]
     WrongType,
@@ -136,7 +139,7 @@ impl BackendError {
             Self::TimedOut | Self::NotServing { .. } | Self::SlotsMoving => Remedy::Retry,
             Self::Refused { .. } | Self::Redirected(_) => Remedy::Configuration,
             Self::Denied { .. } | Self::NoPassword(_) | Self::Tls(_) => Remedy::Wait,
-            Self::WritesRefused { .. } => Remedy::DropWrite,
+            Self::WritesRefused { .. } | Self::TooManyWrites => Remedy::DropWrite,
             Self::WrongType | Self::CrossSlot | Self::TooLarge | Self::Damaged(_) => Remedy::BadValue,
         }
     }
@@ -161,6 +164,7 @@ impl BackendError {
             Self::ReadOnly => "read_only",
             Self::Denied { .. } => "denied",
             Self::WritesRefused { .. } => "writes_refused",
+            Self::TooManyWrites => "too_many_writes",
             Self::WrongType => "wrong_type",
             Self::CrossSlot => "cross_slot",
             Self::TooLarge => "too_large",
@@ -225,6 +229,7 @@ impl From<&BackendError> for StoreError {
             | BackendError::ReadOnly
             | BackendError::Denied { .. }
             | BackendError::WritesRefused { .. }
+            | BackendError::TooManyWrites
             | BackendError::Refused { .. }
             | BackendError::Storage(_) => Self::Unavailable,
         }

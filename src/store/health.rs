@@ -1,5 +1,7 @@
 //! The health of a store: the state of each role for readiness and metrics, and one log line for each change.
 
+mod report;
+
 use std::{
     cell::Cell,
     collections::BTreeMap,
@@ -10,8 +12,13 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{Access, BackendError, BreakerPolicy, Change, Operation, Role, StoreMetrics};
-use crate::wall_clock;
+use super::{
+    Access, BackendError, BreakerPolicy, Change, Operation, Role, StoreMetrics, Writes,
+    metrics::OperationMetrics, writes::WriteWatch,
+};
+use crate::{units::millis, wall_clock};
+
+pub use self::report::{HealthReport, LastError, LinkReport, ShardReport};
 
 /// Maximum shards that have a name of their own in metrics, logs and readiness; the rest share one.
 const MOST_SHARDS: usize = 64;
@@ -21,7 +28,10 @@ const OTHER_SHARDS: &str = "others";
 #[derive(Debug)]
 pub struct StoreHealth {
     role: Role,
+    address: String,
     metrics: StoreMetrics,
+    operations: OperationMetrics,
+    writes: WriteWatch,
     // A std lock: it is only taken when something changes, and nothing is awaited under it.
     state: Mutex<State>,
 }
@@ -33,16 +43,22 @@ struct State {
     shards: BTreeMap<Arc<str>, ShardState>,
     since: SystemTime,
     last_error: Option<LastError>,
+    /// How long the last outage lasted that is over.
+    last_outage: Option<Duration>,
+    /// When a link tries again, if one waits to do so.
+    next_try: Option<Instant>,
     access: Option<Access>,
     /// Whether it was logged that the store is a cluster and its URL is not that of one.
     has_warned: bool,
 }
 
 /// A part of the store that fails alone.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct ShardState {
     /// The links that exist, in each phase.
-    links: LinkCounts,
+    links: LinkReport,
+    /// The time of the last change between up and down.
+    since: SystemTime,
     last_error: Option<LastError>,
     /// The last logged state. Links come and go with workers and restarts, and that is not logged.
     logged: Option<Logged>,
@@ -52,42 +68,9 @@ struct ShardState {
 #[derive(Debug, Clone, Copy)]
 struct Logged {
     up: bool,
+    at: Instant,
     /// It is not changed before this time, because the links of a role may change in turn.
     until: Instant,
-}
-
-/// The number of links in each phase.
-#[derive(Debug, Default)]
-struct LinkCounts {
-    connecting: usize,
-    serving: usize,
-    refusing: usize,
-}
-
-/// A [`StoreHealth`] at one moment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HealthReport {
-    /// Whether every worker's link serves.
-    pub up: bool,
-    /// Whether any worker's breaker is open.
-    pub breaker_open: bool,
-    /// The time of the last change of `up`.
-    pub since: SystemTime,
-    /// The last error.
-    pub last_error: Option<LastError>,
-    /// Whether the store's file may be written; `None` for a store that is not a file.
-    pub access: Option<Access>,
-    /// The primaries of a cluster that do not serve.
-    pub down: Vec<Arc<str>>,
-}
-
-/// An error of the store, in words for operators. Contains no keys, values or credentials.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LastError {
-    /// Its [kind](BackendError::kind).
-    pub kind: &'static str,
-    /// The text of the error, with the server's code, the system's error or the file's name.
-    pub cause: String,
 }
 
 /// Whether a link answers requests. A lost connection does not end `Serving`: only the breaker decides on an outage.
@@ -116,16 +99,25 @@ pub struct LinkHealth {
 // ===== impl StoreHealth =====
 
 impl StoreHealth {
-    /// The health of a role that has no links yet.
-    pub fn new(role: Role, metrics: StoreMetrics) -> Arc<Self> {
+    /// The health of a role that has no links yet. `address` is the place of its store, for operators, without credentials.
+    pub fn new(role: Role, address: String, metrics: StoreMetrics) -> Arc<Self> {
         let state = State {
             shards: BTreeMap::new(),
             since: wall_clock::now().into(),
             last_error: None,
+            last_outage: None,
+            next_try: None,
             access: None,
             has_warned: false,
         };
-        Arc::new(Self { role, metrics, state: Mutex::new(state) })
+        let operations = metrics.operations_of(role);
+        let writes = WriteWatch::new(role, address.clone(), metrics.writes_refused(role));
+        Arc::new(Self { role, address, metrics, operations, writes, state: Mutex::new(state) })
+    }
+
+    /// The place of the store, without credentials.
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
     /// The role.
@@ -154,26 +146,39 @@ impl StoreHealth {
             breaker_open: state.links().any(|(_, links)| links.refusing > 0),
             since: state.since,
             last_error: state.last_error.clone(),
+            last_outage: state.last_outage,
+            next_try: state.next_try.map(|at| at.saturating_duration_since(Instant::now())),
+            writes: self.writes.report(),
+            links: state.links().fold(LinkReport::default(), |sum, (_, links)| sum.plus(*links)),
+            shards: state.shards().collect(),
             access: state.access,
-            down: state.down(),
         }
     }
 
-    fn update(&self, shard: &Arc<str>, change: impl FnOnce(&mut LinkCounts)) {
+    fn update(&self, name: &Arc<str>, change: impl FnOnce(&mut LinkReport)) {
+        let now: SystemTime = wall_clock::now().into();
         let mut state = self.lock();
         let was_up = state.is_up();
-        let links = &mut state.shards.entry(shard.clone()).or_default().links;
-        change(links);
+        let shard = state.shards.entry(name.clone()).or_insert_with(|| ShardState::new(now));
+        let shard_was_up = shard.links.are_up();
+        change(&mut shard.links);
+        let links = shard.links;
         let (up, open, is_gone) = (links.are_up(), links.refusing > 0, links.are_gone());
+        if up != shard_was_up {
+            shard.since = now;
+        }
         let is_last = state.links().next().is_none();
         if state.is_up() != was_up {
-            state.since = wall_clock::now().into();
+            state.since = now;
+        }
+        if state.is_up() {
+            state.next_try = None;
         }
         drop(state);
-        if is_gone && !(shard.is_empty() && is_last) {
-            self.metrics.forget(self.role, shard);
+        if is_gone && !(name.is_empty() && is_last) {
+            self.metrics.forget(self.role, name);
         } else {
-            self.metrics.set_state(self.role, shard, up, open);
+            self.metrics.set_state(self.role, name, up, open);
         }
     }
 
@@ -187,19 +192,22 @@ impl StoreHealth {
         if !up && shard.links.refusing == 0 {
             return;
         }
-        let hold = match shard.logged {
-            Some(logged) if logged.up == up || now < logged.until => return,
-            Some(_) | None => BreakerPolicy::default().hold(!up),
-        };
-        shard.logged = Some(Logged { up, until: now + hold });
+        let before = shard.logged;
+        if before.is_some_and(|logged| logged.up == up || now < logged.until) {
+            return;
+        }
+        shard.logged = Some(Logged { up, at: now, until: now + BreakerPolicy::default().hold(!up) });
         let last = shard.last_error.clone();
+        let outage = before.filter(|logged| up && !logged.up).map(|logged| now - logged.at);
+        state.last_outage = outage.or(state.last_outage);
         drop(state);
-        let shard = Some(&**name).filter(|name| !name.is_empty());
+        let (role, address, shard) =
+            (self.role, &self.address, Some(&**name).filter(|name| !name.is_empty()));
         if up {
-            tracing::info!(role = %self.role, shard, "store is up");
+            tracing::info!(%role, address, shard, down_ms = outage.map(millis), "store is up");
         } else {
             let (error, cause) = last.map_or(("none", None), |last| (last.kind, Some(last.cause)));
-            tracing::warn!(role = %self.role, shard, error, cause, "store is down");
+            tracing::warn!(%role, address, shard, error, cause, "store is down");
         }
     }
 
@@ -225,36 +233,30 @@ impl State {
         self.links().next().is_some() && self.links().all(|(_, links)| links.are_up())
     }
 
-    fn down(&self) -> Vec<Arc<str>> {
-        let down = self.links().filter(|(name, links)| !name.is_empty() && !links.are_up());
-        down.map(|(name, _)| name.clone()).collect()
+    /// The primaries of a cluster that have links.
+    fn shards(&self) -> impl Iterator<Item = ShardReport> {
+        let named = self.shards.iter().filter(|(name, shard)| !name.is_empty() && !shard.links.are_gone());
+        named.map(|(name, shard)| ShardReport {
+            name: name.clone(),
+            up: shard.links.are_up(),
+            since: shard.since,
+            links: shard.links,
+            last_error: shard.last_error.clone(),
+        })
     }
 
     /// The shards that have links.
-    fn links(&self) -> impl Iterator<Item = (&Arc<str>, &LinkCounts)> {
+    fn links(&self) -> impl Iterator<Item = (&Arc<str>, &LinkReport)> {
         let all = self.shards.iter().map(|(name, shard)| (name, &shard.links));
         all.filter(|(_, links)| !links.are_gone())
     }
 }
 
-// ===== impl LinkCounts =====
+// ===== impl ShardState =====
 
-impl LinkCounts {
-    fn are_gone(&self) -> bool {
-        self.serving + self.connecting + self.refusing == 0
-    }
-
-    /// Whether there are links, and all of them serve.
-    fn are_up(&self) -> bool {
-        self.serving > 0 && self.connecting == 0 && self.refusing == 0
-    }
-
-    fn of(&mut self, phase: LinkPhase) -> &mut usize {
-        match phase {
-            LinkPhase::Connecting => &mut self.connecting,
-            LinkPhase::Serving => &mut self.serving,
-            LinkPhase::Refusing => &mut self.refusing,
-        }
+impl ShardState {
+    fn new(now: SystemTime) -> Self {
+        Self { links: LinkReport::default(), since: now, last_error: None, logged: None }
     }
 }
 
@@ -285,9 +287,16 @@ impl LinkHealth {
 
     /// Counts an operation and, if it succeeded, its duration.
     pub fn count(&self, operation: Operation, error: Option<&BackendError>, took: Duration) {
-        self.store.metrics.count(operation, error, took);
-        if let Some(error) = error {
-            self.store.warn_of_cluster(error);
+        self.store.operations.count(operation, error, took);
+        match error {
+            Some(error) => {
+                self.store.warn_of_cluster(error);
+                if operation == Operation::Set {
+                    self.store.writes.failed(error);
+                }
+            }
+            None if operation == Operation::Set => self.store.writes.accepted(),
+            None => {}
         }
     }
 
@@ -315,7 +324,8 @@ impl LinkHealth {
     /// A request or an attempt to connect failed.
     pub fn failed(&self, error: &BackendError) {
         if let Some(shard) = &self.shard {
-            let last = LastError { kind: error.kind(), cause: error.to_string() };
+            let last =
+                LastError { kind: error.kind(), cause: error.to_string(), at: wall_clock::now().into() };
             let mut state = self.store.lock();
             if let Some(shard) = state.shards.get_mut(shard) {
                 shard.last_error = Some(last.clone());
@@ -323,6 +333,13 @@ impl LinkHealth {
             state.last_error = Some(last);
         }
         tracing::debug!(role = %self.role(), %error, "store failure");
+    }
+
+    /// The link waits until `at` before it tries again.
+    pub fn tries_again(&self, at: Instant) {
+        if self.shard.is_some() {
+            self.store.lock().next_try = Some(at);
+        }
     }
 
     /// A probe was sent and answered, or not: the time for a line of the log that came too soon after another one.
@@ -334,10 +351,11 @@ impl LinkHealth {
 
     /// The connection ended.
     pub fn connection_lost(&self, error: &BackendError) {
+        let (role, address) = (self.role(), &self.store.address);
         match self.shard.as_deref() {
-            None => tracing::debug!(role = %self.role(), %error, "store connection for writes lost"),
-            Some("") => tracing::info!(role = %self.role(), %error, "store connection lost"),
-            Some(shard) => tracing::info!(role = %self.role(), shard, %error, "store connection lost"),
+            None => tracing::debug!(%role, address, %error, "store connection for writes lost"),
+            Some("") => tracing::info!(%role, address, %error, "store connection lost"),
+            Some(shard) => tracing::info!(%role, address, shard, %error, "store connection lost"),
         }
     }
 

@@ -23,7 +23,7 @@ use super::{
     BackendError, Cluster, ClusterView, Connection, Connector, Network, ReplyFuture, SlotMap, Step,
     SystemNetwork,
     backend::connecting,
-    url::HostAndPort,
+    url::{HostAndPort, list},
     wire::{Dialer, DriverHandle, Line, OWED_FOR, Socket},
 };
 use crate::resolver::Resolver;
@@ -96,6 +96,11 @@ impl Connector for MemcachedConnector {
 
     fn kind(&self) -> &'static str {
         "memcached"
+    }
+
+    fn address(&self) -> String {
+        let map = self.all.as_ref().and_then(|all| all.0.borrow().map.clone());
+        map.map_or_else(|| self.server.to_string(), |map| list(map.primaries()))
     }
 
     fn cluster(&self) -> Option<Arc<dyn Cluster>> {

@@ -50,6 +50,10 @@ impl Connector for Memory {
     fn kind(&self) -> &'static str {
         "memory"
     }
+
+    fn address(&self) -> String {
+        "memory".to_owned()
+    }
 }
 
 impl Connection for Memory {

@@ -1,9 +1,12 @@
 //! The store's metrics.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use prometheus::{
-    HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     core::{Collector, Desc},
     proto::MetricFamily,
 };
@@ -18,6 +21,22 @@ pub struct StoreMetrics {
     pub(super) breaker: ByShard,
     pub(super) operations: IntCounterVec,
     pub(super) durations: HistogramVec,
+    writes_refused: IntGaugeVec,
+}
+
+/// The series of one role's operations. Each is looked up when it is needed for the first time, and then kept.
+#[derive(Debug)]
+pub(super) struct OperationMetrics {
+    role: Role,
+    metrics: StoreMetrics,
+    /// In the order of [`Operation::ALL`].
+    of_operation: [OnceLock<OfOperation>; Operation::ALL.len()],
+}
+
+#[derive(Debug)]
+struct OfOperation {
+    ok: IntCounter,
+    duration: Histogram,
 }
 
 // ===== impl StoreMetrics =====
@@ -40,28 +59,37 @@ impl StoreMetrics {
                     "scoring_store_operations_total",
                     "What was asked of the store, and what came of it.",
                 ),
-                &["op", "outcome"],
+                &["op", "outcome", "role"],
             )?,
             durations: HistogramVec::new(
                 HistogramOpts::new("scoring_store_operation_duration_seconds", "How long the store took.")
                     .buckets(LATENCY_BUCKETS.to_vec()),
-                &["op"],
+                &["op", "role"],
+            )?,
+            writes_refused: IntGaugeVec::new(
+                Opts::new(
+                    "scoring_store_writes_refused",
+                    "Whether the store refuses the service's writes while it answers reads (1) or not (0).",
+                ),
+                &["role"],
             )?,
         };
         registry.register(Box::new(metrics.up.clone()))?;
         registry.register(Box::new(metrics.breaker.clone()))?;
         registry.register(Box::new(metrics.operations.clone()))?;
         registry.register(Box::new(metrics.durations.clone()))?;
+        registry.register(Box::new(metrics.writes_refused.clone()))?;
         Ok(metrics)
     }
 
-    /// Counts an operation and, if it succeeded, its duration.
-    pub(super) fn count(&self, operation: Operation, error: Option<&BackendError>, took: Duration) {
-        let outcome = error.map_or("ok", BackendError::kind);
-        self.operations.with_label_values(&[operation.as_str(), outcome]).inc();
-        if error.is_none() {
-            self.durations.with_label_values(&[operation.as_str()]).observe(took.as_secs_f64());
-        }
+    /// The gauge of refused writes.
+    pub(super) fn writes_refused(&self, role: Role) -> IntGauge {
+        self.writes_refused.with_label_values(&[role.as_str()])
+    }
+
+    /// The series of one role's operations.
+    pub(super) fn operations_of(&self, role: Role) -> OperationMetrics {
+        OperationMetrics { role, metrics: self.clone(), of_operation: Default::default() }
     }
 
     /// Publishes whether a shard of `role` is up, and whether one of its breakers is open.
@@ -75,6 +103,29 @@ impl StoreMetrics {
         for gauge in [&self.up, &self.breaker] {
             // It may never have been published.
             let _ = gauge.0.remove_label_values(&[role.as_str(), shard]);
+        }
+    }
+}
+
+// ===== impl OperationMetrics =====
+
+impl OperationMetrics {
+    /// Counts an operation and, if it succeeded, its duration.
+    pub(super) fn count(&self, operation: Operation, error: Option<&BackendError>, took: Duration) {
+        let (op, role) = (operation.as_str(), self.role.as_str());
+        match (error, self.of_operation.get(operation as usize)) {
+            (None, Some(known)) => {
+                let known = known.get_or_init(|| OfOperation {
+                    ok: self.metrics.operations.with_label_values(&[op, "ok", role]),
+                    duration: self.metrics.durations.with_label_values(&[op, role]),
+                });
+                known.ok.inc();
+                known.duration.observe(took.as_secs_f64());
+            }
+            (error, _) => {
+                let outcome = error.map_or("ok", BackendError::kind);
+                self.metrics.operations.with_label_values(&[op, outcome, role]).inc();
+            }
         }
     }
 }

@@ -43,6 +43,9 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// All operations.
+    pub(super) const ALL: [Self; 5] = [Self::Connect, Self::Probe, Self::Get, Self::Set, Self::GetMany];
+
     /// The operation's name in metrics.
     pub fn as_str(self) -> &'static str {
         match self {

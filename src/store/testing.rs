@@ -205,6 +205,10 @@ impl Connector for Script {
     fn kind(&self) -> &'static str {
         "scripted"
     }
+
+    fn address(&self) -> String {
+        "scripted:1".to_owned()
+    }
 }
 
 // ===== impl Wire =====
@@ -381,7 +385,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// The health of a role, with separate metrics.
 pub(crate) fn status(role: Role) -> Arc<StoreHealth> {
-    StoreHealth::new(role, StoreMetrics::register(&Registry::new()).unwrap())
+    StoreHealth::new(role, "scripted:1".to_owned(), StoreMetrics::register(&Registry::new()).unwrap())
 }
 
 pub(crate) fn health(role: Role) -> LinkHealth {
@@ -409,6 +413,7 @@ pub(crate) fn every_error() -> Vec<BackendError> {
         BackendError::ReadOnly,
         BackendError::Denied { code: code() },
         BackendError::WritesRefused { code: code() },
+        BackendError::TooManyWrites,
         BackendError::WrongType,
         BackendError::CrossSlot,
         BackendError::TooLarge,

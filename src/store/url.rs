@@ -11,8 +11,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use parts::{list, log_in_and_hosts};
+use parts::log_in_and_hosts;
 
+pub(super) use parts::list;
 pub use parts::{HostAndPort, Password};
 pub use tarantool::TarantoolTarget;
 pub use target::{RedisAddress, RedisTarget, SentinelLogIn, TlsTarget};
@@ -162,6 +163,17 @@ impl StoreUrl {
             Self::Redis(_) | Self::Embedded(_) | Self::Memory | Self::Memcached(_) | Self::Tarantool(_) => {
                 Err(StoreUrlError::NoSentinels)
             }
+        }
+    }
+
+    /// The kind of the store, as its connector names it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Embedded(_) => "embedded",
+            Self::Memory => "memory",
+            Self::Redis(_) => "redis",
+            Self::Memcached(_) => "memcached",
+            Self::Tarantool(_) => "tarantool",
         }
     }
 

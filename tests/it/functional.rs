@@ -15,6 +15,7 @@ pub mod official;
 mod overload;
 mod pipelined;
 mod rates;
+mod reasons;
 mod slow;
 mod stop;
 mod tls;

@@ -234,7 +234,8 @@ async fn row_23_a_caller_never_waits_for_a_cache_write() {
     assert_eq!(degraded().await, before, "a look-up waited behind a write");
 
     redis.command::<()>(&["CLIENT", "UNPAUSE"]).await;
-    let written = async || app.metric(r#"scoring_store_operations_total{op="set",outcome="ok"}"#).await;
+    let written =
+        async || app.metric(r#"scoring_store_operations_total{op="set",outcome="ok",role="cache"}"#).await;
     let before = written().await;
     eventually(ALL_IS_OK_WITHIN, "scores are cached again", async || {
         app.scores_right().await;

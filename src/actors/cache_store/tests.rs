@@ -40,7 +40,8 @@ async fn start() -> Test {
 
 async fn start_on(script: Script) -> Test {
     let registry = Registry::new();
-    let status = StoreHealth::new(Role::Cache, StoreMetrics::register(&registry).unwrap());
+    let status =
+        StoreHealth::new(Role::Cache, "scripted:1".to_owned(), StoreMetrics::register(&registry).unwrap());
     let lookups = CacheLookups::register(&registry).unwrap();
     let role = RolePlan {
         connector: script.connector(),

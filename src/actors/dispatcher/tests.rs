@@ -226,7 +226,7 @@ fn a_call_that_comes_too_late_is_refused_before_any_work() {
         let received = Instant::now();
         advance(DEADLINE).await;
         let handled = test.dispatcher.send(CallMethod { request, received }).await.unwrap();
-        assert_eq!(handled.outcome, Err(CallError::Unavailable));
+        assert_eq!(handled.outcome, Err(CallError::Unavailable(Outage::Deadline)));
         assert_eq!(test.messages_to_peers(), 0);
         assert_eq!(test.shed(), [0, 1]);
     });
@@ -269,8 +269,8 @@ fn the_context_is_known_of_a_call_that_fails_later() {
 // ===== peers =====
 
 #[rstest]
-#[case::scoring_falls(score_call(), CallError::Internal, Duration::ZERO)]
-#[case::interests_fall(interests_call(&[1]), CallError::Internal, Duration::ZERO)]
+#[case::scoring_falls(score_call(), CallError::Internal(Defect::Actor), Duration::ZERO)]
+#[case::interests_fall(interests_call(&[1]), CallError::Internal(Defect::Actor), Duration::ZERO)]
 fn row_30_a_peer_that_falls_is_an_internal_error_at_once(
     #[case] request: MethodRequest,
     #[case] error: CallError,
@@ -290,9 +290,12 @@ fn row_30_a_peer_that_falls_is_an_internal_error_at_once(
 }
 
 #[rstest]
-#[case::scoring(score_call())]
-#[case::interests(interests_call(&[1]))]
-fn a_stuck_peer_makes_the_call_unavailable_at_its_deadline(#[case] request: MethodRequest) {
+#[case::scoring(score_call(), Outage::Actor)]
+#[case::interests(interests_call(&[1]), Outage::Deadline)]
+fn a_stuck_peer_makes_the_call_unavailable_at_its_deadline(
+    #[case] request: MethodRequest,
+    #[case] outage: Outage,
+) {
     paused(async {
         let test = start();
         test.scoring.act(Act::Hang);
@@ -302,7 +305,7 @@ fn a_stuck_peer_makes_the_call_unavailable_at_its_deadline(#[case] request: Meth
         advance(100 * MILLI).await;
         let call = CallMethod { request, received };
         let handled = test.dispatcher.send(call).await.unwrap();
-        assert_eq!(handled.outcome, Err(CallError::Unavailable));
+        assert_eq!(handled.outcome, Err(CallError::Unavailable(outage)));
         assert!(received.elapsed() - DEADLINE <= MILLI, "{:?}", received.elapsed());
     });
 }
@@ -312,12 +315,13 @@ fn malformed() -> MalformedInterests {
 }
 
 #[rstest]
-#[case::unavailable(|| StoreError::Unavailable.into(), CallError::Unavailable)]
-#[case::timed_out(|| StoreError::TimedOut.into(), CallError::Unavailable)]
-#[case::bad_value(|| StoreError::BadValue.into(), CallError::Internal)]
+#[case::unavailable(|| StoreError::Unavailable.into(), CallError::Unavailable(Outage::StoreDown))]
+#[case::timed_out(|| StoreError::TimedOut.into(), CallError::Unavailable(Outage::Deadline))]
+#[case::store_actor_restarts(|| InterestsError::Lost, CallError::Unavailable(Outage::Actor))]
+#[case::bad_value(|| StoreError::BadValue.into(), CallError::Internal(Defect::MalformedValue))]
 #[case::malformed(
     || InterestsError::Malformed { client: ClientId(1), source: malformed() },
-    CallError::Internal
+    CallError::Internal(Defect::MalformedValue)
 )]
 fn what_trying_again_can_mend_is_told_from_what_it_cannot(
     #[case] error: fn() -> InterestsError,

@@ -54,7 +54,6 @@ fn the_deadline_travels_on_to_the_store() {
 #[case::unavailable(Act::answer(|_| Err(StoreError::Unavailable)), StoreError::Unavailable)]
 #[case::timed_out(Act::answer(|_| Err(StoreError::TimedOut)), StoreError::TimedOut)]
 #[case::bad_value(Act::answer(|_| Err(StoreError::BadValue)), StoreError::BadValue)]
-#[case::the_store_actor_falls(Act::Panic, StoreError::Unavailable)]
 #[case::the_store_actor_is_stuck(Act::Hang, StoreError::TimedOut)]
 fn a_silent_store_is_an_error_in_time_never_an_empty_list(
     #[case] act: Act<GetMany>,
@@ -105,6 +104,16 @@ fn row_54_a_question_at_fault_names_its_clients_and_the_cause(
 }
 
 #[test]
+fn a_store_actor_that_falls_is_an_outage_at_once() {
+    paused(async {
+        let begun = Instant::now();
+        let answer = look_up(&Peer::new(Act::Panic), &[1, 2]).await;
+        assert!(matches!(answer, Err(InterestsError::Lost)));
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+    });
+}
+
+#[test]
 fn a_store_actor_that_is_gone_is_an_outage() {
     paused(async {
         let address = {
@@ -119,7 +128,7 @@ fn a_store_actor_that_is_gone_is_an_outage() {
             clients: vec![ClientId(1)],
             deadline: Deadline::after(Instant::now(), BUDGET),
         });
-        assert!(matches!(answer.await.unwrap(), Err(InterestsError::Store(StoreError::Unavailable))));
+        assert!(matches!(answer.await.unwrap(), Err(InterestsError::Lost)));
     });
 }
 

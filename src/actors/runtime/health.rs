@@ -130,6 +130,11 @@ impl ActorsHealth {
         health
     }
 
+    /// The longest time for which an actor's thread has been blocked. It is below half a second unless one is.
+    pub fn longest_block(&self) -> Duration {
+        self.all().iter().map(|health| health.longest_block()).max().unwrap_or_default()
+    }
+
     /// The health of all actors.
     pub fn all(&self) -> Vec<Arc<ActorHealth>> {
         self.actors.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -177,16 +182,24 @@ impl ActorHealth {
 
     /// The number of stuck actors.
     pub(super) fn stuck(&self) -> usize {
+        self.heartbeats().iter().filter(|heartbeat| heartbeat.is_stuck()).count()
+    }
+
+    fn longest_block(&self) -> Duration {
+        self.heartbeats().iter().map(|heartbeat| heartbeat.silent_for()).max().unwrap_or_default()
+    }
+
+    /// Those of the running actors.
+    fn heartbeats(&self) -> Vec<Arc<Heartbeat>> {
         let mut heartbeats = self.heartbeats.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut stuck = 0;
-        heartbeats.retain(|heartbeat| match heartbeat.upgrade() {
-            Some(heartbeat) => {
-                stuck += usize::from(heartbeat.is_stuck());
-                true
-            }
-            None => false,
+        let mut running = Vec::new();
+        heartbeats.retain(|heartbeat| {
+            let alive = heartbeat.upgrade();
+            let is_alive = alive.is_some();
+            running.extend(alive);
+            is_alive
         });
-        stuck
+        running
     }
 
     /// The heartbeat of an actor that starts. It is checked until it is dropped.
@@ -254,7 +267,12 @@ impl Heartbeat {
     }
 
     fn is_stuck(&self) -> bool {
+        self.stuck.load(Relaxed) || self.silent_for() > BLOCKED_AFTER
+    }
+
+    /// The time since its supervisor ran.
+    fn silent_for(&self) -> Duration {
         let seen = Duration::from_millis(self.seen_ms.load(Relaxed));
-        self.stuck.load(Relaxed) || self.began.elapsed().saturating_sub(seen) > BLOCKED_AFTER
+        self.began.elapsed().saturating_sub(seen)
     }
 }

@@ -25,7 +25,9 @@ use crate::{
     },
     admission::Admission,
     deadline::Deadline,
-    domain::{Answer, CallError, Caller, Json, Method, MethodRequest, Partner, Refused},
+    domain::{
+        Answer, CallError, Caller, Defect, FailureReason, Json, Method, MethodRequest, Partner, Refused,
+    },
     http::{
         envelope::{Refusal, respond},
         metrics::{HttpMetrics, OTHER},
@@ -114,14 +116,15 @@ pub(in crate::http) async fn call(
     // Guarded here as well, so that a call that ended by a panic is counted and logged.
     let outcome = match guarded(answering).instrument(span.clone()).await {
         Ok(outcome) => outcome,
-        Err(Panicked) => Err(CallError::Internal.into()),
+        Err(Panicked) => Err(CallError::Internal(Defect::Panic).into()),
     };
     let response = respond(&outcome);
     drop(in_flight);
 
     let (code, took) = (response.status().as_u16(), begun.elapsed());
     let method = known.method.map_or(OTHER, Method::as_str);
-    plan.metrics.answered(method, code, took);
+    let reason = outcome.as_ref().err().map(Refusal::reason);
+    plan.metrics.answered(method, code, reason, took);
     let Identity { caller: known_caller, partner, refused } = known.identity;
     known_caller.iter().for_each(|caller| plan.metrics.authenticated(caller));
     refused.iter().for_each(|reason| plan.metrics.refused(*reason));
@@ -139,6 +142,8 @@ pub(in crate::http) async fn call(
         CallContext::Has(names) => (Some(names.join(",")), None),
         CallContext::Clients(count) => (None, Some(count)),
     };
+    let fields = outcome.as_ref().err().and_then(Refusal::fields);
+    let reason = reason.map(FailureReason::as_str);
     let duration = took.as_secs_f64();
     // A disabled span would still look each field up.
     if !span.is_disabled() {
@@ -164,6 +169,8 @@ pub(in crate::http) async fn call(
         token,
         refused,
         code,
+        reason,
+        fields,
         duration,
         has,
         nclients,
@@ -184,11 +191,18 @@ fn traced_by(headers: &HeaderMap) -> Option<TraceContext> {
 
 /// Counts a call that was rejected before it was read, and writes its log line. It has no span, to keep a rejection
 /// cheap.
-pub(in crate::http) fn refused_unread(metrics: &HttpMetrics, request_id: &str, code: u16, took: Duration) {
-    metrics.answered(OTHER, code, took);
+pub(in crate::http) fn refused_unread(
+    metrics: &HttpMetrics,
+    request_id: &str,
+    refusal: &Refusal,
+    took: Duration,
+) {
+    let (code, reason) = (refusal.status().as_u16(), refusal.reason());
+    metrics.answered(OTHER, code, Some(reason), took);
     let duration = took.as_secs_f64();
-    let refused = (code == 429).then(|| Refused::Rate.as_str());
-    tracing::info!(request_id, method = OTHER, account = "", refused, code, duration, "call");
+    let refused = (reason == FailureReason::Rate).then(|| Refused::Rate.as_str());
+    let reason = reason.as_str();
+    tracing::info!(request_id, method = OTHER, account = "", refused, code, reason, duration, "call");
 }
 
 async fn answer(
@@ -203,7 +217,7 @@ async fn answer(
     let body = body::read(request, payload, bounds).await?;
     let received = tokio::time::Instant::now();
     // The dispatcher would reject the call, so the body is not parsed.
-    plan.admission.check_in_flight().map_err(|_| CallError::Unavailable)?;
+    plan.admission.check_in_flight().map_err(CallError::Unavailable)?;
     let json = Json::parse(body.as_bytes()).map_err(CallError::from)?;
     let request = MethodRequest::from_json(json).map_err(CallError::from)?;
     known.account = beginning(&request.account, LOGGED_ACCOUNT).to_owned();

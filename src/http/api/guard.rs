@@ -6,7 +6,7 @@ use actix_web::{HttpResponse, ResponseError, body::BoxBody, http::StatusCode};
 use futures_util::FutureExt;
 
 use crate::{
-    domain::CallError,
+    domain::{CallError, Defect},
     http::{
         envelope::{Refusal, to_response},
         request_id::{HEADER, RequestId},
@@ -31,11 +31,11 @@ pub(super) struct PanicResponse(pub(super) RequestId);
 
 impl ResponseError for PanicResponse {
     fn status_code(&self) -> StatusCode {
-        Refusal::from(CallError::Internal).status()
+        Refusal::from(CallError::Internal(Defect::Panic)).status()
     }
 
     fn error_response(&self) -> HttpResponse<BoxBody> {
-        let mut response = to_response(&Refusal::from(CallError::Internal));
+        let mut response = to_response(&Refusal::from(CallError::Internal(Defect::Panic)));
         response.headers_mut().insert(HEADER, self.0.to_header());
         response
     }

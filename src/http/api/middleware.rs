@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     admission::Admission,
-    domain::CallError,
+    domain::{CallError, FailureReason},
     http::{
         envelope::{Refusal, to_response},
         lifecycle::{Lifecycle, Phase},
@@ -51,13 +51,14 @@ pub(in crate::http) async fn every_public_answer(
     let begun = Instant::now();
     let mut answered = match rate.check(&request) {
         Some(refusal) => {
-            let (status, is_call) = (refusal.status(), is_call(&request));
+            let is_call = is_call(&request);
             let id = RequestId::of(request.extensions().get());
             let answered = request.into_response(to_response(&refusal)).map_into_left_body();
             if is_call {
-                call::refused_unread(&metrics, &id, status.as_u16(), begun.elapsed());
+                call::refused_unread(&metrics, &id, &refusal, begun.elapsed());
             } else {
-                metrics.answered(OTHER, status.as_u16(), begun.elapsed());
+                let code = refusal.status().as_u16();
+                metrics.answered(OTHER, code, Some(refusal.reason()), begun.elapsed());
             }
             answered
         }
@@ -65,8 +66,13 @@ pub(in crate::http) async fn every_public_answer(
             let answered = next.call(request).await?.map_into_right_body();
             let status = answered.status();
             // A call counts itself, because the middleware does not know its method.
-            if [StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED].contains(&status) {
-                metrics.answered(OTHER, status.as_u16(), begun.elapsed());
+            let reason = match status {
+                StatusCode::NOT_FOUND => Some(FailureReason::NotFound),
+                StatusCode::METHOD_NOT_ALLOWED => Some(FailureReason::WrongVerb),
+                _ => None,
+            };
+            if reason.is_some() {
+                metrics.answered(OTHER, status.as_u16(), reason, begun.elapsed());
             }
             answered
         }

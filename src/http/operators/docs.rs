@@ -29,7 +29,7 @@ use crate::{
         dispatcher::DispatcherActor,
         runtime::{NamedActor, mailbox::Mailbox},
     },
-    domain::CallError,
+    domain::{CallError, Outage},
     http::{
         api::call,
         envelope::{Refusal, to_response},
@@ -120,8 +120,9 @@ pub(super) async fn call(
         }
         None => {
             let id = RequestId::of(request.extensions().get());
-            call::refused_unread(&plan.call.metrics, &id, 503, Duration::ZERO);
-            to_response(&Refusal::from(CallError::Unavailable))
+            let refusal = Refusal::from(CallError::Unavailable(Outage::Actor));
+            call::refused_unread(&plan.call.metrics, &id, &refusal, Duration::ZERO);
+            to_response(&refusal)
         }
     }
 }

@@ -1,6 +1,10 @@
 //! The operators' endpoints: liveness, readiness and metrics.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use actix_web::{HttpResponse, http::header::ContentType, web};
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -10,11 +14,13 @@ use serde::Serialize;
 use super::Dispatchers;
 use crate::{
     actors::runtime::health::ActorsHealth,
+    build_info::{REVISION, VERSION},
     http::{
         api::CallPlan,
         lifecycle::{Lifecycle, Phase},
     },
-    store::{Access, Connector, SentinelReport, StoreHealth},
+    store::{Access, Connector, SentinelReport, StoreHealth, Writes, WritesStatus},
+    units::millis,
 };
 
 /// The parts that these endpoints report.
@@ -28,6 +34,8 @@ pub struct AdminPlan {
     pub stores: [Arc<dyn Connector>; 2],
     /// All actors.
     pub health: ActorsHealth,
+    /// How long a worker's thread may be blocked before the process counts as dead.
+    pub liveness_patience: Duration,
     /// All metrics.
     pub registry: Registry,
     /// The handler of calls from the documentation page.
@@ -39,32 +47,51 @@ pub struct AdminPlan {
 #[derive(Serialize)]
 struct Readiness {
     status: &'static str,
+    version: &'static str,
+    revision: &'static str,
     parts: BTreeMap<&'static str, Part>,
 }
 
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Part {
-    Store {
-        kind: &'static str,
-        status: &'static str,
-        since: String,
-        breaker: &'static str,
-        last_error: Option<&'static str>,
-        cause: Option<String>,
-        access: Option<&'static str>,
-        note: Option<String>,
-    },
-    Actor {
-        status: &'static str,
-        restarts: u64,
-    },
+    Store(Box<StorePart>),
+    Actor { status: &'static str, restarts: u64 },
 }
 
-/// The process is alive. Checks nothing else, so that a lost store never makes an orchestrator kill a service that
-/// still scores.
-pub(super) async fn healthz() -> HttpResponse {
-    HttpResponse::Ok().insert_header(ContentType::plaintext()).body("ok\n")
+#[derive(Serialize)]
+struct StorePart {
+    kind: &'static str,
+    address: String,
+    status: &'static str,
+    since: String,
+    breaker: &'static str,
+    last_error: Option<&'static str>,
+    cause: Option<String>,
+    last_error_at: Option<String>,
+    last_outage_ms: Option<u64>,
+    writes: Option<WritesPart>,
+    access: Option<&'static str>,
+    note: Option<String>,
+}
+
+/// Whether a store accepts writes; left out until something is written.
+#[derive(Serialize)]
+struct WritesPart {
+    status: &'static str,
+    since: String,
+    cause: Option<String>,
+}
+
+/// The process is alive: no worker's thread is blocked for long. Checks nothing else, so that a lost store never makes an
+/// orchestrator kill a service that still scores.
+pub(super) async fn healthz(plan: web::Data<AdminPlan>) -> HttpResponse {
+    let blocked = plan.health.longest_block();
+    if blocked <= plan.liveness_patience {
+        return HttpResponse::Ok().insert_header(ContentType::plaintext()).body("ok\n");
+    }
+    let text = format!("a worker's thread has been blocked for {} s\n", blocked.as_secs());
+    HttpResponse::ServiceUnavailable().insert_header(ContentType::plaintext()).body(text)
 }
 
 /// Ready, or degraded when a store is lost or an actor keeps failing: the other calls are still answered. 503 only
@@ -75,17 +102,21 @@ pub(super) async fn readyz(plan: web::Data<AdminPlan>) -> HttpResponse {
     for (role, store) in plan.roles.iter().zip(&plan.stores) {
         let state = role.report();
         degraded |= !state.up;
-        let part = Part::Store {
+        let part = StorePart {
             kind: store.kind(),
+            address: role.address().to_owned(),
             status: if state.up { "up" } else { "down" },
-            since: DateTime::<Utc>::from(state.since).to_rfc3339_opts(SecondsFormat::Millis, true),
+            since: written(state.since),
             breaker: if state.breaker_open { "open" } else { "closed" },
             last_error: state.last_error.as_ref().map(|error| error.kind),
             cause: state.last_error.as_ref().map(|error| error.cause.clone()),
+            last_error_at: state.last_error.as_ref().map(|error| written(error.at)),
+            last_outage_ms: state.last_outage.map(millis),
+            writes: WritesPart::of(state.writes.clone()),
             access: state.access.map(Access::as_str),
-            note: store.sentinels().and_then(few).or_else(|| of_cluster(&state.down, store.as_ref())),
+            note: store.sentinels().and_then(few).or_else(|| of_cluster(&state.down(), store.as_ref())),
         };
-        parts.insert(role.role().as_str(), part);
+        parts.insert(role.role().as_str(), Part::Store(Box::new(part)));
     }
     for health in plan.health.all() {
         let status = match (health.is_stuck(), health.is_failing()) {
@@ -104,7 +135,25 @@ pub(super) async fn readyz(plan: web::Data<AdminPlan>) -> HttpResponse {
         Phase::Serving if degraded => ("degraded", HttpResponse::Ok()),
         Phase::Serving => ("ready", HttpResponse::Ok()),
     };
-    response.json(Readiness { status, parts })
+    response.json(Readiness { status, version: VERSION, revision: REVISION, parts })
+}
+
+/// A time, as readiness shows it.
+fn written(time: SystemTime) -> String {
+    DateTime::<Utc>::from(time).to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+// ===== impl WritesPart =====
+
+impl WritesPart {
+    fn of(writes: Writes) -> Option<Self> {
+        let Writes { status, since, cause } = writes;
+        (status != WritesStatus::Unknown).then(|| Self {
+            status: status.as_str(),
+            since: written(since),
+            cause,
+        })
+    }
 }
 
 /// In words, if most sentinels do not answer. It costs no call: the last primary stays in use.
@@ -114,7 +163,7 @@ fn few(sentinels: SentinelReport) -> Option<String> {
 }
 
 /// In words, which servers of a cluster do not serve, and how many slots have none.
-fn of_cluster(down: &[Arc<str>], store: &dyn Connector) -> Option<String> {
+fn of_cluster(down: &[&str], store: &dyn Connector) -> Option<String> {
     let map = store.cluster()?.last_view()?.map?;
     let count = map.primaries().len();
     let down = (!down.is_empty())

@@ -28,6 +28,7 @@ use super::{refused_heads::RefusedHeads, stream::Stream};
 use crate::{
     http::{
         envelope::{Refusal, to_response},
+        metrics::InFlight,
         request_id::{HEADER, RequestId},
     },
     wall_clock,
@@ -67,6 +68,8 @@ pub(in crate::http) struct ClientConnection {
     refusal: Option<Vec<u8>>,
     /// The client has closed its side.
     eof: bool,
+    /// Counts it as open.
+    _open: InFlight,
 }
 
 // ===== impl ClientConnection =====
@@ -79,6 +82,7 @@ impl ClientConnection {
         accepted: Instant,
         head_timeout: Duration,
         refused_heads: Arc<RefusedHeads>,
+        open: InFlight,
     ) -> Self {
         Self {
             io: Some(io),
@@ -93,6 +97,7 @@ impl ClientConnection {
             discarded: 0,
             refusal: None,
             eof: false,
+            _open: open,
         }
     }
 
@@ -195,7 +200,7 @@ impl ClientConnection {
             Some(rest) => rest,
             None => {
                 let id = RequestId::random();
-                self.refused_heads.add(&id, refusal.status().as_u16());
+                self.refused_heads.add(&id, refusal);
                 to_bytes(refusal, &id)
             }
         };

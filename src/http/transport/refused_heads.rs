@@ -10,6 +10,7 @@ use actix_web::rt::spawn;
 use tokio::time::{Instant, sleep_until};
 
 use crate::http::{
+    envelope::Refusal,
     metrics::{HttpMetrics, OTHER},
     request_id::RequestId,
 };
@@ -51,10 +52,14 @@ impl RefusedHeads {
     }
 
     /// A head was rejected with `code`, and the response has the id `id`.
-    pub(in crate::http) fn add(self: &std::sync::Arc<Self>, id: &RequestId, code: u16) {
-        self.metrics.refused_head(code);
+    pub(in crate::http) fn add(self: &std::sync::Arc<Self>, id: &RequestId, refusal: &Refusal) {
+        let (code, reason) = (refusal.status().as_u16(), refusal.reason());
+        self.metrics.refused_head(code, reason);
         match self.lines().add(Instant::now()) {
-            Line::Write => tracing::info!(request_id = id.as_str(), method = OTHER, code, "head refused"),
+            Line::Write => {
+                let reason = reason.as_str();
+                tracing::info!(request_id = id.as_str(), method = OTHER, code, reason, "head refused");
+            }
             Line::LeaveOut => {}
             Line::LeaveOutFirst(ends) => {
                 let heads = self.clone();

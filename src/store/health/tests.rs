@@ -60,7 +60,7 @@ fn a_link_for_writes_counts_only_in_operations() {
     assert_eq!(status.report(), before);
     drop(writes);
     assert_eq!(status.report(), before);
-    let counted = status.metrics.operations.with_label_values(&["set", "disconnected"]).get();
+    let counted = status.metrics.operations.with_label_values(&["set", "disconnected", "cache"]).get();
     assert_eq!(counted, 1);
 }
 
@@ -86,8 +86,9 @@ fn the_last_error_has_a_kind_and_a_cause_in_words() {
     link.failed(&BackendError::TimedOut);
     assert_eq!(status.report().last_error.map(|error| error.kind), Some("timed_out"));
     link.failed(&refused());
-    let expected = LastError { kind: "disconnected", cause: "no connection (connection refused)".to_owned() };
-    assert_eq!(status.report().last_error, Some(expected));
+    let last = status.report().last_error.unwrap();
+    assert_eq!((last.kind, last.cause.as_str()), ("disconnected", "no connection (connection refused)"));
+    assert!(last.at > SystemTime::UNIX_EPOCH);
 }
 
 #[test]
@@ -97,11 +98,11 @@ fn operations_are_counted_by_outcome_and_only_answers_are_timed() {
     link.count(Operation::Get, None, Duration::from_millis(1));
     link.count(Operation::Get, Some(&refused()), Duration::from_millis(1));
     let count = |outcome| {
-        let labels = ["get", outcome];
+        let labels = ["get", outcome, "cache"];
         status.metrics.operations.with_label_values(&labels).get()
     };
     assert_eq!((count("ok"), count("disconnected")), (1, 1));
-    let timed = status.metrics.durations.with_label_values(&["get"]);
+    let timed = status.metrics.durations.with_label_values(&["get", "cache"]);
     assert_eq!(timed.get_sample_count(), 1);
 }
 
@@ -201,15 +202,20 @@ fn a_role_is_up_only_while_every_shard_is_and_each_has_a_series() {
     one.connected();
     assert!(!status.report().up);
     other.connected();
-    assert!(status.report().up && status.report().down.is_empty());
+    assert!(status.report().up && status.report().down().is_empty());
     one.failed(&refused());
     one.breaker_changed(Change::Opened);
     let report = status.report();
     assert!(!report.up && report.breaker_open);
-    assert_eq!(report.down, [Arc::<str>::from("a:1")]);
+    assert_eq!(report.down(), ["a:1"]);
     let of = |shard: &str, up| (format!("role=persistent,shard={shard}"), up);
     assert_eq!(series(&status), [of("a:1", 0.0), of("b:2", 1.0)]);
-    assert_eq!(log.lines_with("store is up role=persistent shard=\"a:1\""), 1, "{}", log.text());
+    assert_eq!(
+        log.lines_with("store is up role=persistent address=\"scripted:1\" shard=\"a:1\""),
+        1,
+        "{}",
+        log.text()
+    );
 
     // It leaves the cluster.
     drop(one);

@@ -5,7 +5,7 @@ use std::{rc::Rc, sync::Arc, time::Duration};
 use futures_util::future::BoxFuture;
 use tokio::{
     select,
-    time::{Instant, sleep, timeout, timeout_at},
+    time::{Instant, sleep, sleep_until, timeout, timeout_at},
 };
 
 use super::state::LinkState;
@@ -51,12 +51,12 @@ pub(super) async fn keep(shared: Rc<LinkState>, connector: Arc<dyn Connector>) {
             shared.count_rejection(&ended);
             // A breaker that has just closed cannot open at once, so the next attempt must open it soon.
             let wait = if shared.is_open() { wait } else { wait.min(policy.breaker.hold_closed) };
-            sleep(wait + wait.mul_f64(random.f64())).await;
+            shared.wait(wait + wait.mul_f64(random.f64())).await;
             continue;
         }
         shared.count_failure(&ended, Instant::now());
         if failures > 0 {
-            sleep(policy.reconnect.delay(failures, &mut random)).await;
+            shared.wait(policy.reconnect.delay(failures, &mut random)).await;
         }
     }
 }
@@ -71,6 +71,13 @@ impl LinkState {
             error = self.replaced() => error,
             error = self.beat(connection) => error,
         }
+    }
+
+    /// Waits before the next attempt.
+    async fn wait(&self, time: Duration) {
+        let until = Instant::now() + time;
+        self.health.tries_again(until);
+        sleep_until(until).await;
     }
 
     async fn silence(&self, connection: &dyn Connection) {
@@ -114,7 +121,11 @@ impl LinkState {
                     }
                 }
             }
-            sleep(if self.is_open() { self.policy.probe } else { self.policy.heartbeat }).await;
+            if self.is_open() {
+                self.wait(self.policy.probe).await;
+            } else {
+                sleep(self.policy.heartbeat).await;
+            }
         }
     }
 }

@@ -208,14 +208,19 @@ fn a_try_that_finds_no_connection_on_any_link_is_one_operation() {
         let script = Script::default();
         script.state().connect = Act::Hang;
         let registry = Registry::new();
-        let status = StoreHealth::new(Role::Persistent, StoreMetrics::register(&registry).unwrap());
+        let status = StoreHealth::new(
+            Role::Persistent,
+            "scripted:1".to_owned(),
+            StoreMetrics::register(&registry).unwrap(),
+        );
         let links = [(); 2].map(|()| {
             Link::start(script.connector(), LinkPolicy::new(TIMEOUT), LinkHealth::new(status.clone())).0
         });
         let requests = PersistentReader::new(&links, 1);
         assert_eq!(read(&requests, SECOND).await, Err(StoreError::TimedOut));
         let metrics = TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
-        let timed_out = r#"scoring_store_operations_total{op="get_many",outcome="timed_out"} 1"#;
+        let timed_out =
+            r#"scoring_store_operations_total{op="get_many",outcome="timed_out",role="persistent"} 1"#;
         assert!(metrics.lines().any(|line| line == timed_out), "{metrics}");
     });
 }

@@ -176,6 +176,10 @@ impl Connector for RedisConnector {
         "redis"
     }
 
+    fn address(&self) -> String {
+        self.target.address.to_string()
+    }
+
     fn cluster(&self) -> Option<Arc<dyn Cluster>> {
         let topology = self.topology.clone()?;
         Some(Arc::new(RedisCluster { connector: self.clone(), topology }))

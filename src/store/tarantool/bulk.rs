@@ -104,6 +104,7 @@ impl TarantoolBulk {
                 error @ (BackendError::Refused { .. }
                 | BackendError::Denied { .. }
                 | BackendError::WritesRefused { .. }
+                | BackendError::TooManyWrites
                 | BackendError::ReadOnly
                 | BackendError::NotServing { .. }),
             ) => Err(error.into()),

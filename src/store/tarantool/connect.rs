@@ -83,6 +83,10 @@ impl Connector for TarantoolConnector {
     fn kind(&self) -> &'static str {
         "tarantool"
     }
+
+    fn address(&self) -> String {
+        self.target.place.to_string()
+    }
 }
 
 async fn log_in(

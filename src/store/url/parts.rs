@@ -63,7 +63,8 @@ impl fmt::Display for HostAndPort {
     }
 }
 
-pub(super) fn list(hosts: &[HostAndPort]) -> String {
+/// The addresses, with commas.
+pub(in crate::store) fn list(hosts: &[HostAndPort]) -> String {
     hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 

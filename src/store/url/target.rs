@@ -164,6 +164,18 @@ impl RedisTarget {
     }
 }
 
+/// Without the log-in.
+impl fmt::Display for RedisAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(place) => place.fmt(f),
+            Self::Sentinel { sentinels, name, .. } => write!(f, "{name} of {}", list(sentinels)),
+            Self::Cluster(nodes) => f.write_str(&list(nodes)),
+            Self::Unix(path) => path.display().fmt(f),
+        }
+    }
+}
+
 impl fmt::Display for RedisTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match (&self.address, &self.tls) {

@@ -137,6 +137,26 @@ async fn a_refused_calls_context_is_logged(#[case] body: Value, #[case] field: &
     assert_eq!((&line["code"], &line[field]), (&json!(422), &value));
 }
 
+/// The names of the fields, and never their values.
+#[rstest]
+#[case::arguments(call("online_score", json!({"gender": 5, "phone": "secret"})), json!("phone,gender"))]
+#[case::no_pair(call("online_score", json!({"phone": "79175002040"})), json!("arguments"))]
+#[case::envelope(json!({"login": 5}), json!("login,token,arguments,method"))]
+#[case::method(call("no such method", json!({})), json!("method"))]
+#[tokio::test]
+async fn a_refused_calls_line_has_its_reason_and_the_fields_at_fault(
+    #[case] body: Value,
+    #[case] fields: Value,
+) {
+    let log = logged(&[body.to_string(), "no JSON".to_owned()], &[]).await;
+    let lines = log.lines().filter(|line| line.contains(r#""message":"call""#));
+    let lines: Vec<Value> = lines.map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |line: &Value| (line["code"].clone(), line["reason"].clone(), line["fields"].clone());
+    assert_eq!(of(&lines[0]), (json!(422), json!("invalid"), fields));
+    assert_eq!(of(&lines[1]), (json!(400), json!("bad_request"), Value::Null));
+    assert!(!log.contains("secret"), "{log}");
+}
+
 #[rstest]
 #[case::as_json("json")]
 #[case::for_people("pretty")]

@@ -4,6 +4,7 @@ use std::{net::TcpListener, time::Duration};
 
 use rstest::rstest;
 use rustix::process::Signal;
+use scoring_api::build_info::{REVISION, VERSION, VERSION_AND_REVISION};
 use serde_json::{Value, json};
 use testkit::{Stopwatch, call};
 
@@ -79,4 +80,42 @@ async fn an_address_of_another_host_is_a_fault_of_the_settings() {
         ["--set", "http.bind=192.0.2.1:80", "--set", "admin.bind=", "--set", "auth.allow_public_salts=true"];
     let ended = Sandbox::new().run(&foreign).await;
     assert!(ended.failed(2)[0].starts_with("http.bind: cannot listen on 192.0.2.1:80: "), "{ended:?}");
+}
+
+/// As at a terminal: a log for people begins with the facts that they look for first.
+#[tokio::test]
+async fn the_start_tells_people_where_everything_is() {
+    let sandbox = Sandbox::new();
+    sandbox.write("my.toml", "[cache]\nurl = \"redis://:secret@127.0.0.1:1\"\n");
+    let arguments =
+        ["--config", "my.toml", "--set", "log.format=pretty", "--set", "store.url=embedded:my.redb"];
+    let (service, address) = sandbox.serve(&arguments).await;
+    service.logged("Ctrl-C again", LOGS_WITHIN).await;
+    let out = service.out();
+    for row in [
+        format!("scoring-api {VERSION_AND_REVISION}\n"),
+        "  configuration  my.toml\n".to_owned(),
+        format!("  partners       POST http://{address}/method\n"),
+        "  operators      http://127.0.0.1:".to_owned(),
+        "  store          embedded my.redb\n".to_owned(),
+        "  cache          redis 127.0.0.1:1\n".to_owned(),
+        "Ctrl-C stops it gracefully; Ctrl-C again ends it at once.\n".to_owned(),
+    ] {
+        assert!(out.contains(&row), "{row} is missing in {out}");
+    }
+    assert!(!out.contains("secret"), "{out}");
+    // The log for people has no colours unless it is a terminal.
+    assert!(!out.contains('\u{1b}'), "{out}");
+}
+
+/// A log for machines has the same facts in one line, and nothing else is printed.
+#[tokio::test]
+async fn the_start_tells_machines_the_version_and_the_stores() {
+    let sandbox = Sandbox::new();
+    let (service, _) = sandbox.serve(&["--set", "cache.url=redis://:secret@127.0.0.1:1"]).await;
+    let out = service.out();
+    let lines: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let line = lines.iter().find(|line| line["message"] == "listening").unwrap();
+    let facts = ["version", "revision", "store", "cache"].map(|name| line[name].as_str().unwrap());
+    assert_eq!(facts, [VERSION, REVISION, "data/scoring.redb", "127.0.0.1:1"]);
 }

@@ -1,7 +1,10 @@
 //! Usage, settings and tokens: the output, and the exit code.
 
 use rstest::rstest;
-use scoring_api::wall_clock;
+use scoring_api::{
+    build_info::{REVISION, VERSION_AND_REVISION},
+    wall_clock,
+};
 use sha2::{Digest, Sha512};
 use testkit::RedisServer;
 
@@ -14,12 +17,24 @@ fn sha512(text: &str) -> String {
 #[rstest]
 #[case::help(&["--help"], "Usage: scoring-api")]
 #[case::help_of_a_subcommand(&["interests", "import", "--help"], "id,interests")]
-#[case::version(&["--version"], concat!("scoring-api ", env!("CARGO_PKG_VERSION")))]
+#[case::version(&["--version"], concat!("scoring-api ", env!("CARGO_PKG_VERSION"), " ("))]
 #[tokio::test]
 async fn requested_output_goes_to_standard_output(#[case] arguments: &[&str], #[case] text: &str) {
     let ended = Sandbox::new().run(arguments).await;
     assert!(ended.succeeded().contains(text), "{ended:?}");
     assert_eq!(ended.err, "");
+}
+
+/// In a checkout, the commit is that of the checkout.
+#[tokio::test]
+async fn the_version_has_the_commit() {
+    let ended = Sandbox::new().run(&["--version"]).await;
+    assert_eq!(ended.succeeded().trim_end(), format!("scoring-api {VERSION_AND_REVISION}"));
+    let git = std::process::Command::new("git").args(["rev-parse", "--is-inside-work-tree"]).output();
+    if git.is_ok_and(|git| git.status.success()) {
+        let is_hex = REVISION.len() >= 12 && REVISION.chars().all(|digit| digit.is_ascii_hexdigit());
+        assert!(is_hex, "{REVISION}");
+    }
 }
 
 #[rstest]

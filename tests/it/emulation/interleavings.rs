@@ -123,7 +123,8 @@ fn link(url: &str, role: Role) -> Link {
         StoreUrl::Tarantool(target) => Arc::new(TarantoolConnector::new(target, limit, resolver)),
         StoreUrl::Embedded(_) | StoreUrl::Memory => panic!("{url}"),
     };
-    let status = StoreHealth::new(role, StoreMetrics::register(&Registry::new()).unwrap());
+    let status =
+        StoreHealth::new(role, "scripted:1".to_owned(), StoreMetrics::register(&Registry::new()).unwrap());
     Link::start(connector, LinkPolicy::new(Duration::from_millis(30)), LinkHealth::new(status)).0
 }
 

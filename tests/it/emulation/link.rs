@@ -72,7 +72,9 @@ async fn row_06_connect_goes_nowhere() {
     app.is_degraded().await;
     // The kernel would go on trying for minutes.
     eventually(ALL_IS_OK_WITHIN, "connects are given up", async || {
-        app.metric(r#"scoring_store_operations_total{op="connect",outcome="timed_out"}"#).await >= 2.0
+        app.metric(r#"scoring_store_operations_total{op="connect",outcome="timed_out",role="persistent"}"#)
+            .await
+            >= 2.0
     })
     .await;
     store.door.open();

@@ -113,6 +113,38 @@ async fn a_store_that_refuses_writes_goes_on_serving_reads(#[case] fault: Rule) 
     app.recovers().await;
 }
 
+/// Reads go on, so nothing else shows that scores are not cached any more.
+#[rstest]
+#[case::row_15_readonly(Fault::readonly(), "the server is read-only")]
+#[case::row_16_oom(Fault::oom(), "writes are refused (OOM)")]
+#[case::row_16_misconf(Fault::misconf(), "writes are refused (MISCONF)")]
+#[case::a_user_without_the_right(Fault::Error("NOPERM no right").on(&["SET"]), "access refused (NOPERM)")]
+#[tokio::test]
+async fn refused_writes_are_a_state_in_readiness_and_metrics(#[case] fault: Rule, #[case] cause: &str) {
+    let (store, app) = on_resp().await;
+    let writes = async || app.admin("/readyz").await.body["parts"]["cache"]["writes"].clone();
+    let refused = async || app.metric(r#"scoring_store_writes_refused{role="cache"}"#).await;
+    cache_key(&app, &store, &Person::stranger()).await;
+    eventually(ALL_IS_OK_WITHIN, "a write was accepted", async || writes().await["status"] == "accepted")
+        .await;
+    assert_eq!(refused().await, 0.0);
+    store.set(fault);
+    eventually(ALL_IS_OK_WITHIN, "a write was refused", async || {
+        app.online_score(&Person::stranger()).await;
+        writes().await["status"] == "refused"
+    })
+    .await;
+    assert_eq!(writes().await["cause"], cause);
+    assert_eq!(refused().await, 1.0);
+    store.heal();
+    eventually(20 * ALL_IS_OK_WITHIN, "writes are accepted again", async || {
+        app.online_score(&Person::stranger()).await;
+        writes().await["status"] == "accepted"
+    })
+    .await;
+    assert_eq!(refused().await, 0.0);
+}
+
 #[rstest]
 #[case::row_16_oom(Fault::oom())]
 #[case::row_16_misconf(Fault::misconf())]
@@ -137,7 +169,7 @@ async fn rejected_writes_are_dropped_and_counted_on_the_connection(#[case] fault
 }
 
 async fn refused_writes(app: &TestApp) -> f64 {
-    app.metric(r#"scoring_store_operations_total{op="set",outcome="writes_refused"}"#).await
+    app.metric(r#"scoring_store_operations_total{op="set",outcome="writes_refused",role="cache"}"#).await
 }
 
 /// It refuses even the `PING` at the log-in.
@@ -183,7 +215,8 @@ async fn row_23_a_caller_never_waits_for_a_cache_write() {
         assert_eq!(app.readiness().await, "ready");
     }
     assert_eq!(degraded().await, before, "a look-up waited behind a write");
-    let dropped = app.metric(r#"scoring_store_operations_total{op="set",outcome="timed_out"}"#).await;
+    let dropped =
+        app.metric(r#"scoring_store_operations_total{op="set",outcome="timed_out",role="cache"}"#).await;
     assert!(dropped > 0.0, "dropped writes must be counted");
 
     store.heal();

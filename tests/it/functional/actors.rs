@@ -170,6 +170,10 @@ impl Connector for Cursed {
     fn kind(&self) -> &'static str {
         "scripted"
     }
+
+    fn address(&self) -> String {
+        "scripted".to_owned()
+    }
 }
 
 #[tokio::test]
@@ -279,8 +283,24 @@ async fn row_32_a_blocked_thread_shows_in_readiness_without_a_restart() {
     eventually(STUCK_IS_OVER_WITHIN, "readiness takes it back", async || stuck_parts(&app).await.is_empty())
         .await;
     assert_eq!(unwell(&app, "scoring", "stuck").await, 0.0);
+    assert_eq!(app.admin("/healthz").await.status, 200, "admin.liveness_patience is far longer");
     app.recovers().await;
     for actor in ["cache_store", "dispatcher", "interests", "persistent_store", "scoring"] {
         assert_eq!(app.restarts(actor).await, 0, "{actor}");
     }
+}
+
+/// The process does not recover by itself, so an orchestrator must be told to restart it.
+#[tokio::test]
+async fn a_thread_that_is_blocked_for_too_long_makes_the_process_count_as_dead() {
+    let app = TestApp::with_settings(&["admin.liveness_patience=2s"]).await;
+    tell(&app, "scoring", Fall::Block(Duration::from_secs(6)));
+    eventually(Duration::from_secs(5), "the process counts as dead", async || {
+        app.admin("/healthz").await.status == 503
+    })
+    .await;
+    eventually(Duration::from_secs(20), "the thread runs again", async || {
+        app.admin("/healthz").await.status == 200
+    })
+    .await;
 }

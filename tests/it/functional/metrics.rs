@@ -15,12 +15,13 @@ use tokio::task::JoinSet;
 use super::actors::{Fall, tell};
 
 /// The metrics that dashboards and alerts rely on, and the labels of each.
-const PROMISED: [(&str, &[&str]); 15] = [
+const PROMISED: [(&str, &[&str]); 16] = [
     ("scoring_http_requests_total", &["code", "method"]),
     ("scoring_http_request_duration_seconds_bucket", &["le", "method"]),
     ("scoring_store_up", &["role"]),
-    ("scoring_store_operations_total", &["op", "outcome"]),
-    ("scoring_store_operation_duration_seconds_bucket", &["le", "op"]),
+    ("scoring_failed_requests_total", &["reason"]),
+    ("scoring_store_operations_total", &["op", "outcome", "role"]),
+    ("scoring_store_operation_duration_seconds_bucket", &["le", "op", "role"]),
     ("scoring_store_breaker_state", &["role"]),
     ("scoring_cache_lookups_total", &["result"]),
     ("scoring_actor_restarts_total", &["actor", "reason"]),
@@ -31,6 +32,18 @@ const PROMISED: [(&str, &[&str]); 15] = [
     ("scoring_scores_total", &["source"]),
     ("scoring_score_ratio_bucket", &["le"]),
     ("scoring_auth_refusals_total", &["reason"]),
+];
+
+/// Metrics that stay as they are under this load, and the labels of each.
+const CONSTANT: [(&str, &[&str]); 8] = [
+    ("scoring_build_info", &["revision", "version"]),
+    ("scoring_store_writes_refused", &["role"]),
+    ("scoring_http_connections", &["listener"]),
+    ("scoring_http_connections_limit", &["listener"]),
+    ("scoring_http_connections_waiting", &["listener"]),
+    ("scoring_requests_in_flight_limit", &[]),
+    ("scoring_body_memory_bytes", &[]),
+    ("scoring_body_memory_limit_bytes", &[]),
 ];
 
 /// The process' own.
@@ -87,7 +100,7 @@ async fn every_promised_metric_is_there_with_its_labels_and_moves() {
     let mut look = async || {
         let scrape = app.scrape().await;
         let series = series(&scrape);
-        for (name, labels) in PROMISED {
+        for (name, labels) in PROMISED.into_iter().chain(CONSTANT) {
             let found = series.get(name).unwrap_or_else(|| panic!("{name} is missing"));
             for (given, _) in found {
                 let mut names: Vec<_> =

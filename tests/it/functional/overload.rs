@@ -49,6 +49,10 @@ impl Connector for Slow {
     fn kind(&self) -> &'static str {
         "scripted"
     }
+
+    fn address(&self) -> String {
+        "scripted".to_owned()
+    }
 }
 
 impl Connection for Slow {

@@ -119,7 +119,9 @@ async fn row_54_a_question_at_fault_costs_only_its_callers(
         assert!(refused * 100 <= others.len(), "{refused} of {} other calls failed", others.len());
         assert_eq!(not_500, 0, "of {} calls at fault", at_fault.len());
         assert_eq!(app.metric(r#"scoring_store_breaker_state{role="persistent"}"#).await, 0.0);
-        let series = format!(r#"scoring_store_operations_total{{op="get_many",outcome="{outcome}"}}"#);
+        let series = format!(
+            r#"scoring_store_operations_total{{op="get_many",outcome="{outcome}",role="persistent"}}"#
+        );
         assert!(app.metric(&series).await > 0.0);
     }
     assert!(peak.saturating_sub(before) <= MEMORY, "{} MiB more", (peak - before) >> 20);

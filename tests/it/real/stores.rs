@@ -171,7 +171,7 @@ async fn row_20_a_cached_value_that_is_not_a_score_is_overwritten(#[case] kind: 
     let store = Real::start(kind).await;
     let app = store.app().await;
     let person = Person::full();
-    let ok = r#"scoring_store_operations_total{op="set",outcome="ok"}"#;
+    let ok = r#"scoring_store_operations_total{op="set",outcome="ok",role="cache"}"#;
     let before = app.metric(ok).await;
     let key = key_of(&person);
     app.online_score(&person).await.score();

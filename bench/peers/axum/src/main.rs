@@ -34,8 +34,8 @@ use redis::{
     aio::{ConnectionManager, ConnectionManagerConfig},
 };
 use scoring_api::domain::{
-    Answer, AuthPolicy, Authenticator, CallError, Caller, Card, ClientsInterests, InterestsByClient, Json,
-    Method, MethodRequest, OnlineScore, Rules, Score, is_request_id,
+    Answer, AuthPolicy, Authenticator, CallError, Caller, Card, ClientsInterests, Defect, InterestsByClient,
+    Json, Method, MethodRequest, OnlineScore, Outage, Rules, Score, is_request_id,
 };
 use serde::Serialize;
 use tokio::{
@@ -210,8 +210,10 @@ impl App {
         let ids = call.unique_clients();
         let keys: Vec<_> = ids.iter().map(|id| id.key()).collect();
         let stored = timeout(STORE_DEADLINE, self.read(&keys)).await;
-        let stored = stored.map_err(|_| CallError::Unavailable)?.map_err(|_| CallError::Unavailable)?;
-        let interests = InterestsByClient::from_stored(&ids, &stored).map_err(|_| CallError::Internal)?;
+        let unavailable = || CallError::Unavailable(Outage::StoreDown);
+        let stored = stored.map_err(|_| unavailable())?.map_err(|_| unavailable())?;
+        let interests = InterestsByClient::from_stored(&ids, &stored)
+            .map_err(|_| CallError::Internal(Defect::MalformedValue))?;
         Ok(Answer::Interests(interests))
     }
 
@@ -258,7 +260,7 @@ fn status(error: &CallError) -> StatusCode {
         CallError::Forbidden(_) => StatusCode::FORBIDDEN,
         CallError::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
         CallError::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
-        CallError::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-        CallError::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        CallError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        CallError::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

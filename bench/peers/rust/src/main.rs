@@ -20,7 +20,7 @@ use redis::{
 };
 use scoring_api::domain::{
     Answer, AuthPolicy, Authenticator, CallError, Caller, Card, Json, Method, MethodRequest, OnlineScore,
-    Rules, Score,
+    Outage, Rules, Score,
 };
 use serde::Serialize;
 
@@ -146,7 +146,7 @@ fn check(body: &[u8], authenticator: &Authenticator) -> Result<Checked, CallErro
             Ok(if caller == Caller::Admin { Checked::Admin } else { Checked::Person(person, rules.today) })
         }
         // The Rust contenders do not have this method.
-        Method::ClientsInterests => Err(CallError::Unavailable),
+        Method::ClientsInterests => Err(CallError::Unavailable(Outage::StoreDown)),
     }
 }
 
@@ -165,8 +165,8 @@ fn respond(outcome: Result<Answer, CallError>) -> HttpResponse {
         CallError::Forbidden(_) => StatusCode::FORBIDDEN,
         CallError::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
         CallError::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
-        CallError::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-        CallError::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        CallError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        CallError::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
     };
     HttpResponse::build(status).json(Failure { code: status.as_u16(), error: error.to_string() })
 }

@@ -8,7 +8,7 @@ fn a_call_above_max_in_flight_is_rejected_until_another_ends() {
         let in_flight: Vec<_> = (0..MAX_IN_FLIGHT).map(|_| test.send(score_call())).collect();
         let begun = Instant::now();
         let handled = test.call(interests_call(&[1])).await;
-        assert_eq!(handled.outcome, Err(CallError::Unavailable));
+        assert_eq!(handled.outcome, Err(CallError::Unavailable(Outage::Overload)));
         assert_eq!(begun.elapsed(), Duration::ZERO);
         assert_eq!(test.interests.received.get(), 0);
 
@@ -28,7 +28,7 @@ fn a_refusal_does_not_look_at_the_token() {
         let deadline = Deadline::after(Instant::now(), DEADLINE);
         let _all = [(); MAX_IN_FLIGHT].map(|()| test.admission.admit(deadline).unwrap());
         let handled = test.call(score_call()).await;
-        assert_eq!(handled.outcome, Err(CallError::Unavailable));
+        assert_eq!(handled.outcome, Err(CallError::Unavailable(Outage::Overload)));
     });
 }
 

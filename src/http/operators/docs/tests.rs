@@ -3,7 +3,9 @@
 use serde_json::Value;
 
 use super::*;
-use crate::domain::{BadJson, ClientsInterests, Faults, Forbidden, MethodRequest, OnlineScore};
+use crate::domain::{
+    BadJson, ClientsInterests, Defect, Faults, Forbidden, MethodRequest, OnlineScore, Outage,
+};
 
 fn parsed() -> Value {
     serde_json::from_str(&openapi()).unwrap()
@@ -48,8 +50,8 @@ fn every_refusal() -> Vec<Refusal> {
             | CallError::Forbidden(_)
             | CallError::Invalid(_)
             | CallError::TooMany { .. }
-            | CallError::Unavailable
-            | CallError::Internal,
+            | CallError::Unavailable(_)
+            | CallError::Internal(_),
         )
         | Refusal::TooSlow
         | Refusal::BadHead
@@ -65,8 +67,8 @@ fn every_refusal() -> Vec<Refusal> {
         CallError::from(Forbidden).into(),
         CallError::from(Faults::default()).into(),
         CallError::TooMany { retry_after: Duration::from_secs(1) }.into(),
-        CallError::Unavailable.into(),
-        CallError::Internal.into(),
+        CallError::Unavailable(Outage::StoreDown).into(),
+        CallError::Internal(Defect::Panic).into(),
         Refusal::TooSlow,
         Refusal::BadHead,
         Refusal::HeadTooLarge,

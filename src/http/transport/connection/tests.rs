@@ -23,8 +23,10 @@ async fn sockets() -> (TcpStream, TcpStream) {
 }
 
 fn accepted(stream: Stream, patience: Duration) -> ClientConnection {
-    let refused_heads = Arc::new(RefusedHeads::new(HttpMetrics::register(&Registry::new()).unwrap()));
-    ClientConnection::new(stream, Instant::now(), patience, refused_heads)
+    let metrics = HttpMetrics::register(&Registry::new()).unwrap();
+    let open = InFlight::count(&metrics.connections("public", 1));
+    let refused_heads = Arc::new(RefusedHeads::new(metrics));
+    ClientConnection::new(stream, Instant::now(), patience, refused_heads, open)
 }
 
 async fn pair(patience: Duration) -> (ClientConnection, TcpStream) {

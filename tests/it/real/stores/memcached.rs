@@ -15,8 +15,9 @@ async fn row_16_a_full_memcached_refuses_writes_and_serves_reads() {
     eventually(ALL_IS_OK_WITHIN, "ready", async || app.readiness().await == "ready").await;
     let degraded = async || app.metric(r#"scoring_cache_lookups_total{result="degraded"}"#).await;
     let before = degraded().await;
-    let refused =
-        async || app.metric(r#"scoring_store_operations_total{op="set",outcome="writes_refused"}"#).await;
+    let refused = async || {
+        app.metric(r#"scoring_store_operations_total{op="set",outcome="writes_refused",role="cache"}"#).await
+    };
     eventually(ALL_IS_OK_WITHIN, "a refused write is counted", async || {
         app.scores_right().await;
         refused().await > 0.0

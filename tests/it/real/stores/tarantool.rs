@@ -35,7 +35,8 @@ async fn row_15_a_read_only_server_serves_both_roles() {
     app.recovers().await;
     server.lua("box.cfg{read_only = true}").await;
     app.is_ok().await;
-    let written = async || app.metric(r#"scoring_store_operations_total{op="set",outcome="ok"}"#).await;
+    let written =
+        async || app.metric(r#"scoring_store_operations_total{op="set",outcome="ok",role="cache"}"#).await;
     let before = written().await;
     eventually(ALL_IS_OK_WITHIN, "the cache is written", async || {
         app.scores_right().await;
