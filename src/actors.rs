@@ -15,6 +15,7 @@ pub mod card_metrics;
 pub mod dispatcher;
 pub mod interests;
 pub mod links;
+pub mod metrics;
 pub mod near_cache;
 pub mod persistent_store;
 pub mod runtime;

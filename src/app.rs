@@ -22,9 +22,10 @@ use crate::{
         cache_store::CacheStorePlan,
         card_metrics::CardMetrics,
         dispatcher::DispatcherPlan,
+        metrics as actor_metrics,
         near_cache::NearCache,
         persistent_store::PersistentStorePlan,
-        runtime::{ActorRuntime, health::ActorsHealth, restarts::RestartPolicy},
+        runtime::{ActorRuntime, ActorsHealth, RestartPolicy},
     },
     admission::Admission,
     build_info,
@@ -117,7 +118,7 @@ impl Application {
         let persistent_health = health_of(Role::Persistent, &stores.persistent);
         let metrics = HttpMetrics::register(&registry)?;
         let metrics = if settings.metrics.partners { metrics.with_partners(&registry)? } else { metrics };
-        let health = ActorsHealth::register(&registry, &Tree::NAMES)?;
+        let health = actor_metrics::register(&registry, &Tree::NAMES)?;
         let lifecycle = Lifecycle::default();
 
         let admission = Admission::new(&settings.limits, &registry)?;

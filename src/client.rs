@@ -41,6 +41,7 @@ use std::{
     time::Duration,
 };
 
+use actix_supervise::Backoff;
 use reqwest::{
     Response, Url,
     header::{CONTENT_TYPE, HeaderName, RETRY_AFTER},
@@ -49,7 +50,6 @@ use reqwest::{
 use secrecy::ExposeSecret;
 
 use crate::{
-    backoff::Backoff,
     domain::{Explained, Score},
     resolver::Resolver,
     trust, wall_clock,

@@ -19,7 +19,6 @@
 //!
 //! The leaves:
 //!
-//! - [`backoff`]: waits between attempts
 //! - [`build_info`]: the version and the commit
 //! - [`deadline`]: the time by which a call must be answered
 //! - [`resolver`]: looks names up
@@ -33,7 +32,6 @@
 pub mod actors;
 pub mod admission;
 pub mod app;
-pub mod backoff;
 pub mod build_info;
 pub mod cli;
 pub mod client;

@@ -42,7 +42,7 @@ mod writes;
 
 pub use self::redis::RedisConnector;
 pub(crate) use self::redis::check_tls;
-pub use crate::backoff::Backoff;
+pub use actix_supervise::Backoff;
 pub use attempt::{FailedAttempt, Step};
 pub use backend::{
     Access, Cluster, ClusterView, Connection, Connector, Found, Redirect, ReplyFuture, SentinelReport, Size,

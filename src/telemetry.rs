@@ -91,6 +91,8 @@ pub fn init(settings: &LogSettings, trace: &TraceSettings) -> io::Result<Log> {
     panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string);
         tracing::error!(place, "panic");
+        // For the report of an actor that is restarted for it.
+        actix_supervise::note_panic(panic);
     }));
     Ok(Log { traces, lost, filter, writing: Some(writing), format: format(settings, on_terminal) })
 }

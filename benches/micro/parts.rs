@@ -14,9 +14,10 @@ use scoring_api::{
         card_metrics::CardMetrics,
         dispatcher::{CallMethod, DispatcherPlan},
         links::RolePlan,
+        metrics,
         near_cache::NearCache,
         persistent_store::PersistentStorePlan,
-        runtime::{ActorRuntime, health::ActorsHealth, restarts::RestartPolicy},
+        runtime::{ActorRuntime, RestartPolicy},
     },
     admission::{Admission, settings::LimitSettings},
     domain::{Authenticator, Card, ClientsInterests, MethodRequest, OnlineScore},
@@ -339,7 +340,7 @@ async fn tree_of(near_capacity: usize, card: Arc<Card>, authenticator: Authentic
         persistent: PersistentStorePlan { role: role(Role::Persistent), attempts: 3 },
         runtime: ActorRuntime {
             restarts: RestartPolicy::default(),
-            health: ActorsHealth::register(&registry, &Tree::NAMES).unwrap(),
+            health: metrics::register(&registry, &Tree::NAMES).unwrap(),
         },
     });
     // The links connect on their own; the first call waits for that.

@@ -127,7 +127,7 @@ async fn call(
     let request = MethodRequest::from_json(json).unwrap_or_else(|error| unreachable!("{error}"));
     let begun = Instant::now();
     let deadline = Deadline::after(begun, INTERESTS_WITHIN);
-    let asked = run.service.tree.calls.ask(CallMethod { request, received: begun }, deadline);
+    let asked = run.service.tree.calls.ask(CallMethod { request, received: begun }, deadline.instant());
     let outcome = timeout(patience, asked).await.ok();
     (begun, outcome.map(|outcome| outcome.map_or_else(|lost| Err(lost.into()), |handled| handled.outcome)))
 }

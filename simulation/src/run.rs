@@ -253,7 +253,7 @@ async fn leftovers(run: Run) -> Vec<String> {
     }
     drop(permits);
     for name in Tree::NAMES {
-        let waiting = run.service.actors.of(name).mailbox_depth().get();
+        let waiting = run.service.actors.of(name).mailbox_depth();
         if waiting != 0 {
             left.push(format!("{waiting} messages wait for {name}"));
         }

@@ -18,9 +18,10 @@ use scoring_api::{
         card_metrics::CardMetrics,
         dispatcher::{DispatcherActor, DispatcherPlan},
         interests::InterestsActor,
+        metrics,
         near_cache::NearCache,
         persistent_store::{PersistentStoreActor, PersistentStorePlan},
-        runtime::{ActorRuntime, health::ActorsHealth, restarts::RestartPolicy},
+        runtime::{ActorRuntime, ActorsHealth, RestartPolicy},
         scoring::ScoringActor,
     },
     admission::Admission,
@@ -123,7 +124,7 @@ impl Service {
         let roles = [Role::Cache, Role::Persistent]
             .map(|role| StoreHealth::new(role, "simulated".to_owned(), metrics.clone()));
         let lookups = expected(CacheLookups::register(&registry));
-        let actors = expected(ActorsHealth::register(&registry, &Tree::NAMES));
+        let actors = expected(metrics::register(&registry, &Tree::NAMES));
         let admission = expected(Admission::new(&settings.limits, &registry));
         let authenticator = expected(Authenticator::new(AuthPolicy {
             timezone: TimeZoneChoice::Named(chrono_tz::Tz::UTC),

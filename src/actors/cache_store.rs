@@ -12,10 +12,7 @@ use tokio::time::Instant;
 use super::{
     cache_lookups::{CacheLookups, Lookup},
     links::{self, Keepers, RolePlan},
-    runtime::{
-        NamedActor,
-        mailbox::{ActorReply, handle_sent},
-    },
+    runtime::{ActorReply, NamedActor, handle_sent},
 };
 use crate::{
     deadline::Deadline,

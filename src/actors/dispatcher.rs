@@ -17,10 +17,7 @@ use super::{
     active_card::{ActiveCard, CardSwitch},
     card_metrics::Source,
     interests::{InterestsError, LookUpInterests},
-    runtime::{
-        NamedActor,
-        mailbox::{ActorReply, Mailbox, Unanswered, handle_sent},
-    },
+    runtime::{ActorReply, Mailbox, NamedActor, Unanswered, handle_sent},
     scoring::{RateScore, Rated},
 };
 use crate::{
@@ -237,7 +234,7 @@ impl DispatcherActor {
             return ActorReply::Now(call.handled(Ok(answer), Some((message.card, source))));
         }
         let card = message.card.clone();
-        let reply = self.scoring.delegate(message, deadline);
+        let reply = self.scoring.delegate(message, deadline.instant());
         ActorReply::Later(Box::pin(reply.map(|reply| match reply {
             Ok(Rated { answer, source }) => call.handled(Ok(answer), Some((card, source))),
             Err(unanswered) => call.handled(Err(unanswered.into()), None),
@@ -247,7 +244,7 @@ impl DispatcherActor {
     /// Asks the interests actor.
     fn interests(&self, wanted: &ClientsInterests, call: Call, deadline: Deadline) -> ActorReply<Handled> {
         let clients = wanted.unique_clients();
-        let reply = self.interests.delegate(LookUpInterests { clients, deadline }, deadline);
+        let reply = self.interests.delegate(LookUpInterests { clients, deadline }, deadline.instant());
         ActorReply::Later(Box::pin(reply.map(|reply| {
             let outcome = match reply {
                 Ok(found) => found.map(Answer::Interests).map_err(|error| to_call_error(&error)),

@@ -9,10 +9,7 @@ use actix::prelude::*;
 
 use super::{
     persistent_store::GetMany,
-    runtime::{
-        NamedActor,
-        mailbox::{Mailbox, Unanswered, handle_sent},
-    },
+    runtime::{Mailbox, NamedActor, Unanswered, handle_sent},
 };
 use crate::{
     deadline::Deadline,
@@ -110,7 +107,7 @@ impl Handler<LookUpInterests> for InterestsActor {
 
     fn handle(&mut self, msg: LookUpInterests, _: &mut Self::Context) -> Self::Result {
         let keys = msg.clients.iter().map(ClientId::key).collect();
-        let reply = self.store.delegate(GetMany { keys, deadline: msg.deadline }, msg.deadline);
+        let reply = self.store.delegate(GetMany { keys, deadline: msg.deadline }, msg.deadline.instant());
         Box::pin(async move {
             let values = match reply.await {
                 Ok(Ok(values)) => values,

@@ -6,7 +6,7 @@ use actix::prelude::*;
 
 use super::{
     links::{self, Keepers, RolePlan},
-    runtime::{NamedActor, mailbox::handle_sent},
+    runtime::{NamedActor, handle_sent},
 };
 use crate::{
     deadline::Deadline,

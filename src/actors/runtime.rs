@@ -1,66 +1,40 @@
-//! The runtime of the actors: mailboxes, the supervisor, and the health that it reports.
+//! The runtime of the actors: the crate [`actix_supervise`], with the service's traces.
+//!
+//! [`metrics`](super::metrics) publishes the health that it reports.
 
-pub mod health;
-mod health_gauge;
-pub mod mailbox;
-pub mod restarts;
-pub mod supervisor;
-mod watchdog;
+use tracing::Span;
 
-use std::sync::Arc;
-
-use actix::prelude::*;
-
-use self::{
-    health::{ActorHealth, ActorsHealth},
-    mailbox::{Mailbox, Sent},
-    restarts::RestartPolicy,
-    supervisor::supervise,
+pub use actix_supervise::{
+    ActorHealth, ActorReply, ActorReport, ActorRuntime, ActorState, ActorsHealth, LastRestart, NamedActor,
+    Origin, RestartPolicy, RestartReason, Spawned, Unanswered, supervise,
 };
 
-/// An actor with a name for logs, metrics, readiness and traces.
-pub trait NamedActor: Actor<Context = Context<Self>> + Supervised {
-    /// Its name.
-    const NAME: &'static str;
-}
+use crate::trace::TraceContext;
 
-/// Starts actors on the current thread, each under a supervisor.
-#[derive(Debug, Clone)]
-pub struct ActorRuntime {
-    /// How actors are restarted.
-    pub restarts: RestartPolicy,
-    /// The health of the actors.
-    pub health: ActorsHealth,
-}
+/// The mailbox of an actor.
+pub type Mailbox<M> = actix_supervise::Mailbox<M, TraceContext>;
 
-/// A running actor.
-#[derive(Debug)]
-pub struct Spawned<A: Actor> {
-    /// Its address.
-    pub address: Addr<A>,
-    health: Arc<ActorHealth>,
-}
+/// A mailbox that does not keep its actor running.
+pub type WeakMailbox<M> = actix_supervise::WeakMailbox<M, TraceContext>;
 
-// ===== impl ActorRuntime =====
+/// A message in a mailbox.
+pub type Sent<M> = actix_supervise::Sent<M, TraceContext>;
 
-impl ActorRuntime {
-    /// Starts `actor`, and keeps it running while any address of it is held.
-    pub fn spawn<A: NamedActor>(&self, actor: A) -> Spawned<A> {
-        let health = self.health.of(A::NAME);
-        Spawned { address: supervise(actor, self.restarts, health.clone()), health }
+/// A message that no one waits for carries the id of its sender's span, not the span.
+impl Origin for TraceContext {
+    fn of(span: &Span) -> Option<Self> {
+        Self::of(span)
+    }
+
+    fn adopt(&self, span: &Span) {
+        self.adopt(span);
     }
 }
 
-// ===== impl Spawned =====
-
-impl<A: Actor> Spawned<A> {
-    /// A mailbox of the actor.
-    pub fn mailbox<M>(&self) -> Mailbox<M>
-    where
-        M: Message + Send + 'static,
-        M::Result: Send,
-        Addr<A>: Into<Recipient<Sent<M>>>,
-    {
-        Mailbox::new(self.address.clone(), &self.health)
-    }
+/// Lets an actor that handles a message get it through a [`Mailbox`]. See [`actix_supervise::handle_sent`].
+macro_rules! handle_sent {
+    ($actor:ty: $message:ty) => {
+        ::actix_supervise::handle_sent!($actor: $message, $crate::trace::TraceContext);
+    };
 }
+pub(in crate::actors) use handle_sent;

@@ -15,10 +15,7 @@ use super::{
     cache_store::{CacheGet, CachePut},
     card_metrics::Source,
     near_cache::NearKey,
-    runtime::{
-        NamedActor,
-        mailbox::{ActorReply, Mailbox, handle_sent},
-    },
+    runtime::{ActorReply, Mailbox, NamedActor, handle_sent},
 };
 use crate::{deadline::Deadline, domain::Answer};
 
@@ -103,7 +100,7 @@ impl Handler<RateScore> for ScoringActor {
         let key = active.card().cache_key(&near.person, today);
         let deadline = Deadline::after(Instant::now(), self.cache_timeout).earlier(budget);
         // The store limits its own time; this limit is for a store actor that is stuck or being restarted.
-        let cached = self.cache_get.delegate(CacheGet { key: key.clone(), deadline }, deadline);
+        let cached = self.cache_get.delegate(CacheGet { key: key.clone(), deadline }, deadline.instant());
         let cache_put = self.cache_put.clone();
         ActorReply::Later(Box::pin(cached.map(move |cached| {
             let (score, source) = if let Ok(Some(score)) = cached {

@@ -13,10 +13,7 @@ use chrono::{DateTime, Utc};
 use prometheus::Registry;
 use tracing::Span;
 
-use super::runtime::{
-    health::{ActorHealth, ActorsHealth},
-    mailbox::{ActorReply, Mailbox, Sent},
-};
+use super::runtime::{ActorReply, Mailbox, Sent};
 use crate::{
     actors::{
         active_card::ActiveCard,
@@ -114,15 +111,9 @@ where
         Self { act: Rc::new(RefCell::new(act)), received: Rc::default(), last: Rc::default() }
     }
 
-    /// Its mailbox. Its depth is not reported.
+    /// Its mailbox.
     pub(crate) fn mailbox(&self) -> Mailbox<M> {
-        let metrics = ActorsHealth::register(&Registry::new(), &[]).unwrap();
-        self.mailbox_of(&metrics.of("peer"))
-    }
-
-    /// Its mailbox, as that of an actor with this health.
-    pub(crate) fn mailbox_of(&self, health: &ActorHealth) -> Mailbox<M> {
-        Mailbox::new(self.clone().start(), health)
+        Mailbox::unsupervised(self.clone().start())
     }
 
     pub(crate) fn act(&self, act: Act<M>) {

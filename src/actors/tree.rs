@@ -10,7 +10,7 @@ use super::{
     dispatcher::{CallMethod, DispatcherActor, DispatcherPlan},
     interests::InterestsActor,
     persistent_store::{PersistentStoreActor, PersistentStorePlan},
-    runtime::{ActorRuntime, NamedActor, mailbox::Mailbox},
+    runtime::{ActorRuntime, Mailbox, NamedActor},
     scoring::ScoringActor,
 };
 

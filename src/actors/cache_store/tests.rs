@@ -9,11 +9,7 @@ use tokio::time::sleep;
 
 use super::*;
 use crate::{
-    actors::runtime::{
-        health::{ActorHealth, ActorsHealth},
-        restarts::RestartPolicy,
-        supervisor::supervise,
-    },
+    actors::runtime::{ActorHealth, ActorsHealth, RestartPolicy, supervise},
     store::{
         LinkPolicy, Role, StoreHealth, StoreMetrics,
         testing::{Act, Script, every_error},
@@ -49,8 +45,8 @@ async fn start_on(script: Script) -> Test {
         health: status.clone(),
     };
     let plan = CacheStorePlan { role, ttl: SECOND, lookups: lookups.clone() };
-    let health = ActorsHealth::register(&registry, &[]).unwrap().of("store");
-    let address = supervise(CacheStoreActor::new(plan), RestartPolicy::default(), health.clone());
+    let health = ActorsHealth::default().of("store");
+    let address = supervise(CacheStoreActor::new(plan), RestartPolicy::default(), &health).address;
     settle().await;
     Test { script, address, health, status, lookups, registry }
 }

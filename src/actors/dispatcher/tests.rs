@@ -9,7 +9,7 @@ use tokio::time::{advance, sleep};
 use super::*;
 use crate::{
     actors::{
-        runtime::{health::ActorsHealth, restarts::RestartPolicy, supervisor::supervise},
+        runtime::ActorRuntime,
         testing::{self, Act, Peer, dispatcher_plan},
     },
     admission::{Shed, settings::LimitSettings},
@@ -59,13 +59,7 @@ fn start_at(clock: fn() -> DateTime<Utc>) -> Test {
         ..dispatcher_plan(authenticator(), admission.clone(), DEADLINE, clock)
     };
     let dispatcher = DispatcherActor::new(plan, scoring.mailbox(), interests.mailbox());
-    let metrics = ActorsHealth::register(&registry, &[]).unwrap();
-    Test {
-        scoring,
-        interests,
-        admission,
-        dispatcher: supervise(dispatcher, RestartPolicy::default(), metrics.of("dispatcher")),
-    }
+    Test { scoring, interests, admission, dispatcher: ActorRuntime::default().spawn(dispatcher).address }
 }
 
 /// A call with a valid token.

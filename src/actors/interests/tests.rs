@@ -120,7 +120,9 @@ fn a_store_actor_that_is_gone_is_an_outage() {
             let peer = Peer::new(Act::Panic);
             let recipient = peer.mailbox();
             let deadline = Deadline::after(Instant::now(), BUDGET);
-            let _ = recipient.ask(GetMany { keys: std::sync::Arc::default(), deadline }, deadline).await;
+            let _ = recipient
+                .ask(GetMany { keys: std::sync::Arc::default(), deadline }, deadline.instant())
+                .await;
             recipient
         };
         let actor = InterestsActor::new(address).start();

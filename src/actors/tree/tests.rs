@@ -14,7 +14,8 @@ use crate::{
     actors::{
         cache_lookups::CacheLookups,
         links::RolePlan,
-        runtime::{health::ActorsHealth, restarts::RestartPolicy},
+        metrics,
+        runtime::RestartPolicy,
         testing::{self, dispatcher_plan},
     },
     admission::{Admission, settings::LimitSettings},
@@ -62,7 +63,7 @@ async fn start(script: &Script) -> Tree {
         persistent: PersistentStorePlan { role: role(Role::Persistent, 100 * MILLI), attempts: 3 },
         runtime: ActorRuntime {
             restarts: RestartPolicy::default(),
-            health: ActorsHealth::register(&registry, &Tree::NAMES).unwrap(),
+            health: metrics::register(&registry, &Tree::NAMES).unwrap(),
         },
     };
     let tree = Tree::start(&plan);
@@ -84,7 +85,7 @@ impl Tree {
         let request = MethodRequest::from_json(Json::parse(body.to_string().as_bytes()).unwrap()).unwrap();
         let received = Instant::now();
         let deadline = Deadline::after(received, 600 * MILLI);
-        self.calls.ask(CallMethod { request, received }, deadline).await.unwrap().outcome
+        self.calls.ask(CallMethod { request, received }, deadline.instant()).await.unwrap().outcome
     }
 
     async fn score(&self, login: &str, token: &str) -> Result<Answer, CallError> {

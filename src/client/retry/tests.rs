@@ -1,13 +1,11 @@
 use std::{cell::RefCell, future::pending};
 
+use actix_supervise::Backoff;
 use rstest::rstest;
 use tokio::time::sleep;
 
 use super::*;
-use crate::{
-    backoff::Backoff,
-    client::error::{Transport, Unexpected},
-};
+use crate::client::error::{Transport, Unexpected};
 
 const DEADLINE: Duration = Duration::from_secs(5);
 

@@ -21,7 +21,7 @@ use crate::{
         active_card::ActiveCard,
         card_metrics::Source,
         dispatcher::{CallContext, CallMethod, Identity},
-        runtime::mailbox::Mailbox,
+        runtime::Mailbox,
     },
     admission::Admission,
     deadline::Deadline,
@@ -224,8 +224,10 @@ async fn answer(
     known.method = Method::from_name(&request.method).ok();
 
     let deadline = Deadline::after(received, plan.deadline);
-    let handled =
-        dispatcher.ask(CallMethod { request, received }, deadline).await.map_err(CallError::from)?;
+    let handled = dispatcher
+        .ask(CallMethod { request, received }, deadline.instant())
+        .await
+        .map_err(CallError::from)?;
     known.context = handled.context;
     known.identity = handled.identity;
     known.rated = handled.rated;

@@ -2,71 +2,53 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use actix::{Actor, Addr, WeakAddr};
-
-use crate::actors::{Tree, dispatcher::DispatcherActor};
+use crate::actors::{
+    Tree,
+    dispatcher::CallMethod,
+    runtime::{Mailbox, WeakMailbox},
+};
 
 /// The workers' dispatchers. Does not keep them alive. Clones share them.
 #[derive(Debug, Clone, Default)]
-pub struct Dispatchers(Arc<WeakAddrs<DispatcherActor>>);
-
-/// Weak addresses of actors.
-#[derive(Debug)]
-struct WeakAddrs<A: Actor>(Mutex<Vec<WeakAddr<A>>>);
+pub struct Dispatchers(Arc<Mutex<Vec<WeakMailbox<CallMethod>>>>);
 
 // ===== impl Dispatchers =====
 
 impl Dispatchers {
     /// Adds the dispatcher of a worker.
     pub fn add(&self, tree: &Tree) {
-        self.0.add(&tree.dispatcher);
+        self.add_mailbox(&tree.calls);
+    }
+
+    fn add_mailbox(&self, calls: &Mailbox<CallMethod>) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|known| known.upgrade().is_some());
+        known.push(calls.downgrade());
     }
 
     /// A random one that is alive.
-    pub(super) fn any(&self) -> Option<Addr<DispatcherActor>> {
-        self.0.any()
-    }
-}
-
-// ===== impl WeakAddrs =====
-
-impl<A: Actor> WeakAddrs<A> {
-    fn add(&self, actor: &Addr<A>) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.retain(|known| known.upgrade().is_some());
-        known.push(actor.downgrade());
-    }
-
-    fn any(&self) -> Option<Addr<A>> {
+    pub(super) fn any(&self) -> Option<Mailbox<CallMethod>> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let weak: Vec<_> = known.iter().filter_map(WeakAddr::upgrade).collect();
-        fastrand::choice(weak)
-    }
-}
-
-impl<A: Actor> Default for WeakAddrs<A> {
-    fn default() -> Self {
-        Self(Mutex::default())
+        let alive: Vec<_> = known.iter().filter_map(WeakMailbox::upgrade).collect();
+        fastrand::choice(alive)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use actix::Context;
     use tokio::task::yield_now;
 
     use super::*;
+    use crate::actors::testing::{Act, Peer};
 
-    struct Idle;
-
-    impl Actor for Idle {
-        type Context = Context<Self>;
+    fn dispatcher() -> Mailbox<CallMethod> {
+        Peer::new(Act::Hang).mailbox()
     }
 
     /// An actor ends some time after its last address is gone.
-    async fn end(actor: Addr<Idle>) {
-        let weak = actor.downgrade();
-        drop(actor);
+    async fn end(calls: Mailbox<CallMethod>) {
+        let weak = calls.downgrade();
+        drop(calls);
         while weak.upgrade().is_some() {
             yield_now().await;
         }
@@ -74,25 +56,27 @@ mod tests {
 
     #[actix_web::test]
     async fn only_live_actors_are_chosen_and_any_of_them() {
-        let weak = WeakAddrs::default();
-        assert!(weak.any().is_none());
-        let [gone, one, other] = [(); 3].map(|()| Idle.start());
-        [&gone, &one, &other].into_iter().for_each(|actor| weak.add(actor));
+        let dispatchers = Dispatchers::default();
+        assert!(dispatchers.any().is_none());
+        let [gone, one, other] = [(); 3].map(|()| dispatcher());
+        [&gone, &one, &other].into_iter().for_each(|calls| dispatchers.add_mailbox(calls));
         end(gone).await;
-        let chosen: Vec<_> = (0..200).map(|_| weak.any().unwrap()).collect();
-        assert!(chosen.contains(&one) && chosen.contains(&other));
-        assert!(chosen.iter().all(|chosen| [&one, &other].contains(&chosen)));
+        let chosen: Vec<_> = (0..200).map(|_| dispatchers.any().unwrap()).collect();
+        for expected in [&one, &other] {
+            assert!(chosen.iter().any(|chosen| chosen.is_same(expected)));
+        }
+        assert!(chosen.iter().all(|chosen| [&one, &other].iter().any(|known| chosen.is_same(known))));
     }
 
     /// A worker that was started again adds its dispatcher each time.
     #[actix_web::test]
     async fn those_that_are_gone_are_forgotten() {
-        let weak = WeakAddrs::default();
+        let dispatchers = Dispatchers::default();
         for _ in 0..10 {
-            let actor = Idle.start();
-            weak.add(&actor);
-            end(actor).await;
+            let calls = dispatcher();
+            dispatchers.add_mailbox(&calls);
+            end(calls).await;
         }
-        assert_eq!(weak.0.lock().unwrap().len(), 1);
+        assert_eq!(dispatchers.0.lock().unwrap().len(), 1);
     }
 }

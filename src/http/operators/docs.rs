@@ -25,10 +25,6 @@ use zip::{ZipArchive, result::ZipError};
 
 use super::AdminPlan;
 use crate::{
-    actors::{
-        dispatcher::DispatcherActor,
-        runtime::{NamedActor, mailbox::Mailbox},
-    },
     domain::{CallError, Outage},
     http::{
         api::call,
@@ -114,8 +110,7 @@ pub(super) async fn call(
 ) -> HttpResponse {
     let dispatcher = plan.dispatchers.any().filter(|_| plan.lifecycle.phase() != Phase::Closing);
     match dispatcher {
-        Some(dispatcher) => {
-            let mailbox = Mailbox::new(dispatcher, &plan.health.of(DispatcherActor::NAME));
+        Some(mailbox) => {
             call::call(request, payload, web::Data::new(plan.call.clone()), web::Data::new(mailbox)).await
         }
         None => {

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::Dispatchers;
 use crate::{
-    actors::runtime::health::ActorsHealth,
+    actors::runtime::ActorsHealth,
     build_info::{REVISION, VERSION},
     http::{
         api::CallPlan,

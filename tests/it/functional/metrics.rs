@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use super::actors::{Fall, tell};
 
 /// The metrics that dashboards and alerts rely on, and the labels of each.
-const PROMISED: [(&str, &[&str]); 16] = [
+const PROMISED: [(&str, &[&str]); 19] = [
     ("scoring_http_requests_total", &["code", "method"]),
     ("scoring_http_request_duration_seconds_bucket", &["le", "method"]),
     ("scoring_store_up", &["role"]),
@@ -26,6 +26,9 @@ const PROMISED: [(&str, &[&str]); 16] = [
     ("scoring_cache_lookups_total", &["result"]),
     ("scoring_actor_restarts_total", &["actor", "reason"]),
     ("scoring_actor_mailbox_depth", &["actor"]),
+    ("scoring_actor_handled_total", &["actor"]),
+    ("scoring_actor_mailbox_wait_seconds_total", &["actor"]),
+    ("scoring_actor_handling_seconds_total", &["actor"]),
     ("scoring_requests_shed_total", &["reason"]),
     ("scoring_requests_in_flight", &[]),
     ("scoring_auth_tokens_total", &["token"]),

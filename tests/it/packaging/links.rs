@@ -6,7 +6,10 @@ use super::{path, text};
 
 /// The documents, by their paths in the repository.
 fn documents() -> Vec<String> {
-    ["", "docs", "docs/design", "bench"].iter().flat_map(|folder| in_folder(folder)).collect()
+    ["", "docs", "docs/design", "bench", "crates/actix-supervise"]
+        .iter()
+        .flat_map(|folder| in_folder(folder))
+        .collect()
 }
 
 fn in_folder(folder: &str) -> Vec<String> {
@@ -49,7 +52,7 @@ fn sources(folder: &Path, found: &mut String) {
 #[test]
 fn every_test_that_the_fault_table_names_exists() {
     let mut all = String::new();
-    for folder in ["src", "tests", "testkit", "simulation/src"] {
+    for folder in ["crates", "src", "tests", "testkit", "simulation/src"] {
         sources(&path(folder), &mut all);
     }
     let page = text("docs/faults.md");

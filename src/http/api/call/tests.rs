@@ -21,7 +21,7 @@ use crate::{
     actors::{
         dispatcher::DispatcherActor,
         interests::LookUpInterests,
-        runtime::{health::ActorsHealth, restarts::RestartPolicy, supervisor::supervise},
+        runtime::ActorRuntime,
         scoring::RateScore,
         testing::{self, Act, Peer, dispatcher_plan},
     },
@@ -54,10 +54,9 @@ async fn service(
     let admission = Admission::new(&limits, &registry).unwrap();
     let deadline = Duration::from_secs(5);
     let plan = dispatcher_plan(authenticator(), admission.clone(), deadline, clock);
-    let health = ActorsHealth::register(&registry, &[]).unwrap().of("dispatcher");
     let interests = Peer::<LookUpInterests>::new(Act::Hang).mailbox();
     let actor = DispatcherActor::new(plan, scoring.mailbox(), interests);
-    let mailbox = Mailbox::new(supervise(actor, RestartPolicy::default(), health.clone()), &health);
+    let mailbox: Mailbox<CallMethod> = ActorRuntime::default().spawn(actor).mailbox();
     let metrics = HttpMetrics::register(&registry).unwrap();
     let plan = CallPlan { body_limit: 1 << 16, body_timeout: deadline, deadline, admission, metrics };
     let app = App::new()

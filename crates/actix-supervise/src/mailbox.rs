@@ -1,7 +1,7 @@
 //! How actors reach each other: a message carries its tracing span, and is counted until an actor takes it.
 //!
-//! actix does not report how many messages wait for an actor. So each message between actors is wrapped in a [`Sent`],
-//! which increments the gauge when it is sent, and decrements it when its actor takes it or when it is dropped unread.
+//! actix does not report how many messages wait for an actor, nor for how long. So each message between actors is wrapped
+//! in a [`Sent`], which counts as waiting from its sending until its actor takes it or it is dropped unread.
 //!
 //! A reply that takes time is a future. An actor that asks another one is *handed* that future, and makes it a part of its own
 //! reply: so a call is one task, for any number of actors on its way. Everyone else is given the result. Either way, an
@@ -11,38 +11,68 @@ use std::{
     future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
+    sync::Arc,
     task::{Poll, ready},
 };
 
 use actix::{
+    WeakRecipient,
     dev::{MessageResponse, OneshotSender},
     prelude::*,
 };
 use futures_util::FutureExt;
-use prometheus::IntGauge;
 use send_wrapper::SendWrapper;
-use tokio::{sync::oneshot, time::timeout_at};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout_at},
+};
 use tracing::{Instrument, Span};
 
-use super::health::ActorHealth;
-use crate::{deadline::Deadline, trace::TraceContext};
+use crate::{
+    instance::{Instance, Queued},
+    panics::take_place,
+};
 
-/// The mailbox of an actor that handles `M`.
+/// The mailbox of an actor that handles `M`. It keeps the actor running.
+///
+/// `O` says how a message that no one waits for is linked to its sender's trace; by default, it is not linked.
 #[derive(Debug)]
-pub struct Mailbox<M: Message + Send>
+pub struct Mailbox<M: Message + Send, O: Origin = ()>
 where
     M::Result: Send,
 {
-    actor: Recipient<Sent<M>>,
-    depth: IntGauge,
+    actor: Recipient<Sent<M, O>>,
+    instance: Arc<Instance>,
+}
+
+/// A mailbox that does not keep its actor running.
+#[derive(Debug)]
+pub struct WeakMailbox<M: Message + Send, O: Origin = ()>
+where
+    M::Result: Send,
+{
+    actor: WeakRecipient<Sent<M, O>>,
+    instance: Arc<Instance>,
 }
 
 /// A message in a mailbox.
-pub struct Sent<M: Message> {
+pub struct Sent<M: Message, O: Origin = ()> {
     message: M,
-    cause: Cause,
-    waiting: Waiting,
+    cause: Cause<O>,
+    queued: Queued,
     asker: Option<Asker<M::Result>>,
+}
+
+/// The sender of a message that it does not wait for, as the program's traces refer to it. It is taken when the message
+/// is sent, and the sender's span may end before the receiver's begins, so it must not hold that span.
+///
+/// `()` refers to no sender.
+pub trait Origin: Sized + Send + 'static {
+    /// The sender in `span`; `None` if it has no trace.
+    fn of(span: &Span) -> Option<Self>;
+
+    /// Makes `span`, the receiver's, which has not been entered yet, a child of this sender.
+    fn adopt(&self, span: &Span);
 }
 
 /// The reason why a message has no reply.
@@ -56,11 +86,11 @@ pub enum Unanswered {
 
 /// The span that sent a message.
 #[derive(Debug)]
-enum Cause {
+enum Cause<O> {
     /// The sender waits for the reply, so its span outlives the receiver's.
     Within(Span),
     /// The sender does not wait, so its span may end before the receiver's begins: it must not be kept open.
-    After(Option<TraceContext>),
+    After(Option<O>),
 }
 
 /// The result of a handler. A reply that is ready needs no future.
@@ -98,20 +128,21 @@ enum Stage<T> {
     Handed(ResponseFuture<T>),
 }
 
-/// Counts as a waiting message until it is dropped.
-#[derive(Debug)]
-struct Waiting(IntGauge);
-
 // ===== impl Mailbox =====
 
-impl<M> Mailbox<M>
+impl<M, O> Mailbox<M, O>
 where
     M: Message + Send + 'static,
     M::Result: Send,
+    O: Origin,
 {
-    /// The mailbox of `actor`. Its messages count towards `health`.
-    pub fn new(actor: impl Into<Recipient<Sent<M>>>, health: &ActorHealth) -> Self {
-        Self { actor: actor.into(), depth: health.mailbox_depth().clone() }
+    pub(crate) fn new(actor: impl Into<Recipient<Sent<M, O>>>, instance: Arc<Instance>) -> Self {
+        Self { actor: actor.into(), instance }
+    }
+
+    /// The mailbox of an actor that no supervisor runs, as in a test. No report has its messages.
+    pub fn unsupervised(actor: impl Into<Recipient<Sent<M, O>>>) -> Self {
+        Self::new(actor, Arc::new(Instance::new("", 0)))
     }
 
     /// Sends a message, and waits for its reply until `deadline`. The message is sent at once, before the first poll.
@@ -122,12 +153,13 @@ where
     pub fn ask(
         &self,
         message: M,
-        deadline: Deadline,
-    ) -> impl Future<Output = Result<M::Result, Unanswered>> + use<M> {
+        deadline: Instant,
+    ) -> impl Future<Output = Result<M::Result, Unanswered>> + use<M, O> {
         until(deadline, self.send(message, Asker::Outside))
     }
 
-    /// The same from an actor on the same thread, which polls the result as a part of its own reply.
+    /// The same from an actor on the same thread, which polls the result as a part of its own reply. The asked actor hands
+    /// the rest of its work over, so a call through any number of actors is one task.
     ///
     /// # Panics
     ///
@@ -136,11 +168,11 @@ where
     /// # Errors
     ///
     /// As [`ask`](Self::ask).
-    pub(in crate::actors) fn delegate(
+    pub fn delegate(
         &self,
         message: M,
-        deadline: Deadline,
-    ) -> impl Future<Output = Result<M::Result, Unanswered>> + use<M> {
+        deadline: Instant,
+    ) -> impl Future<Output = Result<M::Result, Unanswered>> + use<M, O> {
         until(deadline, self.send(message, Asker::Actor))
     }
 
@@ -157,46 +189,76 @@ where
 
     /// Sends a message without waiting for a reply.
     pub fn do_send(&self, message: M) {
-        self.post(message, Cause::After(TraceContext::of(&Span::current())), None);
+        self.post(message, Cause::After(O::of(&Span::current())), None);
     }
 
     /// A message to an actor that has ended is dropped, and its asker learns of it.
-    fn post(&self, message: M, cause: Cause, asker: Option<Asker<M::Result>>) {
-        self.depth.inc();
-        self.actor.do_send(Sent { message, cause, waiting: Waiting(self.depth.clone()), asker });
+    fn post(&self, message: M, cause: Cause<O>, asker: Option<Asker<M::Result>>) {
+        self.actor.do_send(Sent { message, cause, queued: Queued::new(&self.instance), asker });
+    }
+
+    /// The mailbox, without keeping its actor running.
+    pub fn downgrade(&self) -> WeakMailbox<M, O> {
+        WeakMailbox { actor: self.actor.downgrade(), instance: self.instance.clone() }
+    }
+
+    /// Whether both are mailboxes of the same actor.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.instance, &other.instance)
     }
 }
 
-fn until<T>(deadline: Deadline, reply: Reply<T>) -> impl Future<Output = Result<T, Unanswered>> {
-    timeout_at(deadline.instant(), reply).map(|reply| reply.unwrap_or(Err(Unanswered::Late)))
+fn until<T>(deadline: Instant, reply: Reply<T>) -> impl Future<Output = Result<T, Unanswered>> {
+    timeout_at(deadline, reply).map(|reply| reply.unwrap_or(Err(Unanswered::Late)))
 }
 
-impl<M: Message + Send> Clone for Mailbox<M>
+impl<M: Message + Send, O: Origin> Clone for Mailbox<M, O>
 where
     M::Result: Send,
 {
     fn clone(&self) -> Self {
-        Self { actor: self.actor.clone(), depth: self.depth.clone() }
+        Self { actor: self.actor.clone(), instance: self.instance.clone() }
     }
+}
+
+// ===== impl WeakMailbox =====
+
+impl<M, O> WeakMailbox<M, O>
+where
+    M: Message + Send + 'static,
+    M::Result: Send,
+    O: Origin,
+{
+    /// The mailbox, if the actor still runs.
+    pub fn upgrade(&self) -> Option<Mailbox<M, O>> {
+        self.actor.upgrade().map(|actor| Mailbox::new(actor, self.instance.clone()))
+    }
+}
+
+// ===== impl Origin =====
+
+impl Origin for () {
+    fn of(_: &Span) -> Option<Self> {
+        None
+    }
+
+    fn adopt(&self, _: &Span) {}
 }
 
 // ===== impl Sent =====
 
-impl<M: Message> Message for Sent<M> {
+impl<M: Message, O: Origin> Message for Sent<M, O> {
     type Result = ();
 }
 
-impl<M: Message> Sent<M>
+impl<M: Message, O: Origin> Sent<M, O>
 where
     M::Result: Send + 'static,
 {
     /// Unwraps the message, and handles it in the span that `span` creates from the parent's, unless its asker has left.
-    pub(in crate::actors) fn handled(
-        self,
-        span: impl FnOnce(&Span) -> Span,
-        handle: impl FnOnce(M) -> ActorReply<M::Result>,
-    ) {
-        drop(self.waiting);
+    /// [`handle_sent!`](crate::handle_sent) calls it.
+    pub fn handled(self, span: impl FnOnce(&Span) -> Span, handle: impl FnOnce(M) -> ActorReply<M::Result>) {
+        self.queued.taken();
         if self.asker.as_ref().is_some_and(Asker::has_left) {
             return;
         }
@@ -224,27 +286,62 @@ where
     }
 }
 
-/// Implements `Handler<Sent<M>>` for an actor that handles `M`: it runs the handler in a span with the actor's name.
+/// Lets an actor that handles a message get it through a [`Mailbox`]: implements `Handler<Sent<M>>`, which runs the actor's
+/// own handler in a span with the actor's name.
+///
+/// The handler's result is an [`ActorReply`], a [`ResponseFuture`](actix::ResponseFuture), or the message's result itself. With an [`Origin`] as
+/// the last argument, messages that no one waits for belong to their sender's trace.
+///
+/// ```
+/// # use actix::prelude::*;
+/// # use actix_supervise::{NamedActor, handle_sent};
+/// # struct Counter(u32);
+/// # impl Actor for Counter { type Context = Context<Self>; }
+/// # impl Supervised for Counter {}
+/// # impl NamedActor for Counter { const NAME: &'static str = "counter"; }
+/// #[derive(Message)]
+/// #[rtype(result = "u32")]
+/// struct Add(u32);
+///
+/// impl Handler<Add> for Counter {
+///     type Result = u32;
+///
+///     fn handle(&mut self, Add(number): Add, _: &mut Context<Self>) -> u32 {
+///         self.0 += number;
+///         self.0
+///     }
+/// }
+///
+/// handle_sent!(Counter: Add);
+/// ```
+#[macro_export]
 macro_rules! handle_sent {
-    ($actor:ty: $message:ident) => {
-        impl ::actix::Handler<$crate::actors::runtime::mailbox::Sent<$message>> for $actor {
+    ($actor:ty: $message:ty) => {
+        $crate::handle_sent!($actor: $message, ());
+    };
+    ($actor:ty: $message:ty, $origin:ty) => {
+        impl $crate::__private::actix::Handler<$crate::Sent<$message, $origin>> for $actor {
             type Result = ();
 
-            fn handle(
-                &mut self,
-                sent: $crate::actors::runtime::mailbox::Sent<$message>,
-                ctx: &mut Self::Context,
-            ) {
+            fn handle(&mut self, sent: $crate::Sent<$message, $origin>, ctx: &mut Self::Context) {
                 let message = stringify!($message);
                 sent.handled(
-                    |parent| ::tracing::info_span!(parent: parent, <$actor as $crate::actors::runtime::NamedActor>::NAME, message),
-                    |message| self.handle(message, ctx).into(),
+                    |parent| {
+                        $crate::__private::tracing::info_span!(
+                            parent: parent,
+                            <$actor as $crate::NamedActor>::NAME,
+                            message
+                        )
+                    },
+                    |message| {
+                        <Self as $crate::__private::actix::Handler<$message>>::handle(self, message, ctx)
+                            .into()
+                    },
                 );
             }
         }
     };
 }
-pub(in crate::actors) use handle_sent;
 
 // ===== impl Asker =====
 
@@ -282,6 +379,12 @@ async fn work_for<T>(mut asker: oneshot::Sender<Given<T>>, mut work: ResponseFut
 
 // ===== impl ActorReply =====
 
+impl<T> From<T> for ActorReply<T> {
+    fn from(reply: T) -> Self {
+        Self::Now(reply)
+    }
+}
+
 impl<T> From<ResponseFuture<T>> for ActorReply<T> {
     fn from(reply: ResponseFuture<T>) -> Self {
         Self::Later(reply)
@@ -318,16 +421,12 @@ impl<T> Future for Reply<T> {
         // A panic of the work is not the asker's: the asker only loses the reply.
         match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
             Ok(reply) => reply.map(Ok),
-            Err(_) => Poll::Ready(Err(Unanswered::Lost)),
+            Err(_) => {
+                // No actor is restarted for it.
+                drop(take_place());
+                Poll::Ready(Err(Unanswered::Lost))
+            }
         }
-    }
-}
-
-// ===== impl Waiting =====
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.0.dec();
     }
 }
 

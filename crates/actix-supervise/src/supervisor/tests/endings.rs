@@ -54,7 +54,7 @@ fn dropping_a_supervisor_does_not_panic() {
     paused(async {
         world.borrow_mut().panics_when_dropped = true;
         let actor = FailingActor { world: world.clone(), state: (0, 0), served: Vec::new() };
-        let health = ActorsHealth::register(&Registry::new(), &[]).unwrap().of("failing_actor");
+        let health = ActorsHealth::default().of("failing_actor");
         drop(Supervisor::new(Context::new().into_future(actor), RestartPolicy::default(), health));
     });
     assert!(world.borrow().dropped);

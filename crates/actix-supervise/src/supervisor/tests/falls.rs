@@ -101,7 +101,10 @@ fn restarts_are_counted_by_their_reason() {
             let _ = test.address.send(FallInHandler(how)).await;
             test.address.send(State).await.unwrap();
         }
-        assert_eq!((test.health.restarts_by(Reason::Panic), test.health.restarts_by(Reason::Stop)), (2, 1));
+        assert_eq!(
+            (test.health.restarts_by(RestartReason::Panic), test.health.restarts_by(RestartReason::Stop)),
+            (2, 1)
+        );
         assert_eq!(test.health.restarts(), 3);
     });
 }

@@ -13,7 +13,7 @@ use std::{cell::Cell, rc::Rc, sync::Arc, task::Context as Task, time::Duration};
 use actix::{fut::wrap_future, prelude::*};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
-use super::health::Heartbeat;
+use crate::instance::Instance;
 
 /// Time between beats.
 const BEAT_EVERY: Duration = Duration::from_millis(250);
@@ -22,36 +22,36 @@ const BEAT_EVERY: Duration = Duration::from_millis(250);
 const PATIENCE: u32 = 4;
 
 /// See the [module](self).
-pub(super) struct Watchdog {
+pub(crate) struct Watchdog {
     ticks: Interval,
     answered: Rc<Cell<bool>>,
     owed_for: u32,
-    heartbeat: Arc<Heartbeat>,
+    instance: Arc<Instance>,
 }
 
 // ===== impl Watchdog =====
 
 impl Watchdog {
     /// A watchdog for an actor that starts now.
-    pub(super) fn new(heartbeat: Arc<Heartbeat>) -> Self {
+    pub(crate) fn new(instance: Arc<Instance>) -> Self {
         let mut ticks = interval_at(Instant::now() + BEAT_EVERY, BEAT_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { ticks, answered: Rc::new(Cell::new(true)), owed_for: 0, heartbeat }
+        Self { ticks, answered: Rc::new(Cell::new(true)), owed_for: 0, instance }
     }
 
     /// Whether it is time for [`beat`](Self::beat); wakes the task when it is. The call itself shows that the thread is
     /// not blocked, whether or not the actor reads messages.
-    pub(super) fn poll_tick(&mut self, task: &mut Task<'_>) -> bool {
+    pub(crate) fn poll_tick(&mut self, task: &mut Task<'_>) -> bool {
         let mut due = false;
         while self.ticks.poll_tick(task).is_ready() {
-            self.heartbeat.seen();
+            self.instance.seen();
             due = true;
         }
         due
     }
 
     /// Gives the actor a beat, to be polled next, unless it owes one.
-    pub(super) fn beat<A: Actor<Context = Context<A>>>(&mut self, ctx: &mut Context<A>) {
+    pub(crate) fn beat<A: Actor<Context = Context<A>>>(&mut self, ctx: &mut Context<A>) {
         if self.answered.replace(false) {
             self.owed_for = 0;
             let answered = self.answered.clone();
@@ -60,25 +60,25 @@ impl Watchdog {
     }
 
     /// Whether the actor has answered its last beat.
-    pub(super) fn is_answered(&self) -> bool {
+    pub(crate) fn is_answered(&self) -> bool {
         self.answered.get()
     }
 
     /// Whether the actor is stuck. Call it once for each tick, after the beat and after the actor was polled.
-    pub(super) fn is_stuck(&mut self) -> bool {
+    pub(crate) fn is_stuck(&mut self) -> bool {
         if self.answered.get() {
-            self.heartbeat.set_stuck(false);
+            self.instance.set_stuck(false);
             return false;
         }
         self.owed_for += 1;
         if self.owed_for > PATIENCE {
-            self.heartbeat.set_stuck(true);
+            self.instance.set_stuck(true);
         }
         self.owed_for > PATIENCE
     }
 
     /// The actor was restarted, and no longer owes a beat. If it was stuck, it counts as stuck until it answers a beat.
-    pub(super) fn restarted(&mut self) {
+    pub(crate) fn restarted(&mut self) {
         self.answered.set(true);
     }
 }

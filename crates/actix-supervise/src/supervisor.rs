@@ -19,23 +19,28 @@ use std::{
 use actix::{dev::ContextFut, prelude::*};
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::{
-    health::{ActorHealth, Reason},
+use crate::{
+    health::ActorHealth,
+    instance::Instance,
+    report::RestartReason,
     restarts::{RestartPolicy, Restarts},
+    runtime::Spawned,
     watchdog::Watchdog,
 };
 
-/// Starts `actor` on the current worker's thread and keeps it running while any address of it is held.
+/// Starts `actor` on the current thread and keeps it running while any address of it is held. `health` reports it.
 ///
 /// Futures of the actor's own ([`AsyncContext::spawn`], [`ResponseActFuture`]) end with it: they do not keep it alive.
-pub fn supervise<A>(actor: A, policy: RestartPolicy, health: Arc<ActorHealth>) -> Addr<A>
+pub fn supervise<A>(actor: A, policy: RestartPolicy, health: &Arc<ActorHealth>) -> Spawned<A>
 where
     A: Actor<Context = Context<A>> + Supervised,
 {
     let context = Context::new();
     let address = context.address();
-    actix::spawn(Supervisor::new(context.into_future(actor), policy, health));
-    address
+    let supervisor = Supervisor::new(context.into_future(actor), policy, health.clone());
+    let instance = supervisor.instance.clone();
+    actix::spawn(supervisor);
+    Spawned { address, instance }
 }
 
 struct Supervisor<A: Actor<Context = Context<A>>> {
@@ -44,6 +49,7 @@ struct Supervisor<A: Actor<Context = Context<A>>> {
     restarts: Restarts,
     policy: RestartPolicy,
     health: Arc<ActorHealth>,
+    instance: Arc<Instance>,
     watchdog: Watchdog,
     phase: ActorPhase,
 }
@@ -55,7 +61,6 @@ enum ActorPhase {
     },
     Waiting {
         until: Pin<Box<Sleep>>,
-        failing: bool,
     },
 }
 
@@ -63,25 +68,23 @@ enum ActorPhase {
 
 impl<A: Actor<Context = Context<A>> + Supervised> Supervisor<A> {
     fn new(actor: ContextFut<A, Context<A>>, policy: RestartPolicy, health: Arc<ActorHealth>) -> Self {
+        let instance = health.started();
         Self {
             actor: Some(actor),
             restarts: Restarts::new(policy),
             policy,
-            watchdog: Watchdog::new(health.new_heartbeat()),
+            watchdog: Watchdog::new(instance.clone()),
+            instance,
             health,
             phase: ActorPhase::Running { stable: None },
         }
     }
 
-    fn schedule_restart(&mut self, reason: Reason, panic: Option<&(dyn Any + Send)>) {
+    fn schedule_restart(&mut self, reason: RestartReason, panic: Option<&(dyn Any + Send)>) {
         let restart = self.restarts.restarted(Instant::now().into_std(), &mut fastrand::Rng::new());
-        let was_failing = matches!(
-            self.phase,
-            ActorPhase::Running { stable: Some(_) } | ActorPhase::Waiting { failing: true, .. }
-        );
-        self.health.restarted(reason, panic, restart.delay);
-        self.health.set_failing(was_failing, restart.failing);
-        self.phase = ActorPhase::Waiting { until: Box::pin(sleep(restart.delay)), failing: restart.failing };
+        self.health.failed(&self.instance, reason, panic, restart.delay);
+        self.instance.set_failing(restart.failing);
+        self.phase = ActorPhase::Waiting { until: Box::pin(sleep(restart.delay)) };
     }
 }
 
@@ -96,27 +99,31 @@ impl<A: Actor<Context = Context<A>> + Supervised> Future for Supervisor<A> {
                 return Poll::Ready(());
             };
             match &mut this.phase {
-                ActorPhase::Waiting { until, failing } => {
+                ActorPhase::Waiting { until } => {
                     ready!(until.as_mut().poll(cx));
+                    let failing = this.instance.is_failing();
                     let stable = failing.then(|| Box::pin(sleep(this.policy.stable_after)));
                     match catch_unwind(AssertUnwindSafe(|| actor.restart())) {
                         Ok(true) => {
                             this.watchdog.restarted();
+                            this.instance.restarted();
                             this.phase = ActorPhase::Running { stable };
                         }
                         Ok(false) => return Poll::Ready(()),
-                        Err(panic) => this.schedule_restart(Reason::Panic, Some(panic.as_ref())),
+                        Err(panic) => this.schedule_restart(RestartReason::Panic, Some(panic.as_ref())),
                     }
                 }
                 ActorPhase::Running { stable } => {
                     if due {
                         this.watchdog.beat(actor.ctx());
                     }
-                    match catch_unwind(AssertUnwindSafe(|| Pin::new(&mut *actor).poll(cx))) {
+                    let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut *actor).poll(cx)));
+                    this.instance.end_turn();
+                    match polled {
                         // No address is left, so this is the end of the actor, not a failure.
                         Ok(_) if !actor.ctx().connected() => return Poll::Ready(()),
                         Ok(Poll::Pending) if due && this.watchdog.is_stuck() => {
-                            this.schedule_restart(Reason::Stuck, None);
+                            this.schedule_restart(RestartReason::Stuck, None);
                         }
                         Ok(Poll::Pending) => {
                             // An actor that reads no messages is not well, even if it has not been restarted for long.
@@ -125,12 +132,12 @@ impl<A: Actor<Context = Context<A>> + Supervised> Future for Supervisor<A> {
                             {
                                 ready!(timer.as_mut().poll(cx));
                                 *stable = None;
-                                this.health.set_failing(true, false);
+                                this.instance.set_failing(false);
                             }
                             return Poll::Pending;
                         }
-                        Ok(Poll::Ready(())) => this.schedule_restart(Reason::Stop, None),
-                        Err(panic) => this.schedule_restart(Reason::Panic, Some(panic.as_ref())),
+                        Ok(Poll::Ready(())) => this.schedule_restart(RestartReason::Stop, None),
+                        Err(panic) => this.schedule_restart(RestartReason::Panic, Some(panic.as_ref())),
                     }
                 }
             }
@@ -140,15 +147,11 @@ impl<A: Actor<Context = Context<A>> + Supervised> Future for Supervisor<A> {
 
 impl<A: Actor<Context = Context<A>>> Drop for Supervisor<A> {
     fn drop(&mut self) {
-        if matches!(
-            self.phase,
-            ActorPhase::Running { stable: Some(_) } | ActorPhase::Waiting { failing: true, .. }
-        ) {
-            self.health.set_failing(true, false);
-        }
+        self.instance.set_failing(false);
         // A dropped context polls its actor once more, to stop it; that may panic as well.
         let actor = self.actor.take();
         let _ = catch_unwind(AssertUnwindSafe(|| drop(actor)));
+        self.health.ended(&self.instance);
     }
 }
 

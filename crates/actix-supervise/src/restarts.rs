@@ -37,30 +37,30 @@ impl Default for RestartPolicy {
 
 /// The restarts of one actor. See the [module](self).
 #[derive(Debug)]
-pub struct Restarts {
+pub(crate) struct Restarts {
     policy: RestartPolicy,
     recent: VecDeque<Instant>,
 }
 
 /// The reaction to a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Restart {
+pub(crate) struct Restart {
     /// The wait before the restart.
-    pub delay: Duration,
+    pub(crate) delay: Duration,
     /// Whether to mark the actor as failing.
-    pub failing: bool,
+    pub(crate) failing: bool,
 }
 
 // ===== impl Restarts =====
 
 impl Restarts {
     /// No restarts so far.
-    pub fn new(policy: RestartPolicy) -> Self {
+    pub(crate) fn new(policy: RestartPolicy) -> Self {
         Self { policy, recent: VecDeque::new() }
     }
 
     /// The actor failed at `now` and is restarted.
-    pub fn restarted(&mut self, now: Instant, random: &mut fastrand::Rng) -> Restart {
+    pub(crate) fn restarted(&mut self, now: Instant, random: &mut fastrand::Rng) -> Restart {
         let window = self.policy.window;
         self.recent.push_back(now);
         // One more than needed, to know that there were too many and that the longest wait is reached.

@@ -1,45 +1,86 @@
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    cell::RefCell,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
     thread::{self, ThreadId},
     time::Duration,
 };
 
 use futures_util::future::LocalBoxFuture;
-
-use prometheus::Registry;
 use rstest::rstest;
-use tokio::time::Instant;
 
 use super::*;
 use crate::{
-    actors::{
-        runtime::{NamedActor, health::ActorsHealth},
-        testing::{Act, Peer},
-    },
-    testing::{paused, settle},
+    runtime::NamedActor,
+    testing::{Log, paused, settle},
 };
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn in_seconds(seconds: u64) -> Instant {
+    Instant::now() + Duration::from_secs(seconds)
+}
+
+/// Counts the messages that it takes, and never answers.
+#[derive(Debug, Default)]
+struct Silent(Arc<AtomicUsize>);
 
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 struct Ping;
 
-fn health() -> Arc<ActorHealth> {
-    ActorsHealth::register(&Registry::new(), &[]).unwrap().of("peer")
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+struct Panic;
+
+impl Actor for Silent {
+    type Context = Context<Self>;
+}
+
+impl Supervised for Silent {}
+
+impl NamedActor for Silent {
+    const NAME: &'static str = "silent";
+}
+
+handle_sent!(Silent: Ping);
+handle_sent!(Silent: Panic);
+
+impl Handler<Ping> for Silent {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: Ping, _: &mut Self::Context) -> Self::Result {
+        self.0.fetch_add(1, Relaxed);
+        Box::pin(std::future::pending())
+    }
+}
+
+impl Handler<Panic> for Silent {
+    type Result = ();
+
+    fn handle(&mut self, _: Panic, _: &mut Self::Context) {
+        panic!("as told");
+    }
+}
+
+impl Silent {
+    /// Mailboxes of an actor that is not supervised, and the number of messages that it took.
+    fn start_alone() -> (Mailbox<Ping>, Mailbox<Panic>, Arc<AtomicUsize>) {
+        let silent = Self::default();
+        let (taken, instance) = (silent.0.clone(), Arc::new(Instance::new(Self::NAME, 0)));
+        let address = silent.start();
+        (Mailbox::new(address.clone(), instance.clone()), Mailbox::new(address, instance), taken)
+    }
 }
 
 #[test]
 fn a_message_counts_until_it_is_taken_not_until_it_is_answered() {
     paused(async {
-        let (health, peer) = (health(), Peer::new(Act::<Ping>::Hang));
-        let mailbox = peer.mailbox_of(&health);
+        let (mailbox, _, taken) = Silent::start_alone();
         let waiting = [mailbox.send(Ping, Asker::Outside), mailbox.send(Ping, Asker::Outside)];
         mailbox.do_send(Ping);
-        assert_eq!(health.mailbox_depth().get(), 3);
+        assert_eq!(mailbox.instance.mailbox_depth(), 3);
         settle().await;
-        assert_eq!((peer.received.get(), health.mailbox_depth().get()), (3, 0));
+        assert_eq!((taken.load(Relaxed), mailbox.instance.mailbox_depth()), (3, 0));
         drop(waiting);
     });
 }
@@ -47,27 +88,38 @@ fn a_message_counts_until_it_is_taken_not_until_it_is_answered() {
 #[test]
 fn a_message_is_dropped_and_uncounted_when_its_sender_gives_up() {
     paused(async {
-        let (health, peer) = (health(), Peer::new(Act::<Ping>::Hang));
-        let mailbox = peer.mailbox_of(&health);
+        let (mailbox, _, taken) = Silent::start_alone();
         let mut given_up = Box::pin(mailbox.send(Ping, Asker::Outside));
         assert!((&mut given_up).now_or_never().is_none());
-        assert_eq!(health.mailbox_depth().get(), 1);
+        assert_eq!(mailbox.instance.mailbox_depth(), 1);
         drop(given_up);
         settle().await;
-        assert_eq!((peer.received.get(), health.mailbox_depth().get()), (0, 0));
+        assert_eq!((taken.load(Relaxed), mailbox.instance.mailbox_depth()), (0, 0));
     });
 }
 
 #[test]
 fn a_message_to_an_actor_that_fell_does_not_count() {
     paused(async {
-        let (health, peer) = (health(), Peer::new(Act::<Ping>::Panic));
-        let mailbox = peer.mailbox_of(&health);
-        assert!(mailbox.send(Ping, Asker::Outside).await.is_err());
+        let (pings, panics, _) = Silent::start_alone();
+        assert!(panics.send(Panic, Asker::Outside).await.is_err());
         // This actor is not supervised.
-        assert!(mailbox.send(Ping, Asker::Outside).await.is_err());
-        mailbox.do_send(Ping);
-        assert_eq!(health.mailbox_depth().get(), 0);
+        assert!(pings.send(Ping, Asker::Outside).await.is_err());
+        pings.do_send(Ping);
+        assert_eq!(pings.instance.mailbox_depth(), 0);
+    });
+}
+
+#[test]
+fn a_weak_mailbox_does_not_keep_its_actor() {
+    paused(async {
+        let (mailbox, other, _) = Silent::start_alone();
+        drop(other);
+        let weak = mailbox.downgrade();
+        assert!(weak.upgrade().is_some_and(|same| same.is_same(&mailbox)));
+        drop(mailbox);
+        settle().await;
+        assert!(weak.upgrade().is_none());
     });
 }
 
@@ -113,7 +165,7 @@ impl Handler<Work> for Slow {
 
 impl Slow {
     fn mailbox(&self) -> Mailbox<Work> {
-        Mailbox::new(self.clone().start(), &health())
+        Mailbox::unsupervised(self.clone().start())
     }
 
     fn counts(&self) -> (usize, usize) {
@@ -121,13 +173,7 @@ impl Slow {
     }
 }
 
-const SECOND: Duration = Duration::from_secs(1);
-
-fn in_seconds(seconds: u64) -> Deadline {
-    Deadline::after(Instant::now(), Duration::from_secs(seconds))
-}
-
-type Ask = fn(&Mailbox<Work>, Work, Deadline) -> LocalBoxFuture<'static, Result<ThreadId, Unanswered>>;
+type Ask = fn(&Mailbox<Work>, Work, Instant) -> LocalBoxFuture<'static, Result<ThreadId, Unanswered>>;
 
 const OUTSIDE: Ask = |mailbox, work, deadline| Box::pin(mailbox.ask(work, deadline));
 const ACTOR: Ask = |mailbox, work, deadline| Box::pin(mailbox.delegate(work, deadline));
@@ -138,7 +184,7 @@ fn work_for_an_asker_ends_with_the_asker_and_other_work_goes_on(#[values(OUTSIDE
         let slow = Slow::default();
         let mailbox = slow.mailbox();
         let mut leaves = ask(&mailbox, Work { panics: false }, in_seconds(10));
-        let mut late = ask(&mailbox, Work { panics: false }, Deadline::after(Instant::now(), SECOND / 2));
+        let mut late = ask(&mailbox, Work { panics: false }, Instant::now() + SECOND / 2);
         mailbox.do_send(Work { panics: false });
         settle().await;
         assert!((&mut leaves).now_or_never().is_none() && (&mut late).now_or_never().is_none());
@@ -162,7 +208,6 @@ fn a_panic_of_a_reply_reaches_neither_the_asker_nor_the_actor(#[values(OUTSIDE, 
     });
 }
 
-/// The operators' listener asks the workers' dispatchers.
 #[test]
 fn work_for_another_thread_is_done_on_the_actors_own() {
     paused(async {
@@ -175,5 +220,40 @@ fn work_for_another_thread_is_done_on_the_actors_own() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         assert_eq!(asker.join().unwrap(), Ok(thread::current().id()));
+    });
+}
+
+// ===== traces =====
+
+thread_local! {
+    static ADOPTED: RefCell<Vec<Option<&'static str>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Notes the names of the spans that have an origin.
+#[derive(Debug)]
+struct Noted;
+
+impl Origin for Noted {
+    fn of(span: &Span) -> Option<Self> {
+        (!span.is_none()).then_some(Self)
+    }
+
+    fn adopt(&self, span: &Span) {
+        ADOPTED.with_borrow_mut(|adopted| adopted.push(span.metadata().map(|span| span.name())));
+    }
+}
+
+handle_sent!(Slow: Work, Noted);
+
+#[test]
+fn only_a_message_that_no_one_waits_for_has_an_origin() {
+    let (_log, _guard) = Log::capture();
+    paused(async {
+        let mailbox = Mailbox::<Work, Noted>::unsupervised(Slow::default().start());
+        let sender = tracing::info_span!("sender");
+        sender.in_scope(|| mailbox.do_send(Work { panics: false }));
+        let _asked = sender.in_scope(|| mailbox.ask(Work { panics: false }, in_seconds(10)));
+        settle().await;
+        assert_eq!(ADOPTED.take(), [Some("slow")]);
     });
 }

@@ -5,12 +5,11 @@ mod falls;
 use std::{cell::RefCell, rc::Rc, time::Duration};
 
 use futures_util::future::{join_all, pending};
-use prometheus::Registry;
 use rstest::rstest;
 
 use super::*;
 use crate::{
-    actors::runtime::health::ActorsHealth,
+    health::ActorsHealth,
     testing::{Log, paused, settle},
 };
 
@@ -204,9 +203,9 @@ fn start() -> Test {
 }
 
 fn start_in(world: Rc<RefCell<World>>) -> Test {
-    let health = ActorsHealth::register(&Registry::new(), &[]).unwrap().of("failing_actor");
+    let health = ActorsHealth::default().of("failing_actor");
     let actor = FailingActor { world: world.clone(), state: (0, 0), served: Vec::new() };
-    let address = supervise(actor, RestartPolicy::default(), health.clone());
+    let address = supervise(actor, RestartPolicy::default(), &health).address;
     Test { address, health, world }
 }
 

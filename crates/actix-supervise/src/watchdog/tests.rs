@@ -1,7 +1,6 @@
 use std::{cell::RefCell, future::pending, rc::Weak};
 
 use futures_util::future::BoxFuture;
-use prometheus::Registry;
 use rstest::rstest;
 use tokio::{
     sync::oneshot,
@@ -10,11 +9,10 @@ use tokio::{
 
 use super::*;
 use crate::{
-    actors::runtime::{
-        health::{ActorHealth, ActorsHealth, Reason},
-        restarts::RestartPolicy,
-        supervisor::supervise,
-    },
+    health::{ActorHealth, ActorsHealth},
+    report::RestartReason,
+    restarts::RestartPolicy,
+    supervisor::supervise,
     testing::{Log, paused, settle},
 };
 
@@ -99,7 +97,7 @@ fn start() -> Test {
 }
 
 fn start_told(told: InStarted) -> Test {
-    let health = ActorsHealth::register(&Registry::new(), &[]).unwrap().of("waiter");
+    let health = ActorsHealth::default().of("waiter");
     start_another(told, health)
 }
 
@@ -107,7 +105,7 @@ fn start_another(told: InStarted, health: Arc<ActorHealth>) -> Test {
     let (in_started, held) = (Rc::new(RefCell::new(told)), Rc::new(()));
     let alive = Rc::downgrade(&held);
     let actor = Waiter { in_started: in_started.clone(), _alive: held };
-    let address = supervise(actor, RestartPolicy::default(), health.clone());
+    let address = supervise(actor, RestartPolicy::default(), &health).address;
     Test { address, health, in_started, alive }
 }
 
@@ -123,7 +121,7 @@ impl Test {
     }
 
     fn found_stuck(&self) -> u64 {
-        self.health.restarts_by(Reason::Stuck)
+        self.health.restarts_by(RestartReason::Stuck)
     }
 }
 
@@ -247,7 +245,7 @@ fn an_actor_that_waits_to_be_restarted_is_not_stuck() {
             sleep(10 * MILLI).await;
         }
         assert_eq!(test.found_stuck(), 0);
-        assert!(test.health.restarts_by(Reason::Panic) > 10);
+        assert!(test.health.restarts_by(RestartReason::Panic) > 10);
     });
 }
 
