@@ -1,6 +1,6 @@
 # One target for every chore; CI runs the same.
 
-.PHONY: run simulate test test-unit test-functional test-emulation test-real test-servers faults soak bench scale instructions pgo lint lint-packaging format docs config-docs
+.PHONY: run simulate test test-unit test-functional test-emulation test-real test-servers faults soak bench scale instructions pgo lint package lint-packaging format docs config-docs
 
 run: ## serve on 127.0.0.1:8080 with the embedded store
 	cargo run -- --config config/default.toml
@@ -61,6 +61,9 @@ lint: ## format, clippy, documentation, the direction of imports, and plain word
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --locked --no-deps --document-private-items
 	scripts/layers
 	scripts/prose
+
+package: ## package the crates of crates/ as crates.io gets them, and build the packages
+	cargo package --locked --allow-dirty --package actix-supervise --package scoring-client
 
 lint-packaging: ## hadolint, and the schemas of Kubernetes, compose files and systemd; needs PyPI, so CI does not run it
 	scripts/lint-packaging

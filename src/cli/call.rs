@@ -18,7 +18,7 @@ use clap::{Args, Subcommand};
 pub(super) use self::target::TOKEN_VARIABLE;
 use self::{batch::BatchArgs, one::OneArgs, target::Target};
 use super::{arguments, failure::Failure};
-use crate::{config::Settings, domain::Method};
+use crate::{client, config::Settings, domain::Method};
 
 /// One call, or a file of them.
 #[derive(Debug, Args)]
@@ -48,21 +48,23 @@ enum MethodArgs {
 
 pub(super) fn run(args: CallArgs, settings: &Settings) -> Result<(), Failure> {
     let CallArgs { method, target, batch } = args;
-    let client = || target.client(settings);
+    let connect = || target.client(settings);
     match (method, batch.file) {
         (None, Some(file)) => {
-            batch::run(&file, batch.concurrency, client()?, target.identity_of_lines(settings)?)
+            batch::run(&file, batch.concurrency, connect()?, target.identity_of_lines(settings)?)
         }
         (Some(_), Some(_)) => Err(Failure::Usage("--batch FILE says which methods to call".to_owned())),
         (Some(MethodArgs::OnlineScore(args)), None) => {
             let OneArgs { arguments: given, .. } = &args.one;
             let arguments = arguments::arguments(given.as_ref(), || args.to_json())?;
-            one::run(&client()?, &target, settings, Method::OnlineScore, arguments, &args.one)
+            let method = client::Method::OnlineScore;
+            one::run(&connect()?, &target, settings, method, arguments, &args.one)
         }
         (Some(MethodArgs::ClientsInterests(args)), None) => {
             let OneArgs { arguments: given, .. } = &args.one;
             let arguments = arguments::arguments(given.as_ref(), || args.to_json())?;
-            one::run(&client()?, &target, settings, Method::ClientsInterests, arguments, &args.one)
+            let method = client::Method::ClientsInterests;
+            one::run(&connect()?, &target, settings, method, arguments, &args.one)
         }
         (None, None) => {
             let names: Vec<_> = Method::ALL.iter().map(|method| method.as_str()).collect();

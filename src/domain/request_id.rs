@@ -1,4 +1,4 @@
-//! The rule for request ids, which the service and its client share.
+//! The rule for request ids. A test compares it with the client's.
 
 /// The most characters of an id that a client may choose.
 pub const LONGEST_REQUEST_ID: usize = 128;

@@ -11,7 +11,7 @@ use crate::{
         line_fault::LineFault,
         lines::{self, BadObject},
     },
-    client::{Call, Identity},
+    client::{self, Call, Identity},
     domain::{Json, Method, Object},
 };
 
@@ -60,6 +60,10 @@ pub(super) fn parse(line: &str, default: Option<&Identity>) -> Result<Call, Line
     // A text that our own parser accepted is valid here as well.
     let Arguments { arguments } =
         serde_json::from_str(line).map_err(|error| BadObject::Syntax { column: error.column() })?;
+    let method = match method {
+        Method::OnlineScore => client::Method::OnlineScore,
+        Method::ClientsInterests => client::Method::ClientsInterests,
+    };
     Ok(Call::raw(identity, method, arguments.to_owned()))
 }
 

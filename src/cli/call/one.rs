@@ -17,9 +17,9 @@ use crate::{
         output,
         signals::Signals,
     },
-    client::{Call, CallAnswer, Client, InvalidHeader},
+    client::{Call, CallAnswer, Client, Explained, InvalidHeader, Method, Score},
     config::Settings,
-    domain::{Explained, Method, Redacted, Score},
+    domain::Redacted,
 };
 
 // No doc comment: clap would make it the description of the command.

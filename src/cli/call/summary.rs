@@ -96,7 +96,7 @@ impl fmt::Display for Latencies {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{client::Transport, domain::Score};
+    use crate::client::{Score, Transport};
 
     #[test]
     fn it_counts_by_code_and_ranks_latencies() {

@@ -80,7 +80,7 @@ impl Target {
             (None, Some(text)) if !self.admin && salt_option.is_none() => {
                 (TOKEN_VARIABLE, text.into_string().map(Into::into).map_err(|_| "not valid UTF-8".to_owned()))
             }
-            (None, _) => return Ok(Credentials::salts(Authenticator::new(settings.auth.policy())?)),
+            (None, _) => return Ok(Authenticator::new(settings.auth.policy())?.into()),
         };
         let refused = |why: String| Failure::Usage(format!("{source}: {why}"));
         let token = token.and_then(checked).map_err(refused)?;

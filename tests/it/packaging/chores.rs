@@ -1,4 +1,4 @@
-//! Only tests, lints and the simulation decide whether CI passes.
+//! Only tests, lints, packages and the simulation decide whether CI passes.
 
 use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
@@ -19,11 +19,12 @@ fn ci(failing: &str) -> (bool, String) {
 }
 
 #[rstest]
-#[case::nothing_fails("nothing", true, "test\nlint\nsimulate\ninstructions\n")]
+#[case::nothing_fails("nothing", true, "test\nlint\npackage\nsimulate\ninstructions\n")]
 #[case::tests_fail("test", false, "test\n")]
 #[case::lints_fail("lint", false, "test\nlint\n")]
-#[case::the_simulation_fails("simulate", false, "test\nlint\nsimulate\n")]
-#[case::instructions_are_not_counted("instructions", true, "test\nlint\nsimulate\ninstructions\n")]
+#[case::a_package_fails("package", false, "test\nlint\npackage\n")]
+#[case::the_simulation_fails("simulate", false, "test\nlint\npackage\nsimulate\n")]
+#[case::instructions_are_not_counted("instructions", true, "test\nlint\npackage\nsimulate\ninstructions\n")]
 fn ci_passes_if_its_checks_do(#[case] failing: &str, #[case] passes: bool, #[case] asked: &str) {
     assert_eq!(ci(failing), (passes, asked.to_owned()));
 }

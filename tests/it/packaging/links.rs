@@ -6,7 +6,7 @@ use super::{path, text};
 
 /// The documents, by their paths in the repository.
 fn documents() -> Vec<String> {
-    ["", "docs", "docs/design", "bench", "crates/actix-supervise"]
+    ["", "docs", "docs/design", "bench", "crates/actix-supervise", "crates/scoring-client"]
         .iter()
         .flat_map(|folder| in_folder(folder))
         .collect()

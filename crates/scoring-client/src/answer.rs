@@ -5,8 +5,10 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use super::error::{ClientError, FieldFault, Unexpected};
-use crate::domain::{Explained, Method, Score};
+use crate::{
+    error::{ClientError, FieldFault, Unexpected},
+    values::{Explained, Method, Score},
+};
 
 /// Each client's interests, by id.
 pub type InterestsById = BTreeMap<i64, Vec<String>>;
@@ -36,7 +38,7 @@ impl Serialize for CallAnswer {
 ///
 /// A body that is not an envelope may come from a proxy. Then only the status counts, unless its meaning needs the
 /// body.
-pub(super) fn read(
+pub(crate) fn read(
     method: Method,
     status: u16,
     retry_after: Option<Duration>,

@@ -195,7 +195,7 @@ fn listed(faults: &[FieldFault]) -> String {
 
 fn when(retry_after: &Option<Duration>) -> String {
     match retry_after {
-        Some(wait) => format!("; try again after {}", crate::units::written(*wait)),
+        Some(wait) => format!("; try again after {}", humantime::format_duration(*wait)),
         None => String::new(),
     }
 }

@@ -1,17 +1,16 @@
 use std::{cell::RefCell, future::pending};
 
-use actix_supervise::Backoff;
 use rstest::rstest;
 use tokio::time::sleep;
 
 use super::*;
-use crate::client::error::{Transport, Unexpected};
+use crate::error::{Transport, Unexpected};
 
 const DEADLINE: Duration = Duration::from_secs(5);
 
-fn policy(attempts: u32, backoff_millis: u64) -> Policy {
-    let backoff = Backoff::new(Duration::from_millis(backoff_millis), Duration::from_secs(1));
-    Policy { deadline: DEADLINE, attempts, backoff, ..Policy::default() }
+fn policy(attempts: u32, first_wait_millis: u64) -> Policy {
+    let first_wait = Duration::from_millis(first_wait_millis);
+    Policy { deadline: DEADLINE, attempts, first_wait, ..Policy::default() }
 }
 
 fn unavailable(seconds: Option<u64>) -> ClientError {
@@ -77,6 +76,21 @@ async fn waits_grow() {
         let (wait, ceiling) = (pair[1] - pair[0], Duration::from_millis(100 << number));
         assert!(wait <= ceiling + Duration::from_millis(1), "{tries:?}");
     }
+}
+
+#[rstest]
+#[case::first(1, 10)]
+#[case::doubled(2, 20)]
+#[case::just_below_the_longest(7, 640)]
+#[case::the_longest(8, 1_000)]
+#[case::far_beyond(u32::MAX, 1_000)]
+fn waits_fill_the_whole_range_below_their_ceiling(#[case] failures: u32, #[case] ceiling: u64) {
+    let (policy, mut random) = (policy(9, 10), fastrand::Rng::with_seed(7));
+    let ceiling = Duration::from_millis(ceiling);
+    let waits: Vec<_> = (0..1_000).map(|_| jittered(&policy, failures, &mut random)).collect();
+    assert!(waits.iter().all(|wait| *wait <= ceiling));
+    assert!(waits.iter().any(|wait| *wait > ceiling * 9 / 10));
+    assert!(waits.iter().any(|wait| *wait < ceiling / 10));
 }
 
 #[tokio::test(start_paused = true)]

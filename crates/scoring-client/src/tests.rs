@@ -15,22 +15,26 @@ use wiremock::{
 };
 
 use super::*;
-use crate::domain::{AuthPolicy, Authenticator};
+use crate::look_up::LookUp;
 
 /// By hashlib, of `horns&hoofs` + `h&f` + `Otus`.
 const TOKEN: &str = "55cc9ce545bcd144300fe9efc28e65d415b923ebb6be1e19d2750a2c03e80dd209a27954dca045e5bb12418e7d89b6d718a9e35af34e14e1d5bcd5a08f21fc95";
 
 fn client_of(url: &str, policy: Policy) -> Client {
-    Client::new(url.parse().unwrap(), authenticator(), policy).unwrap()
+    Client::new(url.parse().unwrap(), public(), policy).unwrap()
 }
 
-fn authenticator() -> Authenticator {
-    let auth = AuthPolicy { timezone: "UTC".parse().unwrap(), ..AuthPolicy::public() };
-    Authenticator::new(auth).unwrap()
+/// The contract's own salt.
+fn public() -> Credentials {
+    Credentials::salt("Otus")
 }
 
 fn quick() -> Policy {
-    Policy { backoff: Backoff::new(Duration::from_millis(1), Duration::from_millis(1)), ..Policy::default() }
+    Policy {
+        first_wait: Duration::from_millis(1),
+        longest_wait: Duration::from_millis(1),
+        ..Policy::default()
+    }
 }
 
 fn identity() -> Identity {
@@ -142,25 +146,6 @@ async fn interests_come_by_number() {
     assert_eq!(interests, expected);
     let sent: Value = server.received_requests().await.unwrap()[0].body_json().unwrap();
     assert_eq!(sent["arguments"], json!({"client_ids": [2, -1]}));
-}
-
-#[tokio::test]
-async fn the_admin_signs_for_the_hour() {
-    let body = json!({"code": 200, "response": {"score": 42}});
-    let server = answering(ResponseTemplate::new(200).set_body_json(body)).await;
-    let client = client_of(&server.uri(), quick());
-    assert_eq!(
-        client.online_score(&client.credentials().admin().unwrap(), &person()).await.unwrap().value(),
-        42.0
-    );
-    let sent: Value = server.received_requests().await.unwrap()[0].body_json().unwrap();
-    let hour = |now| authenticator().admin_token(now);
-    let now = wall_clock::now();
-    assert!(
-        [now, now - chrono::TimeDelta::minutes(1)]
-            .map(hour)
-            .contains(&sent["token"].as_str().unwrap().to_owned())
-    );
 }
 
 #[rstest]
@@ -378,21 +363,21 @@ async fn a_refused_connection_is_reported_with_its_cause() {
 #[case::no_host("mailto:someone")]
 #[case::other_scheme("redis://127.0.0.1")]
 fn a_url_of_another_kind_is_refused(#[case] url: &str) {
-    assert!(matches!(Client::new(url.parse().unwrap(), authenticator(), quick()), Err(BuildError::Url)));
+    assert!(matches!(Client::new(url.parse().unwrap(), public(), quick()), Err(BuildError::Url)));
 }
 
 #[tokio::test]
 async fn row_52_a_silent_name_server_costs_a_client_one_look_up() {
     let (looked_up, (open, gate)) = (Arc::new(AtomicU64::new(0)), std::sync::mpsc::channel::<()>());
     let (count, gate) = (looked_up.clone(), std::sync::Mutex::new(gate));
-    let resolver = Resolver::new(move |_| {
+    let look_up = LookUp::new(move |_| {
         count.fetch_add(1, Relaxed);
         _ = gate.lock().unwrap().recv();
         Ok(vec![])
     });
     let policy = Policy { attempt_timeout: Duration::from_millis(20), attempts: 5, ..quick() };
     let url = "http://scoring.example".parse().unwrap();
-    let client = Client::with_resolver(url, authenticator(), policy, resolver).unwrap();
+    let client = Client::with_look_up(url, public(), policy, look_up).unwrap();
     let (identity, person) = (identity(), person());
     let call = || client.online_score(&identity, &person);
     for outcome in futures_util::future::join_all([call(), call(), call()]).await {

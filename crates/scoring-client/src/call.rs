@@ -5,12 +5,12 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::{
-    domain::{LONGEST_REQUEST_ID, Method, is_request_id},
-    trace::TraceContext,
-};
+use crate::values::Method;
 
-/// The caller. The client's [`Credentials`](super::Credentials) sign for it.
+/// The longest request id that the service takes.
+const LONGEST_REQUEST_ID: usize = 128;
+
+/// The caller. The client's [`Credentials`](crate::Credentials) sign for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// The partner's account; may be empty.
@@ -45,9 +45,9 @@ pub struct Person {
 /// One call. It keeps its request id over all tries.
 #[derive(Clone)]
 pub struct Call {
-    pub(super) identity: Identity,
-    pub(super) method: Method,
-    pub(super) traceparent: Option<String>,
+    pub(crate) identity: Identity,
+    pub(crate) method: Method,
+    pub(crate) traceparent: Option<String>,
     arguments: Box<RawValue>,
     request_id: String,
 }
@@ -163,9 +163,9 @@ impl Call {
     ///
     /// # Errors
     ///
-    /// If the service would ignore it: see [`TraceContext::from_traceparent`].
+    /// If the service would ignore it, because it is not valid according to <https://www.w3.org/TR/trace-context/>.
     pub fn with_traceparent(mut self, traceparent: &str) -> Result<Self, InvalidHeader> {
-        if TraceContext::from_traceparent(traceparent).is_none() {
+        if !is_traceparent(traceparent) {
             return Err(InvalidHeader::Traceparent);
         }
         self.traceparent = Some(traceparent.to_owned());
@@ -178,7 +178,7 @@ impl Call {
     }
 
     /// The bytes to send, signed with `token`.
-    pub(super) fn body(&self, token: &str) -> String {
+    pub(crate) fn body(&self, token: &str) -> String {
         let Identity { account, login } = &self.identity;
         let method = self.method.as_str();
         json(&Envelope { account, login, method, token, arguments: &self.arguments }).get().to_owned()
@@ -191,6 +191,28 @@ impl fmt::Debug for Call {
         let mut call = f.debug_struct("Call");
         call.field("method", &self.method).field("request_id", &self.request_id).finish_non_exhaustive()
     }
+}
+
+/// Visible ASCII characters can be logged and sent as they are.
+fn is_request_id(id: &[u8]) -> bool {
+    (1..=LONGEST_REQUEST_ID).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic)
+}
+
+fn is_traceparent(header: &str) -> bool {
+    if !header.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return false;
+    }
+    let mut fields = header.split('-');
+    let mut hex = |digits| {
+        fields.next().filter(|field| {
+            field.len() == digits && field.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        })
+    };
+    let [version, trace, parent, flags] = [hex(2), hex(32), hex(16), hex(2)];
+    let is_id = |field: Option<&str>| field.is_some_and(|field| field.bytes().any(|byte| byte != b'0'));
+    // Later versions may have more fields, but this version has not. `ff` is not a version.
+    let fits = version.is_some_and(|version| version != "ff" && (version != "00" || fields.next().is_none()));
+    fits && is_id(trace) && is_id(parent) && flags.is_some()
 }
 
 /// For structs of strings and numbers, which can always be serialized.
