@@ -289,7 +289,7 @@ where
 /// Lets an actor that handles a message get it through a [`Mailbox`]: implements `Handler<Sent<M>>`, which runs the actor's
 /// own handler in a span with the actor's name.
 ///
-/// The handler's result is an [`ActorReply`], a [`ResponseFuture`](actix::ResponseFuture), or the message's result itself. With an [`Origin`] as
+/// The handler's result is an [`ActorReply`], a [`ResponseFuture`], or the message's result itself. With an [`Origin`] as
 /// the last argument, messages that no one waits for belong to their sender's trace.
 ///
 /// ```
