@@ -6,7 +6,7 @@ use rstest::rstest;
 use rustix::process::Signal;
 use scoring_api::build_info::{REVISION, VERSION, VERSION_AND_REVISION};
 use serde_json::{Value, json};
-use testkit::{Stopwatch, call};
+use testkit::{Stopwatch, call, eventually};
 
 use super::process::Sandbox;
 
@@ -90,7 +90,7 @@ async fn the_start_tells_people_where_everything_is() {
     let arguments =
         ["--config", "my.toml", "--set", "log.format=pretty", "--set", "store.url=embedded:my.redb"];
     let (service, address) = sandbox.serve(&arguments).await;
-    service.logged("Ctrl-C again", LOGS_WITHIN).await;
+    eventually(LOGS_WITHIN, "the start is told", async || service.out().contains("Ctrl-C again")).await;
     let out = service.out();
     for row in [
         format!("scoring-api {VERSION_AND_REVISION}\n"),

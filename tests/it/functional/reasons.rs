@@ -67,9 +67,17 @@ async fn each_failed_request_is_counted_with_its_one_reason() {
     assert_eq!(failures(&app).await, reasons(&app).await.values().sum::<u64>());
 }
 
+fn seeded() -> RespServer {
+    let store = RespServer::start();
+    for (key, value) in TestApp::seeds() {
+        store.put(key, value);
+    }
+    store
+}
+
 #[tokio::test]
 async fn a_dead_store_and_a_slow_store_are_told_apart() {
-    let store = RespServer::start();
+    let store = seeded();
     let app = TestApp::on(&store.url()).await;
     app.recovers().await;
     store.set(Fault::Stall.on(&["MGET"]));
@@ -89,7 +97,7 @@ async fn a_dead_store_and_a_slow_store_are_told_apart() {
 
 #[tokio::test]
 async fn a_call_without_a_place_is_an_overload() {
-    let store = RespServer::start();
+    let store = seeded();
     let app =
         TestApp::with_settings(&[&format!("store.url={}", store.url()), "limits.max_in_flight=1"]).await;
     app.recovers().await;
