@@ -86,9 +86,12 @@ async fn an_address_of_another_host_is_a_fault_of_the_settings() {
 #[tokio::test]
 async fn the_start_tells_people_where_everything_is() {
     let sandbox = Sandbox::new();
-    sandbox.write("my.toml", "[cache]\nurl = \"redis://:secret@127.0.0.1:1\"\n");
-    let arguments =
-        ["--config", "my.toml", "--set", "log.format=pretty", "--set", "store.url=embedded:my.redb"];
+    sandbox.write(
+        "my.toml",
+        "[cache]\nurl = \"redis://:secret@127.0.0.1:1\"\n[store]\nurl = \"embedded:my.redb\"\n",
+    );
+    let options = ["--set", "log.format=pretty", "--set", "admin.bind=127.0.0.1:0"];
+    let arguments = [&["--config", "my.toml"], options.as_slice()].concat();
     let (service, address) = sandbox.serve(&arguments).await;
     eventually(LOGS_WITHIN, "the start is told", async || service.out().contains("Ctrl-C again")).await;
     let out = service.out();
