@@ -87,6 +87,11 @@ pub struct Settings {
     shown: BTreeMap<String, String>,
 }
 
+/// The keys of all settings, in the order of `config/default.toml`.
+pub(crate) fn keys() -> Result<Vec<String>, ConfigErrors> {
+    Ok(Layers::built_in()?.entries().iter().map(|entry| entry.key.clone()).collect())
+}
+
 /// The settings that a reload changes: keys, and sections, which end with a dot.
 const RELOADED: [&str; 6] =
     ["auth.", "scoring.", "http.tls.cert", "http.tls.key", "log.level", "limits.account_rate"];

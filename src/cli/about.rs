@@ -1,5 +1,7 @@
-//! `completions` and `man`: generated from the definition of the command line; `manual` adds examples and variables.
+//! `completions` and `man`: generated from the definition of the command line; `completions` adds the settings' keys, and
+//! `manual` examples and variables.
 
+mod completions;
 mod manual;
 
 use clap::{Args, Command};
@@ -20,11 +22,8 @@ pub(super) struct ManArgs {
     path: Vec<String>,
 }
 
-pub(super) fn completions(args: &CompletionsArgs, mut command: Command) -> Result<(), Failure> {
-    let mut script = Vec::new();
-    let name = command.get_name().to_owned();
-    clap_complete::generate(args.shell, &mut command, name, &mut script);
-    Ok(output::print(&String::from_utf8_lossy(&script))?)
+pub(super) fn completions(args: &CompletionsArgs, command: Command) -> Result<(), Failure> {
+    Ok(output::print(&completions::script(args.shell, command)?)?)
 }
 
 pub(super) fn man(args: &ManArgs, command: Command) -> Result<(), Failure> {
