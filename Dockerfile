@@ -1,12 +1,15 @@
 # syntax=docker/dockerfile:1
 
-# Builds with BuildKit: docker build -t scoring-api .
+# Builds with BuildKit: docker build --build-arg REVISION=$(git rev-parse --short=12 HEAD) -t scoring-api .
 #
+# REVISION is the commit that `--version`, readiness and metrics show: the build has no .git to ask.
 # Dependencies are compiled into cache mounts, so a change of the sources compiles only the sources. Pin the two base images by
 # digest if builds must be reproducible byte for byte.
 ARG RUST_VERSION=1.90
 
 FROM rust:${RUST_VERSION}-slim-bookworm AS build
+ARG REVISION=unknown
+ENV SCORING_REVISION=${REVISION}
 WORKDIR /src
 COPY . .
 # The binary is copied out because a cache mount is not part of the image. The empty folder becomes the data directory: the
@@ -32,7 +35,7 @@ COPY --from=build --chown=65532:65532 /out/data /var/lib/scoring-api
 WORKDIR /var/lib/scoring-api
 VOLUME ["/var/lib/scoring-api"]
 # Reachable from outside the container, so the service refuses to start without salts: set SCORING_AUTH__SALT_FILE and
-# SCORING_AUTH__ADMIN_SALT_FILE. Publish 8080 only; 8081 is for operators.
+# SCORING_AUTH__ADMIN_SALT_FILE. 8081 is for operators and has no log-in: publish it on loopback at most.
 ENV SCORING_HTTP__BIND=0.0.0.0:8080 \
     SCORING_ADMIN__BIND=0.0.0.0:8081
 EXPOSE 8080 8081

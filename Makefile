@@ -65,7 +65,7 @@ lint: ## format, clippy, documentation, the direction of imports, and plain word
 package: ## package the crates of crates/ as crates.io gets them, and build the packages
 	cargo package --locked --allow-dirty --package actix-supervise --package scoring-client
 
-lint-packaging: ## hadolint, and the schemas of Kubernetes, compose files and systemd; needs PyPI, so CI does not run it
+lint-packaging: ## hadolint, and the schemas of Kubernetes, compose files, workflows and systemd; needs PyPI, so CI does not run it
 	scripts/lint-packaging
 
 format: ## format the sources

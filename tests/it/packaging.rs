@@ -6,6 +6,7 @@ mod configuration;
 mod links;
 mod manifests;
 mod monitoring;
+mod workflows;
 
 use std::{fs, path::PathBuf};
 
