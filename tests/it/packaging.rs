@@ -3,6 +3,7 @@
 
 mod chores;
 mod configuration;
+mod inhibition;
 mod links;
 mod manifests;
 mod monitoring;

@@ -173,8 +173,12 @@ fn the_compose_file_of_a_cluster_names_its_own_parts() {
     }
     assert!(path(compose["configs"]["redis"]["file"].as_str().unwrap()).exists());
     assert_eq!(compose["networks"]["back"]["internal"], true);
-    assert!(services.iter().all(|(name, service)| name == "haproxy" || service["ports"].is_null()));
-    assert_eq!(services["haproxy"]["ports"][0], "127.0.0.1:8080:8080");
+    assert_eq!(services["haproxy"]["ports"], json!(["127.0.0.1:8080:8080"]));
+    for (number, name) in instances.iter().enumerate() {
+        assert_eq!(services[*name]["ports"], json!([format!("127.0.0.1:{}:8081", 8081 + number)]));
+    }
+    let published = services.iter().filter(|(_, service)| !service["ports"].is_null()).count();
+    assert_eq!(published, 1 + instances.len(), "the others are not published");
 }
 
 /// HAProxy must see that an instance stops before it refuses connections.
@@ -361,6 +365,8 @@ fn the_image_and_compose_probe_readiness_with_the_binary() {
 #[test]
 fn compose_publishes_on_loopback_and_mounts_existing_files() {
     let compose = yaml("compose.yaml");
+    let ports = &compose["services"]["scoring-api"]["ports"];
+    assert_eq!(*ports, json!(["127.0.0.1:8080:8080", "127.0.0.1:8081:8081"]));
     for (name, service) in compose["services"].as_object().unwrap() {
         for port in each(&service["ports"]) {
             assert!(port.as_str().unwrap().starts_with("127.0.0.1:"), "{name}: {port}");

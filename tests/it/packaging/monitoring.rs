@@ -16,6 +16,8 @@ use crate::cli::process::Sandbox;
 
 const RULES: &str = "deploy/prometheus/rules/scoring-api.yml";
 const DASHBOARD: &str = "deploy/grafana/dashboards/scoring-api.json";
+const PROMETHEUS: &str = "deploy/prometheus/prometheus.yml";
+pub(super) const ALERT_TESTS: &str = "deploy/prometheus/tests/scoring-api.yml";
 
 /// Labels that Prometheus adds to a scrape.
 const OF_THE_TARGET: [&str; 2] = ["job", "instance"];
@@ -150,7 +152,7 @@ fn rules() -> Vec<Value> {
     each(&file["groups"]).flat_map(|group| each(&group["rules"])).cloned().collect()
 }
 
-fn alerts() -> Vec<Value> {
+pub(super) fn alerts() -> Vec<Value> {
     rules().into_iter().filter(|rule| rule["alert"].is_string()).collect()
 }
 
@@ -236,7 +238,7 @@ fn every_alert_has_a_severity_a_text_and_a_runbook_section() {
         for annotation in ["summary", "description"] {
             assert!(alert["annotations"][annotation].is_string(), "{name} has no {annotation}");
         }
-        let runbook = format!("docs/operations.md#{}", name.to_lowercase());
+        let runbook = format!("{{{{ $externalLabels.runbook }}}}#{}", name.to_lowercase());
         assert_eq!(alert["annotations"]["runbook_url"], runbook, "{name}");
         assert!(sections.contains(name), "{name} has no section in docs/operations.md");
     }
@@ -244,10 +246,83 @@ fn every_alert_has_a_severity_a_text_and_a_runbook_section() {
     assert_eq!(sections.difference(&named).count(), 0, "sections without an alert: {sections:?}");
 }
 
+/// promtool runs these tests; here it counts that no alert is without them.
+#[test]
+fn every_alert_is_tested_to_fire_and_not_to_fire() {
+    let file = yaml(ALERT_TESTS);
+    let tests: Vec<_> =
+        each(&file["tests"]).flat_map(|test| each(&test["alert_rule_test"])).cloned().collect();
+    for alert in alerts() {
+        let expected = |fires: bool| {
+            let of_alert = tests.iter().filter(|test| test["alertname"] == alert["alert"]);
+            of_alert.filter(|test| (each(&test["exp_alerts"]).count() > 0) == fires).count()
+        };
+        assert!(expected(true) > 0, "{}: fires in no test", alert["alert"]);
+        assert!(expected(false) > 0, "{}: no test in which it does not fire", alert["alert"]);
+    }
+}
+
+/// A burn of few calls says nothing: one failed call of ten is a hundred times the objective.
+#[test]
+fn ratios_of_few_calls_fire_no_alert() {
+    for alert in alerts() {
+        let expression = alert["expr"].as_str().unwrap();
+        let is_ratio =
+            ["ratio_rate", "histogram_quantile", "/ sum by"].iter().any(|one| expression.contains(one));
+        assert!(!is_ratio || expression.contains(")) > 100"), "{}: {expression}", alert["alert"]);
+    }
+}
+
+#[test]
+fn prometheus_sends_alerts_with_the_address_of_the_runbook() {
+    let prometheus = yaml(PROMETHEUS);
+    let compose = yaml("compose.yaml");
+    let target = prometheus["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"][0].as_str();
+    let (service, port) = target.unwrap().split_once(':').unwrap();
+    let published = &compose["services"][service]["ports"];
+    assert_eq!(*published, json!([format!("127.0.0.1:{port}:{port}")]));
+    let runbook = prometheus["global"]["external_labels"]["runbook"].as_str().unwrap();
+    let address = runbook.strip_prefix("http://").unwrap().strip_suffix("/runbook").unwrap();
+    let operators = each(&compose["services"]["scoring-api"]["ports"]);
+    assert!(operators.filter_map(Value::as_str).any(|port| port == format!("{address}:8081")), "{runbook}");
+}
+
+/// The promises of the README, as lines in the panels of latency.
+#[rstest]
+#[case::scores("Latency of online_score", "vector(0.1)")]
+#[case::interests("Latency of clients_interests", "vector(0.6)")]
+fn a_panel_of_latency_has_a_line_for_the_promise(#[case] title: &str, #[case] line: &str) {
+    let dashboard: Value = serde_json::from_str(&text(DASHBOARD)).unwrap();
+    let panel = each(&dashboard["panels"]).find(|panel| panel["title"] == title).unwrap();
+    assert!(each(&panel["targets"]).any(|target| target["expr"] == line), "{panel}");
+}
+
+#[test]
+fn the_first_row_of_the_dashboard_asks_whether_all_is_well() {
+    let dashboard: Value = serde_json::from_str(&text(DASHBOARD)).unwrap();
+    let mut panels: Vec<_> = each(&dashboard["panels"]).collect();
+    panels.sort_by_key(|panel| panel["gridPos"]["y"].as_u64());
+    assert_eq!((&panels[0]["type"], &panels[0]["title"]), (&json!("row"), &json!("Is it OK now?")));
+    let row: Vec<_> = panels[1..].iter().take_while(|panel| panel["type"] == "stat").collect();
+    assert!(row.len() >= 7, "{}", row.len());
+    for panel in row {
+        let colours = each(&panel["fieldConfig"]["defaults"]["thresholds"]["steps"]).count();
+        assert!(colours > 1, "{}: green and another colour", panel["title"]);
+    }
+    // No panel covers another one.
+    let mut fields = BTreeSet::new();
+    for panel in panels {
+        let [x, y, w, h] = ["x", "y", "w", "h"].map(|side| panel["gridPos"][side].as_u64().unwrap());
+        for field in (y..y + h).flat_map(|row| (x..x + w).map(move |column| (row, column))) {
+            assert!(x + w <= 24 && fields.insert(field), "{} covers another panel", panel["title"]);
+        }
+    }
+}
+
 #[rstest]
 #[case::rules(&["check", "rules", RULES])]
-#[case::configuration(&["check", "config", "deploy/prometheus/prometheus.yml"])]
-#[case::what_the_rules_do(&["test", "rules", "deploy/prometheus/tests/scoring-api.yml"])]
+#[case::configuration(&["check", "config", PROMETHEUS])]
+#[case::what_the_rules_do(&["test", "rules", ALERT_TESTS])]
 fn promtool_finds_nothing_wrong(#[case] arguments: &[&str]) {
     let ran =
         Command::new("promtool").args(arguments).current_dir(path("")).output().unwrap_or_else(|error| {
