@@ -7,6 +7,7 @@ mod inhibition;
 mod links;
 mod manifests;
 mod monitoring;
+mod readme;
 mod workflows;
 
 use std::{fs, path::PathBuf};
