@@ -116,6 +116,14 @@ fn every_key() -> Vec<String> {
     keys
 }
 
+#[test]
+fn the_reference_names_every_subcommand() {
+    let reference = text("docs/command-line.md");
+    for subcommand in SUBCOMMANDS.iter().filter(|subcommand| **subcommand != "serve") {
+        assert!(reference.contains(&format!("\nscoring-api {subcommand} ")), "{subcommand}");
+    }
+}
+
 #[tokio::test]
 async fn the_manual_page_names_every_subcommand() {
     let sandbox = Sandbox::new();
