@@ -4,8 +4,10 @@ use std::{
     cell::RefCell,
     panic::{self, PanicHookInfo},
     sync::Once,
-    time::{Duration, Instant},
+    time::Duration,
 };
+
+use tokio::time::Instant;
 
 /// A place is of the panic that was caught last, unless it is older than this. A panic that was resumed without a hook
 /// must not get the place of another one.

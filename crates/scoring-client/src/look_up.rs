@@ -9,7 +9,7 @@ use std::{
     net::{SocketAddr, ToSocketAddrs},
     sync::{Arc, Mutex, PoisonError},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use futures_util::{
@@ -17,7 +17,7 @@ use futures_util::{
     future::{BoxFuture, Shared},
 };
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 
 /// A look-up that takes longer is not waited for by further tries: they start another one.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -151,11 +151,12 @@ mod tests {
     };
 
     use rstest::rstest;
-    use tokio::time::timeout;
+    use tokio::time::{advance, resume, timeout};
 
     use super::*;
 
     const BRIEFLY: Duration = Duration::from_millis(1);
+    const GENEROUS: Duration = Duration::from_secs(20);
 
     /// A look-up that waits until it may answer, and the number of look-ups so far.
     fn gated(answer: fn() -> io::Result<Vec<SocketAddr>>) -> (LookUp, mpsc::Sender<()>, Arc<AtomicUsize>) {
@@ -194,9 +195,30 @@ mod tests {
         let (look_up, open, count) = gated(one_address);
         open.send(()).unwrap();
         for _ in 0..3 {
-            addresses(&look_up).await.unwrap();
+            timeout(GENEROUS, addresses(&look_up)).await.unwrap().unwrap();
         }
         assert_eq!(count.load(SeqCst), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_up_that_never_ends_does_not_hold_later_tries_for_ever() {
+        let (tell, started) = mpsc::channel();
+        let (_open, gate) = mpsc::channel::<()>();
+        let (tell, gate) = (Mutex::new(tell), Mutex::new(gate));
+        let look_up = LookUp::new(move |_| {
+            tell.lock().unwrap().send(()).unwrap();
+            _ = gate.try_lock().map(|gate| gate.recv());
+            one_address()
+        });
+        assert!(addresses(&look_up).now_or_never().is_none());
+        started.recv().unwrap();
+        advance(LONGEST - BRIEFLY).await;
+        assert!(addresses(&look_up).now_or_never().is_none());
+        assert!(started.try_recv().is_err());
+        advance(BRIEFLY).await;
+        resume();
+        let found = timeout(GENEROUS, addresses(&look_up)).await.unwrap();
+        assert_eq!(found, Ok(one_address().unwrap()));
     }
 
     #[tokio::test]

@@ -170,6 +170,22 @@ fn the_last_restart_has_its_reason_place_and_literal(
     });
 }
 
+#[rstest]
+#[case::just_before(Duration::ZERO, true)]
+#[case::long_before(2 * SECOND, false)]
+fn a_resumed_panic_has_no_place_of_an_older_panic(#[case] before: Duration, #[case] has_place: bool) {
+    record_panic_places();
+    paused(async {
+        let (runtime, worker) = start();
+        // As a task of the actor's thread does.
+        assert!(std::panic::catch_unwind(|| panic!("as told")).is_err());
+        advance(before).await;
+        worker.mailbox::<Fall, ()>().do_send(Fall::Resume);
+        settle().await;
+        assert_eq!(report(&runtime).last_restart.unwrap().place.is_some(), has_place);
+    });
+}
+
 #[test]
 fn an_actor_is_restarting_until_it_runs_again() {
     paused(async {
@@ -202,6 +218,9 @@ fn an_actor_on_a_blocked_thread_is_stuck_in_its_report() {
         // No task runs while the clock is advanced.
         _ = advance(3 * SECOND).now_or_never();
         assert_eq!(report(&runtime).state, ActorState::Stuck);
+        assert!(runtime.health.longest_block() > 2 * SECOND);
+        settle().await;
+        assert!(runtime.health.longest_block() < SECOND / 2);
     });
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::panics::record_panic_places;
 
 #[rstest]
 #[case::panic_in_a_handler(Fall::Panic)]
@@ -113,6 +114,7 @@ fn restarts_are_counted_by_their_reason() {
 
 #[test]
 fn a_restart_is_logged_once_with_its_reason() {
+    record_panic_places();
     let (log, _guard) = Log::capture();
     paused(async {
         let test = start();
@@ -120,7 +122,13 @@ fn a_restart_is_logged_once_with_its_reason() {
         test.address.send(State).await.unwrap();
     });
     assert_eq!(log.lines_with("actor restarts"), 1, "{}", log.text());
-    for field in ["actor=\"failing_actor\"", "reason=\"panic\"", "panic=\"as told\"", "delay_ms="] {
+    for field in [
+        "supervisor/tests.rs:",
+        "actor=\"failing_actor\"",
+        "reason=\"panic\"",
+        "panic=\"as told\"",
+        "delay_ms=",
+    ] {
         assert_eq!(log.lines_with(field), 1, "{}", log.text());
     }
 }
