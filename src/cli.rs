@@ -2,8 +2,8 @@
 //!
 //! # Layout
 //!
-//! - `serve`, `check_config`, `probe`, `token`, `call`, `interests`, `card`, `partners`, `openapi`, `about` (completions
-//!   and manual pages): the subcommands
+//! - `serve`, `check_config`, `probe`, `token`, `call`, `interests`, `card`, `partners`, `demo`, `openapi`, `about`
+//!   (completions and manual pages): the subcommands
 //! - `arguments`: the arguments of a call, from options or as JSON
 //! - `source`: the sources of the settings, which every subcommand accepts
 //! - `failure`: all errors, and the exit code of each
@@ -21,6 +21,7 @@ mod audit;
 mod call;
 mod card;
 mod check_config;
+mod demo;
 mod failure;
 mod input;
 mod interests;
@@ -49,6 +50,7 @@ use self::{
     call::CallArgs,
     card::CardCommand,
     check_config::CheckConfigArgs,
+    demo::DemoArgs,
     failure::Failure,
     interests::InterestsCommand,
     partners::PartnersCommand,
@@ -81,6 +83,9 @@ enum Command {
     Token(TokenArgs),
     /// Sign a call, or a file of calls, send it to a running service, and print the answers.
     Call(Box<CallArgs>),
+    /// Show in one minute how the service fails and recovers: a real service and client, on a store that fails on command. Needs no
+    /// other server, and reads no settings. Exits with 0 if every answer was right and every phase was seen, and 1 if not.
+    Demo(DemoArgs),
     /// Print the protocol as an OpenAPI document.
     Openapi,
     /// Print a script that completes this command line in a shell.
@@ -124,6 +129,7 @@ fn execute(command: Command, source: &Source) -> Result<(), Failure> {
         Command::Probe(args) => probe::run(&args, &settings()?),
         Command::Token(args) => token::run(&args, &settings()?),
         Command::Call(args) => call::run(*args, &settings()?),
+        Command::Demo(args) => demo::run(&args),
         Command::Openapi => openapi::run(),
         Command::Completions(args) => about::completions(&args, command_line()),
         Command::Man(args) => about::man(&args, command_line()),
@@ -188,6 +194,8 @@ mod tests {
     #[case::ids("call clients_interests 1 -2 --date 01.01.2000")]
     #[case::batch("call --batch - --concurrency 4096 --login L")]
     #[case::token_file("call --token-file t online_score --login L --phone 7")]
+    #[case::demo("demo")]
+    #[case::recorded_smoke_test("demo --check --record x.svg")]
     #[case::openapi("openapi")]
     #[case::completions("completions bash")]
     #[case::man("man call online_score")]
@@ -225,6 +233,7 @@ mod tests {
     #[case::nothing_at_a_time("call --batch - --concurrency 0", ErrorKind::ValueValidation)]
     #[case::too_many_at_a_time("call --batch - --concurrency 4097", ErrorKind::ValueValidation)]
     #[case::token_in_sight("call --token abc online_score", ErrorKind::UnknownArgument)]
+    #[case::recorded_nowhere("demo --record", ErrorKind::InvalidValue)]
     #[case::other_shell("completions dos", ErrorKind::InvalidValue)]
     #[case::no_ids("interests get", ErrorKind::MissingRequiredArgument)]
     #[case::id_not_a_number("interests get one", ErrorKind::ValueValidation)]

@@ -6,7 +6,7 @@ use tracing::Span;
 
 pub use actix_supervise::{
     ActorHealth, ActorReply, ActorReport, ActorRuntime, ActorState, ActorsHealth, LastRestart, NamedActor,
-    Origin, RestartPolicy, RestartReason, Spawned, Unanswered, supervise,
+    Origin, RestartPolicy, RestartReason, Spawned, Unanswered, note_panic, supervise,
 };
 
 use crate::trace::TraceContext;

@@ -8,7 +8,7 @@ use std::{
     process::ExitCode,
 };
 
-use super::signals::Stop;
+use super::{demo::Disproved, signals::Stop};
 use crate::{
     app::BuildError,
     client::ClientError,
@@ -77,6 +77,8 @@ pub(super) enum Failure {
     TokenNotPrinted(#[source] io::Error),
     #[error("standard output: {0}")]
     Output(#[from] io::Error),
+    #[error(transparent)]
+    Demo(#[from] Disproved),
     #[error("ended by {stop}{consequence}")]
     Stopped { stop: Stop, consequence: &'static str },
 }
@@ -112,7 +114,7 @@ impl Failure {
         matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }
 
-    fn exit_code(&self) -> u8 {
+    pub(super) fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::Auth(_) | Self::Usage(_) => USAGE,
             // The port may be free later, so a supervisor may try again; any other address needs a change.
@@ -149,6 +151,7 @@ impl Failure {
             | Self::Batch { .. }
             | Self::NotCalls { .. }
             | Self::TokenNotPrinted(_)
+            | Self::Demo(_)
             | Self::Output(_) => FAILED,
             Self::Stopped { stop, .. } => stop.exit_code(),
         }

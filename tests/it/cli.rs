@@ -4,6 +4,7 @@ mod about;
 mod batch;
 mod call;
 mod card;
+mod demo;
 mod embedded_file;
 mod erased;
 mod exhausted;

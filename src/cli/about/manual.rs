@@ -27,6 +27,7 @@ const CERTIFICATES: Variable = (
 );
 const ZONE: Variable =
     ("TZ", "The time zone of the admin's hour and of birthdays, if auth.timezone is local.");
+const NO_COLOR: Variable = ("NO_COLOR", "If it is set and not empty, the table has no colours.");
 const SYSTEMD: Variable =
     ("NOTIFY_SOCKET, WATCHDOG_USEC", "Set by systemd: readiness and life signs are reported to it.");
 
@@ -81,6 +82,7 @@ fn variables(path: &str) -> &'static [Variable] {
         Some("check-config" | "interests") => &[SETTING, CERTIFICATES],
         Some("token" | "card") => &[SETTING, ZONE],
         Some("probe" | "partners") => &[SETTING],
+        Some("demo") => &[NO_COLOR],
         // They read no settings.
         Some(_) | None => &[],
     }
@@ -142,6 +144,11 @@ fn examples(path: &str) -> &'static [Example] {
             "scoring-api call clients_interests 1 2 --account acme --login shop --token-file shop.token --json",
             "Look up two clients, and print the service's own answer.",
         )],
+        "demo" => &[
+            ("scoring-api demo", "Watch the store fail and the service recover, for a minute."),
+            ("scoring-api demo --check", "The same in about ten seconds, for CI."),
+            ("scoring-api demo --record demo.svg", "Also write a picture of the run."),
+        ],
         "openapi" => &[("scoring-api openapi > openapi.json", "Write the protocol's description to a file.")],
         "completions" => &[(
             "scoring-api completions bash > /etc/bash_completion.d/scoring-api",

@@ -8,7 +8,8 @@ use serde_json::Value;
 use super::process::Sandbox;
 use crate::packaging::text;
 
-const SUBCOMMANDS: [&str; 11] = [
+const SUBCOMMANDS: [&str; 12] = [
+    "demo",
     "partners",
     "serve",
     "check-config",

@@ -1,0 +1,189 @@
+//! Calls at a steady pace, with the real client. A slow answer does not slow the load, and each answer is judged.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use chrono::NaiveDate;
+use tokio::{
+    select,
+    sync::oneshot,
+    task::{JoinError, JoinHandle, JoinSet},
+    time::{Instant, interval},
+};
+
+use super::{
+    check::{Counts, Tally, Verdict},
+    truth,
+};
+use crate::{
+    cli::failure::Failure,
+    client::{Call, Client, Identity, Policy},
+    domain::{Authenticator, Method},
+    wall_clock,
+};
+
+/// Calls of each method in a second.
+pub(super) const RATE: u32 = 50;
+
+/// Clients, each with connections of its own, so that both workers get calls.
+const CLIENTS: usize = 4;
+
+/// Maximum time of a call, far above the service's limits. Nothing is retried: every answer of the service counts.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The load, and the judgement of its answers.
+pub(super) struct Load {
+    clients: Vec<Client>,
+    partner: Identity,
+    today: NaiveDate,
+    tally: Mutex<Tally>,
+    /// Whether the persistent store is away, so that interests may be refused.
+    is_away: AtomicBool,
+    begun: AtomicU64,
+}
+
+/// A load that runs until it is stopped.
+pub(super) struct RunningLoad {
+    load: Arc<Load>,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+// ===== impl Load =====
+
+impl Load {
+    /// Starts to call the service at `address`.
+    pub(super) fn start(address: SocketAddr, authenticator: &Authenticator) -> Result<RunningLoad, Failure> {
+        let policy = Policy {
+            deadline: CALL_TIMEOUT,
+            attempt_timeout: CALL_TIMEOUT,
+            attempts: 1,
+            ..Policy::default()
+        };
+        let failed = |error| Failure::Start(io::Error::other(error));
+        let clients = (0..CLIENTS).map(|_| {
+            let no_url = |_| Failure::Start(io::ErrorKind::InvalidInput.into());
+            let url = format!("http://{address}").parse().map_err(no_url)?;
+            Client::new(url, authenticator.clone(), policy).map_err(failed)
+        });
+        let load = Arc::new(Self {
+            clients: clients.collect::<Result<_, Failure>>()?,
+            partner: Identity::new("demo", "demo"),
+            today: authenticator.today(wall_clock::now()),
+            tally: Mutex::default(),
+            is_away: AtomicBool::new(false),
+            begun: AtomicU64::new(0),
+        });
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(load.clone().run(stopped));
+        Ok(RunningLoad { load, stop, task })
+    }
+
+    /// The number of calls so far, answered or not.
+    pub(super) fn begun(&self) -> u64 {
+        self.begun.load(Relaxed)
+    }
+
+    /// Whether interests may be refused from now on.
+    pub(super) fn set_away(&self, is_away: bool) {
+        self.is_away.store(is_away, Relaxed);
+    }
+
+    /// The counts since this was called last.
+    pub(super) fn take(&self) -> Counts {
+        self.tally().take()
+    }
+
+    /// The counts of the run.
+    pub(super) fn tally(&self) -> MutexGuard<'_, Tally> {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes calls until `stopped`, then waits for the last answers. A call that is late is made at once, and its time counts
+    /// from the moment when it was due.
+    async fn run(self: Arc<Self>, mut stopped: oneshot::Receiver<()>) {
+        let mut calls = JoinSet::new();
+        let mut turns = interval(Duration::from_secs(1) / (2 * RATE));
+        for number in 0u32.. {
+            let due = select! {
+                biased;
+                _ = &mut stopped => break,
+                due = turns.tick() => due,
+            };
+            self.begun.fetch_add(1, Relaxed);
+            let call = number / 2;
+            if number.is_multiple_of(2) {
+                calls.spawn(self.clone().score(call, due));
+            } else {
+                calls.spawn(self.clone().interests(call, due));
+            }
+            while let Some(ended) = calls.try_join_next() {
+                self.count(ended);
+            }
+        }
+        while let Some(ended) = calls.join_next().await {
+            self.count(ended);
+        }
+    }
+
+    async fn score(self: Arc<Self>, call: u32, due: Instant) -> Judged {
+        let person = truth::person(truth::asked(call));
+        let outcome = match self.client(call) {
+            Some(client) => client.send(&Call::online_score(self.partner.clone(), &person)).await,
+            None => return None,
+        };
+        let verdict = Verdict::of_score(truth::score(&person, self.today), &outcome);
+        Some((Method::OnlineScore, verdict, due.elapsed()))
+    }
+
+    async fn interests(self: Arc<Self>, call: u32, due: Instant) -> Judged {
+        let ids = truth::clients(call);
+        let was_away = self.is_away.load(Relaxed);
+        let outcome = match self.client(call) {
+            Some(client) => client.send(&Call::clients_interests(self.partner.clone(), &ids, None)).await,
+            None => return None,
+        };
+        let is_away = was_away || self.is_away.load(Relaxed);
+        let verdict = Verdict::of_interests(&truth::interests(&ids), &outcome, is_away);
+        Some((Method::ClientsInterests, verdict, due.elapsed()))
+    }
+
+    /// The client of a call: each in turn.
+    fn client(&self, call: u32) -> Option<&Client> {
+        self.clients.iter().cycle().nth(usize::try_from(call).ok()? % CLIENTS)
+    }
+
+    /// Counts a call that has ended. One that ended without a verdict is wrong.
+    fn count(&self, ended: Result<Judged, JoinError>) {
+        let lost = || (Method::OnlineScore, Verdict::Wrong("no outcome".to_owned()), CALL_TIMEOUT);
+        let (method, verdict, took) = ended.ok().flatten().unwrap_or_else(lost);
+        self.tally().count(method, verdict, took);
+    }
+}
+
+/// The verdict on a call, and the time that it took.
+type Judged = Option<(Method, Verdict, Duration)>;
+
+// ===== impl RunningLoad =====
+
+impl RunningLoad {
+    /// The load.
+    pub(super) fn load(&self) -> &Load {
+        &self.load
+    }
+
+    /// Makes no further call, and waits for the answers to those that were made.
+    pub(super) async fn stop(self) -> Arc<Load> {
+        _ = self.stop.send(());
+        // It counts its own lost calls, so it does not panic.
+        _ = self.task.await;
+        self.load
+    }
+}

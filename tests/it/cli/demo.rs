@@ -1,0 +1,65 @@
+//! The demo as users run it.
+
+use std::{fs, time::Duration};
+
+use rustix::process::Signal;
+use testkit::eventually;
+
+use super::process::Sandbox;
+
+const STARTS_WITHIN: Duration = Duration::from_secs(20);
+
+/// The phases, in their order.
+const PHASES: [&str; 11] = [
+    "all is well",
+    "the store is killed",
+    "the store is back",
+    "the store hangs",
+    "the store answers again",
+    "the store refuses writes",
+    "the store accepts writes again",
+    "actor panics on each 10th call",
+    "actor panics on every call",
+    "the actor is cured",
+    "SIGTERM under load",
+];
+
+#[tokio::test]
+async fn the_smoke_test_sees_every_phase_and_no_wrong_answer() {
+    let sandbox = Sandbox::new();
+    // The user's own settings do not count.
+    let mut command =
+        sandbox.command(&["demo", "--check", "--record", "demo.svg", "--config", "is-not-read.toml"]);
+    command.env("SCORING_HTTP__BIND", "192.0.2.1:80").env("SCORING_STORE__URL", "redis://192.0.2.1");
+    let ended = sandbox.spawn(command).ended().await;
+    let out = ended.succeeded();
+    assert_eq!(ended.err, "");
+    assert!(out.contains("Status page: http://127.0.0.1:"), "{out}");
+    let rows: Vec<_> = out.lines().filter(|line| PHASES.iter().any(|phase| line.contains(phase))).collect();
+    assert_eq!(rows.len(), PHASES.len(), "{out}");
+    for (row, phase) in rows.iter().zip(PHASES) {
+        assert!(row.contains(phase), "{out}");
+        // No colours in a file.
+        assert!(row.is_ascii() && !row.contains('\x1b'), "{row:?}");
+    }
+    let last = out.lines().last().unwrap();
+    assert!(last.ends_with(" calls, 0 wrong") && !last.starts_with("0 calls"), "{out}");
+    let picture = fs::read_to_string(sandbox.path("demo.svg")).unwrap();
+    assert!(picture.starts_with("<svg ") && picture.contains(last), "{picture}");
+}
+
+#[tokio::test]
+async fn ctrl_c_ends_the_demo_at_once() {
+    let sandbox = Sandbox::new();
+    let demo = sandbox.start(&["demo"]);
+    eventually(STARTS_WITHIN, "the demo runs", async || demo.out().contains("Status page")).await;
+    demo.signal(Signal::INT);
+    assert_eq!(demo.ended().await.failed(130), ["ended by SIGINT before the demo was over"]);
+}
+
+#[tokio::test]
+async fn a_picture_in_a_missing_folder_is_refused_at_once() {
+    let ended = Sandbox::new().run(&["demo", "--record", "missing/demo.svg"]).await;
+    assert!(ended.failed(1)[0].starts_with("missing/demo.svg: "), "{ended:?}");
+    assert_eq!(ended.out, "");
+}
