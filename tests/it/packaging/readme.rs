@@ -186,6 +186,48 @@ fn shows_a_line_of_the_log(readme: &str, service: &Process) {
     assert!(written.contains(&lasting(&shown).unwrap()), "{shown} is not in {log}");
 }
 
+/// The slowest score of all rows of the fault table, in milliseconds as they are written there.
+fn slowest_score(table: &str) -> String {
+    let rows = table.lines().filter(|line| line.starts_with('|'));
+    let worst = rows.filter_map(|row| {
+        // The rows of the store have a column of their own; the others say it in words.
+        let column =
+            row.split('|').nth(4).and_then(|cell| cell.trim().strip_suffix(" ms")?.split_once(" ms, "));
+        let words = row.split_once("score: p99 ").and_then(|(_, rest)| rest.split_once(" ms, worst "));
+        let words = words.and_then(|(_, rest)| rest.split_once(" ms"));
+        words.map(|(worst, _)| worst).or(column.map(|(_, worst)| worst))
+    });
+    let worst = worst.filter_map(|text| Some((text.parse::<f64>().ok()?, text)));
+    worst.max_by(|(one, _), (other, _)| one.total_cmp(other)).unwrap().1.to_owned()
+}
+
+/// `119,248` for 119248.
+fn grouped(number: u64) -> String {
+    if number < 1000 {
+        number.to_string()
+    } else {
+        format!("{},{:03}", grouped(number / 1000), number % 1000)
+    }
+}
+
+/// `make faults` and `make soak` write new figures; then the README needs them too.
+#[test]
+fn the_measured_figures_are_those_of_the_fault_table() {
+    let (readme, table) = (text("README.md"), text("docs/faults.md"));
+    let before = |end: &str| {
+        let (start, _) = table.split_once(end).unwrap_or_else(|| panic!("docs/faults.md has no {end:?}"));
+        start.rsplit(' ').next().unwrap().parse::<u64>().unwrap()
+    };
+    let around = before(" calls answered before the signal, ") + before(" after, 0 failed");
+    for figure in [
+        format!("the slowest of all fault rows took {} ms", slowest_score(&table)),
+        format!("{} answers checked, 0 wrong", grouped(before(" calls, each answer checked"))),
+        format!("of {} calls around a SIGTERM, 0 failed", grouped(around)),
+    ] {
+        assert!(readme.contains(&figure), "README.md should say: {figure}");
+    }
+}
+
 #[test]
 fn commands_without_a_prompt_are_known_and_possible() {
     let readme = text("README.md");
