@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::{BackendError, Role};
 use crate::wall_clock;
 
-/// Writes count as accepted again when one was accepted and none was refused for this long: a full store that evicts, or a
+/// Writes count as accepted again when one is accepted this long after the last refusal: a full store that evicts, or a
 /// cluster of which one server is full, accepts some and refuses others.
 const CALM: Duration = Duration::from_secs(10);
 
