@@ -145,6 +145,11 @@ impl Admission {
         self.bodies.try_acquire_many(bytes).map_err(|_| self.reject(Shed::BodyMemory))
     }
 
+    /// The bytes of bodies that would still be admitted.
+    pub fn body_memory_left(&self) -> usize {
+        self.bodies.available_permits()
+    }
+
     /// The number of calls that were rejected for this reason.
     #[cfg(test)]
     pub(crate) fn rejected(&self, reason: Shed) -> u64 {

@@ -34,6 +34,7 @@ use crate::{
     http::{
         self, AcceptQueue, AdminPlan, CallPlan, Dispatchers, HttpMetrics, Lifecycle, PublicPlan,
         WaitingConnections,
+        status::{Reloads, Status, StatusSources},
         tls::{Tls, TlsError},
     },
     store::{Connector, ConnectorMetrics, Role, StoreHealth, StoreMetrics},
@@ -56,6 +57,7 @@ pub struct Application {
     registry: Registry,
     health: ActorsHealth,
     reloader: Reloader,
+    status: Arc<Status>,
     shutdown: ShutdownSettings,
 }
 
@@ -143,7 +145,12 @@ impl Application {
                 card.clone(),
                 admission.clone(),
             ),
-            cache: CacheStorePlan::from_settings(&settings.cache, cache, cache_health.clone(), lookups),
+            cache: CacheStorePlan::from_settings(
+                &settings.cache,
+                cache,
+                cache_health.clone(),
+                lookups.clone(),
+            ),
             persistent: PersistentStorePlan::from_settings(
                 &settings.store,
                 persistent,
@@ -159,14 +166,28 @@ impl Application {
         let admin = settings.admin.bind.map(|address| Bound::to("admin.bind", address)).transpose()?;
         let (address, admin_address) = (public.address, admin.as_ref().map(|bound| bound.address));
         let listener = public.listener.try_clone().map_err(|source| public.error(source))?;
-        let queues = [
-            Some(public.accept_queue("public")),
-            admin.as_ref().map(|bound| bound.accept_queue("operators")),
-        ];
-        let queues = queues.into_iter().flatten().collect::<Result<_, _>>()?;
+        let queue = public.accept_queue("public")?;
+        let of_admin = admin.as_ref().map(|bound| bound.accept_queue("operators")).transpose()?;
+        let queues = [Some(queue.clone()), of_admin].into_iter().flatten().collect();
         registry.register(Box::new(WaitingConnections::new(queues)?))?;
         let listens = [address].into_iter().chain(admin_address);
-        let reloader = Reloader::new(authenticator, card, admission, tls.clone(), listens);
+        let reloads = Reloads::default();
+        let roles = [cache_health, persistent_health];
+        let status = Status::new(StatusSources {
+            lifecycle: lifecycle.clone(),
+            roles: roles.clone(),
+            stores: stores.clone(),
+            health: health.clone(),
+            metrics: metrics.clone(),
+            queue,
+            admission: admission.clone(),
+            limits: settings.limits.clone(),
+            lookups,
+            card: card.clone(),
+            reloads: reloads.clone(),
+        });
+        let reloader = Reloader::new(authenticator, card, admission, tls.clone(), reloads, listens);
+        reloader.note_partners(settings);
         let dispatchers = Dispatchers::default();
         let known = dispatchers.clone();
         let on_tree = move |tree: &Tree| {
@@ -185,13 +206,14 @@ impl Application {
         let public = public.serve(|listener| http::serve_public(listener, plan, on_tree))?;
         let plan = AdminPlan {
             lifecycle: lifecycle.clone(),
-            roles: [cache_health, persistent_health],
+            roles,
             stores,
             health: health.clone(),
             liveness_patience: settings.admin.liveness_patience,
             registry: registry.clone(),
             call: admin_call,
             dispatchers,
+            status: status.clone(),
         };
         let admin =
             admin.map(|bound| bound.serve(|listener| http::serve_admin(listener, plan))).transpose()?;
@@ -207,6 +229,7 @@ impl Application {
             registry,
             health,
             reloader,
+            status,
             shutdown: settings.shutdown.clone(),
         })
     }

@@ -2,8 +2,9 @@
 //!
 //! # Layout
 //!
-//! - `serve`, `check_config`, `probe`, `token`, `call`, `interests`, `card`, `partners`, `demo`, `openapi`, `about`
+//! - `serve`, `check_config`, `probe`, `status`, `token`, `call`, `interests`, `card`, `partners`, `demo`, `openapi`, `about`
 //!   (completions and manual pages): the subcommands
+//! - `admin`: asks the operators' listener of the service on this host
 //! - `arguments`: the arguments of a call, from options or as JSON
 //! - `source`: the sources of the settings, which every subcommand accepts
 //! - `failure`: all errors, and the exit code of each
@@ -16,6 +17,7 @@
 //! - `systemd`: notifications to systemd
 
 mod about;
+mod admin;
 mod arguments;
 mod audit;
 mod call;
@@ -36,6 +38,7 @@ mod reload;
 mod serve;
 mod signals;
 mod source;
+mod status;
 mod systemd;
 mod token;
 
@@ -56,6 +59,7 @@ use self::{
     partners::PartnersCommand,
     probe::ProbeArgs,
     source::Source,
+    status::StatusArgs,
     token::TokenArgs,
 };
 
@@ -79,6 +83,8 @@ enum Command {
     CheckConfig(CheckConfigArgs),
     /// Ask the service on this host, at admin.bind, whether it is ready. Exits with 0 if it is and 1 if not.
     Probe(ProbeArgs),
+    /// Print the state of the service on this host, as its page at admin.bind shows it. Exits with 1 if it does not answer.
+    Status(StatusArgs),
     /// Print a token for a partner, or for the admin.
     Token(TokenArgs),
     /// Sign a call, or a file of calls, send it to a running service, and print the answers.
@@ -127,6 +133,7 @@ fn execute(command: Command, source: &Source) -> Result<(), Failure> {
         Command::Serve => serve::run(settings()?, source),
         Command::CheckConfig(args) => check_config::run(&args, &settings()?),
         Command::Probe(args) => probe::run(&args, &settings()?),
+        Command::Status(args) => status::run(&args, &settings()?),
         Command::Token(args) => token::run(&args, &settings()?),
         Command::Call(args) => call::run(*args, &settings()?),
         Command::Demo(args) => demo::run(&args),
@@ -177,6 +184,8 @@ mod tests {
     #[case::config_after("serve --config x.toml")]
     #[case::check("check-config --set a.b=c")]
     #[case::probe("probe --live")]
+    #[case::status("status")]
+    #[case::watched_as_json("status --watch --json")]
     #[case::partner("token --account A --login L")]
     #[case::no_account("token --login L")]
     #[case::admin("token --admin")]

@@ -19,7 +19,7 @@ pub use self::{
     api::CallPlan,
     lifecycle::{Lifecycle, Phase},
     metrics::HttpMetrics,
-    operators::{AdminPlan, Dispatchers, openapi},
+    operators::{AdminPlan, Dispatchers, openapi, status},
     server::{PublicPlan, serve_admin, serve_public},
     transport::{AcceptQueue, WaitingConnections, listen, raise_file_limit, refuse_new, tls},
 };

@@ -75,6 +75,11 @@ impl ActiveCard {
         &self.card
     }
 
+    /// The card that is compared with it.
+    pub fn shadow(&self) -> Option<&Card> {
+        self.shadow.as_ref().map(|shadow| &*shadow.card)
+    }
+
     /// Whether callers may ask for reasons.
     pub fn explains(&self) -> bool {
         self.explain

@@ -10,7 +10,7 @@ use crate::{
     admission::Admission,
     config::{Settings, is_reloaded},
     domain::Authenticator,
-    http::tls::Tls,
+    http::{status::Reloads, tls::Tls},
 };
 
 /// Changes these settings. Clones change the same service.
@@ -20,6 +20,8 @@ pub struct Reloader {
     card: CardSwitch,
     admission: Arc<Admission>,
     tls: Option<Tls>,
+    /// The outcome of the last reload, for the status page.
+    reloads: Reloads,
     /// The service's addresses, which a reload cannot change: new salts must be allowed for these, not for the new
     /// settings'.
     listens: Arc<[SocketAddr]>,
@@ -31,9 +33,10 @@ impl Reloader {
         card: CardSwitch,
         admission: Arc<Admission>,
         tls: Option<Tls>,
+        reloads: Reloads,
         listens: impl IntoIterator<Item = SocketAddr>,
     ) -> Self {
-        Self { authenticator, card, admission, tls, listens: listens.into_iter().collect() }
+        Self { authenticator, card, admission, tls, reloads, listens: listens.into_iter().collect() }
     }
 
     /// The certificate, if there is one.
@@ -66,7 +69,22 @@ impl Reloader {
         if let (Some(tls), Some(pair)) = (&self.tls, pair) {
             tls.replace(pair);
         }
+        self.note_partners(settings);
         Ok(())
+    }
+
+    /// Publishes the outcome of a reload: the keys that have changed, or `None` if all settings stay as they were.
+    pub fn ended(&self, changed: Option<&[&str]>) {
+        match changed {
+            Some(changed) => self.reloads.succeeded(changed.iter().copied()),
+            None => self.reloads.failed(),
+        }
+    }
+
+    /// Publishes the number of partners in effect.
+    pub(super) fn note_partners(&self, settings: &Settings) {
+        let partners = &settings.auth.partners;
+        self.reloads.set_partners(partners.partners.len(), &partners.digest);
     }
 }
 
@@ -95,7 +113,7 @@ mod tests {
     fn reloader(started: &Settings, listens: impl IntoIterator<Item = SocketAddr>) -> Reloader {
         let authenticator = Arc::new(ArcSwap::from_pointee(started.auth.authenticator().unwrap()));
         let admission = Admission::new(&started.limits, &Registry::new()).unwrap();
-        Reloader::new(authenticator, test_card(), admission, None, listens)
+        Reloader::new(authenticator, test_card(), admission, None, Reloads::default(), listens)
     }
 
     fn settings(assignments: &[&str]) -> Settings {

@@ -39,6 +39,8 @@ impl Application {
                 }
             });
         }
+        // Nobody can read the status without that listener.
+        let _reading = admin.is_some().then(|| AbortOnDrop(spawn_local(self.status.watch())));
         let _watching = self.reloader.tls().cloned().map(|tls| AbortOnDrop(spawn_local(tls.watch())));
         self.lifecycle.serving();
         let admin_address = self.admin_address.map(|address| address.to_string());

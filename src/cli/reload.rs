@@ -25,6 +25,7 @@ impl Reload<'_> {
                 tracing::error!(error, "the settings stay as they were");
             }
             audit::not_reloaded(errors.lines().count());
+            self.reloader.ended(None);
         }
     }
 
@@ -41,6 +42,7 @@ impl Reload<'_> {
         applied.retain(changes);
         let mut waiting = settings.differing(&self.started);
         waiting.retain(|key| !changes(key));
+        self.reloader.ended(Some(&applied));
         let applied = applied.join(" ");
         tracing::info!(changed = applied, "settings reloaded, salts and certificate included");
         audit::reloaded(&applied, &settings);

@@ -31,6 +31,22 @@ pub enum Phase {
     Closing,
 }
 
+// ===== impl Phase =====
+
+impl Phase {
+    /// The phase's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Serving => "serving",
+            Self::Draining => "draining",
+            Self::Closing => "closing",
+        }
+    }
+}
+
+// ===== impl Lifecycle =====
+
 impl Lifecycle {
     /// The service listens.
     pub fn serving(&self) {

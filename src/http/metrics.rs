@@ -1,5 +1,7 @@
 //! Metrics of the public listener.
 
+mod counts;
+
 use std::{sync::Arc, time::Duration};
 
 use prometheus::{
@@ -10,6 +12,8 @@ use crate::{
     domain::{Caller, FailureReason, Method, Partner, Refused},
     units::LATENCY_BUCKETS,
 };
+
+pub(super) use self::counts::{Buckets, MethodCounts};
 
 /// The label of a request without a valid method, so that clients cannot create labels.
 pub(super) const OTHER: &str = "other";

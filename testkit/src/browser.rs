@@ -80,6 +80,12 @@ impl Browser {
         self.command("/window/rect", json!({"width": width, "height": height})).await;
     }
 
+    /// Sets the size of the page, also to one that is too narrow for a window, as on a phone.
+    pub async fn screen(&self, width: u32, height: u32) {
+        let size = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
+        self.devtools("Emulation.setDeviceMetricsOverride", size).await;
+    }
+
     /// Runs `script` in each page that is opened from now on, before the page's own scripts.
     pub async fn run_first(&self, script: &str) {
         self.devtools("Page.addScriptToEvaluateOnNewDocument", json!({ "source": script })).await;

@@ -19,5 +19,6 @@ pub mod process;
 mod reload;
 mod serve;
 mod settings;
+mod status;
 mod systemd;
 mod traces;

@@ -17,6 +17,8 @@ mod pipelined;
 mod rates;
 mod reasons;
 mod slow;
+mod status;
+mod status_page;
 mod stop;
 mod tls;
 mod verbatim;

@@ -27,7 +27,7 @@ const CERTIFICATES: Variable = (
 );
 const ZONE: Variable =
     ("TZ", "The time zone of the admin's hour and of birthdays, if auth.timezone is local.");
-const NO_COLOR: Variable = ("NO_COLOR", "If it is set and not empty, the table has no colours.");
+const NO_COLOR: Variable = ("NO_COLOR", "If it is set and not empty, nothing is printed in colours.");
 const SYSTEMD: Variable =
     ("NOTIFY_SOCKET, WATCHDOG_USEC", "Set by systemd: readiness and life signs are reported to it.");
 
@@ -83,6 +83,7 @@ fn variables(path: &str) -> &'static [Variable] {
         Some("token" | "card") => &[SETTING, ZONE],
         Some("probe" | "partners") => &[SETTING],
         Some("demo") => &[NO_COLOR],
+        Some("status") => &[SETTING, NO_COLOR],
         // They read no settings.
         Some(_) | None => &[],
     }
@@ -108,6 +109,11 @@ fn examples(path: &str) -> &'static [Example] {
         "probe" => &[
             ("scoring-api probe", "Exit with 0 if the service on this host is ready."),
             ("scoring-api probe --live", "Exit with 0 if it lives, ready or not."),
+        ],
+        "status" => &[
+            ("scoring-api status", "Print the state of the service on this host."),
+            ("scoring-api status --watch", "Print it again each second, until Ctrl-C."),
+            ("scoring-api status --json > status.json", "Write it to a file for another program."),
         ],
         "token" => &[
             (

@@ -12,18 +12,15 @@ use std::{
     time::Duration,
 };
 
-use actix_web::{
-    HttpMessage, HttpRequest, HttpResponse,
-    http::header::{
-        CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
-    },
-    web,
-};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use utoipa_swagger_ui_vendored::SWAGGER_UI_VENDORED;
 use zip::{ZipArchive, result::ZipError};
 
-use super::AdminPlan;
+use super::{
+    AdminPlan,
+    files::{FRESH, HTML, JSON, KEPT, SCRIPT, STYLE, file},
+};
 use crate::{
     domain::{CallError, Outage},
     http::{
@@ -33,15 +30,6 @@ use crate::{
         request_id::RequestId,
     },
 };
-
-/// Only files of this listener may run, and nothing may be sent elsewhere. Swagger UI styles its elements inline.
-const ONLY_OURS: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
-    img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-
-/// For files that change with the program.
-const FRESH: &str = "no-store";
-/// For Swagger UI's own files: large, and rarely changed.
-const KEPT: &str = "private, max-age=3600";
 
 /// Swagger UI, unpacked at its first use.
 static SWAGGER_UI: LazyLock<Result<SwaggerUi, ZipError>> = LazyLock::new(SwaggerUi::unpack);
@@ -73,31 +61,31 @@ pub fn openapi() -> String {
 }
 
 pub(super) async fn document() -> HttpResponse {
-    file("application/json", FRESH, openapi())
+    file(JSON, FRESH, openapi())
 }
 
 pub(super) async fn page() -> HttpResponse {
-    file("text/html; charset=utf-8", FRESH, include_str!("docs/index.html"))
+    file(HTML, FRESH, include_str!("docs/index.html"))
 }
 
 pub(super) async fn start() -> HttpResponse {
-    file("text/javascript; charset=utf-8", FRESH, include_str!("docs/start.js"))
+    file(SCRIPT, FRESH, include_str!("docs/start.js"))
 }
 
 pub(super) async fn sign() -> HttpResponse {
-    file("text/javascript; charset=utf-8", FRESH, include_str!("docs/sign.js"))
+    file(SCRIPT, FRESH, include_str!("docs/sign.js"))
 }
 
 pub(super) async fn page_style() -> HttpResponse {
-    file("text/css; charset=utf-8", FRESH, include_str!("docs/page.css"))
+    file(STYLE, FRESH, include_str!("docs/page.css"))
 }
 
 pub(super) async fn script() -> HttpResponse {
-    swagger_ui("text/javascript; charset=utf-8", |ui| &ui.script)
+    swagger_ui(SCRIPT, |ui| &ui.script)
 }
 
 pub(super) async fn style() -> HttpResponse {
-    swagger_ui("text/css; charset=utf-8", |ui| &ui.style)
+    swagger_ui(STYLE, |ui| &ui.style)
 }
 
 /// Answers `POST /method` like the public listener, with the same checks and limits except the rate of each address.
@@ -130,16 +118,6 @@ fn swagger_ui(kind: &'static str, part: impl Fn(&SwaggerUi) -> &Bytes) -> HttpRe
             HttpResponse::InternalServerError().finish()
         }
     }
-}
-
-fn file(kind: &'static str, caching: &'static str, contents: impl Into<Bytes>) -> HttpResponse {
-    HttpResponse::Ok()
-        .insert_header((CONTENT_TYPE, kind))
-        .insert_header((CACHE_CONTROL, caching))
-        .insert_header((CONTENT_SECURITY_POLICY, ONLY_OURS))
-        .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .insert_header((REFERRER_POLICY, "no-referrer"))
-        .body(contents.into())
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use prometheus::{Registry, TextEncoder};
 use serde::Serialize;
 
-use super::Dispatchers;
+use super::{Dispatchers, status::Status};
 use crate::{
     actors::runtime::ActorsHealth,
     build_info::{REVISION, VERSION},
@@ -19,7 +19,7 @@ use crate::{
         api::CallPlan,
         lifecycle::{Lifecycle, Phase},
     },
-    store::{Access, Connector, SentinelReport, StoreHealth, Writes, WritesStatus},
+    store::{Access, Connector, HealthReport, SentinelReport, StoreHealth, Writes, WritesStatus},
     units::millis,
 };
 
@@ -42,6 +42,8 @@ pub struct AdminPlan {
     pub call: CallPlan,
     /// The dispatchers of these calls.
     pub dispatchers: Dispatchers,
+    /// The state of the service as people watch it.
+    pub status: Arc<Status>,
 }
 
 #[derive(Serialize)]
@@ -102,6 +104,7 @@ pub(super) async fn readyz(plan: web::Data<AdminPlan>) -> HttpResponse {
     for (role, store) in plan.roles.iter().zip(&plan.stores) {
         let state = role.report();
         degraded |= !state.up;
+        let note = note(store.as_ref(), &state);
         let part = StorePart {
             kind: store.kind(),
             address: role.address().to_owned(),
@@ -114,7 +117,7 @@ pub(super) async fn readyz(plan: web::Data<AdminPlan>) -> HttpResponse {
             last_outage_ms: state.last_outage.map(millis),
             writes: WritesPart::of(state.writes.clone()),
             access: state.access.map(Access::as_str),
-            note: store.sentinels().and_then(few).or_else(|| of_cluster(&state.down(), store.as_ref())),
+            note,
         };
         parts.insert(role.role().as_str(), Part::Store(Box::new(part)));
     }
@@ -156,13 +159,18 @@ impl WritesPart {
     }
 }
 
+/// A remark about servers beside the one that is used, in words.
+pub(super) fn note(store: &dyn Connector, report: &HealthReport) -> Option<String> {
+    store.sentinels().and_then(few).or_else(|| of_cluster(&report.down(), store))
+}
+
 /// In words, if most sentinels do not answer. It costs no call: the last primary stays in use.
 fn few(sentinels: SentinelReport) -> Option<String> {
     let SentinelReport { answering, silent, faults } = sentinels;
     (silent >= answering).then(|| format!("{answering} of {} sentinels answer: {faults}", answering + silent))
 }
 
-/// In words, which servers of a cluster do not serve, and how many slots have none.
+/// In words, which servers of a cluster do not serve, and the number of slots without a primary.
 fn of_cluster(down: &[&str], store: &dyn Connector) -> Option<String> {
     let map = store.cluster()?.last_view()?.map?;
     let count = map.primaries().len();

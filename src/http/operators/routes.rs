@@ -5,7 +5,7 @@ use actix_web::{
     web::{self, ServiceConfig},
 };
 
-use super::{docs, health};
+use super::{docs, health, status::page};
 use crate::http::api::routes::{CALLS, not_found, wrong_verb};
 
 /// Configures the operators' listener.
@@ -14,6 +14,11 @@ pub(in crate::http) fn configure(config: &mut ServiceConfig) {
         .service(get("/healthz", health::healthz))
         .service(get("/readyz", health::readyz))
         .service(get("/metrics", health::metrics))
+        .service(get("/", page::page))
+        .service(get("/status.json", page::json))
+        .service(get("/status/page.js", page::script))
+        .service(get("/status/page.css", page::style))
+        .service(get("/runbook", page::runbook))
         .service(get("/openapi.json", docs::document))
         .service(get("/docs", docs::page))
         .service(get("/docs/start.js", docs::start))

@@ -8,12 +8,13 @@ use serde_json::Value;
 use super::process::Sandbox;
 use crate::packaging::text;
 
-const SUBCOMMANDS: [&str; 12] = [
+const SUBCOMMANDS: [&str; 13] = [
     "demo",
     "partners",
     "serve",
     "check-config",
     "probe",
+    "status",
     "token",
     "call",
     "openapi",

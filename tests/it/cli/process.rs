@@ -129,6 +129,10 @@ impl Process {
         read(&self.out)
     }
 
+    pub fn err(&self) -> String {
+        read(&self.err)
+    }
+
     /// How many files and sockets the process has open.
     pub fn files(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.child.id())).map_or(0, Iterator::count)

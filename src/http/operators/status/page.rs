@@ -1,0 +1,48 @@
+//! The page at `/`, its files, `/status.json` and `/runbook`.
+
+use actix_web::{HttpResponse, web};
+
+use super::{html, runbook as book};
+use crate::http::operators::{
+    AdminPlan,
+    files::{FRESH, HTML, JSON, SCRIPT, STYLE, file},
+};
+
+pub(in super::super) async fn page(plan: web::Data<AdminPlan>) -> HttpResponse {
+    file(HTML, FRESH, html::page(&plan.status.report()))
+}
+
+pub(in super::super) async fn json(plan: web::Data<AdminPlan>) -> HttpResponse {
+    match plan.status.json() {
+        Ok(json) => file(JSON, FRESH, json),
+        Err(error) => {
+            tracing::error!(%error, "the status cannot be encoded");
+            HttpResponse::InternalServerError().finish()
+        }
+    }
+}
+
+pub(in super::super) async fn script() -> HttpResponse {
+    file(SCRIPT, FRESH, include_str!("page/page.js"))
+}
+
+pub(in super::super) async fn style() -> HttpResponse {
+    file(STYLE, FRESH, include_str!("page/page.css"))
+}
+
+pub(in super::super) async fn runbook() -> HttpResponse {
+    file(HTML, FRESH, book::page())
+}
+
+#[cfg(test)]
+mod tests {
+    /// The page is meant to be small: its script has no library.
+    #[test]
+    fn the_script_has_less_than_12_kib_and_never_makes_markup_of_data() {
+        let script = include_str!("page/page.js");
+        assert!(script.len() < 12 << 10, "{}", script.len());
+        for unsafe_way in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("] {
+            assert!(!script.contains(unsafe_way), "{unsafe_way}");
+        }
+    }
+}
