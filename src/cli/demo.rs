@@ -171,7 +171,8 @@ impl Demo {
                 Err(failure)
             }
         };
-        // As a load balancer: no further calls for a service that is not ready. Those that were made are all answered.
+        // As a load balancer does within the grace period: no further calls for a service that is not ready. Those that were made are
+        // all answered.
         let load = self.running.stop().await;
         let ended = self.service.ended().await.map_err(Disproved::Stop);
         let last_line = load.tally().last_line();
@@ -190,8 +191,7 @@ impl Demo {
             load.set_away(true);
         }
         load.tally().forget_streak();
-        let (begun, calls) = (Instant::now(), load.begun());
-        let least = phase.least(self.pace);
+        let (begun, least) = (Instant::now(), phase.least(self.pace));
         let before = Progress::now(&self.store, &readiness::ask(self.service.admin).await);
         self.store.switch_to(phase.mode);
 
@@ -205,7 +205,7 @@ impl Demo {
             let counts = load.take();
             seen.counts.add(&counts);
             row.add(&counts);
-            (seen.streak, seen.begun) = (load.tally().streak(), load.begun() - calls);
+            seen.streak = load.tally().streak();
             seen.readiness = readiness::ask(self.service.admin).await;
             seen.progress = Progress::now(&self.store, &seen.readiness).since(before);
 

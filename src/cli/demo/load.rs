@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -46,7 +46,6 @@ pub(super) struct Load {
     tally: Mutex<Tally>,
     /// Whether the persistent store is away, so that interests may be refused.
     is_away: AtomicBool,
-    begun: AtomicU64,
 }
 
 /// A load that runs until it is stopped.
@@ -79,16 +78,10 @@ impl Load {
             today: authenticator.today(wall_clock::now()),
             tally: Mutex::default(),
             is_away: AtomicBool::new(false),
-            begun: AtomicU64::new(0),
         });
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(load.clone().run(stopped));
         Ok(RunningLoad { load, stop, task })
-    }
-
-    /// The number of calls so far, answered or not.
-    pub(super) fn begun(&self) -> u64 {
-        self.begun.load(Relaxed)
     }
 
     /// Whether interests may be refused from now on.
@@ -117,7 +110,6 @@ impl Load {
                 _ = &mut stopped => break,
                 due = turns.tick() => due,
             };
-            self.begun.fetch_add(1, Relaxed);
             let call = number / 2;
             if number.is_multiple_of(2) {
                 calls.spawn(self.clone().score(call, due));

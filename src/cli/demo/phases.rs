@@ -20,6 +20,9 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// Right interests in a row that show a recovery. They come from both workers.
 const STREAK: u64 = 20;
 
+/// Right scores that show that a service which was told to stop still answers calls.
+const LAST_SCORES: u64 = 20;
+
 /// Restarts of the actor that show that it panics.
 const RESTARTS: u64 = 3;
 
@@ -60,7 +63,7 @@ pub(super) enum Goal {
     ActorRestarts,
     /// The cache's actor counts as failing, and both methods are answered.
     ActorFails,
-    /// The service is draining, and answers calls that were made after it was told to stop.
+    /// The service is draining, and still answers calls.
     Draining,
 }
 
@@ -70,8 +73,6 @@ pub(super) struct Seen {
     pub(super) counts: Counts,
     /// Right interests in a row, up to now.
     pub(super) streak: u64,
-    /// Calls that were made.
-    pub(super) begun: u64,
     pub(super) readiness: Readiness,
     pub(super) progress: Progress,
 }
@@ -136,7 +137,7 @@ impl Goal {
 
     /// Whether the goal is reached.
     pub(super) fn is_met(self, seen: &Seen) -> bool {
-        let Seen { counts, streak, begun, readiness, progress } = seen;
+        let Seen { counts, streak, readiness, progress } = seen;
         let both = counts.scores > 0 && *streak >= STREAK;
         let status = readiness.status.as_str();
         match self {
@@ -146,7 +147,7 @@ impl Goal {
             Self::WritesAccepted => both && progress.written > 0,
             Self::ActorRestarts => both && progress.restarts >= RESTARTS,
             Self::ActorFails => both && readiness.is_failing(CacheStoreActor::NAME),
-            Self::Draining => *begun > 0 && counts.scores > 0 && status == "draining",
+            Self::Draining => counts.scores >= LAST_SCORES && status == "draining",
         }
     }
 }
@@ -191,7 +192,9 @@ mod tests {
     #[case::no_write_refused(Goal::WritesRefused, seen("ready", 1, 0, 20), false)]
     #[case::no_restart(Goal::ActorRestarts, seen("ready", 1, 0, 20), false)]
     #[case::no_actor_fails(Goal::ActorFails, seen("degraded", 1, 0, 20), false)]
-    #[case::no_call_while_draining(Goal::Draining, seen("draining", 1, 0, 0), false)]
+    #[case::draining(Goal::Draining, seen("draining", 20, 0, 0), true)]
+    #[case::few_calls_while_draining(Goal::Draining, seen("draining", 19, 0, 0), false)]
+    #[case::never_draining(Goal::Draining, seen("ready", 20, 0, 0), false)]
     fn a_goal_is_met_by_what_is_seen(#[case] goal: Goal, #[case] seen: Seen, #[case] met: bool) {
         assert_eq!(goal.is_met(&seen), met);
     }

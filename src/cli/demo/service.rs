@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The settings of a demo. The user's own files and variables do not count, so that every run is the same.
-const SETTINGS: [&str; 6] = [
+const SETTINGS: [&str; 7] = [
     "http.bind=127.0.0.1:0",
     "http.workers=2",
     "admin.bind=127.0.0.1:0",
@@ -22,6 +22,8 @@ const SETTINGS: [&str; 6] = [
     // is found by `store.timeout` and `store.attempts`, so interests are refused as soon as with the usual deadline.
     "limits.max_in_flight=100000",
     "store.deadline=10s",
+    // The client may keep a connection that it has not used yet.
+    "http.head_timeout=10m",
 ];
 
 /// Maximum time to stop: more than the grace period and the drain together.
