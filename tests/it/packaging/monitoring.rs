@@ -246,6 +246,18 @@ fn every_alert_has_a_severity_a_text_and_a_runbook_section() {
     assert_eq!(sections.difference(&named).count(), 0, "sections without an alert: {sections:?}");
 }
 
+#[tokio::test]
+async fn every_alert_links_to_a_section_that_the_service_shows() {
+    let app = TestApp::spawn().await;
+    let answer = app.admin_request(Method::GET, "/runbook").send().await.unwrap();
+    let page = answer.text().await.unwrap();
+    for alert in alerts() {
+        let link = alert["annotations"]["runbook_url"].as_str().unwrap();
+        let (_, section) = link.split_once('#').unwrap();
+        assert!(page.contains(&format!("id=\"{section}\"")), "/runbook has no {section}");
+    }
+}
+
 /// promtool runs these tests; here it counts that no alert is without them.
 #[test]
 fn every_alert_is_tested_to_fire_and_not_to_fire() {
