@@ -2,8 +2,9 @@
 
 use actix_web::{
     HttpResponse,
-    http::header::{
-        CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    http::{
+        ConnectionType,
+        header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS},
     },
 };
 use bytes::Bytes;
@@ -31,4 +32,11 @@ pub(super) fn file(kind: &'static str, caching: &'static str, contents: impl Int
         .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .insert_header((REFERRER_POLICY, "no-referrer"))
         .body(contents.into())
+}
+
+/// The same for a page that many may watch: its connection is closed, because idle ones would take the places of probes.
+pub(super) fn watched(kind: &'static str, contents: impl Into<Bytes>) -> HttpResponse {
+    let mut response = file(kind, FRESH, contents);
+    response.head_mut().set_connection_type(ConnectionType::Close);
+    response
 }

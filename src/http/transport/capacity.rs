@@ -5,8 +5,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::stream::LINGERING;
 
-/// Maximum connections of the operators' listener: scrapers, probes, and 50 browsers with some connections each.
-pub(in crate::http) const OPERATORS: usize = 256;
+/// Maximum connections of the operators' listener: scrapers and probes. Pages that are watched do not keep theirs.
+pub(in crate::http) const OPERATORS: usize = 32;
 
 /// Files for everything else: standard streams, listening sockets, a certificate that is being read, the runtime.
 const OTHERS: usize = 48;
@@ -53,10 +53,10 @@ mod tests {
 
     #[rstest]
     #[case::usual(0, 2, 1_000_000, 10_000)]
-    #[case::usual_limit_of_files(0, 2, 1024, 624)]
+    #[case::usual_limit_of_files(0, 2, 1024, 848)]
     #[case::more_than_usual(50_000, 2, 1_000_000, 50_000)]
     #[case::fewer(100, 2, 1024, 100)]
-    #[case::more_than_there_are_files(5_000, 2, 1024, 624)]
+    #[case::more_than_there_are_files(5_000, 2, 1024, 848)]
     #[case::hardly_any_files(0, 2, 60, 0)]
     fn connections_leave_files_for_the_rest(
         #[case] wanted: usize,

@@ -235,7 +235,7 @@ async fn fifty_watchers_share_one_body_and_hold_up_no_probe() {
                         .unwrap();
                 moments.insert(report.service.now);
             }
-            // The connection stays open while the others ask.
+            // A client keeps connections that the service does not close.
             (client, moments)
         });
     }
@@ -249,7 +249,7 @@ async fn fifty_watchers_share_one_body_and_hold_up_no_probe() {
         begun.elapsed()
     );
     let open = app.metric(r#"scoring_http_connections{listener="operators"}"#).await;
-    assert!(open >= 50.0, "{open}");
+    assert!(open < 10.0, "{open} connections of watchers stay open, and probes may need their places");
     assert_eq!(app.admin("/healthz").await.status, 200);
 }
 

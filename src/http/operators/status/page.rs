@@ -5,16 +5,16 @@ use actix_web::{HttpResponse, web};
 use super::{html, runbook as book};
 use crate::http::operators::{
     AdminPlan,
-    files::{FRESH, HTML, JSON, SCRIPT, STYLE, file},
+    files::{HTML, JSON, SCRIPT, STYLE, watched},
 };
 
 pub(in super::super) async fn page(plan: web::Data<AdminPlan>) -> HttpResponse {
-    file(HTML, FRESH, html::page(&plan.status.report()))
+    watched(HTML, html::page(&plan.status.report()))
 }
 
 pub(in super::super) async fn json(plan: web::Data<AdminPlan>) -> HttpResponse {
     match plan.status.json() {
-        Ok(json) => file(JSON, FRESH, json),
+        Ok(json) => watched(JSON, json),
         Err(error) => {
             tracing::error!(%error, "the status cannot be encoded");
             HttpResponse::InternalServerError().finish()
@@ -23,15 +23,15 @@ pub(in super::super) async fn json(plan: web::Data<AdminPlan>) -> HttpResponse {
 }
 
 pub(in super::super) async fn script() -> HttpResponse {
-    file(SCRIPT, FRESH, include_str!("page/page.js"))
+    watched(SCRIPT, include_str!("page/page.js"))
 }
 
 pub(in super::super) async fn style() -> HttpResponse {
-    file(STYLE, FRESH, include_str!("page/page.css"))
+    watched(STYLE, include_str!("page/page.css"))
 }
 
 pub(in super::super) async fn runbook() -> HttpResponse {
-    file(HTML, FRESH, book::page())
+    watched(HTML, book::page())
 }
 
 #[cfg(test)]
