@@ -10,7 +10,7 @@ const WIDTH: f64 = 800.0;
 const HEIGHT: f64 = 500.0;
 /// The edges of all charts.
 const LEFT: f64 = 46.0;
-const RIGHT: f64 = 788.0;
+const RIGHT: f64 = 782.0;
 /// The first line of the phases' names, and the distance of lines.
 const NAMES: f64 = 56.0;
 const LINE: f64 = 14.0;
