@@ -30,10 +30,11 @@ pub const HOUR: u64 = 60 * MINUTE;
 /// See [`SECOND`].
 pub const DAY: u64 = 24 * HOUR;
 
-/// Buckets of every duration histogram, in seconds: from the fastest call to the longest wait.
-pub const LATENCY_BUCKETS: [f64; 17] = [
-    50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 250e-3, 500e-3, 1.0, 2.5,
-    5.0, 10.0,
+/// Buckets of every duration histogram, in seconds: from the fastest call to the longest wait. The promised times are among
+/// them, so that an answer just within its promise is not taken for one beyond it.
+pub const LATENCY_BUCKETS: [f64; 18] = [
+    50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 250e-3, 500e-3, 600e-3,
+    1.0, 2.5, 5.0, 10.0,
 ];
 
 /// The whole milliseconds of a duration.
@@ -175,6 +176,14 @@ mod tests {
     use serde::de::value::{Error as Refused, I64Deserializer, StrDeserializer};
 
     use super::*;
+
+    #[test]
+    fn the_promised_times_are_bounds_of_the_histograms() {
+        for promise in [0.1, 0.6] {
+            assert!(LATENCY_BUCKETS.contains(&promise), "{promise}");
+        }
+        assert!(LATENCY_BUCKETS.is_sorted());
+    }
 
     fn text(text: &str) -> StrDeserializer<'_, Refused> {
         text.into_deserializer()

@@ -174,7 +174,7 @@ impl StoreHealth {
         if state.is_up() {
             state.next_try = None;
         }
-        drop(state);
+        // Under the lock, because links of several threads change at the same moment: the last change is to be the last value.
         if is_gone && !(name.is_empty() && is_last) {
             self.metrics.forget(self.role, name);
         } else {

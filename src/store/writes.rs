@@ -98,9 +98,10 @@ impl WriteWatch {
         self.is_calm.store(true, Relaxed);
         let was_refused = state.writes.status == WritesStatus::Refused;
         state.enter(WritesStatus::Accepted, None);
+        // Under the lock, so that the last change is the last value.
+        self.refused.set(0);
         drop(state);
         if was_refused {
-            self.refused.set(0);
             tracing::info!(role = %self.role, address = self.address, "writes are accepted again");
         }
     }
@@ -116,9 +117,9 @@ impl WriteWatch {
         let cause = error.to_string();
         let is_news = state.writes.status != WritesStatus::Refused;
         state.enter(WritesStatus::Refused, Some(cause.clone()));
+        self.refused.set(1);
         drop(state);
         if is_news {
-            self.refused.set(1);
             let error = error.kind();
             tracing::warn!(role = %self.role, address = self.address, error, cause, "writes are refused");
         }

@@ -83,7 +83,10 @@ impl<A: Actor<Context = Context<A>> + Supervised> Supervisor<A> {
     fn schedule_restart(&mut self, reason: RestartReason, panic: Option<&(dyn Any + Send)>) {
         let restart = self.restarts.restarted(Instant::now().into_std(), &mut fastrand::Rng::new());
         self.health.failed(&self.instance, reason, panic, restart.delay);
-        self.instance.set_failing(restart.failing);
+        if restart.failing {
+            // Only some time without a failure ends it.
+            self.instance.set_failing(true);
+        }
         self.phase = ActorPhase::Waiting { until: Box::pin(sleep(restart.delay)) };
     }
 }

@@ -203,9 +203,13 @@ fn start() -> Test {
 }
 
 fn start_in(world: Rc<RefCell<World>>) -> Test {
+    start_by(world, RestartPolicy::default())
+}
+
+fn start_by(world: Rc<RefCell<World>>, policy: RestartPolicy) -> Test {
     let health = ActorsHealth::default().of("failing_actor");
     let actor = FailingActor { world: world.clone(), state: (0, 0), served: Vec::new() };
-    let address = supervise(actor, RestartPolicy::default(), &health).address;
+    let address = supervise(actor, policy, &health).address;
     Test { address, health, world }
 }
 

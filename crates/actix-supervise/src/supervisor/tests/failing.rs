@@ -99,3 +99,28 @@ fn an_actor_that_ends_while_failing_is_not_failing_for_ever() {
         assert!(!health.is_failing());
     });
 }
+
+/// It fails less often than the limit allows, and never runs for as long as it has to.
+#[test]
+fn an_actor_that_fails_now_and_then_stays_failing() {
+    paused(async {
+        let policy = RestartPolicy {
+            max_restarts: 1,
+            window: SECOND,
+            stable_after: 10 * SECOND,
+            ..RestartPolicy::default()
+        };
+        let test = start_by(World::shared(), policy);
+        let fails = async || drop(test.address.send(FallInHandler(Fall::Panic)).await);
+        fails().await;
+        fails().await;
+        assert!(test.health.is_failing());
+        for _ in 0..5 {
+            sleep(5 * SECOND).await;
+            fails().await;
+            assert!(test.health.is_failing());
+        }
+        sleep(11 * SECOND).await;
+        assert!(!test.health.is_failing());
+    });
+}
