@@ -39,7 +39,8 @@ pub(super) async fn keep_watchdog_calm(is_well: impl Fn() -> bool) {
 }
 
 async fn keep_calm(patience: Duration, is_well: impl Fn() -> bool, tell: impl Fn()) {
-    let mut ticks = interval((patience / 2).max(Duration::from_millis(1)));
+    // At least once a second, as the health of the actors asks for.
+    let mut ticks = interval((patience / 2).clamp(Duration::from_millis(1), Duration::from_secs(1)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;

@@ -18,6 +18,7 @@ use std::{
 };
 
 use crate::{
+    awake::AwakeClock,
     instance::Instance,
     report::{ActorReport, ActorTotals, RestartReason},
 };
@@ -28,6 +29,7 @@ pub struct ActorsHealth {
     // A std lock: it is only taken when actors start and when health is requested.
     actors: Arc<Mutex<Vec<Arc<ActorHealth>>>>,
     threads: Arc<Threads>,
+    clock: Arc<AwakeClock>,
 }
 
 /// The health of the actors of one name, over all threads.
@@ -37,6 +39,7 @@ pub struct ActorHealth {
     stops: AtomicU64,
     times_stuck: AtomicU64,
     threads: Arc<Threads>,
+    clock: Arc<AwakeClock>,
     /// Locked when an actor starts or ends and when health is requested.
     actors: Mutex<Actors>,
 }
@@ -70,7 +73,7 @@ impl ActorsHealth {
         if let Some(known) = actors.iter().find(|health| health.name == name) {
             return known.clone();
         }
-        let health = Arc::new(ActorHealth::new(name, self.threads.clone()));
+        let health = Arc::new(ActorHealth::new(name, self.threads.clone(), self.clock.clone()));
         actors.push(health.clone());
         health
     }
@@ -80,7 +83,9 @@ impl ActorsHealth {
         lock(&self.actors).clone()
     }
 
-    /// The longest time for which an actor's thread has been blocked. It is below half a second unless one is.
+    /// The longest time for which an actor's thread has been blocked. It is below half a second unless one is, and within a
+    /// second and a half after a pause of the whole process. Ask at least once a second: while all threads are blocked, no other
+    /// clock runs.
     pub fn longest_block(&self) -> Duration {
         self.all().iter().map(|health| health.longest_block()).max().unwrap_or_default()
     }
@@ -94,13 +99,14 @@ impl ActorsHealth {
 // ===== impl ActorHealth =====
 
 impl ActorHealth {
-    fn new(name: &'static str, threads: Arc<Threads>) -> Self {
+    fn new(name: &'static str, threads: Arc<Threads>, clock: Arc<AwakeClock>) -> Self {
         Self {
             name,
             panics: AtomicU64::new(0),
             stops: AtomicU64::new(0),
             times_stuck: AtomicU64::new(0),
             threads,
+            clock,
             actors: Mutex::default(),
         }
     }
@@ -165,7 +171,7 @@ impl ActorHealth {
 
     /// An actor starts on this thread. It counts until it [`ended`](Self::ended).
     pub(crate) fn started(&self) -> Arc<Instance> {
-        let actor = Arc::new(Instance::new(self.name, self.threads.enter()));
+        let actor = Arc::new(Instance::new(self.name, self.threads.enter(), self.clock.clone()));
         lock(&self.actors).running.push(actor.clone());
         actor
     }

@@ -16,6 +16,7 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
+    awake::AwakeClock,
     panics::take_place,
     report::{ActorReport, ActorState, ActorTotals, LastRestart, RestartReason},
 };
@@ -28,7 +29,8 @@ pub(crate) struct Instance {
     name: &'static str,
     worker: usize,
     began: Instant,
-    /// When its supervisor last ran, in milliseconds since it `began`.
+    clock: Arc<AwakeClock>,
+    /// When its supervisor last ran, in milliseconds of the `clock`.
     seen_ms: AtomicU64,
     stuck: AtomicBool,
     failing: AtomicBool,
@@ -55,12 +57,13 @@ pub(crate) struct Queued {
 
 impl Instance {
     /// An actor that starts now.
-    pub(crate) fn new(name: &'static str, worker: usize) -> Self {
+    pub(crate) fn new(name: &'static str, worker: usize, clock: Arc<AwakeClock>) -> Self {
         Self {
             name,
             worker,
             began: Instant::now(),
-            seen_ms: AtomicU64::new(0),
+            seen_ms: AtomicU64::new(millis(clock.now())),
+            clock,
             stuck: AtomicBool::new(false),
             failing: AtomicBool::new(false),
             restarting: AtomicBool::new(false),
@@ -115,7 +118,7 @@ impl Instance {
 
     /// Notes that the supervisor runs.
     pub(crate) fn seen(&self) {
-        self.seen_ms.store(millis(self.began.elapsed()), Relaxed);
+        self.seen_ms.store(millis(self.clock.now()), Relaxed);
     }
 
     /// Notes whether the actor reads its messages, as far as its supervisor knows.
@@ -127,10 +130,10 @@ impl Instance {
         self.stuck.load(Relaxed) || self.silent_for() > BLOCKED_AFTER
     }
 
-    /// The time since its supervisor ran.
+    /// The time since its supervisor ran, without pauses of the whole process.
     pub(crate) fn silent_for(&self) -> Duration {
         let seen = Duration::from_millis(self.seen_ms.load(Relaxed));
-        self.began.elapsed().saturating_sub(seen)
+        self.clock.now().saturating_sub(seen)
     }
 
     pub(crate) fn is_failing(&self) -> bool {

@@ -142,7 +142,7 @@ where
 
     /// The mailbox of an actor that no supervisor runs, as in a test. No report has its messages.
     pub fn unsupervised(actor: impl Into<Recipient<Sent<M, O>>>) -> Self {
-        Self::new(actor, Arc::new(Instance::new("", 0)))
+        Self::new(actor, Arc::new(Instance::new("", 0, Arc::default())))
     }
 
     /// Sends a message, and waits for its reply until `deadline`. The message is sent at once, before the first poll.

@@ -215,12 +215,27 @@ fn an_actor_on_a_blocked_thread_is_stuck_in_its_report() {
     paused(async {
         let (runtime, _worker) = start();
         sleep(SECOND).await;
-        // No task runs while the clock is advanced.
-        _ = advance(3 * SECOND).now_or_never();
+        // No task runs while the clock is advanced. Other threads read the health meanwhile.
+        for _ in 0..3 {
+            _ = advance(SECOND).now_or_never();
+            report(&runtime);
+        }
         assert_eq!(report(&runtime).state, ActorState::Stuck);
         assert!(runtime.health.longest_block() > 2 * SECOND);
         settle().await;
         assert!(runtime.health.longest_block() < SECOND / 2);
+    });
+}
+
+/// It was stopped, or its machine was moved: no thread could give a sign of life, and none is blocked.
+#[test]
+fn a_process_that_stood_still_has_no_stuck_actors() {
+    paused(async {
+        let (runtime, _worker) = start();
+        sleep(SECOND).await;
+        _ = advance(600 * SECOND).now_or_never();
+        assert_eq!(report(&runtime).state, ActorState::Running);
+        assert!(runtime.health.longest_block() < 2 * SECOND);
     });
 }
 

@@ -66,7 +66,7 @@ impl Silent {
     /// Mailboxes of an actor that is not supervised, and the number of messages that it took.
     fn start_alone() -> (Mailbox<Ping>, Mailbox<Panic>, Arc<AtomicUsize>) {
         let silent = Self::default();
-        let (taken, instance) = (silent.0.clone(), Arc::new(Instance::new(Self::NAME, 0)));
+        let (taken, instance) = (silent.0.clone(), Arc::new(Instance::new(Self::NAME, 0, Arc::default())));
         let address = silent.start();
         (Mailbox::new(address.clone(), instance.clone()), Mailbox::new(address, instance), taken)
     }
