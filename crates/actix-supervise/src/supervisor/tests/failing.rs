@@ -111,7 +111,7 @@ fn an_actor_that_fails_now_and_then_stays_failing() {
             ..RestartPolicy::default()
         };
         let test = start_by(World::shared(), policy);
-        let fails = async || drop(test.address.send(FallInHandler(Fall::Panic)).await);
+        let fails = async || _ = test.address.send(FallInHandler(Fall::Panic)).await;
         fails().await;
         fails().await;
         assert!(test.health.is_failing());
