@@ -107,9 +107,7 @@ impl Failure {
         ExitCode::from(self.exit_code())
     }
 
-    /// The reader of the output closed it, as in `…
-    ///
-    /// head`, which is not an error.
+    /// The reader of the output closed it, as `head` does, which is not an error.
     fn is_closed_pipe(&self) -> bool {
         matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }

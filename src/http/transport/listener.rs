@@ -57,17 +57,11 @@ pub async fn refuse_new(listener: &TcpListener) -> io::Result<()> {
 /// connect in the moment of closing are reset.
 fn drop_first_packets(listener: &TcpListener) -> bool {
     const FILTER: [SockFilter; 4] = [
-        // Load the byte of the TCP header that contains its flags (`BPF_LD
-        //
-        // BPF_B
-        //
-        // BPF_ABS`).
+        // Load the byte of the TCP header that contains its flags: `BPF_LD`, `BPF_B`, `BPF_ABS`.
         SockFilter::new(0x30, 0, 0, 13),
-        // Skip the next one unless SYN is set (`BPF_JMP | BPF_JSET | BPF_K`).
+        // Skip the next one unless SYN is set: `BPF_JMP`, `BPF_JSET`, `BPF_K`.
         SockFilter::new(0x45, 0, 1, 0x02),
-        // Drop the packet, or keep it (`BPF_RET
-        //
-        // BPF_K`).
+        // Drop the packet, or keep it: `BPF_RET`, `BPF_K`.
         SockFilter::new(0x06, 0, 0, 0),
         SockFilter::new(0x06, 0, 0, u32::MAX),
     ];
