@@ -6,7 +6,7 @@
 //!   (completions and manual pages): the subcommands
 //! - `admin`: asks the operators' listener of the service on this host
 //! - `arguments`: the arguments of a call, from options or as JSON
-//! - `source`: the sources of the settings, which every subcommand accepts
+//! - `source`: the sources of the settings, which every subcommand but `demo` accepts
 //! - `failure`: all errors, and the exit code of each
 //! - `signals`: SIGINT and SIGTERM, and the exit codes that a shell expects after them
 //! - `input`, `lines`: a file or standard input, line by line; `output`: standard output, which may be closed at any
@@ -147,9 +147,12 @@ fn execute(command: Command, source: &Source) -> Result<(), Failure> {
     }
 }
 
+/// The subcommand that reads no settings of the user.
+const DEMO: &str = "demo";
+
 /// The whole command line, with the arguments that every subcommand accepts.
 fn command_line() -> clap::Command {
-    Source::accepted_by_all(Cli::command())
+    Source::accepted_by_all(Cli::command()).mut_subcommand(DEMO, Source::hidden_in)
 }
 
 fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Cli, Source), clap::Error> {
@@ -157,6 +160,9 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Cli, Source),
     let matches = command.try_get_matches_from_mut(arguments)?;
     let source = Source::gather(&matches, &mut command)?;
     let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+    if matches!(cli.command, Some(Command::Demo(_))) {
+        source.must_be_absent(DEMO, &mut command)?;
+    }
     Ok((cli, source))
 }
 
@@ -242,6 +248,10 @@ mod tests {
     #[case::nothing_at_a_time("call --batch - --concurrency 0", ErrorKind::ValueValidation)]
     #[case::too_many_at_a_time("call --batch - --concurrency 4097", ErrorKind::ValueValidation)]
     #[case::token_in_sight("call --token abc online_score", ErrorKind::UnknownArgument)]
+    #[case::configured_demo("demo --config x.toml", ErrorKind::ArgumentConflict)]
+    #[case::configured_before_demo("--config x.toml demo --check", ErrorKind::ArgumentConflict)]
+    #[case::demo_with_a_setting("demo --check --set a.b=c", ErrorKind::ArgumentConflict)]
+    #[case::setting_before_demo("--set a.b=c demo", ErrorKind::ArgumentConflict)]
     #[case::recorded_nowhere("demo --record", ErrorKind::InvalidValue)]
     #[case::other_shell("completions dos", ErrorKind::InvalidValue)]
     #[case::no_ids("interests get", ErrorKind::MissingRequiredArgument)]
@@ -254,6 +264,14 @@ mod tests {
         let error = parsed(line).unwrap_err();
         assert_eq!(error.kind(), expected);
         assert_eq!(error.exit_code(), 2);
+    }
+
+    #[rstest]
+    #[case::serve("serve", true)]
+    #[case::demo("demo", false)]
+    fn help_shows_settings_only_where_they_count(#[case] subcommand: &str, #[case] shown: bool) {
+        let help = parsed(&format!("{subcommand} --help")).unwrap_err().to_string();
+        assert_eq!([help.contains("--set"), help.contains("--config")], [shown; 2], "{help}");
     }
 
     #[test]

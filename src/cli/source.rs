@@ -1,4 +1,4 @@
-//! The sources of the settings: `--config` and `--set`, before or after any subcommand.
+//! The sources of the settings: `--config` and `--set`, before or after any subcommand but `demo`.
 //!
 //! clap's own global arguments would keep only the values of the innermost level: of `--set a.b=1 token --set c.d=2`
 //! the first would be lost without an error. Here each level accepts them, and they add up.
@@ -28,6 +28,27 @@ impl Source {
     /// Lets `command` and all subcommands below it accept these arguments.
     pub(super) fn accepted_by_all(command: Command) -> Command {
         Self::augment_args(command).mut_subcommands(Self::accepted_by_all)
+    }
+
+    /// Leaves these arguments out of the help of `command`, which reads no settings.
+    pub(super) fn hidden_in(command: Command) -> Command {
+        command.mut_arg("config", |config| config.hide(true)).mut_arg("assignments", |set| set.hide(true))
+    }
+
+    /// For a subcommand that reads no settings.
+    ///
+    /// # Errors
+    ///
+    /// If an argument was given, since it would have no effect.
+    pub(super) fn must_be_absent(&self, subcommand: &str, command: &mut Command) -> Result<(), clap::Error> {
+        let given = match self {
+            Self { config: Some(_), .. } => "--config <FILE>",
+            Self { assignments, .. } if !assignments.is_empty() => "--set <KEY=VALUE>",
+            Self { .. } => return Ok(()),
+        };
+        let message =
+            format!("the argument '{given}' cannot be used with '{subcommand}', which reads no settings");
+        Err(command.error(ErrorKind::ArgumentConflict, message))
     }
 
     /// Collects the arguments of all levels, from left to right.

@@ -2,6 +2,7 @@
 
 use std::{fs, time::Duration};
 
+use rstest::rstest;
 use rustix::process::Signal;
 use testkit::eventually;
 
@@ -27,9 +28,8 @@ const PHASES: [&str; 11] = [
 #[tokio::test]
 async fn the_smoke_test_sees_every_phase_and_no_wrong_answer() {
     let sandbox = Sandbox::new();
+    let mut command = sandbox.command(&["demo", "--check", "--record", "demo.svg"]);
     // The user's own settings do not count.
-    let mut command =
-        sandbox.command(&["demo", "--check", "--record", "demo.svg", "--config", "is-not-read.toml"]);
     command.env("SCORING_HTTP__BIND", "192.0.2.1:80").env("SCORING_STORE__URL", "redis://192.0.2.1");
     let ended = sandbox.spawn(command).ended().await;
     let out = ended.succeeded();
@@ -61,5 +61,17 @@ async fn ctrl_c_ends_the_demo_at_once() {
 async fn a_picture_in_a_missing_folder_is_refused_at_once() {
     let ended = Sandbox::new().run(&["demo", "--record", "missing/demo.svg"]).await;
     assert!(ended.failed(1)[0].starts_with("missing/demo.svg: "), "{ended:?}");
+    assert_eq!(ended.out, "");
+}
+
+#[rstest]
+#[case::file(&["demo", "--check", "--config", "is-not-read.toml"], "--config <FILE>")]
+#[case::setting(&["--set", "http.bind=127.0.0.1:0", "demo"], "--set <KEY=VALUE>")]
+#[tokio::test]
+async fn settings_for_the_demo_are_wrong_usage(#[case] words: &[&str], #[case] argument: &str) {
+    let ended = Sandbox::new().run(words).await;
+    let expected =
+        format!("error: the argument '{argument}' cannot be used with 'demo', which reads no settings\n");
+    assert!(ended.code == Some(2) && ended.err.starts_with(&expected), "{ended:?}");
     assert_eq!(ended.out, "");
 }
