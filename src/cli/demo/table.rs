@@ -103,10 +103,13 @@ impl Table {
         self.print(&row.line(self.is_coloured))
     }
 
-    /// Prints lines at once.
+    /// Prints lines at once. A reader that has gone, as `head` does, does not end the run: its verdict and its picture come later.
     pub(super) fn print(&mut self, text: &str) -> io::Result<()> {
-        self.output.write_all(text.as_bytes())?;
-        self.output.flush()
+        let printed = self.output.write_all(text.as_bytes()).and_then(|()| self.output.flush());
+        match printed {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            printed => printed,
+        }
     }
 }
 

@@ -1,10 +1,16 @@
 //! The demo as users run it.
 
-use std::{fs, time::Duration};
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    process::Stdio,
+    time::Duration,
+};
 
 use rstest::rstest;
 use rustix::process::Signal;
 use testkit::eventually;
+use tokio::task::spawn_blocking;
 
 use super::process::Sandbox;
 
@@ -46,6 +52,21 @@ async fn the_smoke_test_sees_every_phase_and_no_wrong_answer() {
     assert!(last.ends_with(" calls, 0 wrong") && !last.starts_with("0 calls"), "{out}");
     let picture = fs::read_to_string(sandbox.path("demo.svg")).unwrap();
     assert!(picture.starts_with("<svg ") && picture.contains(last), "{picture}");
+}
+
+#[tokio::test]
+async fn a_reader_that_goes_does_not_end_the_run() {
+    let sandbox = Sandbox::new();
+    let mut command = sandbox.command(&["demo", "--check", "--record", "demo.svg"]);
+    let mut demo = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut first_line = String::new();
+    // As `head -1` does: the pipe is closed after a line.
+    BufReader::new(demo.stdout.take().unwrap()).read_line(&mut first_line).unwrap();
+    assert!(first_line.starts_with("The real service"), "{first_line:?}");
+    let ended = spawn_blocking(|| demo.wait_with_output().unwrap()).await.unwrap();
+    assert_eq!((ended.status.code(), String::from_utf8_lossy(&ended.stderr).as_ref()), (Some(0), ""));
+    let picture = fs::read_to_string(sandbox.path("demo.svg")).unwrap();
+    assert!(picture.starts_with("<svg ") && picture.contains(" calls, 0 wrong"), "{picture}");
 }
 
 #[tokio::test]
