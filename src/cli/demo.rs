@@ -7,7 +7,7 @@
 //! - `service`: the service, in this process
 //! - `load`: calls at a steady pace; `truth`: their questions and the right answers; `check`: the judgement of the answers
 //! - `readiness`: the service's readiness, asked over HTTP
-//! - `table`, `picture`: the measured numbers, for a terminal and for a page
+//! - `table`, `picture`: the measured numbers, for a terminal and for a page; `recording`: the file of the picture
 //!
 //! The faults come in by the store alone, which the demo hands to [`Application::assemble`](crate::app::Application::assemble)
 //! as tests do. A panic in a look-up of the cache is a panic of the cache's actor, because the actor makes the look-up while
@@ -18,6 +18,7 @@ mod load;
 mod phases;
 mod picture;
 mod readiness;
+mod recording;
 mod service;
 mod store;
 mod table;
@@ -25,11 +26,7 @@ mod table;
 mod tests;
 mod truth;
 
-use std::{
-    fs, io, panic,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{panic, path::PathBuf, time::Duration};
 
 use clap::Args;
 use tokio::{
@@ -43,6 +40,7 @@ use self::{
     check::Counts,
     load::{Load, RATE, RunningLoad},
     phases::{Goal, PATIENCE, Pace, Phase, Progress, SCRIPT, STOP, Seen},
+    recording::Recording,
     service::Service,
     store::{INJECTED, Mode, SwitchedStore},
     table::{Row, Table},
@@ -85,11 +83,8 @@ struct Demo {
 ///
 /// If an answer was wrong, or a phase did not reach its goal.
 pub(super) fn run(args: &DemoArgs) -> Result<(), Failure> {
-    if let Some(file) = &args.record {
-        // A minute later would be too late to report it.
-        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-        folder.map_or(Ok(()), |folder| fs::metadata(folder).map(drop)).map_err(unwritable(file))?;
-    }
+    // A minute later would be too late to report a place that cannot be written.
+    let recording = args.record.as_deref().map(Recording::open).transpose()?;
     report_other_panics();
     let pace = if args.check { Pace::Short } else { Pace::Full };
     let runtime = Builder::new_current_thread().enable_all().build().map_err(Failure::Start)?;
@@ -97,24 +92,22 @@ pub(super) fn run(args: &DemoArgs) -> Result<(), Failure> {
         let mut signals = Signals::listen().map_err(Failure::Start)?;
         let store = SwitchedStore::new(truth::memory());
         select! {
-            ended = play(store, pace, Table::on_stdout(), args) => ended,
+            ended = play(store, pace, Table::on_stdout(), recording) => ended,
             stop = signals.next() => Err(Failure::Stopped { stop, consequence: " before the demo was over" }),
         }
     })
 }
 
-async fn play(store: SwitchedStore, pace: Pace, table: Table, args: &DemoArgs) -> Result<(), Failure> {
+async fn play(
+    store: SwitchedStore,
+    pace: Pace,
+    table: Table,
+    recording: Option<Recording>,
+) -> Result<(), Failure> {
     let mut demo = Demo::start(store, pace, table).await?;
     let played = demo.play(&SCRIPT).await;
     let (rows, last_line) = demo.finish(played).await?;
-    if let Some(file) = &args.record {
-        fs::write(file, picture::svg(&rows, &last_line)).map_err(unwritable(file))?;
-    }
-    Ok(())
-}
-
-fn unwritable(file: &Path) -> impl FnOnce(io::Error) -> Failure {
-    move |source| Failure::Input { file: file.to_owned(), source }
+    recording.map_or(Ok(()), |recording| recording.write(&picture::svg(&rows, &last_line)))
 }
 
 /// Panics that the demo injects are a part of it, so only others are reported. The status page has the place of each.

@@ -70,18 +70,31 @@ async fn a_reader_that_goes_does_not_end_the_run() {
 }
 
 #[tokio::test]
-async fn ctrl_c_ends_the_demo_at_once() {
+async fn ctrl_c_ends_the_demo_at_once_and_leaves_an_older_picture_as_it_is() {
     let sandbox = Sandbox::new();
-    let demo = sandbox.start(&["demo"]);
-    eventually(STARTS_WITHIN, "the demo runs", async || demo.out().contains("Status page")).await;
-    demo.signal(Signal::INT);
-    assert_eq!(demo.ended().await.failed(130), ["ended by SIGINT before the demo was over"]);
+    sandbox.write("older.svg", "older");
+    for picture in ["older.svg", "new.svg"] {
+        let demo = sandbox.start(&["demo", "--record", picture]);
+        eventually(STARTS_WITHIN, "the demo runs", async || demo.out().contains("Status page")).await;
+        demo.signal(Signal::INT);
+        assert_eq!(demo.ended().await.failed(130), ["ended by SIGINT before the demo was over"]);
+    }
+    assert_eq!(fs::read_to_string(sandbox.path("older.svg")).unwrap(), "older");
+    assert!(!sandbox.path("new.svg").exists(), "an empty file is no picture");
 }
 
+#[rstest]
+#[case::in_a_missing_folder("missing/demo.svg")]
+#[case::that_is_a_folder("folder")]
+#[case::below_a_file("file/demo.svg")]
+#[case::where_no_file_can_be_made("/proc/demo.svg")]
 #[tokio::test]
-async fn a_picture_in_a_missing_folder_is_refused_at_once() {
-    let ended = Sandbox::new().run(&["demo", "--record", "missing/demo.svg"]).await;
-    assert!(ended.failed(1)[0].starts_with("missing/demo.svg: "), "{ended:?}");
+async fn a_picture_that_cannot_be_written_is_refused_at_once(#[case] picture: &str) {
+    let sandbox = Sandbox::new();
+    sandbox.write("file", "");
+    fs::create_dir(sandbox.path("folder")).unwrap();
+    let ended = sandbox.run(&["demo", "--record", picture]).await;
+    assert!(ended.failed(1)[0].starts_with(&format!("{picture}: ")), "{ended:?}");
     assert_eq!(ended.out, "");
 }
 
