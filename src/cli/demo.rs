@@ -196,7 +196,8 @@ impl Demo {
         for tick in 1u32.. {
             ticks.tick().await;
             let counts = load.take();
-            seen.counts.add(&counts);
+            seen.scores += counts.scores;
+            seen.away += counts.away;
             row.add(&counts);
             seen.streak = load.tally().streak();
             seen.readiness = readiness::ask(self.service.admin).await;

@@ -7,6 +7,7 @@ use super::readiness::Readiness;
 use crate::{
     client::{CallAnswer, ClientError, InterestsById},
     domain::{Method, Score},
+    http::status::count,
     units::written,
 };
 
@@ -153,7 +154,7 @@ impl Tally {
 
     /// The last line of a run.
     pub(super) fn last_line(&self) -> String {
-        format!("{} calls, {} wrong", grouped(self.calls), grouped(self.wrong))
+        format!("{} calls, {} wrong", count(self.calls), count(self.wrong))
     }
 
     /// Whether every answer was right.
@@ -183,19 +184,6 @@ impl Disproved {
     ) -> Self {
         Self::Phase { phase, expected, patience, status: readiness.status.clone() }
     }
-}
-
-/// `12,345`.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 #[cfg(test)]

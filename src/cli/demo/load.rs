@@ -40,7 +40,6 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The load, and the judgement of its answers.
 pub(super) struct Load {
-    clients: Vec<Client>,
     partner: Identity,
     today: NaiveDate,
     tally: Mutex<Tally>,
@@ -70,17 +69,17 @@ impl Load {
         let clients = (0..CLIENTS).map(|_| {
             let no_url = |_| Failure::Start(io::ErrorKind::InvalidInput.into());
             let url = format!("http://{address}").parse().map_err(no_url)?;
-            Client::new(url, authenticator.clone(), policy).map_err(failed)
+            Client::new(url, authenticator.clone(), policy).map(Arc::new).map_err(failed)
         });
+        let clients = clients.collect::<Result<_, Failure>>()?;
         let load = Arc::new(Self {
-            clients: clients.collect::<Result<_, Failure>>()?,
             partner: Identity::new("demo", "demo"),
             today: authenticator.today(wall_clock::now()),
             tally: Mutex::default(),
             is_away: AtomicBool::new(false),
         });
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(load.clone().run(stopped));
+        let task = tokio::spawn(load.clone().run(clients, stopped));
         Ok(RunningLoad { load, stop, task })
     }
 
@@ -101,10 +100,12 @@ impl Load {
 
     /// Makes calls until `stopped`, then waits for the last answers. A call that is late is made at once, and its time counts
     /// from the moment when it was due.
-    async fn run(self: Arc<Self>, mut stopped: oneshot::Receiver<()>) {
+    async fn run(self: Arc<Self>, clients: Vec<Arc<Client>>, mut stopped: oneshot::Receiver<()>) {
         let mut calls = JoinSet::new();
         let mut turns = interval(Duration::from_secs(1) / (2 * RATE));
-        for number in 0u32.. {
+        // A call of each method by each client in turn.
+        let clients = clients.iter().flat_map(|client| [client, client]).cycle();
+        for (number, client) in (0u32..).zip(clients) {
             let due = select! {
                 biased;
                 _ = &mut stopped => break,
@@ -112,9 +113,9 @@ impl Load {
             };
             let call = number / 2;
             if number.is_multiple_of(2) {
-                calls.spawn(self.clone().score(call, due));
+                calls.spawn(self.clone().score(client.clone(), call, due));
             } else {
-                calls.spawn(self.clone().interests(call, due));
+                calls.spawn(self.clone().interests(client.clone(), call, due));
             }
             while let Some(ended) = calls.try_join_next() {
                 self.count(ended);
@@ -125,43 +126,32 @@ impl Load {
         }
     }
 
-    async fn score(self: Arc<Self>, call: u32, due: Instant) -> Judged {
+    async fn score(self: Arc<Self>, client: Arc<Client>, call: u32, due: Instant) -> Judged {
         let person = truth::person(truth::asked(call));
-        let outcome = match self.client(call) {
-            Some(client) => client.send(&Call::online_score(self.partner.clone(), &person)).await,
-            None => return None,
-        };
+        let outcome = client.send(&Call::online_score(self.partner.clone(), &person)).await;
         let verdict = Verdict::of_score(truth::score(&person, self.today), &outcome);
-        Some((Method::OnlineScore, verdict, due.elapsed()))
+        (Method::OnlineScore, verdict, due.elapsed())
     }
 
-    async fn interests(self: Arc<Self>, call: u32, due: Instant) -> Judged {
+    async fn interests(self: Arc<Self>, client: Arc<Client>, call: u32, due: Instant) -> Judged {
         let ids = truth::clients(call);
         let was_away = self.is_away.load(Relaxed);
-        let outcome = match self.client(call) {
-            Some(client) => client.send(&Call::clients_interests(self.partner.clone(), &ids, None)).await,
-            None => return None,
-        };
+        let outcome = client.send(&Call::clients_interests(self.partner.clone(), &ids, None)).await;
         let is_away = was_away || self.is_away.load(Relaxed);
         let verdict = Verdict::of_interests(&truth::interests(&ids), &outcome, is_away);
-        Some((Method::ClientsInterests, verdict, due.elapsed()))
-    }
-
-    /// The client of a call: each in turn.
-    fn client(&self, call: u32) -> Option<&Client> {
-        self.clients.iter().cycle().nth(usize::try_from(call).ok()? % CLIENTS)
+        (Method::ClientsInterests, verdict, due.elapsed())
     }
 
     /// Counts a call that has ended. One that ended without a verdict is wrong.
     fn count(&self, ended: Result<Judged, JoinError>) {
-        let lost = || (Method::OnlineScore, Verdict::Wrong("no outcome".to_owned()), CALL_TIMEOUT);
-        let (method, verdict, took) = ended.ok().flatten().unwrap_or_else(lost);
+        let lost = |_| (Method::OnlineScore, Verdict::Wrong("no outcome".to_owned()), CALL_TIMEOUT);
+        let (method, verdict, took) = ended.unwrap_or_else(lost);
         self.tally().count(method, verdict, took);
     }
 }
 
-/// The verdict on a call, and the time that it took.
-type Judged = Option<(Method, Verdict, Duration)>;
+/// The method of a call, the verdict on it, and the time that it took.
+type Judged = (Method, Verdict, Duration);
 
 // ===== impl RunningLoad =====
 

@@ -5,7 +5,6 @@
 use std::time::Duration;
 
 use super::{
-    check::Counts,
     readiness::Readiness,
     store::{Mode, SwitchedStore},
 };
@@ -70,7 +69,10 @@ pub(super) enum Goal {
 /// The facts that a goal is judged by, since the beginning of the phase.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
-    pub(super) counts: Counts,
+    /// Right scores.
+    pub(super) scores: u64,
+    /// Interests that were refused while the store was away.
+    pub(super) away: u64,
     /// Right interests in a row, up to now.
     pub(super) streak: u64,
     pub(super) readiness: Readiness,
@@ -137,17 +139,17 @@ impl Goal {
 
     /// Whether the goal is reached.
     pub(super) fn is_met(self, seen: &Seen) -> bool {
-        let Seen { counts, streak, readiness, progress } = seen;
-        let both = counts.scores > 0 && *streak >= STREAK;
+        let Seen { scores, away, streak, readiness, progress } = seen;
+        let both = *scores > 0 && *streak >= STREAK;
         let status = readiness.status.as_str();
         match self {
             Self::Well => both && status == "ready",
-            Self::StoreAway => counts.scores > 0 && counts.away > 0 && status == "degraded",
+            Self::StoreAway => *scores > 0 && *away > 0 && status == "degraded",
             Self::WritesRefused => both && readiness.refuses_writes(Role::Cache.as_str()),
             Self::WritesAccepted => both && progress.written > 0,
             Self::ActorRestarts => both && progress.restarts >= RESTARTS,
             Self::ActorFails => both && readiness.is_failing(CacheStoreActor::NAME),
-            Self::Draining => counts.scores >= LAST_SCORES && status == "draining",
+            Self::Draining => *scores >= LAST_SCORES && status == "draining",
         }
     }
 }
@@ -176,9 +178,8 @@ mod tests {
     use super::*;
 
     fn seen(status: &str, scores: u64, away: u64, streak: u64) -> Seen {
-        let counts = Counts { scores, away, ..Counts::default() };
         let readiness = Readiness { status: status.to_owned(), ..Readiness::default() };
-        Seen { counts, streak, readiness, ..Seen::default() }
+        Seen { scores, away, streak, readiness, ..Seen::default() }
     }
 
     #[rstest]

@@ -5,6 +5,7 @@
 use std::fmt::Write;
 
 use super::table::Row;
+use crate::http::status::escaped;
 
 const WIDTH: f64 = 800.0;
 const HEIGHT: f64 = 500.0;
@@ -186,10 +187,6 @@ fn text(x: f64, y: f64, class: &str, words: &str) -> String {
 
 fn span(class: &str, words: &str) -> String {
     format!("<tspan class=\"{class}\">{}</tspan>", escaped(words))
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]

@@ -40,6 +40,8 @@ use self::{
 };
 use crate::{domain::FailureReason, wall_clock};
 
+pub(crate) use self::{html::escaped, notation::count};
+
 pub use self::{
     collect::StatusSources,
     history::POINTS,

@@ -89,12 +89,3 @@ fn p99_is_the_nearest_rank(#[case] scores: u32, #[case] millis: Option<u32>) {
     let latencies = (1..=scores).rev().map(|millis| MS * millis).collect();
     assert_eq!(Counts { latencies, ..Counts::default() }.p99(), millis.map(|millis| MS * millis));
 }
-
-#[rstest]
-#[case::small(7, "7")]
-#[case::hundreds(999, "999")]
-#[case::thousands(1_000, "1,000")]
-#[case::millions(12_345_678, "12,345,678")]
-fn thousands_are_grouped(#[case] number: u64, #[case] expected: &str) {
-    assert_eq!(grouped(number), expected);
-}

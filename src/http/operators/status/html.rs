@@ -29,7 +29,7 @@ pub(super) fn page(report: &StatusReport) -> String {
 }
 
 /// Replaces the characters that mean something in HTML, also within the quotes of an attribute.
-pub(super) fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         match character {

@@ -6,7 +6,7 @@ use super::model::Time;
 pub(super) const NOTHING: &str = "–";
 
 /// A whole number, with commas between thousands.
-pub(super) fn count(number: u64) -> String {
+pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (place, digit) in digits.chars().enumerate() {
