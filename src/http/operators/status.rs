@@ -7,7 +7,7 @@
 //! - `view`, `notation`: the report as tables of texts; `html`, `page`: the page; `runbook`: the operations manual as a page
 //!
 //! Calls pay nothing for it: readings are made on a thread that serves no calls, from counters that exist anyway. All
-//! watchers share one body, which is made at most twice a second.
+//! watchers share one page and one `/status.json`, each of which is made at most twice a second.
 
 mod changes;
 mod collect;
@@ -18,6 +18,7 @@ mod notation;
 pub(super) mod page;
 mod reloads;
 mod runbook;
+mod shared;
 #[cfg(test)]
 mod testing;
 mod view;
@@ -30,13 +31,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval};
 
 use self::{
     changes::Changes,
-    collect::Moment,
+    collect::{Moment, Reading},
     history::{Counters, History, RECENT},
-    words::{Facts, Slow, Unwell, verdict},
+    shared::Shared,
+    words::{Facts, Refused, Slow, Unwell, verdict},
 };
 use crate::{domain::FailureReason, wall_clock};
 
@@ -53,9 +55,6 @@ pub use self::{
 /// The time between two readings.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// All watchers get the same body for this long.
-const SHARED_FOR: Duration = Duration::from_millis(500);
-
 /// The reasons of answers of 500 and above.
 const ERRORS: [FailureReason; 7] = [
     FailureReason::StoreDown,
@@ -67,6 +66,19 @@ const ERRORS: [FailureReason; 7] = [
     FailureReason::Panic,
 ];
 
+/// The reasons of answers from 400 to 499.
+const REFUSALS: [FailureReason; 9] = [
+    FailureReason::Forbidden,
+    FailureReason::Invalid,
+    FailureReason::BadRequest,
+    FailureReason::Rate,
+    FailureReason::NotFound,
+    FailureReason::WrongVerb,
+    FailureReason::TooLarge,
+    FailureReason::TooSlow,
+    FailureReason::HeadTooLarge,
+];
+
 /// The state of the service. See the [module](self).
 #[derive(Debug)]
 pub struct Status {
@@ -74,7 +86,8 @@ pub struct Status {
     started: Time,
     // Std locks: they are held for moments, and never by a call.
     board: Mutex<Board>,
-    body: Mutex<Option<Body>>,
+    json: Shared,
+    page: Shared,
 }
 
 /// The results of all readings.
@@ -82,14 +95,6 @@ pub struct Status {
 struct Board {
     history: History,
     changes: Changes,
-    last: Option<Moment>,
-}
-
-/// A body, and when it was made.
-#[derive(Debug)]
-struct Body {
-    made: Instant,
-    json: Bytes,
 }
 
 // ===== impl Status =====
@@ -98,8 +103,9 @@ impl Status {
     /// The state of a service that starts now.
     pub fn new(sources: StatusSources) -> Arc<Self> {
         let started = wall_clock::now().into();
-        let board = Board { history: History::default(), changes: Changes::new(started), last: None };
-        Arc::new(Self { sources, started, board: Mutex::new(board), body: Mutex::default() })
+        let board = Board { history: History::default(), changes: Changes::new(started) };
+        let (json, page) = (Shared::default(), Shared::default());
+        Arc::new(Self { sources, started, board: Mutex::new(board), json, page })
     }
 
     /// Reads the state once a second, for ever.
@@ -112,21 +118,18 @@ impl Status {
         }
     }
 
-    /// The report as JSON, which all watchers share for half a second.
-    pub(super) fn json(&self) -> serde_json::Result<Bytes> {
-        let mut body = self.body.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(Body { made, json }) = &*body
-            && made.elapsed() < SHARED_FOR
-        {
-            return Ok(json.clone());
-        }
-        let json = Bytes::from(serde_json::to_vec(&self.report())?);
-        *body = Some(Body { made: Instant::now(), json: json.clone() });
-        Ok(json)
+    /// The report as JSON.
+    fn json(&self) -> serde_json::Result<Bytes> {
+        self.json.get(|| Ok(serde_json::to_vec(&self.report())?.into()))
+    }
+
+    /// The report as a page.
+    fn page(&self) -> serde_json::Result<Bytes> {
+        self.page.get(|| Ok(html::page(&self.report()).into()))
     }
 
     /// The state now, with the history up to the last reading.
-    pub(super) fn report(&self) -> StatusReport {
+    fn report(&self) -> StatusReport {
         let moment = self.sources.moment();
         let board = self.lock();
         let verdict = verdict(&facts(&moment, &board.history));
@@ -166,15 +169,10 @@ impl Status {
     }
 
     fn read(&self) {
-        let (moment, counters, actors) =
-            (self.sources.moment(), self.sources.counters(), self.sources.actor_counts());
+        let Reading { moment, counters, actors } = self.sources.reading();
         let mut board = self.lock();
-        let Board { history, changes, last } = &mut *board;
-        if let Some(last) = last {
-            changes.compare(last, &moment);
-        }
-        history.push(counters, actors);
-        *last = Some(moment);
+        board.changes.add(moment);
+        board.history.push(counters, actors);
     }
 
     fn lock(&self) -> MutexGuard<'_, Board> {
@@ -188,8 +186,11 @@ fn facts<'a>(moment: &'a Moment, history: &History) -> Facts<'a> {
     let recent = history.over(RECENT);
     let grown = |reason| recent.map_or(0, |recent| recent.growth(|counters| counters.with_reason(reason)));
     // The first of equally frequent ones.
-    let reason =
-        ERRORS.into_iter().rev().max_by_key(|reason| grown(*reason)).filter(|reason| grown(*reason) > 0);
+    let most_frequent = |reasons: &[FailureReason]| {
+        let most = reasons.iter().copied().rev().max_by_key(|reason| grown(*reason));
+        most.filter(|reason| grown(*reason) > 0)
+    };
+    let refused = recent.map_or(0, |recent| recent.growth(Counters::refused));
     let slow = history.methods().into_iter().find_map(|method| {
         let (p99_ms, promise_ms) = (method.p99_ms?, method.promise_ms?);
         (p99_ms > promise_ms as f64).then_some(Slow { method: method.method, p99_ms, promise_ms })
@@ -201,7 +202,8 @@ fn facts<'a>(moment: &'a Moment, history: &History) -> Facts<'a> {
         unwell: unwell(&moment.actors),
         calls: recent.map_or(0, |recent| recent.growth(Counters::calls)),
         errors: recent.map_or(0, |recent| recent.growth(Counters::errors)),
-        reason,
+        reason: most_frequent(&ERRORS),
+        refused: (refused > 0).then(|| Refused { calls: refused, reason: most_frequent(&REFUSALS) }),
         slow,
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use reqwest::Method;
 use rstest::rstest;
-use scoring_api::http::status::{Level, StatusReport, StoreState, WritesState};
+use scoring_api::http::status::{Level, StatusReport, StoreState, Verdict, WritesState};
 use serde_json::{Value, json};
 use testkit::{Fault, Load, Person, RespServer, TestApp, alone, call, eventually, http_client};
 
@@ -56,6 +56,20 @@ async fn a_service_that_is_well_says_so_with_its_calls() {
     assert_eq!(actors, ["dispatcher", "scoring", "interests", "cache_store", "persistent_store"]);
     assert!(report.resources.connections > 0 && report.resources.in_flight_limit > 0);
     assert!(report.changes.iter().any(|change| change.text.ends_with(" started")));
+}
+
+#[tokio::test]
+async fn a_service_that_refuses_most_calls_is_not_green() {
+    let app = TestApp::spawn().await;
+    app.online_score(&Person::full()).await;
+    for _ in 0..3 {
+        app.post("nonsense").await;
+    }
+    eventually(WITHIN, "the refusals are told", async || {
+        let Verdict { level, sentence, .. } = report(&app).await.verdict;
+        level == Level::Warn && sentence.ends_with("were refused: malformed head, encoding or JSON.")
+    })
+    .await;
 }
 
 #[tokio::test]

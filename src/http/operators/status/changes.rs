@@ -7,20 +7,23 @@ use std::collections::VecDeque;
 use super::{
     collect::Moment,
     model::{
-        ActorState, ActorStatus, Change, LastError, LastReload, LastRestart, ReloadOutcome, Severity,
-        ShardStatus, StoreState, StoreStatus, Time, WritesState,
+        ActorState, ActorStatus, Change, LastReload, LastRestart, ReloadOutcome, Severity, ShardStatus,
+        StoreState, StoreStatus, Time, WritesState,
     },
     view::shortened,
-    words::why,
+    words::{why, why_of},
 };
 use crate::http::lifecycle::Phase;
 
 /// The number of changes that are kept.
 const KEPT: usize = 100;
 
-/// The last changes, newest first.
+/// The last changes.
 #[derive(Debug)]
-pub(super) struct Changes(VecDeque<Change>);
+pub(super) struct Changes {
+    newest_first: VecDeque<Change>,
+    last: Option<Moment>,
+}
 
 /// The changes between two moments.
 struct Comparison {
@@ -34,22 +37,30 @@ impl Changes {
     /// The first change is the start.
     pub(super) fn new(started: Time) -> Self {
         let text = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"), " started").to_owned();
-        Self(VecDeque::from([Change { at: started, level: Severity::Info, text }]))
+        let first = Change { at: started, level: Severity::Info, text };
+        Self { newest_first: VecDeque::from([first]), last: None }
     }
 
-    /// Adds the changes from one moment to the next.
-    pub(super) fn compare(&mut self, before: &Moment, after: &Moment) {
+    /// Adds the changes from the last moment to this one. Before the first one no store was known, so that one that is
+    /// down by then is told.
+    pub(super) fn add(&mut self, moment: Moment) {
+        let last = self.last.take().unwrap_or_else(|| before_connections(&moment));
+        self.compare(&last, &moment);
+        self.last = Some(moment);
+    }
+
+    fn compare(&mut self, before: &Moment, after: &Moment) {
         let mut comparison = Comparison { at: after.at, found: Vec::new() };
         comparison.of_moments(before, after);
         for change in comparison.found {
-            self.0.push_front(change);
+            self.newest_first.push_front(change);
         }
-        self.0.truncate(KEPT);
+        self.newest_first.truncate(KEPT);
     }
 
     /// Newest first.
     pub(super) fn newest_first(&self) -> Vec<Change> {
-        self.0.iter().cloned().collect()
+        self.newest_first.iter().cloned().collect()
     }
 }
 
@@ -129,7 +140,7 @@ impl Comparison {
                 None => self.info(format!("{name} is a primary")),
                 Some(before) => {
                     let [was, is] = [before, shard].map(|shard| (shard.status, shard.since));
-                    self.of_state(&name, severity_of(role), was, is, cause_of(shard.last_error.as_ref()));
+                    self.of_state(&name, severity_of(role), was, is, why_of(shard.last_error.as_ref()));
                 }
             }
         }
@@ -215,8 +226,18 @@ fn severity_of(role: &str) -> Severity {
     if role == "cache" { Severity::Warn } else { Severity::Error }
 }
 
-fn cause_of(error: Option<&LastError>) -> &str {
-    error.map_or("no connection yet", |error| &error.cause)
+/// The same moment with stores to which nothing has connected yet.
+fn before_connections(moment: &Moment) -> Moment {
+    let mut before = moment.clone();
+    for store in &mut before.stores {
+        store.status = StoreState::Starting;
+        store.writes.status = WritesState::Unknown;
+        store.note = None;
+        for shard in &mut store.shards {
+            shard.status = StoreState::Starting;
+        }
+    }
+    before
 }
 
 fn of_restart(restart: &LastRestart) -> (Severity, String) {

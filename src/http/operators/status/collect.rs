@@ -74,11 +74,30 @@ pub(super) struct Moment {
     pub(super) last_reload: Option<LastReload>,
 }
 
+/// Everything that is read once a second.
+#[derive(Debug)]
+pub(super) struct Reading {
+    pub(super) moment: Moment,
+    pub(super) counters: Counters,
+    pub(super) actors: Vec<ActorCounts>,
+}
+
 // ===== impl StatusSources =====
 
 impl StatusSources {
+    /// The state and all counters now.
+    pub(super) fn reading(&self) -> Reading {
+        let report = self.health.report();
+        let actors = counts(&report);
+        Reading { moment: self.moment_with(report), counters: self.counters(), actors }
+    }
+
     /// The state now.
     pub(super) fn moment(&self) -> Moment {
+        self.moment_with(self.health.report())
+    }
+
+    fn moment_with(&self, actors: Vec<ActorReport>) -> Moment {
         let [cache, persistent] = &self.roles;
         let [cache_store, persistent_store] = &self.stores;
         let card = self.card.load();
@@ -87,7 +106,7 @@ impl StatusSources {
             at: wall_clock::now().into(),
             phase: self.lifecycle.phase(),
             stores: [of_store(cache, cache_store.as_ref()), of_store(persistent, persistent_store.as_ref())],
-            actors: by_worker(self.health.report()),
+            actors: by_worker(actors),
             resources: self.resources(),
             card: CardStatus {
                 version: card.card().version().to_owned(),
@@ -99,8 +118,7 @@ impl StatusSources {
         }
     }
 
-    /// The counters now.
-    pub(super) fn counters(&self) -> Counters {
+    fn counters(&self) -> Counters {
         let lookups = [Lookup::NearHit, Lookup::Hit, Lookup::Miss, Lookup::Degraded];
         Counters {
             taken: Instant::now(),
@@ -108,16 +126,6 @@ impl StatusSources {
             failures: self.metrics.failures(),
             lookups: lookups.map(|lookup| self.lookups.counted(lookup)),
         }
-    }
-
-    /// The counters of the actors now.
-    pub(super) fn actor_counts(&self) -> Vec<ActorCounts> {
-        let counts = self.health.report().into_iter().map(|actor| ActorCounts {
-            actor: (actor.worker, actor.name.into()),
-            handled: actor.handled,
-            waited: actor.waited,
-        });
-        counts.collect()
     }
 
     fn resources(&self) -> Resources {
@@ -202,6 +210,15 @@ fn last_error(error: &store::LastError, address: &str) -> LastError {
     let store::LastError { kind, cause, at } = error;
     let rest = cause.strip_prefix(address).and_then(|rest| rest.strip_prefix(": "));
     LastError { kind: (*kind).into(), cause: rest.unwrap_or(cause).to_owned(), at: (*at).into() }
+}
+
+fn counts(reports: &[ActorReport]) -> Vec<ActorCounts> {
+    let counts = reports.iter().map(|actor| ActorCounts {
+        actor: (actor.worker, actor.name.into()),
+        handled: actor.handled,
+        waited: actor.waited,
+    });
+    counts.collect()
 }
 
 /// The actors of each worker, in the order of their names in the tree.

@@ -216,6 +216,11 @@ impl Counters {
         self.with_code(|code| code >= 500)
     }
 
+    /// Answers from 400 to 499.
+    pub(super) fn refused(&self) -> u64 {
+        self.with_code(|code| (400..500).contains(&code))
+    }
+
     /// Answers with this reason.
     pub(super) fn with_reason(&self, reason: FailureReason) -> u64 {
         let mut counts = FailureReason::ALL.iter().zip(&self.failures);

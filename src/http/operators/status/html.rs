@@ -204,6 +204,19 @@ mod tests {
     }
 
     #[test]
+    fn charts_tell_that_there_were_no_calls_and_that_most_were_refused() {
+        let mut report = report();
+        let page_of_none = page(&report);
+        assert!(page_of_none.contains("<small>5 min: no calls; promised: 100 ms</small>"), "{page_of_none}");
+        let refused = "<figure class=\"warn\"><figcaption>Not 200, a second</figcaption>";
+        assert!(!page_of_none.contains(refused), "{page_of_none}");
+        report.calls.history.score_p99_ms = vec![Some(3.4)];
+        report.calls.methods[0].codes.insert("403".into(), 12.4);
+        let page = page(&report);
+        assert!(page.contains("5 min: up to 3.4 ms; promised: 100 ms") && page.contains(refused), "{page}");
+    }
+
+    #[test]
     fn a_sparkline_ends_at_the_right_and_has_gaps() {
         let points = [Some(1.0), None, None, Some(2.0), Some(3.0)];
         let expected = vec![vec![(295, 1.0), (296, 1.0)], vec![(298, 2.0), (299, 3.0)]];

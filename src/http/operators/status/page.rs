@@ -1,25 +1,20 @@
 //! The page at `/`, its files, `/status.json` and `/runbook`.
 
 use actix_web::{HttpResponse, web};
+use bytes::Bytes;
 
-use super::{html, runbook as book};
+use super::runbook as book;
 use crate::http::operators::{
     AdminPlan,
     files::{HTML, JSON, SCRIPT, STYLE, watched},
 };
 
 pub(in super::super) async fn page(plan: web::Data<AdminPlan>) -> HttpResponse {
-    watched(HTML, html::page(&plan.status.report()))
+    answer(HTML, plan.status.page())
 }
 
 pub(in super::super) async fn json(plan: web::Data<AdminPlan>) -> HttpResponse {
-    match plan.status.json() {
-        Ok(json) => watched(JSON, json),
-        Err(error) => {
-            tracing::error!(%error, "the status cannot be encoded");
-            HttpResponse::InternalServerError().finish()
-        }
-    }
+    answer(JSON, plan.status.json())
 }
 
 pub(in super::super) async fn script() -> HttpResponse {
@@ -32,6 +27,16 @@ pub(in super::super) async fn style() -> HttpResponse {
 
 pub(in super::super) async fn runbook() -> HttpResponse {
     watched(HTML, book::page())
+}
+
+fn answer(kind: &'static str, body: serde_json::Result<Bytes>) -> HttpResponse {
+    match body {
+        Ok(body) => watched(kind, body),
+        Err(error) => {
+            tracing::error!(%error, "the status cannot be encoded");
+            HttpResponse::InternalServerError().finish()
+        }
+    }
 }
 
 #[cfg(test)]

@@ -109,10 +109,10 @@ fn section(id: &'static str, title: &'static str, table: Table) -> Section {
 fn of_calls(report: &StatusReport) -> Section {
     let calls = &report.calls;
     let answers = || calls.methods.iter().flat_map(|method| &method.codes);
-    let all = answers().map(|(_, number)| number).sum();
-    let failed = answers().filter(|(code, _)| *code != "200").map(|(_, number)| number).sum();
+    let all: f64 = answers().map(|(_, number)| number).sum();
+    let failed: f64 = answers().filter(|(code, _)| *code != "200").map(|(_, number)| number).sum();
     let has_errors = answers().any(|(code, number)| code.starts_with('5') && *number > 0.0);
-    let level = if has_errors { Level::Warn } else { Level::Ok };
+    let level = if has_errors || failed * 2.0 > all { Level::Warn } else { Level::Ok };
     let plain = |points: &[f64]| points.iter().copied().map(Some).collect();
     let mut charts = vec![
         chart("Answers a second", rate(all), Level::Ok, plain(&calls.history.calls), None),
@@ -350,7 +350,8 @@ fn table(head: &'static [&'static str], rows: Vec<Row>, empty: &'static str) -> 
 fn chart(title: &str, value: String, level: Level, points: Vec<Option<f64>>, limit: Option<f64>) -> Chart {
     let highest = points.iter().flatten().copied().fold(0.0, f64::max);
     let highest = match limit {
-        Some(limit) => format!("5 min: up to {}; promised: {}", ms(highest), ms(limit)),
+        Some(limit) if highest > 0.0 => format!("5 min: up to {}; promised: {}", ms(highest), ms(limit)),
+        Some(limit) => format!("5 min: no calls; promised: {}", ms(limit)),
         None => format!("5 min: up to {}", rate(highest)),
     };
     Chart { title: title.to_owned(), value, level, points, limit, highest }

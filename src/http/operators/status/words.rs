@@ -2,7 +2,7 @@
 //!
 //! A pure function: the first row of its table that holds decides, so an outage is told before its consequences.
 
-use super::model::{ActorState, Level, StoreState, StoreStatus, Text, Verdict, WritesState};
+use super::model::{ActorState, LastError, Level, StoreState, StoreStatus, Text, Verdict, WritesState};
 use crate::{domain::FailureReason, http::lifecycle::Phase};
 
 /// The facts that the sentence is about.
@@ -22,6 +22,8 @@ pub(super) struct Facts<'a> {
     pub(super) errors: u64,
     /// The most frequent reason of these.
     pub(super) reason: Option<FailureReason>,
+    /// Those that are from 400 to 499.
+    pub(super) refused: Option<Refused>,
     /// A method that was slower than promised in the last ten seconds.
     pub(super) slow: Option<Slow>,
 }
@@ -39,6 +41,15 @@ pub(super) struct Unwell {
     pub(super) of: usize,
 }
 
+/// Calls that were refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Refused {
+    /// Their number.
+    pub(super) calls: u64,
+    /// Their most frequent reason.
+    pub(super) reason: Option<FailureReason>,
+}
+
 /// A method that is slower than promised.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Slow {
@@ -52,8 +63,17 @@ pub(super) struct Slow {
 
 /// The sentence about these facts.
 pub(super) fn verdict(facts: &Facts<'_>) -> Verdict {
-    let rows =
-        [of_phase, of_actors, of_persistent_store, of_errors, of_cache, of_writes, of_latency, of_notes];
+    let rows = [
+        of_phase,
+        of_actors,
+        of_persistent_store,
+        of_errors,
+        of_refusals,
+        of_cache,
+        of_writes,
+        of_latency,
+        of_notes,
+    ];
     rows.iter().find_map(|row| row(facts)).unwrap_or_else(|| all_is_well(facts))
 }
 
@@ -81,7 +101,12 @@ pub(super) fn of_reason(reason: FailureReason) -> &'static str {
 
 /// Why a store is down, in words.
 pub(super) fn why(store: &StoreStatus) -> &str {
-    store.last_error.as_ref().map_or("no connection yet", |error| &error.cause)
+    why_of(store.last_error.as_ref())
+}
+
+/// The same for any error.
+pub(super) fn why_of(error: Option<&LastError>) -> &str {
+    error.map_or("no connection yet", |error| &error.cause)
 }
 
 fn of_phase(facts: &Facts<'_>) -> Option<Verdict> {
@@ -89,7 +114,7 @@ fn of_phase(facts: &Facts<'_>) -> Option<Verdict> {
         Phase::Serving => return None,
         Phase::Starting => ("The service starts. It answers no calls yet.", None),
         Phase::Draining => (
-            "The service is stopping. It still answers every call, and is not ready, so that load balancers send no more.",
+            "The service is stopping. It still accepts calls, and is not ready, so that load balancers send no more.",
             Some("/runbook#roll-drain-and-stop"),
         ),
         Phase::Closing => (
@@ -97,7 +122,15 @@ fn of_phase(facts: &Facts<'_>) -> Option<Verdict> {
             Some("/runbook#roll-drain-and-stop"),
         ),
     };
-    Some(Verdict { level: Level::Warn, sentence: sentence.to_owned(), link: link.map(Text::from) })
+    let link = link.map(Text::from);
+    // A service that starts has no connections yet.
+    let outage = of_persistent_store(facts).filter(|_| facts.phase != Phase::Starting);
+    Some(match outage {
+        Some(Verdict { level, sentence: outage, .. }) => {
+            Verdict { level, sentence: format!("{sentence} {outage}"), link }
+        }
+        None => Verdict { level: Level::Warn, sentence: sentence.to_owned(), link },
+    })
 }
 
 fn of_actors(facts: &Facts<'_>) -> Option<Verdict> {
@@ -105,6 +138,7 @@ fn of_actors(facts: &Facts<'_>) -> Option<Verdict> {
     let (level, effect) = match &**actor {
         "scoring" => (Level::Bad, "online_score is not answered with a score"),
         "interests" | "persistent_store" => (Level::Bad, "clients_interests is not answered with interests"),
+        "cache_store" if workers < of => (Level::Warn, "Scores are right, and a part of them is computed"),
         "cache_store" => (Level::Warn, "Scores are right, and each is computed"),
         _ => (Level::Bad, "Calls are answered 500 or 503"),
     };
@@ -179,6 +213,21 @@ fn of_errors(facts: &Facts<'_>) -> Option<Verdict> {
     )
 }
 
+/// Most calls are refused: the callers are at fault, or the settings are.
+fn of_refusals(facts: &Facts<'_>) -> Option<Verdict> {
+    let refused = facts.refused.filter(|refused| refused.calls.saturating_mul(2) > facts.calls)?;
+    let link = match refused.reason {
+        Some(FailureReason::Forbidden | FailureReason::Rate) => "/runbook#scoringrefusalsjump",
+        Some(_) | None => "/runbook#read-the-log",
+    };
+    verdict_of(Level::Warn, of_refused(refused, facts.calls), link)
+}
+
+fn of_refused(refused: Refused, calls: u64) -> String {
+    let why = refused.reason.map_or("see the log", of_reason);
+    format!("{} of {calls} calls of the last 10 s were refused: {why}.", refused.calls)
+}
+
 fn of_cache(facts: &Facts<'_>) -> Option<Verdict> {
     let cache = facts.cache;
     let down: Vec<_> = cache.shards.iter().filter(|shard| shard.status == StoreState::Down).collect();
@@ -229,6 +278,10 @@ fn of_notes(facts: &Facts<'_>) -> Option<Verdict> {
 }
 
 fn all_is_well(facts: &Facts<'_>) -> Verdict {
+    if let Some(refused) = facts.refused {
+        let sentence = format!("All is well here. {}", of_refused(refused, facts.calls));
+        return Verdict { level: Level::Ok, sentence, link: None };
+    }
     let sentence = match facts.calls {
         0 => "Callers notice nothing. There were no calls in the last 10 s.".to_owned(),
         1 => "Callers notice nothing. The only call of the last 10 s was answered in time.".to_owned(),

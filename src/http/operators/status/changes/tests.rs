@@ -188,6 +188,28 @@ fn phases_reloads_cards_and_notes_are_told() {
 }
 
 #[test]
+fn a_store_that_is_down_at_the_first_reading_is_told() {
+    let mut first = moment();
+    let [cache, persistent] = &mut first.stores;
+    *cache = StoreStatus { shards: vec![shard("a:1", StoreState::Down)], ..store("cache") };
+    cache.writes.status = WritesState::Refused;
+    *persistent = down(store("persistent"), "connection refused");
+    persistent.note = Some("1 of 3 sentinels answer".to_owned());
+    let mut changes = Changes::new(first.at);
+    changes.add(first.clone());
+    let told: Vec<_> = changes.newest_first().into_iter().rev().skip(1).map(|change| change.text).collect();
+    let expected = [
+        "cache: a:1 is down: no connection yet",
+        "cache: 127.0.0.1:6379 refuses writes: the log has the cause",
+        "persistent: 127.0.0.1:6379 is down: connection refused",
+        "persistent: 1 of 3 sentinels answer",
+    ];
+    assert_eq!(told, expected);
+    changes.add(first);
+    assert_eq!(changes.newest_first().len(), 1 + expected.len(), "only once");
+}
+
+#[test]
 fn a_hundred_changes_are_kept_newest_first() {
     let (up, mut changes) = (moment(), Changes::new(moment().at));
     let mut refused = up.clone();

@@ -35,10 +35,8 @@ const some = (texts, empty) => texts.filter(([number]) => number > 0).map(([, te
 
 // ----- Elements
 
-const SVG = ["svg", "line", "polyline"];
-
 function el(tag, attributes, ...children) {
-  const made = SVG.includes(tag) ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
+  const made = document.createElementNS(`http://www.w3.org/${/svg|line/.test(tag) ? "2000/svg" : "1999/xhtml"}`, tag);
   Object.entries(attributes).forEach(([name, value]) => made.setAttribute(name, value));
   made.append(...children);
   return made;
@@ -87,7 +85,7 @@ function chart(title, value, level, points, limit) {
   const curves = lines(points).map((run) => el("polyline", { points: run.map(([x, number]) => `${x},${y(number)} `).join("") }));
   return el("figure", { class: level }, el("figcaption", {}, title), el("b", {}, value),
     el("svg", { viewBox: `0 0 ${POINTS} ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true" }, ...promise, ...curves),
-    el("small", {}, `5 min: up to ${limit ? `${ms(highest)}; promised: ${ms(limit)}` : rate(highest)}`));
+    el("small", {}, `5 min: ${limit && !highest ? "no calls" : `up to ${(limit ? ms : rate)(highest)}`}${limit ? `; promised: ${ms(limit)}` : ""}`));
 }
 
 const section = (id, title, ...parts) => el("section", { id }, el("h2", {}, title), ...parts);
@@ -96,9 +94,10 @@ const section = (id, title, ...parts) => el("section", { id }, el("h2", {}, titl
 
 function calls({ methods, reasons, history }) {
   const codes = methods.flatMap((method) => Object.entries(method.codes));
-  const sum = (pairs) => pairs.reduce((all, [, number]) => all + number, 0);
+  const sum = (pairs) => pairs.reduce((sum, [, number]) => sum + number, 0);
+  const all = sum(codes);
   const failed = sum(codes.filter(([code]) => code !== "200"));
-  const hasErrors = codes.some(([code, number]) => code.startsWith("5") && number > 0);
+  const isBad = failed * 2 > all || codes.some(([code, number]) => code[0] === "5" && number > 0);
   const level = (method) => (method.promise_ms !== null && method.p99_ms > method.promise_ms ? "warn" : "ok");
   const latency = (name, points) => methods.filter(({ method }) => method === name)
     .map((method) => chart(`${name}, p99`, given(method.p99_ms, ms), level(method), points, method.promise_ms));
@@ -110,8 +109,8 @@ function calls({ methods, reasons, history }) {
     count(reason.last_minute), count(reason.total)]);
   return section("calls", "Calls",
     el("div", { class: "charts" },
-      chart("Answers a second", rate(sum(codes)), "ok", history.calls, null),
-      chart("Not 200, a second", rate(failed), hasErrors ? "warn" : "ok", history.failed, null),
+      chart("Answers a second", rate(all), "ok", history.calls, null),
+      chart("Not 200, a second", rate(failed), isBad ? "warn" : "ok", history.failed, null),
       ...latency("online_score", history.score_p99_ms), ...latency("clients_interests", history.interests_p99_ms)),
     table("Method|A second|p50|p99|Promise|Answers a second, by status", [["", rows]], "No method has been called yet."),
     table("Reason of answers that are not 200|In words|A second|Last minute|Since the start", [["", why]],

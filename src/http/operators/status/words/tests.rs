@@ -11,7 +11,18 @@ use crate::http::operators::status::{
 /// A service that serves, without calls.
 fn quiet<'a>(cache: &'a StoreStatus, persistent: &'a StoreStatus) -> Facts<'a> {
     let phase = Phase::Serving;
-    Facts { phase, cache, persistent, unwell: Vec::new(), calls: 0, errors: 0, reason: None, slow: None }
+    let (calls, errors) = (0, 0);
+    Facts {
+        phase,
+        cache,
+        persistent,
+        unwell: Vec::new(),
+        calls,
+        errors,
+        reason: None,
+        refused: None,
+        slow: None,
+    }
 }
 
 /// The level, the sentence and the anchor in the runbook.
@@ -24,7 +35,12 @@ fn told(facts: &Facts<'_>) -> (Level, String, String) {
 
 #[rstest]
 #[case::starting(Phase::Starting, Level::Warn, "The service starts.", "")]
-#[case::draining(Phase::Draining, Level::Warn, "The service is stopping. It still", "roll-drain-and-stop")]
+#[case::draining(
+    Phase::Draining,
+    Level::Warn,
+    "The service is stopping. It still accepts calls,",
+    "roll-drain-and-stop"
+)]
 #[case::closing(Phase::Closing, Level::Warn, "The service is stopping. It refuses", "roll-drain-and-stop")]
 #[case::serving(Phase::Serving, Level::Ok, "Callers notice nothing. There were no calls", "")]
 fn each_phase_has_its_sentence(
@@ -101,7 +117,7 @@ fn a_store_without_a_first_connection_is_no_outage() {
 #[case::scoring("scoring", ActorState::Failing, Level::Bad, "the actor scoring fails again and again")]
 #[case::interests("interests", ActorState::Failing, Level::Bad, "clients_interests is not answered")]
 #[case::persistent("persistent_store", ActorState::Stuck, Level::Bad, "clients_interests is not answered")]
-#[case::cache("cache_store", ActorState::Stuck, Level::Warn, "Scores are right, and each is computed")]
+#[case::cache("cache_store", ActorState::Stuck, Level::Warn, "and a part of them is computed: the actor")]
 fn an_actor_that_is_not_well_is_told_with_its_effect(
     #[case] actor: &'static str,
     #[case] state: ActorState,
@@ -159,6 +175,47 @@ fn refused_writes_and_slow_calls_and_notes_are_told_in_this_order() {
         "{sentence}"
     );
     assert_eq!(anchor, "scoringwritesrefused");
+}
+
+#[test]
+fn each_score_is_computed_when_no_worker_has_a_cache() {
+    let [cache, persistent] = [store("cache"), store("persistent")];
+    let unwell = vec![Unwell { actor: "cache_store".into(), state: ActorState::Failing, workers: 2, of: 2 }];
+    let (_, sentence, _) = told(&Facts { unwell, ..quiet(&cache, &persistent) });
+    assert!(sentence.starts_with("Scores are right, and each is computed: "), "{sentence}");
+}
+
+#[rstest]
+#[case::draining(Phase::Draining)]
+#[case::closing(Phase::Closing)]
+fn a_service_that_stops_without_its_persistent_store_tells_both(#[case] phase: Phase) {
+    let (cache, persistent) = (store("cache"), down(store("persistent"), "connection refused"));
+    let (level, sentence, anchor) = told(&Facts { phase, ..quiet(&cache, &persistent) });
+    assert!(
+        sentence.starts_with("The service is stopping. ") && sentence.contains(PERSISTENT_DOWN),
+        "{sentence}"
+    );
+    assert_eq!((level, &*anchor), (Level::Bad, "roll-drain-and-stop"));
+}
+
+#[rstest]
+#[case::forbidden(Some(FailureReason::Forbidden), "the caller may not call", "scoringrefusalsjump")]
+#[case::rate(Some(FailureReason::Rate), "the account or address calls too often", "scoringrefusalsjump")]
+#[case::fields(Some(FailureReason::Invalid), "fields are at fault", "read-the-log")]
+#[case::unknown(None, "see the log", "read-the-log")]
+fn it_is_told_when_most_calls_are_refused(
+    #[case] reason: Option<FailureReason>,
+    #[case] why: &str,
+    #[case] section: &str,
+) {
+    let [cache, persistent] = [store("cache"), store("persistent")];
+    let facts =
+        |calls| Facts { calls: 42, refused: Some(Refused { calls, reason }), ..quiet(&cache, &persistent) };
+    let sentence = |calls| format!("{calls} of 42 calls of the last 10 s were refused: {why}.");
+    assert_eq!(told(&facts(40)), (Level::Warn, sentence(40), section.to_owned()));
+    assert_eq!(told(&facts(22)).0, Level::Warn);
+    let few = format!("All is well here. {}", sentence(21));
+    assert_eq!(told(&facts(21)), (Level::Ok, few, String::new()));
 }
 
 #[rstest]
