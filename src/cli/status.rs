@@ -1,9 +1,9 @@
 //! `status`: the page of a running service, in a terminal.
 
+mod screen;
 mod text;
 
 use std::{
-    env,
     io::{self, IsTerminal},
     time::Duration,
 };
@@ -16,21 +16,19 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
+use self::screen::Screen;
 use super::{
     admin::Admin,
     failure::{Failure, complain},
     output,
     signals::Signals,
 };
-use crate::{config::Settings, http::status::StatusReport};
+use crate::{config::Settings, http::status::StatusReport, telemetry};
 
 const PATH: &str = "/status.json";
 
 /// The time between two reports.
 const EVERY: Duration = Duration::from_secs(1);
-
-/// To the upper left corner; and from there, clear the screen.
-const FROM_THE_TOP: &str = "\x1b[H\x1b[J";
 
 #[derive(Debug, Args)]
 pub(super) struct StatusArgs {
@@ -55,10 +53,9 @@ struct Style {
 pub(super) fn run(args: &StatusArgs, settings: &Settings) -> Result<(), Failure> {
     let admin = Admin::of(settings)?;
     let is_terminal = io::stdout().is_terminal();
-    let is_plain = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let style = Style {
         json: args.json,
-        coloured: is_terminal && !is_plain,
+        coloured: telemetry::colours(is_terminal),
         in_place: args.watch && is_terminal && !args.json,
     };
     if args.watch { watch(admin, style) } else { Ok(output::print(&report(admin, style)?)?) }
@@ -69,6 +66,8 @@ fn watch(admin: Admin, style: Style) -> Result<(), Failure> {
     let runtime = Builder::new_current_thread().enable_all().build().map_err(Failure::Start)?;
     let ended = runtime.block_on(async {
         let mut signals = Signals::listen().map_err(Failure::Start)?;
+        // Its end brings back the terminal's contents, also after an error.
+        let screen = if style.in_place { Some(Screen::enter()?) } else { None };
         let mut ticks = interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -80,13 +79,11 @@ fn watch(admin: Admin, style: Style) -> Result<(), Failure> {
                 report = asking => report.map_err(|died| Failure::Start(died.into()))?,
                 _ = signals.next() => return Ok(()),
             };
-            match report {
-                Ok(report) if style.in_place => output::print(&format!("{FROM_THE_TOP}{report}"))?,
-                Ok(report) => output::print(&report)?,
-                Err(failure) if style.in_place => {
-                    output::print(&format!("{FROM_THE_TOP}No answer. {failure}\n"))?;
-                }
-                Err(failure) => complain("error", failure),
+            match (report, &screen) {
+                (Ok(report), Some(screen)) => screen.show(&report)?,
+                (Ok(report), None) => output::print(&report)?,
+                (Err(failure), Some(screen)) => screen.show(&format!("No answer. {failure}\n"))?,
+                (Err(failure), None) => complain("error", failure),
             }
         }
     });

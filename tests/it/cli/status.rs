@@ -1,9 +1,19 @@
 //! `status`: the state of a service, for people and for programs.
 
-use std::time::Duration;
+use std::{
+    fs::File,
+    io::Read as _,
+    sync::{Arc, Mutex},
+    thread,
+    time::Duration,
+};
 
 use rstest::rstest;
-use rustix::process::Signal;
+use rustix::{
+    process::{Pid, Signal, kill_process},
+    pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
+    termios::{Winsize, tcsetwinsize},
+};
 use scoring_api::http::status::{ReloadOutcome, StatusReport};
 use serde_json::Value;
 use testkit::{Person, TestApp, eventually};
@@ -95,6 +105,49 @@ async fn a_watch_prints_until_ctrl_c_and_outlasts_the_service() {
     watch.signal(Signal::INT);
     let ended = watch.ended().await;
     assert_eq!(ended.code, Some(0), "{ended:?}");
+}
+
+/// As on a terminal of 20 rows and 60 columns.
+#[rstest]
+#[case::ctrl_c(Signal::INT)]
+#[case::terminated(Signal::TERM)]
+#[tokio::test]
+async fn a_watch_fits_its_terminal_and_leaves_it_as_it_was(#[case] signal: Signal) {
+    let app = TestApp::spawn().await;
+    let sandbox = Sandbox::new();
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&terminal).unwrap();
+    unlockpt(&terminal).unwrap();
+    tcsetwinsize(&terminal, Winsize { ws_row: 20, ws_col: 60, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
+    let path = ptsname(&terminal, Vec::new()).unwrap().into_string().unwrap();
+    let inside = File::options().read(true).write(true).open(path).unwrap();
+    let mut command = sandbox.command(&["status", "--watch", "--set", &bound(&app)]);
+    let mut watch = command.stdout(inside.try_clone().unwrap()).stderr(inside).spawn().unwrap();
+    // The terminal ends with its last writer.
+    drop(command);
+    let text = Arc::new(Mutex::new(String::new()));
+    let reader = thread::spawn({
+        let (text, mut terminal) = (text.clone(), File::from(terminal));
+        move || {
+            let (mut bytes, mut all) = ([0; 4096], Vec::new());
+            while let Ok(count @ 1..) = terminal.read(&mut bytes) {
+                all.extend_from_slice(&bytes[..count]);
+                *text.lock().unwrap() = String::from_utf8_lossy(&all).into_owned();
+            }
+        }
+    });
+    eventually(WITHIN, "two reports are shown", async || text.lock().unwrap().matches("\x1b[H").count() >= 2)
+        .await;
+    kill_process(Pid::from_child(&watch), signal).unwrap();
+    assert_eq!(watch.wait().unwrap().code(), Some(0));
+    reader.join().unwrap();
+    let text = text.lock().unwrap();
+    assert!(text.starts_with("\x1b[?1049h") && text.ends_with("\x1b[?1049l"), "{text:?}");
+    let (_, reports) = text.split_once("\x1b[H").unwrap();
+    let (report, _) = reports.split_once("\x1b[H").unwrap();
+    let lines: Vec<_> = report.split('\n').collect();
+    assert_eq!(lines.len(), 20, "{text:?}");
+    assert!(lines[19].contains("… ") && lines[19].ends_with(" more lines"), "{text:?}");
 }
 
 #[tokio::test]
