@@ -273,7 +273,10 @@ fn of_latency(facts: &Facts<'_>) -> Option<Verdict> {
 
 fn of_notes(facts: &Facts<'_>) -> Option<Verdict> {
     let store = [facts.persistent, facts.cache].into_iter().find(|store| store.note.is_some())?;
-    let sentence = format!("Callers notice nothing. {}: {}.", store.role, store.note.as_deref()?);
+    let effect = facts
+        .refused
+        .map_or_else(|| "Callers notice nothing.".to_owned(), |refused| of_refused(refused, facts.calls));
+    let sentence = format!("{effect} {}: {}.", store.role, store.note.as_deref()?);
     verdict_of(Level::Warn, sentence, "/runbook#read-readiness")
 }
 

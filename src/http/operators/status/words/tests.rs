@@ -162,6 +162,11 @@ fn refused_writes_and_slow_calls_and_notes_are_told_in_this_order() {
     let expected = "Callers notice nothing. persistent: 1 of 3 sentinels answer.";
     assert_eq!(told(&quiet_facts), (Level::Warn, expected.to_owned(), "read-readiness".to_owned()));
 
+    let refused = Some(Refused { calls: 1, reason: Some(FailureReason::Invalid) });
+    let (_, sentence, _) = told(&Facts { calls: 9, refused, ..quiet_facts.clone() });
+    let expected = "1 of 9 calls of the last 10 s were refused: fields are at fault. persistent: 1 of 3 sentinels answer.";
+    assert_eq!(sentence, expected);
+
     let slow = Some(Slow { method: "online_score".into(), p99_ms: 249.6, promise_ms: 100 });
     let (_, sentence, anchor) = told(&Facts { slow: slow.clone(), ..quiet_facts });
     assert!(sentence.contains("took up to 250 ms, and 100 ms are promised"), "{sentence}");
