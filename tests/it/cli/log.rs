@@ -88,7 +88,7 @@ async fn row_60_refused_heads_are_counted_and_logged_in_few_lines(#[case] operat
     let mut ids = HashSet::new();
     for number in 0..HEADS {
         let mut wire = Wire::to(address).await;
-        let bad = ["hello\r\n\r\n", "GET / HTTP/1.1\r\nhost: x\r\n\r\nhello\r\n\r\n"][number % 2];
+        let bad = ["hello\r\n\r\n", "GET /nowhere HTTP/1.1\r\nhost: x\r\n\r\nhello\r\n\r\n"][number % 2];
         wire.send(bad).await.unwrap();
         if number % 2 == 1 {
             wire.answer().await;
