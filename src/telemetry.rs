@@ -11,6 +11,7 @@ mod traces;
 
 use std::{
     env,
+    ffi::OsStr,
     fs::File,
     io::{self, IsTerminal, stdout},
     os::fd::AsFd,
@@ -158,7 +159,11 @@ fn format(settings: &LogSettings, on_terminal: bool) -> LogFormat {
 
 /// Whether to use colours: at a terminal, unless `NO_COLOR` is set and not empty (<https://no-color.org>).
 pub fn colours(on_terminal: bool) -> bool {
-    on_terminal && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    wants_colours(on_terminal, env::var_os("NO_COLOR").as_deref())
+}
+
+fn wants_colours(on_terminal: bool, no_color: Option<&OsStr>) -> bool {
+    on_terminal && no_color.is_none_or(OsStr::is_empty)
 }
 
 /// The filter for events from `level` on.
@@ -232,10 +237,24 @@ impl Drop for Log {
 
 #[cfg(test)]
 mod tests {
+    use rstest::rstest;
     use tracing::{info_span, subscriber::with_default};
 
     use super::*;
     use crate::testing;
+
+    #[rstest]
+    #[case::at_a_terminal(true, None, true)]
+    #[case::not_at_a_terminal(false, None, false)]
+    #[case::unwanted(true, Some("1"), false)]
+    #[case::set_to_nothing(true, Some(""), true)]
+    fn colours_are_for_terminals_without_no_color(
+        #[case] on_terminal: bool,
+        #[case] no_color: Option<&str>,
+        #[case] expected: bool,
+    ) {
+        assert_eq!(wants_colours(on_terminal, no_color.map(OsStr::new)), expected);
+    }
 
     /// Whether spans and debug lines are enabled.
     ///

@@ -39,7 +39,7 @@ impl Application {
                 }
             });
         }
-        // Nobody can read the status without that listener.
+        // Without that listener the status has no readers.
         let _reading = admin.is_some().then(|| AbortOnDrop(spawn_local(self.status.watch())));
         let _watching = self.reloader.tls().cloned().map(|tls| AbortOnDrop(spawn_local(tls.watch())));
         self.lifecycle.serving();

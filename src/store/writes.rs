@@ -141,30 +141,9 @@ impl State {
     }
 }
 
+/// A full store, a replica, or a user without the right to write.
 fn is_refusal(error: &BackendError) -> bool {
-    match error {
-        BackendError::WritesRefused { .. } | BackendError::ReadOnly | BackendError::Denied { .. } => true,
-        BackendError::Disconnected(_)
-        | BackendError::Connect(_)
-        | BackendError::Unresolved { .. }
-        | BackendError::NoPrimary(_)
-        | BackendError::NoTopology(_)
-        | BackendError::Redirected(_)
-        | BackendError::SlotsMoving
-        | BackendError::Demoted
-        | BackendError::NoPassword(_)
-        | BackendError::Tls(_)
-        | BackendError::Protocol
-        | BackendError::TimedOut
-        | BackendError::NotServing { .. }
-        | BackendError::TooManyWrites
-        | BackendError::WrongType
-        | BackendError::CrossSlot
-        | BackendError::TooLarge
-        | BackendError::Refused { .. }
-        | BackendError::Storage(_)
-        | BackendError::Damaged(_) => false,
-    }
+    matches!(error, BackendError::WritesRefused { .. } | BackendError::ReadOnly | BackendError::Denied { .. })
 }
 
 #[cfg(test)]
